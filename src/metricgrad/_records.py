@@ -1,0 +1,226 @@
+"""The record of a run: what `tune` writes, line by line, and what `report` and `Result` read.
+
+`record.jsonl` holds one JSON object a line, in the order in which things happened. Each has `event` (the name of
+one of the classes below, in snake case), `time` (seconds since the epoch) and the fields of that class. A progress
+event is shown and never written. Arms are called `start`, `continued` and `tuned`.
+"""
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "ARMS",
+    "Budget",
+    "Chosen",
+    "Curve",
+    "Evaluated",
+    "Finished",
+    "Note",
+    "Progress",
+    "Resumed",
+    "RunStarted",
+    "StageFinished",
+    "StageStarted",
+    "Stepped",
+    "Tested",
+    "Verdict",
+    "event_of",
+    "read_record",
+]
+
+ARMS = ("start", "continued", "tuned")
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The first line: what is run, on what."""
+
+    metric: str
+    metric_description: str
+    higher_is_better: bool
+    unit: str
+    method: str
+    proxy: str | None
+    task: str | None
+    seeds: list[int]
+    splits: dict[str, dict[str, Any]]  # fit / select / test -> {"items": int, "classes": int, ...}
+    versions: dict[str, str]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long every arm trains; written before training and never changed."""
+
+    steps: int
+    evaluate_every: int
+    checkpoint_every: int
+    tries: int
+    minutes: float | None = None
+    seconds_per_step: float | None = None
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """One arm of one seed with one set of settings begins."""
+
+    seed: int
+    arm: str
+    attempt: int
+    settings: dict[str, Any]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """Training losses since the last such line, averaged: the loss curve."""
+
+    seed: int
+    arm: str
+    attempt: int
+    step: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The exact metric on the select split; step 0 is the model as the stage received it."""
+
+    seed: int
+    arm: str
+    attempt: int
+    step: int
+    value: float
+    best: float
+    best_step: int
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """A stage ended; `value` is its best select value and the weights of that step are kept."""
+
+    seed: int
+    arm: str
+    attempt: int
+    step: int
+    value: float
+    best_step: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Selection is over: which attempt stands for each arm, which arm is returned. Only after it is test read."""
+
+    select: dict[str, dict[str, float]]  # seed -> arm -> best select value
+    attempts: dict[str, dict[str, int]]  # seed -> arm -> attempt
+    returned: dict[str, str]  # seed -> arm that select prefers
+    best_seed: int
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The exact metric of one arm of one seed on the test split."""
+
+    seed: int
+    arm: str
+    value: float
+    units: int
+    undefined: int = 0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Recall (any relevant among the k nearest) over k on the test split, mean over seeds; retrieval only."""
+
+    arm: str
+    k: list[int]
+    value: list[float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is claimed, from the test split alone.
+
+    `arms` holds for each arm: `value` (mean over seeds), `low`, `high` (its own bootstrap interval or None) and
+    `select` (mean best select value). `gains` holds for each opponent (`start`, `continued`): `gain`, `low`, `high`
+    and `per_seed`. `baseline` is the opponent that does better on test: the verdict stands against it.
+    """
+
+    verdict: str  # gain | no evidence | worse | nothing claimed
+    sentence: str
+    baseline: str | None
+    confidence: float
+    arms: dict[str, dict[str, Any]]
+    gains: dict[str, dict[str, Any]]
+    optimism: float | None  # select gain minus test gain, against the baseline
+    metric_calls: dict[str, int]  # split -> number of evaluations
+    marks: list[str] = field(default_factory=list)  # what a reader must know: forced resume, no proxy, ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last line."""
+
+    returned: str
+    weights: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run went on after an interruption."""
+
+    seed: int
+    arm: str
+    attempt: int
+    step: int
+    forced: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that the reader should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Work in progress; shown, never written. `select` is the current select value of the stage, where known."""
+
+    what: str
+    done: int
+    total: int
+    unit: str
+    select: float | None = None
+
+
+_NAMES = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
+    for kind in (
+        RunStarted, Budget, StageStarted, Stepped, Evaluated, StageFinished, Chosen, Tested, Curve, Verdict,
+        Finished, Resumed, Note, Progress,
+    )
+}  # fmt: skip
+
+
+def event_of(record: Any) -> dict[str, Any]:
+    """Return the JSON object of a record: `event`, `time` and its fields."""
+    name = next(name for name, kind in _NAMES.items() if type(record) is kind)
+    return {"event": name, "time": round(time.time(), 3), **dataclasses.asdict(record)}
+
+
+def read_record(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the events of a record file in order; a line cut short by a kill ends the file."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if not line.endswith("\n"):
+                return
+            yield json.loads(line)

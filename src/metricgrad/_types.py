@@ -1,0 +1,104 @@
+"""The protocols that the families share: metric, loss, split, method.
+
+They are structural: a class of yours fits when it has the members, it need not import anything from here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+__all__ = ["Loss", "Method", "MethodRun", "Metric", "Observer", "Split"]
+
+Observer = Callable[[Mapping[str, Any]], None]
+"""Receives events (see `metricgrad._records`): progress, evaluations, notes. The default writes plain lines."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """An exact metric: pure functions and facts, no gradient.
+
+    Attributes:
+        name: what it is called in tables and on the command line, e.g. `recall@1`.
+        measure: `(outputs, targets) -> statistics` float64 [unit, stat]. A retrieval metric (`unit == "query"`)
+            also takes `reference_outputs=` and `reference_targets=`.
+        summarise: `statistics -> float`; any subset or repetition of units may be given (the bootstrap does so).
+        higher_is_better: the direction.
+        bounds: smallest and largest possible value.
+        per_sample: whether the metric is a mean over samples of e(prediction, target), so that it can be learned.
+        unit: what a row of the statistics is: `query`, `sample`, `word`, `image`; `whole` where one row stands
+            for the whole set and no interval can be given.
+        description: one sentence for tables and reports: which of the readings of an ambiguous name this is.
+    """
+
+    name: str
+    measure: Callable[..., Tensor]
+    summarise: Callable[[Tensor], float]
+    higher_is_better: bool
+    bounds: tuple[float, float]
+    per_sample: bool = False
+    unit: str = "sample"
+    description: str = ""
+
+
+class Loss(Protocol):
+    """Differentiable, lower is better, not reduced."""
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        """Return one value per unit [unit]."""
+        ...
+
+
+@runtime_checkable
+class Split(Protocol):
+    """A re-iterable of `(inputs, targets)` batches.
+
+    Optional members that `tune` uses when they are there: `set_epoch(epoch: int)` before each pass (a shuffling
+    split must depend on nothing else), `rebatch(size: int) -> Split`, `reference: Split` (the items that its
+    queries are ranked against; default: its own items without the query), `pictures(indices) -> list[bytes]`
+    (PNG, for the report's gallery), `names: Sequence[str]` (one per item) and `digest: str` (content hash).
+    """
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """Yield `(inputs, targets)` batches; every pass yields the whole split."""
+        ...
+
+
+@dataclass(frozen=True)
+class MethodRun:
+    """What a method is given before its first step.
+
+    Attributes:
+        model: the network, in train mode, on its device.
+        parameters: the trainable parameters by name.
+        metric: the exact metric of the run.
+        steps: the number of steps that the stage will take (schedules need it).
+        seed: seed of anything that the method draws itself.
+    """
+
+    model: nn.Module
+    parameters: Mapping[str, nn.Parameter]
+    metric: Metric
+    steps: int
+    seed: int
+
+
+class Method(Protocol):
+    """How a road becomes training steps; owns its optimisers and extra networks."""
+
+    def begin(self, run: MethodRun) -> None:
+        """Prepare optimisers and extra networks for a stage."""
+        ...
+
+    def step(self, batch: tuple[Any, Any]) -> Mapping[str, float]:
+        """Take one training step on a batch; return what is worth logging, with the key `loss` among it."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as nested dicts, lists, numbers, strings and tensors."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, after `begin`."""
+        ...

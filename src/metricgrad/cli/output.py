@@ -1,0 +1,58 @@
+"""Where a command writes: results to stdout, everything else to stderr; text for people or JSON for machines."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["JsonOption", "QuietOption", "complain", "console", "examples", "print_json"]
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on stdout; everything else goes to stderr.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no notes, only the result.")
+]
+
+_WIDTH_OF_A_FILE = 160
+"""Columns of a table that goes to a file or a pipe, where rich would assume 80 and cut."""
+
+
+def examples(*lines: str) -> str:
+    """Make the closing part of a help text: one command a line."""
+    return "\n\n".join(["[bold]Examples[/bold]", *lines])
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return a rich console on stdout or stderr, wide enough for tables where it is no terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _WIDTH_OF_A_FILE, highlight=False)
+
+
+def complain(error: BaseException) -> None:
+    """Print an error as one line on stderr."""
+    sys.stderr.write(f"metricgrad: {' '.join(str(error).split())}\n")
+    sys.stderr.flush()
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; numbers that JSON does not know (NaN, infinity) become null."""
+    sys.stdout.write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

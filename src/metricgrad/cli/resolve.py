@@ -1,0 +1,230 @@
+"""From a recipe to the arguments of `tune`: load the task, fill in its defaults, import what is named.
+
+Code is named only as `package.module:name`; nothing in a recipe is ever evaluated.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metricgrad import tasks
+from metricgrad._checks import nearest
+from metricgrad._types import Metric, Observer
+from metricgrad.cli.recipe import Recipe, checked
+from metricgrad.errors import InputError
+from metricgrad.metrics import adapt
+from metricgrad.tasks.task import Task
+from metricgrad.tune import Plan
+
+__all__ = ["Job", "imported", "is_foreign", "merged", "metric_named", "override", "resolve", "task_loader"]
+
+SEEDS = (0, 1, 2)
+"""Seeds of a run where the recipe names none: one alone says nothing of the spread."""
+
+_AUTOMATIC = ("auto", "surrogate:recall_at_k")
+"""Methods that the settings of our tasks were chosen for."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, ready to start.
+
+    Attributes:
+        task: its name.
+        metric: its name, for the run folder.
+        recipe: complete: every default filled in, so that a resumed run does not hang on defaults.
+        arguments: of `tune`, without folder, observer and force.
+    """
+
+    task: str
+    metric: str
+    recipe: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+
+
+def resolve(
+    recipe: Recipe, observer: Observer, *, first_seed: int | None = None, seeds: int | None = None
+) -> Job:
+    """Load the task of a recipe and return what `tune` is to be called with.
+
+    Args:
+        recipe: what the user gave.
+        observer: sees the progress of loading.
+        first_seed: the seeds count up from here.
+        seeds: how many.
+
+    Raises:
+        InputError: an unknown task, option, metric, or a name that cannot be imported. What can be checked before
+            the data are loaded is.
+    """
+    load = task_loader(recipe.task)
+    data = _checked_options(load, recipe)
+    if recipe.metric is not None:
+        metric_named(recipe.metric, recipe.higher_is_better)
+    proxy = None if recipe.proxy in (None, "none") else _loss(recipe.proxy)
+    task: Task = load(data, observer)
+    complete = _complete(recipe, task, data, _seeds(recipe, first_seed, seeds))
+    metric = metric_named(complete.metric or task.metric, complete.higher_is_better)
+    has_start = task.start_plan is not None
+    arguments = {
+        "model": task.model,
+        "splits": task.splits,
+        "metric": metric,
+        "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
+        "method": complete.method,
+        "plan": complete.plan,
+        "higher_is_better": complete.higher_is_better,
+        "seed": tuple(complete.seeds or SEEDS),
+        "settings": complete.settings,
+        "proxy_settings": complete.proxy_settings,
+        "start_plan": complete.start.plan if has_start else None,
+        "start_settings": complete.start.settings if has_start else None,
+        "facts": task.facts,
+        "task": task.name,
+        "recipe": complete.model_dump(mode="json"),
+    }
+    return Job(task.name, metric.name, arguments["recipe"], arguments)
+
+
+def task_loader(name: str) -> Callable[[Mapping[str, Any], Observer], Task]:
+    """Return the function that loads a task: one of ours by name, or `package.module:name`."""
+    if is_foreign(name):
+        return imported(name, "the task")
+    if name not in tasks.__all__:
+        raise InputError(
+            f"there is no task {name!r}; expected a task's name, a recipe (a .yaml file) or package.module:name. "
+            f"{nearest(name, tasks.__all__)}"
+        )
+    return importlib.import_module(f"metricgrad.tasks.{name}").load
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name says `package.module:name`; a metric's settings (`f_beta:beta=2`) follow a colon too."""
+    return re.fullmatch(r"[^\W\d]\w*(\.\w+)*:[^\W\d][\w.]*", name) is not None
+
+
+def imported(name: str, what: str) -> Any:
+    """Import `package.module:name`; modules of the current folder are found too."""
+    module, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(
+            str(Path.cwd())
+        )  # `metricgrad` the command has no folder of its own, unlike `python -m`
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{what} {name!r} cannot be imported: there is no module {error.name!r}; expected package.module:name "
+            "of something installed or in the current folder."
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what} {name!r} is no name of the form package.module:name.") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise InputError(
+                f"{what} {name!r}: {module} has no {attribute!r}. {nearest(attribute, dir(found))}"
+            )
+        found = getattr(found, part)
+    return found
+
+
+def override(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """Apply `key=value` (dots reach inside) to the keys of a recipe."""
+    from metricgrad.cli.recipe import scalar
+
+    result = dict(given)
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals or not path.strip():
+            raise InputError(
+                f"--set {assignment!r} is no assignment; expected key=value, e.g. settings.dropout=0.2."
+            )
+        change: Any = scalar(value)
+        for key in reversed(path.strip().split(".")):
+            change = {key: change}
+        result = merged(result, change)
+    return result
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the keys of `above` over those of `below`, level by level."""
+    result = dict(below)
+    for key, value in above.items():
+        inner = result.get(key)
+        result[key] = (
+            merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+        )
+    return result
+
+
+def _checked_options(load: Callable[..., Any], recipe: Recipe) -> dict[str, Any]:
+    """The options of a task of ours are checked before anything is loaded; a foreign task checks its own."""
+    model = getattr(inspect.getmodule(load), "Options", None)
+    if model is None:
+        return dict(recipe.data)
+    return checked(model, recipe.data, f"data of the task {recipe.task}").model_dump(mode="json")
+
+
+def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[int]) -> Recipe:
+    """Fill in what the recipe leaves to the task."""
+    settings, proxy_settings, start_settings = task.settings, task.proxy_settings, task.start_settings
+    if recipe.method not in _AUTOMATIC:
+        settings = _without_objective(settings)
+    if recipe.proxy is not None and recipe.proxy != task.proxy:
+        proxy_settings, start_settings = (
+            _without_objective(proxy_settings),
+            _without_objective(start_settings),
+        )
+    start = {
+        "plan": _plan(task.start_plan or Plan(), recipe.start.plan),
+        "settings": merged(start_settings, recipe.start.settings),
+    }
+    return recipe.model_copy(
+        update={
+            "data": dict(data),
+            "metric": recipe.metric or task.metric,
+            "seeds": seeds,
+            "plan": _plan(task.plan, recipe.plan),
+            "settings": merged(settings, recipe.settings),
+            "proxy_settings": merged(proxy_settings, recipe.proxy_settings),
+            "start": recipe.start.model_copy(update=start),
+        }
+    )
+
+
+def _without_objective(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for another loss: what belongs to the loss itself does not carry over."""
+    return {key: value for key, value in settings.items() if key != "objective"}
+
+
+def _plan(of_task: Plan, given: Plan) -> Plan:
+    """Lay the given fields over the task's; minutes replace steps and the other way round."""
+    fields = of_task.model_dump()
+    changes = {name: getattr(given, name) for name in given.model_fields_set}
+    if changes.get("minutes") is not None or changes.get("steps") is not None:
+        fields["minutes"] = fields["steps"] = None
+    return Plan(**{**fields, **changes})
+
+
+def _seeds(recipe: Recipe, first: int | None, count: int | None) -> list[int]:
+    known = recipe.seeds or list(SEEDS)
+    if first is None and count is None:
+        return known
+    first = known[0] if first is None else first
+    return list(range(first, first + (len(known) if count is None else count)))
+
+
+def metric_named(name: str, higher_is_better: bool | None) -> Metric:
+    """Return the record of a metric: one of our names, or `package.module:name` of a callable."""
+    return adapt(
+        imported(name, "the metric") if is_foreign(name) else name, higher_is_better=higher_is_better
+    )
+
+
+def _loss(name: str | None) -> Any:
+    return imported(name, "the proxy") if name and is_foreign(name) else name

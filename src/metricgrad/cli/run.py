@@ -1,0 +1,239 @@
+"""`metricgrad tune`, `resume` and `report`: the life of a run folder."""
+
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metricgrad.cli.output import JsonOption, QuietOption, complain, console, examples, print_json
+from metricgrad.errors import InputError, Interrupted
+
+if TYPE_CHECKING:
+    from metricgrad.tune import Result
+
+__all__ = ["REPORT_EXAMPLES", "RESUME_EXAMPLES", "TUNE_EXAMPLES", "report", "resume", "tune"]
+
+TUNE_EXAMPLES = examples(
+    "metricgrad tune emoji --metric recall@1",
+    "metricgrad tune emoji --metric recall@1 --minutes 5 --seeds 3 --run runs/first",
+    "metricgrad tune digits --steps 100 --set settings.learning_rate=1e-3 --json > result.json",
+    "metricgrad tune examples/emoji-recall.yaml",
+)
+RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume runs/first --force")
+REPORT_EXAMPLES = examples("metricgrad report runs/first", "metricgrad report runs/first --json")
+
+RunArgument = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")]
+
+
+def tune(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK|RECIPE.yaml", help="A task, package.module:load of your own, or a recipe."
+        ),
+    ],
+    metric: Annotated[
+        str | None, typer.Option(help="The metric to tune for; the list command knows them.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="auto, or family:objective.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The first seed; the others count up from it.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many seeds; else the recipe's, else 3.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget of all arms, seeds and tries together.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps of each arm.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Items of a training batch.")] = None,
+    tries: Annotated[int | None, typer.Option(help="Settings that each arm may try; select decides.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/TASK-METRIC-NUMBER.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of a recipe; dots reach inside."),
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Tune a model for a metric: start, continued and tuned arms, chosen on select, claimed on a locked test split.
+
+    Ctrl-C writes the checkpoint and stops; resume goes on from there, also after a crash or a kill.
+    """
+    plan = {"minutes": minutes, "steps": steps, "batch": batch, "tries": tries}
+    options: dict[str, Any] = {
+        "metric": metric,
+        "method": method,
+        "plan": plan,
+        "data": {"data": data and str(data)},
+    }
+    given = _given(what, options, assignments or [])
+    _run(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
+
+
+def resume(
+    run: RunArgument,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Go on although data, versions or thread count changed; marks the run."),
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Go on with a run that was interrupted; a run that is finished is shown again."""
+    recipe = _recipe_of(run)
+    _run(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
+
+
+def report(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Draw report.html of a run folder anew from its record, and show the closing table."""
+    _folder_of_a_run(run, "record.jsonl")
+    from metricgrad.tune import Result
+
+    _show(Result.load(run), as_json=as_json)
+
+
+def _given(what: str, options: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """The keys of the recipe that a command line describes."""
+    from metricgrad import tasks
+    from metricgrad.cli.recipe import read_recipe
+    from metricgrad.cli.resolve import merged, override
+
+    path = Path(what)
+    is_recipe = path.suffix in (".yaml", ".yml") or (what not in tasks.__all__ and path.exists())
+    below = read_recipe(path) if is_recipe else {"task": what}
+    above = {
+        key: _set_values(value) if isinstance(value, Mapping) else value for key, value in options.items()
+    }
+    above = _set_values({key: value for key, value in above.items() if value != {}})
+    below = dict(below)
+    budget = {"minutes", "steps"} & set(above.get("plan", {}))
+    if budget and isinstance(
+        below.get("plan"), Mapping
+    ):  # an option replaces the recipe's budget, whichever it is
+        below["plan"] = {
+            key: value for key, value in below["plan"].items() if key not in ("minutes", "steps")
+        }
+    return override(merged(below, above), assignments)
+
+
+def _set_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _run(
+    given: Mapping[str, Any],
+    folder: Path | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+    first_seed: int | None = None,
+    seeds: int | None = None,
+    force: bool = False,
+    stored: bool = False,
+) -> None:
+    """Resolve a recipe, run it, and show what came out."""
+    from metricgrad.cli.progress import Drawing
+    from metricgrad.cli.recipe import Recipe, checked
+    from metricgrad.cli.resolve import resolve
+    from metricgrad.tune import tune as run_tune
+
+    recipe = checked(Recipe, given, f"{folder}/config.yaml" if stored else "the recipe")
+    with Drawing(quiet=quiet) as observer:
+        job = resolve(recipe, observer, first_seed=first_seed, seeds=seeds)
+        place = folder or _next_folder(job.task, job.metric)
+        if not quiet:
+            observer({"event": "note", "text": f"run folder {place}"})
+        arguments = {**job.arguments, "recipe": dict(given)} if stored else job.arguments
+        try:
+            result = run_tune(**arguments, folder=place, observer=observer, force=force)
+        except Interrupted as error:
+            complain(error)
+            sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}\n")
+            raise typer.Exit(130) from error
+    _show(result, as_json=as_json)
+
+
+def _next_folder(task: str, metric: str) -> Path:
+    """The first free runs/TASK-METRIC-NUMBER."""
+    stem = re.sub(r"[^\w@.+-]+", "-", f"{task}-{metric}")
+    numbers = [int(path.name.rpartition("-")[2]) for path in Path("runs").glob(f"{glob_safe(stem)}-[0-9]*")
+               if path.name.rpartition("-")[2].isdigit()]  # fmt: skip
+    return Path("runs") / f"{stem}-{max(numbers, default=0) + 1:03d}"
+
+
+def glob_safe(text: str) -> str:
+    """Escape what a glob would take for a pattern."""
+    return re.sub(r"([*?[])", r"[\1]", text)
+
+
+def _folder_of_a_run(run: Path, needed: str) -> None:
+    if not run.exists():
+        raise InputError(f"there is no run folder {run}; expected a folder that `metricgrad tune` wrote.")
+    if not run.is_dir():
+        raise InputError(f"{run} is a file; expected the folder of a run.")
+    if not (run / needed).is_file():
+        raise InputError(f"{run} has no {needed}; expected a folder that `metricgrad tune` wrote.")
+
+
+def _recipe_of(run: Path) -> dict[str, Any]:
+    """The recipe that a run folder keeps."""
+    import yaml
+
+    _folder_of_a_run(run, "config.yaml")
+    path = run / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"{path} cannot be read: {' '.join(str(error).split())}; restore it from a copy."
+        ) from error
+    recipe = config.get("recipe") if isinstance(config, Mapping) else None
+    if recipe is None:
+        raise InputError(
+            f"{path} holds no recipe: the run was started from Python, not by the command; call metricgrad.tune with "
+            f"the same arguments and folder={str(run)!r} to resume it."
+        )
+    if not isinstance(recipe, Mapping):
+        raise InputError(f"{path} holds a recipe that is no mapping; restore it from a copy.")
+    return dict(recipe)
+
+
+def _show(result: "Result", *, as_json: bool) -> None:
+    """Draw the report, then print the closing table or everything it says as JSON."""
+    page = result.report()
+    if as_json:
+        print_json(_facts(result, page))
+        return
+    from metricgrad.report import closing_table, summary_text
+
+    if sys.stdout.isatty():
+        console().print(closing_table(result.events, folder=result.folder))
+    else:
+        typer.echo(summary_text(result.events, folder=result.folder))
+
+
+def _facts(result: "Result", page: Path) -> dict[str, Any]:
+    """Everything that the closing table says."""
+    from metricgrad.report import summary_text
+
+    facts: dict[str, Any] = {"folder": str(result.folder), "report": str(page), "verdict": result.verdict}
+    for name in ("run_started", "budget", "chosen", "verdict", "finished"):
+        event = dict(result.event(name) or {})
+        for key in ("event", "time"):
+            event.pop(key, None)
+        facts.update({"verdict_of_test": event} if name == "verdict" else {name: event})
+    facts["weights"] = str(
+        result.folder / (result.event("finished") or {}).get("weights", "best.safetensors")
+    )
+    facts["tested"] = [event for event in result.events if event["event"] == "tested"]
+    facts["notes"] = [event["text"] for event in result.events if event["event"] == "note"]
+    facts["summary"] = summary_text(result.events, folder=result.folder)
+    return facts

@@ -1,0 +1,31 @@
+"""What metricgrad raises on purpose.
+
+Every message says what was called, what came, what was expected and what to do next. The command line turns
+`MetricgradError` into one line and exit code 2; anything else is a defect of ours and keeps its traceback.
+"""
+
+__all__ = ["CheckpointError", "InputError", "Interrupted", "MetricgradError", "MissingExtraError", "RunFolderError"]
+
+
+class MetricgradError(Exception):
+    """Base of every error that metricgrad raises on purpose."""
+
+
+class InputError(MetricgradError, ValueError):
+    """An argument, file or recipe of the user does not fit; the message says which and how to mend it."""
+
+
+class MissingExtraError(MetricgradError, ImportError):
+    """An optional dependency is missing; the message ends with the one line that installs it."""
+
+
+class RunFolderError(MetricgradError, OSError):
+    """A run folder cannot be used: it is read-only, full, locked by another run or holds something else."""
+
+
+class CheckpointError(MetricgradError, RuntimeError):
+    """A checkpoint cannot be read or does not belong to this run (other data, version or thread count)."""
+
+
+class Interrupted(MetricgradError):
+    """The run was asked to stop (SIGINT, SIGTERM); its checkpoint is written and it can be resumed."""

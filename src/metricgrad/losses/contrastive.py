@@ -1,0 +1,122 @@
+"""Supervised contrastive loss: the usual proxy that an embedding is trained with before it is tuned for a metric.
+
+It pulls rows of one class together against all others. It gives good starting embeddings and is the control arm
+that a metric loss has to beat; it does not optimise any reported metric itself.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from metricgrad._checks import describe, fail, positive_number, require_matrix
+from metricgrad.pairing.relevance import Labels, label_codes
+from metricgrad.pairing.similarity import unit_rows
+
+__all__ = ["supcon_loss"]
+
+MEMORY_BUDGET = 256 * 2**20
+"""Bytes that similarities kept for the backward pass may take; beyond it rows are chunked and recomputed."""
+
+
+def supcon_loss(
+    outputs: Float[Tensor, "query dim"],
+    targets: Labels,
+    *,
+    temperature: float = 0.07,
+    positives: Literal["outside", "inside"] = "outside",
+    normalize: bool = True,
+    base_temperature: float | None = None,
+) -> Float[Tensor, " query"]:
+    """Return the supervised contrastive loss of every row as anchor (exact value of a proxy loss).
+
+    With A all rows but the anchor a and Pos its rows of the same label, s = <f_a, f_b> / temperature:
+    outside: LSE over A of s - mean over Pos of s;  inside: LSE over A of s - LSE over Pos of s + log |Pos|.
+
+    Args:
+        outputs: embeddings.
+        targets: integer or string labels, one per row; views of one picture are rows with equal labels.
+        temperature: > 0; tau. 0.07 is the value of the public code.
+        positives: whether the mean over positives stands outside or inside of the logarithm.
+        normalize: scale rows to length 1 first.
+        base_temperature: None, or a value > 0: the loss times temperature / base_temperature, as the public code.
+
+    Returns:
+        One value per row, >= 0, lower is better.
+
+    Raises:
+        InputError: temperature <= 0; labels of another number than rows; an unknown `positives`.
+
+    Edge cases:
+        An anchor without positive has 0 and zero gradient: average with
+        `mean_valid(loss, has_positive(targets))`. An empty batch gives an empty loss.
+
+    Gradient:
+        Exact. The log-sum-exp takes its maximum over A only, so that it stays right where all others are opposite;
+        float32 for half precision.
+
+    Cost:
+        O(query^2 dim) time, O(query^2) memory; beyond 256 MB of similarities in row chunks that are recomputed
+        in the backward pass.
+
+    Differs from the paper:
+        Nothing at the defaults. The public code gives NaN for an anchor without positives.
+
+    Reference:
+        [khosla2020supcon] equations 2 (outside) and 3 (inside).
+
+    Example:
+        >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> supcon_loss(embeddings, [0, 0, 1, 1], temperature=0.5)
+        tensor([0.2395, 0.2395, 0.2395, 0.2395])
+    """
+    require_matrix("supcon_loss", "outputs", outputs, "query, dim")
+    if len(targets) != len(outputs):
+        raise fail("supcon_loss", f"{len(targets)} targets for outputs {describe(outputs)}", "one label per row")
+    if positives not in ("outside", "inside"):
+        raise fail("supcon_loss", f"positives is {positives!r}", "'outside' or 'inside'")
+    temperature = positive_number("supcon_loss", "temperature", temperature)
+    factor = 1.0 if base_temperature is None else temperature / positive_number(
+        "supcon_loss", "base_temperature", base_temperature
+    )  # fmt: skip
+    (codes,) = label_codes(targets, device=outputs.device)
+    rows = unit_rows(outputs) if normalize else outputs
+    rows = rows if rows.dtype == torch.float64 else rows.float()
+    anchors = torch.nonzero(torch.bincount(codes)[codes] > 1).squeeze(1) if len(codes) else codes
+    with torch.autocast(rows.device.type, enabled=False):
+        losses = _in_chunks(rows, codes, anchors, temperature, positives == "inside") * factor
+    return torch.zeros(len(rows), dtype=losses.dtype, device=losses.device).index_add(0, anchors, losses)
+
+
+def _in_chunks(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float, inside: bool) -> Tensor:
+    """Return the losses of the anchors [anchor]; chunks that are many are recomputed in the backward pass."""
+    # alive in the backward pass: logits, their softmax, and both once more for "inside"
+    row_bytes = len(rows) * rows.element_size() * 4
+    size = max(1, MEMORY_BUDGET // max(1, row_bytes))
+    if len(anchors) <= size:
+        return _of_anchors(rows, codes, anchors, temperature, inside)
+    parts = [
+        checkpoint(
+            _of_anchors, rows, codes, part, temperature, inside, use_reentrant=False, preserve_rng_state=False
+        )
+        for part in anchors.split(size)
+    ]
+    return torch.cat(parts)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _of_anchors(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float, inside: bool) -> Tensor:
+    logits = (rows[anchors] / temperature) @ rows.T  # [anchor, item]
+    logits[torch.arange(len(anchors), device=rows.device), anchors] = -torch.inf
+    others = torch.logsumexp(logits, 1)
+    of_class = codes[anchors]
+    counts = torch.bincount(codes)
+    positives = (counts[of_class] - 1).to(rows.dtype)  # [anchor]
+    if inside:
+        elsewhere = codes != of_class.unsqueeze(1)
+        return others - torch.logsumexp(logits.masked_fill(elsewhere, -torch.inf), 1) + positives.log()
+    # the mean of the similarities is the similarity to the mean: no mask [anchor, item] is needed
+    sums = torch.zeros(len(counts), rows.shape[1], dtype=rows.dtype, device=rows.device)
+    means = (sums.index_add(0, codes, rows)[of_class] - rows[anchors]) / positives.unsqueeze(1)  # [anchor, dim]
+    return others - (rows[anchors] * means).sum(1) / temperature

@@ -1,0 +1,175 @@
+"""Train on a differentiable objective: a surrogate of the metric, or the proxy loss of the control arm.
+
+Both arms of a run are this one procedure with another objective, so that they differ in nothing else.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from metricgrad import losses
+from metricgrad._checks import fail, nearest
+from metricgrad._types import MethodRun
+from metricgrad.ranking import RankingLoss
+
+__all__ = ["SPACE", "Surrogate", "SurrogateSettings", "named_objective", "objectives", "space"]
+
+Objective = Callable[[Any, Any], Tensor]
+
+SPACE: Mapping[str, tuple[Any, ...]] = {
+    "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3),
+    "weight_decay": (0.01, 0.1, 0.3, 1.0),
+    "dropout": (0.0, 0.2, 0.4, 0.6),
+}
+"""Values that tries draw from, for any objective; a dropout rate matters to a model that has dropout modules."""
+
+RANK_TEMPERATURE = 0.05
+"""Default rank temperature of a surrogate of ranks on unit embeddings: smaller ones starve most positives."""
+
+
+class SurrogateSettings(BaseModel):
+    """How the objective is followed.
+
+    Args:
+        learning_rate: of AdamW, reached after `warmup`.
+        weight_decay: of AdamW (decoupled); vectors (biases, scales) are not decayed.
+        schedule: `cosine` falls to 0 over the steps, `constant` stays.
+        warmup: share of the steps over which the learning rate rises from 0.
+        gradient_clip: largest norm of the gradient; None for no limit.
+        dropout: rate for every dropout module of the model; None leaves the model's own.
+        objective: settings of the loss by its own argument names (temperature, k, ...).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = Field(default=3e-4, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    gradient_clip: float | None = Field(default=1.0, gt=0)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    objective: dict[str, Any] = Field(default_factory=dict)
+
+
+class Surrogate:
+    """One optimiser step on the mean of an objective, batch after batch.
+
+    Args:
+        objective: `(outputs, targets) -> Tensor`, a scalar or one value per unit (then averaged).
+        settings: see `SurrogateSettings`.
+    """
+
+    def __init__(self, objective: Objective, settings: SurrogateSettings) -> None:
+        self.objective, self.settings = objective, settings
+
+    def begin(self, run: MethodRun) -> None:
+        """Set the dropout rates and make the optimiser of the trainable parameters."""
+        self.model, self.steps, self.taken = run.model, run.steps, 0
+        self.parameters = list(run.parameters.values())
+        if self.settings.dropout is not None:
+            for module in run.model.modules():
+                if isinstance(module, nn.modules.dropout._DropoutNd):
+                    module.p = self.settings.dropout
+        matrices = [value for value in self.parameters if value.ndim >= 2]
+        vectors = [value for value in self.parameters if value.ndim < 2]
+        groups = [
+            {"params": matrices, "weight_decay": self.settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=self.settings.learning_rate
+        )
+
+    def step(self, batch: tuple[Any, Any]) -> Mapping[str, float]:
+        """Take one step; returns the loss before it.
+
+        Raises:
+            InputError: the loss is NaN or infinite.
+        """
+        inputs, targets = (_to(item, self.parameters[0].device) for item in batch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.objective(self.model(inputs), targets)
+        loss = loss if loss.ndim == 0 else loss.mean()
+        loss.backward()
+        if self.settings.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+        self.optimiser.step()
+        self.taken += 1
+        value = loss.item()
+        if not math.isfinite(value):
+            raise fail(
+                "training",
+                f"the loss is {value} at step {self.taken}",
+                "a finite loss",
+                "Lower the learning rate, raise the temperature or look for NaN in the inputs.",
+            )
+        return {"loss": value}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimiser's state and the number of steps taken."""
+        return {"optimiser": self.optimiser.state_dict(), "taken": self.taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.optimiser.load_state_dict(dict(state["optimiser"]))
+        self.taken = state["taken"]
+
+    def _learning_rate(self) -> float:
+        progress = self.taken / max(1, self.steps)
+        rate = self.settings.learning_rate
+        if progress < self.settings.warmup:
+            return rate * (self.taken + 1) / max(1.0, self.settings.warmup * self.steps)
+        if self.settings.schedule == "constant":
+            return rate
+        return rate * 0.5 * (1 + math.cos(math.pi * (progress - self.settings.warmup) / (1 - self.settings.warmup)))
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def objectives() -> list[str]:
+    """Return the names that `named_objective` knows: the public losses without `_loss`."""
+    return sorted(name.removesuffix("_loss") for name in losses.__all__ if name.endswith("_loss"))
+
+
+def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
+    """Build `(embeddings, labels) -> loss` from the name of a loss and its settings.
+
+    Args:
+        name: a public loss without its suffix: `recall_at_k`, `average_precision`, `supcon`, ...
+        settings: arguments of the loss by name; for a loss of ranks also those of `RankingLoss` (temperature,
+            step, preset, normalize).
+
+    Returns:
+        The objective: a scalar or one value per unit.
+
+    Raises:
+        InputError: unknown name or argument; the message names the nearest known ones.
+    """
+    if name not in objectives():
+        raise fail("method", f"there is no loss {name!r}", "the name of a loss", nearest(name, objectives()))
+    loss = getattr(losses, f"{name}_loss")
+    arguments = inspect.signature(loss).parameters
+    of_ranks = "ranks" in arguments
+    known = {key for key, value in arguments.items() if value.kind is value.KEYWORD_ONLY}
+    known |= {"temperature", "step", "preset", "normalize"} if of_ranks else set()
+    for key in settings:
+        if key not in known:
+            raise fail("method", f"the loss {name!r} has no setting {key!r}", "one of its settings", nearest(key, known))
+    if of_ranks:
+        return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings})
+    return lambda outputs, targets: loss(outputs, targets, **settings)
+
+
+def space(name: str) -> Mapping[str, tuple[Any, ...]]:
+    """Return the settings that tries may draw for a named objective: as many for a surrogate as for a proxy."""
+    temperatures = (0.05, 0.07, 0.1, 0.2) if name == "supcon" else (0.02, 0.03, 0.05, 0.1)
+    return {**SPACE, "objective.temperature": temperatures}

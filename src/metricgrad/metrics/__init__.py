@@ -1,0 +1,60 @@
+"""Exact metrics, without gradient.
+
+Functions of scores (`hit_at_k`, `average_precision`, `f_beta`, ...), the same over embeddings without the whole
+similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`), and `Metric` records that `tune` and the
+bootstrap use (`retrieval_metric`, `classification_metric`, `adapt`, `per_sample`).
+"""
+
+from metricgrad.metrics.adapt import adapt as adapt
+from metricgrad.metrics.adapt import metric_calls as metric_calls
+from metricgrad.metrics.adapt import per_sample as per_sample
+from metricgrad.metrics.classification import accuracy as accuracy
+from metricgrad.metrics.classification import balanced_error as balanced_error
+from metricgrad.metrics.classification import binary_average_precision as binary_average_precision
+from metricgrad.metrics.classification import error_rate as error_rate
+from metricgrad.metrics.classification import f_beta as f_beta
+from metricgrad.metrics.classification import roc_auc as roc_auc
+from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
+from metricgrad.metrics.names import metric_by_name as metric_by_name
+from metricgrad.metrics.names import named_metrics as named_metrics
+from metricgrad.metrics.nearest import NearestItems as NearestItems
+from metricgrad.metrics.nearest import nearest_items as nearest_items
+from metricgrad.metrics.ranks import ExactRanks as ExactRanks
+from metricgrad.metrics.ranks import ranks_from_scores as ranks_from_scores
+from metricgrad.metrics.records import classification_metric as classification_metric
+from metricgrad.metrics.records import retrieval_metric as retrieval_metric
+from metricgrad.metrics.retrieval import average_precision as average_precision
+from metricgrad.metrics.retrieval import hit_at_k as hit_at_k
+from metricgrad.metrics.retrieval import ndcg as ndcg
+from metricgrad.metrics.retrieval import precision_at_k as precision_at_k
+from metricgrad.metrics.retrieval import r_precision as r_precision
+from metricgrad.metrics.retrieval import recall_at_k as recall_at_k
+from metricgrad.metrics.retrieval import reciprocal_rank as reciprocal_rank
+
+__all__ = [
+    "ExactRanks",
+    "NearestItems",
+    "accuracy",
+    "adapt",
+    "average_precision",
+    "balanced_error",
+    "binary_average_precision",
+    "classification_metric",
+    "error_rate",
+    "f_beta",
+    "hit_at_k",
+    "metric_by_name",
+    "metric_calls",
+    "named_metrics",
+    "ndcg",
+    "nearest_items",
+    "per_sample",
+    "precision_at_k",
+    "r_precision",
+    "ranks_from_scores",
+    "recall_at_k",
+    "reciprocal_rank",
+    "retrieval_metric",
+    "retrieval_ranks",
+    "roc_auc",
+]

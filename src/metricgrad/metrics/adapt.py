@@ -1,0 +1,295 @@
+"""Take any metric: by name, a function of ours, torchmetrics, scikit-learn, or any Python function.
+
+The result is a `Metric` whose description says what was found: how the function is called, which way is better and
+what an interval would be drawn over. Nothing is guessed where a guess could turn a metric around: a function whose
+direction is not known is refused until `higher_is_better` is given.
+"""
+
+import copy
+import dataclasses
+import importlib
+import math
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metricgrad._checks import describe, fail
+from metricgrad._types import Metric
+from metricgrad.interval import mean_of_units
+from metricgrad.metrics import retrieval
+from metricgrad.metrics.foreign import ForeignFunction
+from metricgrad.metrics.names import FUNCTIONS, metric_by_name, value_of
+from metricgrad.metrics.records import classification_metric, retrieval_metric
+from metricgrad.metrics.scikit import is_scikit, read_scikit
+
+__all__ = ["adapt", "metric_calls", "per_sample"]
+
+Unit = Literal["sample", "whole"]
+
+
+def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | None = None) -> Metric:
+    """Turn anything that measures into a `Metric` record (exact; foreign functions are called as they are).
+
+    | given | called | direction |
+    |---|---|---|
+    | a `Metric` | as it is | its own |
+    | a name such as `recall@1`, `map`, `f1` (`metrics.named_metrics()`) | ours | known |
+    | a function of `metrics`, or a partial of one | ours | known |
+    | `package.module:function`, with settings `:higher_is_better=false,unit=whole` | as that function | as there |
+    | a `torchmetrics.Metric` | a copy: reset, update(outputs, targets), compute | its `higher_is_better` |
+    | a scikit-learn metric function or scorer | f(targets, prediction), numpy | its scorer, sign or name |
+    | a function whose first parameter is `y_true` | f(targets, prediction), numpy | must be given |
+    | any other `callable(outputs, targets) -> float` | tensors, outputs first | must be given |
+
+    Args:
+        metric: one of these.
+        higher_is_better: the direction, where it is not known.
+        unit: for foreign functions. `sample`: an interval draws samples and calls the function again (see
+            `metric_calls`). `whole`: the function ranks the samples against each other or does not take tensors
+            of one row per sample; no interval. None: `sample`, but a plain function whose value changes when every
+            sample is given twice is refused at its first measurement.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: an unknown name (with the nearest ones), a direction that is missing or contradicts the known
+            one, a retrieval metric of torchmetrics, something that cannot be called.
+        MissingExtraError: a scikit-learn scorer without scikit-learn.
+
+    Edge cases:
+        Outputs that are no tensors, and sets of more than 50 million numbers: one row, hence no interval. Class
+        scores for a scikit-learn metric of predictions: the argmax; for one of probabilities they must be such.
+
+    Gradient: none.
+
+    Cost: that of the function, once per measurement and once per resample of an interval.
+
+    Example:
+        >>> def largest_miss(outputs, targets):
+        ...     return (outputs - targets).abs().max()
+        >>> metric = adapt(largest_miss, higher_is_better=False)
+        >>> metric.summarise(metric.measure(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 2.0])))
+        3.0
+    """
+    if unit not in (None, "sample", "whole"):
+        raise fail("adapt", f"unit is {unit!r}", "'sample', 'whole' or None")
+    if isinstance(metric, str) and ":" in metric and "=" not in metric.split(":")[1]:
+        return _from_path(metric, higher_is_better, unit)
+    ours = _ours(metric)
+    if ours is not None:
+        if higher_is_better is not None and higher_is_better is not ours.higher_is_better:
+            raise _contradiction(ours.name, ours.higher_is_better)
+        return ours
+    torchmetrics = sys.modules.get("torchmetrics")
+    if torchmetrics is not None and isinstance(metric, torchmetrics.Metric):
+        return _from_torchmetrics(metric, higher_is_better, unit)
+    if is_scikit(metric):
+        read = read_scikit(metric)
+        up = _direction(read.name, read.higher_is_better, higher_is_better)
+        return _foreign(read.name, read.call, up, unit, read.found, check=False)
+    if not callable(metric):
+        raise fail(
+            "adapt", f"metric is {describe(metric)}", "a name, a Metric or a callable(outputs, targets)"
+        )
+    name = _name(metric)
+    up = _direction(name, None, higher_is_better)
+    found = f"function {name}: called as f(outputs, targets), {_better(up)}"
+    return _foreign(name, metric, up, unit, found, check=unit is None)
+
+
+def per_sample(
+    function: Callable[[Any, Any], float],
+    decode: Callable[[Any], Sequence[Any]] | None = None,
+    *,
+    higher_is_better: bool,
+    name: str | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Metric:
+    """Make a metric of a function e(prediction, target) of one sample: its mean over samples (exact).
+
+    Such a metric can be learned by a surrogate network as well (`learned/`), since each sample has its own value.
+
+    Args:
+        function: takes one prediction and one target, returns a number; NaN where it is undefined.
+        decode: turns the outputs of the model into a sequence of predictions (e.g. an argmax, or the greedy text);
+            None hands the outputs over row by row.
+        higher_is_better: the direction of e.
+        name: what tables call it; by default the name of the function.
+        bounds: smallest and largest value of e.
+
+    Returns:
+        A record with one column of statistics and `per_sample=True`.
+
+    Raises:
+        InputError: (on measuring) other numbers of predictions and targets.
+
+    Edge cases:
+        A sample with NaN is left out of the mean. No sample: NaN.
+
+    Gradient: none.
+
+    Cost: one call per sample and measurement, none for the interval.
+
+    Example:
+        >>> metric = per_sample(lambda text, target: abs(len(text) - len(target)), higher_is_better=False)
+        >>> metric.summarise(metric.measure(["ab", "c"], ["a", "c"]))
+        0.5
+    """
+    label = name or _name(function)
+
+    def measure(outputs: Any, targets: Any) -> Float[Tensor, "sample 1"]:
+        predictions = outputs if decode is None else decode(outputs)
+        if len(predictions) != len(targets):
+            raise fail(label, f"{len(predictions)} predictions for {len(targets)} targets", "one target each")
+        values = [float(function(*pair)) for pair in zip(predictions, targets, strict=True)]
+        return torch.tensor(values, dtype=torch.float64)[:, None]
+
+    return Metric(
+        name=label,
+        measure=measure,
+        summarise=mean_of_units,
+        higher_is_better=higher_is_better,
+        bounds=bounds,
+        per_sample=True,
+        unit="sample",
+        description=f"mean over samples of {label}(prediction, target), {_better(higher_is_better)}",
+    )
+
+
+def metric_calls(metric: Metric) -> int:
+    """Number of calls of a foreign function so far, resamples included; 0 for a metric of ours.
+
+    Example:
+        >>> metric_calls(adapt("map"))
+        0
+    """
+    foreign = getattr(metric.summarise, "__self__", None)
+    return foreign.calls if isinstance(foreign, ForeignFunction) else 0
+
+
+def _ours(metric: Any) -> Metric | None:
+    """The record, where the metric is one already, a name, or a function of ours or a partial of one."""
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, str):
+        return metric_by_name(metric)
+    function, settings = (metric.func, metric.keywords) if isinstance(metric, partial) else (metric, {})
+    name = getattr(function, "__name__", "")
+    if FUNCTIONS.get(name) is not function:
+        return None
+    if isinstance(metric, partial) and metric.args:
+        raise fail(
+            "adapt", f"a partial of {name} with {len(metric.args)} arguments", "settings by keyword only"
+        )
+    make = retrieval_metric if name in retrieval.__all__ else classification_metric
+    return make(function, **settings)
+
+
+def _from_path(text: str, higher_is_better: bool | None, unit: Unit | None) -> Metric:
+    """The metric at `package.module:function[:setting=value,...]`."""
+    module_name, function_name, *rest = (part.strip() for part in text.split(":", 2))
+    known: dict[str, Any] = {"higher_is_better": higher_is_better, "unit": unit}
+    for item in rest[0].split(",") if rest else []:
+        key, _, value = (part.strip() for part in item.partition("="))
+        if key not in known:
+            raise fail(
+                f"metric {text!r}", f"a setting is {item!r}", "higher_is_better=true|false, unit=sample|whole"
+            )
+        known[key] = value_of(value)
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise fail(
+            f"metric {text!r}",
+            f"it cannot be imported ({error})",
+            "package.module:function that Python finds here",
+            "Run where `python -c 'import package.module'` works, or set PYTHONPATH.",
+        ) from error
+    if isinstance(known["higher_is_better"], str):
+        raise fail(f"metric {text!r}", f"higher_is_better is {known['higher_is_better']!r}", "true or false")
+    return dataclasses.replace(adapt(function, **known), name=function_name)
+
+
+def _from_torchmetrics(metric: Any, higher_is_better: bool | None, unit: Unit | None) -> Metric:
+    """A torchmetrics metric, on a copy of its own."""
+    name = type(metric).__name__
+    if any(kind.__module__ == "torchmetrics.retrieval.base" for kind in type(metric).__mro__):
+        raise fail(
+            name,
+            "a retrieval metric of torchmetrics, which needs flat scores and an index of queries",
+            "a metric of (outputs, targets)",
+            "Use ours by name (recall@1, map, mrr, ndcg@10): they rank embeddings, and negative scores count.",
+        )
+    up = _direction(name, metric.higher_is_better, higher_is_better)
+    own = copy.deepcopy(metric)
+    own.reset()
+
+    def call(outputs: Any, targets: Any) -> Any:
+        if isinstance(outputs, Tensor):
+            own.to(outputs.device)
+        try:
+            own.update(outputs, targets)
+            return own.compute()
+        finally:
+            own.reset()
+
+    found = f"torchmetrics {name}: a copy, reset, update(outputs, targets), compute; {_better(up)}"
+    low, high = getattr(metric, "plot_lower_bound", None), getattr(metric, "plot_upper_bound", None)
+    bounds = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    return dataclasses.replace(_foreign(name, call, up, unit, found, check=False), bounds=bounds)
+
+
+def _foreign(
+    name: str, call: Callable[[Any, Any], Any], up: bool, unit: Unit | None, found: str, *, check: bool
+) -> Metric:
+    """The record of a function of the whole set."""
+    function = ForeignFunction(name, call, resample=unit != "whole", check=check)
+    drawn = "no interval, as it takes the set as a whole" if unit == "whole" else "an interval draws samples"
+    return Metric(
+        name=name,
+        measure=function.measure,
+        summarise=function.summarise,
+        higher_is_better=up,
+        bounds=(-math.inf, math.inf),
+        unit="whole" if unit == "whole" else "sample",
+        description=f"{found}; {drawn}",
+    )
+
+
+def _direction(name: str, known: bool | None, given: bool | None) -> bool:
+    """The direction that is known or given; InputError where it is neither, or both and different."""
+    if known is None and given is None:
+        raise fail(
+            f"metric {name}", "its direction is not known", "higher_is_better=True or higher_is_better=False"
+        )
+    if known is not None and given is not None and known is not given:
+        raise _contradiction(name, known)
+    return bool(known if known is not None else given)
+
+
+def _contradiction(name: str, known: bool) -> Exception:
+    """The error for a direction that contradicts what is known of a metric."""
+    return fail(
+        f"metric {name}",
+        f"higher_is_better={not known} was given",
+        f"higher_is_better={known}, which is known of this metric",
+        "Leave it out, or wrap the metric in a function that changes its sign.",
+    )
+
+
+def _better(up: bool) -> str:
+    """The direction in words."""
+    return f"{'higher' if up else 'lower'} is better"
+
+
+def _name(function: Any) -> str:
+    """What to call a function, a partial of one, or an object that can be called."""
+    function = function.func if isinstance(function, partial) else function
+    name = getattr(function, "__name__", type(function).__name__)
+    return "function" if name == "<lambda>" else name

@@ -1,0 +1,149 @@
+"""Metrics by name, for the command line and for recipes.
+
+The grammar is `name[@k][:setting=value,...]`: `recall@1`, `ndcg@10`, `map`, `f_beta:beta=2,average=macro`,
+`recall_at_k@5:normalizer=min_k_positives`, `hit@1:ties=mid`. A function name that ends in `_at_k` may carry the
+number itself: `recall_at_10`. Upper and lower case are the same.
+
+`recall@10` and `recall_at_10` are different metrics, because the field uses one name for two: `recall@10` is what
+metric learning prints (any relevant item among the first 10, `hit_at_k`), `recall_at_10` the share of the relevant
+items that is among them. Every record says in its description which one it is.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from metricgrad._checks import fail, nearest
+from metricgrad._types import Metric
+from metricgrad.errors import InputError
+from metricgrad.metrics import classification, retrieval
+from metricgrad.metrics.records import classification_metric, retrieval_metric
+
+__all__ = ["metric_by_name", "named_metrics"]
+
+FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
+    name: getattr(module, name) for module in (retrieval, classification) for name in module.__all__
+}
+
+ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "recall": ("hit_at_k", {}),
+    "hit": ("hit_at_k", {}),
+    "precision": ("precision_at_k", {}),
+    "map": ("average_precision", {}),
+    "mrr": ("reciprocal_rank", {}),
+    "f1": ("f_beta", {"beta": 1.0}),
+    "macro_f1": ("f_beta", {"beta": 1.0, "average": "macro"}),
+    "micro_f1": ("f_beta", {"beta": 1.0, "average": "micro"}),
+    "auc": ("roc_auc", {}),
+}
+"""What the field says, and what it means here."""
+
+_GRAMMAR = re.compile(r"(?P<name>[^@:]+)(?:@(?P<k>[^:]*))?(?::(?P<settings>.*))?", re.DOTALL)
+
+
+def named_metrics() -> dict[str, str]:
+    """Names that `adapt` and the command line know, each with one sentence; `@k` stands for `@` and a number.
+
+    Example:
+        >>> named_metrics()["recall@k"]
+        "1 where any relevant item is within the first k, else 0 (exact): metric learning's recall@k."
+    """
+    listed = {}
+    for name, function in FUNCTIONS.items():
+        listed[f"{name}@k" if name == "ndcg" else name] = _sentence(function)
+    listed["ndcg"] = listed["ndcg@k"]
+    for alias, (name, settings) in ALIASES.items():
+        values = ", ".join(f"{key}={value}" for key, value in settings.items())
+        sentence = _sentence(FUNCTIONS[name]) + (f" [{values}]" if values else "")
+        listed[f"{alias}@k" if name.endswith("_at_k") else alias] = sentence
+    return dict(sorted(listed.items()))
+
+
+def metric_by_name(name: str) -> Metric:
+    """Return the record of a metric that is named by the grammar of this module.
+
+    Args:
+        name: e.g. `recall@1`, `map`, `ndcg@10:ties=mid`, `macro_f1`.
+
+    Returns:
+        The record, under the name that was given.
+
+    Raises:
+        InputError: an unknown name (with the nearest ones), a k that is missing, not whole or < 1, a setting that
+            the metric does not have.
+
+    Example:
+        >>> metric_by_name("recall@1").description.partition(";")[0]
+        "any relevant item at rank 1 (metric learning's recall@1)"
+    """
+    parts = _GRAMMAR.fullmatch(name.strip())
+    if parts is None:
+        raise fail("metric", f"the name is {name!r}", "name[@k][:setting=value,...]", "For example: recall@1")
+    word = parts["name"].strip().lower()
+    k = None if parts["k"] is None else _whole(name, parts["k"])
+    numbered = re.fullmatch(r"(.+_at_)(\d+)", word)
+    if numbered and k is None:
+        word, k = f"{numbered[1]}k", int(numbered[2])
+    function_name, settings = ALIASES.get(word, (word, {}))
+    if function_name not in FUNCTIONS:
+        known = named_metrics()
+        asked = word if k is None else f"{word}@k"
+        raise fail(f"metric {name!r}", "there is no such metric", "a known name", nearest(asked, known))
+    function = FUNCTIONS[function_name]
+    given = {**settings, **_settings(name, parts["settings"])}
+    if k is not None:
+        given["k"] = k
+    takes_k = "k" in inspect.signature(function).parameters
+    if "k" in given and not takes_k:
+        raise fail(f"metric {name!r}", "it came with a k", f"{word} without one")
+    if takes_k and "k" not in given and function_name.endswith("_at_k"):
+        raise fail(f"metric {name!r}", "it came without a k", "how many first places count", f"Say {word}@1")
+    make = retrieval_metric if function_name in retrieval.__all__ else classification_metric
+    try:
+        return make(function, name=name, **given)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise fail(f"metric {name!r}", f"its settings are {given}", f"values that fit ({error})") from error
+
+
+def _sentence(function: Callable[..., Any]) -> str:
+    """First line of the docstring."""
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
+def _whole(name: str, text: str) -> int:
+    """The k of a name."""
+    if not re.fullmatch(r"\s*\d+\s*", text) or int(text) < 1:
+        raise fail(f"metric {name!r}", f"k is {text!r}", "a whole number >= 1 after the @")
+    return int(text)
+
+
+def _settings(name: str, text: str | None) -> dict[str, Any]:
+    """Settings `a=1,b=mid` as keyword arguments."""
+    found = {}
+    for item in (text or "").split(",") if text else []:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not (key and equals and value):
+            raise fail(
+                f"metric {name!r}", f"a setting is {item!r}", "setting=value", "Settings are parted by commas"
+            )
+        if key in ("function", "name"):
+            raise fail(f"metric {name!r}", f"a setting is {item!r}", "a setting of the metric")
+        found[key] = value_of(value)
+    return found
+
+
+def value_of(text: str) -> bool | int | float | str:
+    """A value as it is meant: true or false, a number, else the word."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

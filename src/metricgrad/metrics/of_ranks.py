@@ -1,0 +1,97 @@
+"""Retrieval metrics as functions of the exact ranks of the relevant items: where each formula stands once.
+
+`retrieval.py` gives them scores, the records give them the ranks of embeddings. All of them are exact, have no
+gradient, return float64 [query] and NaN for a query without a relevant item: it is undefined, a summary skips it
+and counts it. Names and settings are those of `retrieval.py`.
+"""
+
+from numbers import Integral
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metricgrad._checks import describe, fail, require_ks
+from metricgrad.metrics.ranks import ExactRanks
+
+__all__ = [
+    "average_precision",
+    "hit_at_k",
+    "ndcg",
+    "precision_at_k",
+    "r_precision",
+    "recall_at_k",
+    "reciprocal_rank",
+]
+
+Normalizer = Literal["positives", "min_k_positives"]
+
+
+def recall_at_k(ranks: ExactRanks, *, k: int, normalizer: Normalizer = "positives") -> Float[Tensor, "query"]:
+    """Share of the relevant items within the first k."""
+    hits, positives = _hits(ranks, _cutoff("recall_at_k", k))
+    if normalizer == "positives":
+        return hits / positives
+    if normalizer != "min_k_positives":
+        raise fail("recall_at_k", f"normalizer is {normalizer!r}", "'positives' or 'min_k_positives'")
+    return hits.clamp(max=k) / positives.clamp(max=k)
+
+
+def hit_at_k(ranks: ExactRanks, *, k: int) -> Float[Tensor, "query"]:
+    """1 where any relevant item is within the first k."""
+    hits, positives = _hits(ranks, _cutoff("hit_at_k", k))
+    return hits.clamp(max=1) * (positives / positives)
+
+
+def precision_at_k(ranks: ExactRanks, *, k: int) -> Float[Tensor, "query"]:
+    """Share of the first k places that hold a relevant item."""
+    hits, positives = _hits(ranks, _cutoff("precision_at_k", k))
+    return hits.clamp(max=k) / k * (positives / positives)
+
+
+def r_precision(ranks: ExactRanks) -> Float[Tensor, "query"]:
+    """Share of the first p places that hold a relevant item, p the number of relevant items."""
+    positives = ranks.valid.sum(1).double()
+    hits = (ranks.valid & (ranks.among_all <= positives[:, None])).sum(1)
+    return hits / positives
+
+
+def average_precision(ranks: ExactRanks) -> Float[Tensor, "query"]:
+    """Mean over the relevant items of the precision at their ranks."""
+    precision = torch.where(ranks.valid, ranks.among_positives / ranks.among_all, 0.0)
+    return precision.sum(1) / ranks.valid.sum(1)
+
+
+def reciprocal_rank(ranks: ExactRanks) -> Float[Tensor, "query"]:
+    """1 / rank of the first relevant item."""
+    best = torch.where(ranks.valid, 1 / ranks.among_all, 0.0)
+    best = torch.cat([best, best.new_zeros(len(best), 1)], 1).amax(
+        1
+    )  # a column for tables without a positive
+    return torch.where(ranks.valid.any(1), best, torch.nan)
+
+
+def ndcg(ranks: ExactRanks, *, k: int | None = None) -> Float[Tensor, "query"]:
+    """Discounted gain of the ranking over that of the best ranking."""
+    limit = torch.inf if k is None else _cutoff("ndcg", k)
+    discounted = torch.where(ranks.valid, ranks.gain / torch.log2(1 + ranks.among_all), 0.0)
+    gained = torch.where(ranks.among_all <= limit, discounted, 0.0).sum(1)
+    best_first = ranks.gain.sort(dim=1, descending=True).values
+    places = torch.arange(1, best_first.shape[1] + 1, dtype=torch.float64, device=best_first.device)
+    ideal = torch.where(places <= limit, best_first / torch.log2(1 + places), 0.0).sum(1)
+    # With mid ranks a group of equals that straddles k counts whole, which can exceed the ideal.
+    return torch.minimum(gained, ideal) / ideal
+
+
+def _cutoff(caller: str, k: int) -> int:
+    """Return k as an int; InputError unless it is one whole number >= 1."""
+    if not isinstance(k, Integral):
+        raise fail(caller, f"k is {describe(k)}", "one whole number >= 1")
+    return require_ks(caller, (int(k) if not isinstance(k, bool) else k,))[0]
+
+
+def _hits(ranks: ExactRanks, k: int) -> tuple[Tensor, Tensor]:
+    """Return for each query the number of relevant items within the first k, and the number of them all."""
+    hits = (ranks.valid & (ranks.among_all <= k)).sum(1).double()
+    return hits, ranks.valid.sum(1).double()

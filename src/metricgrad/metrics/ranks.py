@@ -1,0 +1,248 @@
+"""Exact ranks of the relevant items: the one thing that every retrieval metric is computed from.
+
+The items of a query are ordered by score, highest first. Equal scores are ordered by a rule that the caller names:
+
+* `pessimistic`: among equals the relevant items come last (a collapsed model scores worst, not perfect);
+* `optimistic`: among equals the relevant items come first;
+* `mid`: every item of a group of equals gets the mean of the ranks that the group covers.
+
+Two routes lead here: scores that are at hand (`ranks_from_scores`) and embeddings (`retrieval_ranks`), where the
+similarities are computed tile by tile and never stored whole. Both give the same numbers, see `similarity.py`.
+"""
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from metricgrad._checks import describe, fail
+
+__all__ = ["ExactRanks", "Ties", "ranks_from_scores"]
+
+Ties = Literal["pessimistic", "mid", "optimistic"]
+
+_FEW_POSITIVES = 24
+"""Up to here one comparison of a tile per positive is cheaper than sorting the tile once (measured on a CPU)."""
+
+TILE = 4_000_000
+"""Similarities that are held at a time: 32 MB in float64, a few of which are alive at once."""
+
+
+class ExactRanks(NamedTuple):
+    """Ranks of the relevant items of every query, rows padded to the longest.
+
+    Attributes:
+        among_all: rank among all items but the query, best 1 (halves occur with `mid`); 0 where padded.
+        among_positives: rank among the relevant items; 0 where padded.
+        gain: relevance of the item, 1 where it is yes or no; 0 where padded.
+        valid: False where padded.
+        competitors: number of items that were ranked (the query itself left out).
+    """
+
+    among_all: Float[Tensor, "query positive"]
+    among_positives: Float[Tensor, "query positive"]
+    gain: Float[Tensor, "query positive"]
+    valid: Bool[Tensor, "query positive"]
+    competitors: Int[Tensor, "query"]
+
+
+def require_ties(caller: str, ties: str) -> None:
+    """Raise InputError unless `ties` is one of the three rules."""
+    if ties not in get_args(Ties):
+        raise fail(caller, f"ties is {ties!r}", f"one of {', '.join(get_args(Ties))}")
+
+
+def ranks_from_scores(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+) -> ExactRanks:
+    """Exact ranks of the relevant items among the scored items of each query.
+
+        pessimistic  r[q,x] = 1 + #{z: s[q,z] > s[q,x]} + #{tied irrelevant} + place among the tied relevant
+        optimistic   r[q,x] = 1 + #{z: s[q,z] > s[q,x]} + place among the tied relevant
+        mid          r[q,x] = 1 + #{z: s[q,z] > s[q,x]} + #{z != x: s[q,z] = s[q,x]} / 2
+
+    With graded relevance the tied relevant items are placed by gain, the worst order first for `pessimistic` and
+    the best for `optimistic`.
+
+    Args:
+        scores: any real numbers, higher is ranked earlier; negative scores are scores, infinities are ordered.
+        relevance: bool, or gains >= 0 (0 is irrelevant).
+        ties: the rule for equal scores.
+        query_item: index of the query among its own items, which is left out; -1 where it is not among them.
+
+    Returns:
+        The ranks, float64, one row per query, padded to the largest number of relevant items.
+
+    Raises:
+        InputError: shapes that differ, NaN scores, gains that are negative or not finite, an index out of range.
+
+    Edge cases:
+        A query without a relevant item has an all-padded row. No item at all: `competitors` 0.
+
+    Gradient: none.
+
+    Cost:
+        O(query * item * positive) comparisons for few positives, else O(query * item * log(item)).
+
+    Reference:
+        [mcsherry2008ties] on what a metric means where scores are tied.
+
+    Example:
+        >>> ranks = ranks_from_scores(torch.tensor([[0.9, 0.5, 0.5, -1.0]]), torch.tensor([[0, 1, 0, 1]]))
+        >>> ranks.among_all
+        tensor([[3., 4.]], dtype=torch.float64)
+    """
+    gains, excluded = _checked("ranks_from_scores", scores, relevance, ties, query_item)
+    queries, items = scores.shape
+    present = excluded >= 0
+    if bool(present.any()):
+        gains = gains.clone()
+        gains[present, excluded[present]] = 0
+    counts = (gains > 0).sum(1)  # [query]
+    width = int(counts.max()) if queries else 0
+    # A stable sort on "relevant or not" puts the relevant items first, in the order in which they came.
+    index = torch.argsort((gains > 0).to(torch.int8), dim=1, descending=True, stable=True)[:, :width]
+    valid = torch.arange(width, device=scores.device) < counts[:, None]  # [query, positive]
+    chunk = max(1, TILE // max(items, 1))
+    parts = []
+    for rows in [slice(start, start + chunk) for start in range(0, max(queries, 1), chunk)]:
+        tile = (
+            scores[rows].detach().double()
+        )  # [chunk, item]; every float format and every integer below 2^53 fits
+        positive_scores = tile.gather(1, index[rows])
+        own = tile.gather(1, excluded[rows, None].clamp(min=0))[:, 0] if items else tile.new_zeros(len(tile))
+        parts.append(
+            settle(
+                *count_above(tile, positive_scores),
+                positive_scores,
+                gains[rows].gather(1, index[rows]).double(),
+                valid[rows],
+                ties,
+                own=own,
+                present=present[rows],
+                items=items,
+            )
+        )
+    return join(parts)
+
+
+def join(parts: list[ExactRanks]) -> ExactRanks:
+    """Stack the ranks of several groups of queries, padding to the widest."""
+    width = max(part.valid.shape[1] for part in parts)
+    padded = [
+        [torch.nn.functional.pad(field, (0, width - field.shape[1])) for field in part[:4]]
+        + [part.competitors]
+        for part in parts
+    ]
+    return ExactRanks(*(torch.cat(fields) for fields in zip(*padded, strict=True)))
+
+
+def count_above(
+    scores: Float[Tensor, "query item"], positive_scores: Float[Tensor, "query positive"]
+) -> tuple[Int[Tensor, "query positive"], Int[Tensor, "query positive"]]:
+    """Count for each positive the items with a greater score, and those with a score at least as great."""
+    if positive_scores.shape[1] <= _FEW_POSITIVES:
+        greater = torch.zeros_like(positive_scores, dtype=torch.int64)
+        at_least = torch.zeros_like(greater)
+        for column in range(positive_scores.shape[1]):
+            score = positive_scores[:, column, None]  # [query, 1]
+            greater[:, column] = (scores > score).sum(1)
+            at_least[:, column] = (scores >= score).sum(1)
+        return greater, at_least
+    ascending = scores.sort(dim=1).values
+    items = scores.shape[1]
+    wanted = positive_scores.contiguous()
+    above, from_here = (torch.searchsorted(ascending, wanted, right=right) for right in (True, False))
+    return items - above, items - from_here
+
+
+def settle(
+    greater: Int[Tensor, "query positive"],
+    at_least: Int[Tensor, "query positive"],
+    positive_scores: Float[Tensor, "query positive"],
+    gain: Float[Tensor, "query positive"],
+    valid: Bool[Tensor, "query positive"],
+    ties: Ties,
+    *,
+    own: Float[Tensor, "query"],
+    present: Bool[Tensor, "query"],
+    items: int,
+) -> ExactRanks:
+    """Turn counts over all items into ranks: leave the query itself out (`own` is its score) and settle ties."""
+    own, counted = own[:, None], present[:, None]
+    greater = greater - (counted & (own > positive_scores)).long()
+    tied = at_least - (counted & (own >= positive_scores)).long() - greater - 1
+    place, positives_greater, positives_tied = _order_of_positives(positive_scores, gain, valid, ties)
+    if ties == "mid":
+        among_all = 1 + greater + tied / 2
+        among_positives = 1 + positives_greater + positives_tied / 2
+    else:
+        tied_irrelevant = tied - positives_tied if ties == "pessimistic" else torch.zeros_like(tied)
+        among_all = 1 + greater + tied_irrelevant + place - positives_greater
+        among_positives = 1 + place
+    nothing = torch.zeros((), dtype=torch.float64, device=valid.device)
+    return ExactRanks(
+        among_all=torch.where(valid, among_all.double(), nothing),
+        among_positives=torch.where(valid, among_positives.double(), nothing),
+        gain=torch.where(valid, gain, nothing),
+        valid=valid,
+        competitors=items - present.long(),
+    )
+
+
+def _order_of_positives(
+    scores: Float[Tensor, "query positive"],
+    gain: Float[Tensor, "query positive"],
+    valid: Bool[Tensor, "query positive"],
+    ties: Ties,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each positive how many positives stand before it, score higher, and score the same."""
+    best_first = ties == "optimistic"
+    last = (
+        -torch.inf if best_first else torch.inf
+    )  # padding comes last among equals, also among scores of -inf
+    by_gain = torch.where(valid, gain, last).argsort(dim=1, descending=best_first, stable=True)
+    key = torch.where(valid, -scores, torch.inf)
+    ascending, by_score = key.gather(1, by_gain).sort(dim=1, stable=True)
+    order = by_gain.gather(1, by_score)  # [query, place] -> positive
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    place = torch.empty_like(order).scatter_(1, order, places)
+    greater = torch.searchsorted(ascending, key)
+    not_below = torch.minimum(torch.searchsorted(ascending, key, right=True), valid.sum(1, keepdim=True))
+    return place, greater, not_below - greater - 1
+
+
+def _checked(
+    caller: str, scores: Tensor, relevance: Tensor, ties: str, query_item: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Check the arguments of the score form; return relevance and the index of the query among its items."""
+    require_ties(caller, ties)
+    if scores.ndim != 2 or relevance.shape != scores.shape:
+        raise fail(
+            caller,
+            f"scores are {describe(scores)} and relevance is {describe(relevance)}",
+            "both of one shape (query, item)",
+        )
+    if bool(torch.isnan(scores).any()):
+        row = int(torch.isnan(scores).any(1).nonzero()[0])
+        raise fail(caller, f"scores have NaN, first in row {row}", "numbers", "Infinite scores are allowed.")
+    if relevance.dtype != torch.bool and not bool(((relevance >= 0) & (relevance < torch.inf)).all()):
+        raise fail(caller, "relevance has values that are negative or not finite", "bool, or gains >= 0")
+    if query_item is None:
+        return relevance, torch.full((len(scores),), -1, dtype=torch.int64, device=scores.device)
+    if (
+        query_item.shape != scores.shape[:1]
+        or query_item.is_floating_point()
+        or query_item.dtype == torch.bool
+    ):
+        raise fail(
+            caller, f"query_item is {describe(query_item)}", f"{len(scores)} whole numbers, one a query"
+        )
+    if not bool(((query_item >= -1) & (query_item < scores.shape[1])).all()):
+        raise fail(caller, "query_item has an index out of range", f"-1 (none) to {scores.shape[1] - 1}")
+    return relevance, query_item.long()

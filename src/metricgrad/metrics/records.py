@@ -1,0 +1,224 @@
+"""Metrics as `Metric` records: facts, statistics per unit and a summary that can be resampled.
+
+`tune` measures a split with them, and the bootstrap draws their units. A metric that is a mean over units keeps one
+column and `mean_of_units` as its summary; one that needs all samples at once (AUC, macro F) keeps what it needs of
+each sample and is computed in the summary.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metricgrad._checks import describe, fail, nearest
+from metricgrad._types import Metric
+from metricgrad.interval import mean_of_units
+from metricgrad.metrics import classification, of_ranks, retrieval
+from metricgrad.metrics.embedded import Labels, rank_tiles
+from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, require_ties
+
+__all__ = ["classification_metric", "retrieval_metric"]
+
+_LOWER_IS_BETTER = {"error_rate", "balanced_error"}
+_OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    "balanced_error": (classification.prediction_rows, classification.balanced_error_of_rows),
+    "f_beta": (classification.prediction_rows, classification.f_beta_of_rows),
+    "binary_average_precision": (classification.score_rows, classification.average_precision_of_rows),
+    "roc_auc": (classification.score_rows, classification.roc_auc_of_rows),
+}
+
+
+def retrieval_metric(
+    function: Callable[..., Tensor],
+    *,
+    name: str | None = None,
+    ties: Ties = "pessimistic",
+    normalize: bool = True,
+    tile: int = TILE,
+    **settings: Any,
+) -> Metric:
+    """Make the record of a retrieval metric over embeddings (exact; the unit is the query).
+
+    Args:
+        function: one of the functions of `metrics.retrieval`, e.g. `hit_at_k`.
+        name: what tables call it; by default the field's short form, e.g. `hit@1`.
+        ties: order of equal similarities.
+        normalize: rank by cosine; False by dot product.
+        tile: similarities held at a time.
+        **settings: settings of the function (`k`, `normalizer`).
+
+    Returns:
+        A record whose `measure(embeddings, labels, *, reference_outputs=None, reference_targets=None)` gives
+        [query, 1], NaN for a query without a relevant item, and whose `summarise` is the mean of the others.
+        Every embedding is ranked against the references, or against all the others.
+
+    Raises:
+        InputError: not a retrieval function, a setting that it does not have or that does not fit.
+
+    Edge cases:
+        ties: by the rule, copies tie exactly. No query with a relevant item: the summary is NaN.
+
+    Gradient: none.
+
+    Cost: as `retrieval_ranks`, in the memory of a few tiles.
+
+    Example:
+        >>> metric = retrieval_metric(retrieval.hit_at_k, k=1)
+        >>> points = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.3], [0.0, 1.0]])
+        >>> metric.name, metric.summarise(metric.measure(points, ["a", "a", "b", "b"]))
+        ('hit@1', 0.75)
+    """
+    caller = getattr(function, "__name__", describe(function))
+    if caller not in retrieval.__all__ or getattr(retrieval, caller) is not function:
+        raise fail("retrieval_metric", f"the function is {caller}", f"one of {', '.join(retrieval.__all__)}")
+    require_ties(caller, ties)
+    if not isinstance(normalize, bool):
+        raise fail(caller, f"normalize is {normalize!r}", "true or false")
+    of_these = getattr(of_ranks, caller)
+    _check_settings(caller, of_these, settings)
+    nothing = torch.zeros(0, 0, dtype=torch.float64)
+    of_these(
+        ExactRanks(nothing, nothing, nothing, nothing > 0, torch.zeros(0).long()), **settings
+    )  # checks them
+
+    def measure(
+        outputs: Float[Tensor, "query dim"],
+        targets: Labels,
+        *,
+        reference_outputs: Float[Tensor, "item dim"] | None = None,
+        reference_targets: Labels | None = None,
+    ) -> Float[Tensor, "query 1"]:
+        tiles = rank_tiles(
+            outputs, targets, reference_embeddings=reference_outputs, reference_labels=reference_targets,
+            ties=ties, normalize=normalize, tile=tile, caller=caller,
+        )  # fmt: skip
+        return torch.cat([of_these(ranks, **settings) for ranks in tiles]).cpu()[:, None]
+
+    return Metric(
+        name=name or _short_name(caller, settings),
+        measure=measure,
+        summarise=mean_of_units,
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        unit="query",
+        description=(
+            f"{_reading(caller, settings)}; mean over the queries that have a relevant item, "
+            f"{'cosine similarity' if normalize else 'dot product'}, ties {ties}"
+        ),
+    )
+
+
+def classification_metric(
+    function: Callable[..., Tensor], *, name: str | None = None, **settings: Any
+) -> Metric:
+    """Make the record of a metric of a classifier (exact; the unit is the sample).
+
+    Args:
+        function: one of the functions of `metrics.classification`, e.g. `f_beta`.
+        name: what tables call it; by default the name of the function.
+        **settings: settings of the function (`beta`, `average`, `positive_class`).
+
+    Returns:
+        A record. `accuracy` and `error_rate` keep one value per sample and are `per_sample`; the others keep
+        (prediction or score, target) of each sample and compute in `summarise`.
+
+    Raises:
+        InputError: not a function of that module, a setting that it does not have or that does not fit.
+
+    Edge cases: as the function; an undefined summary is NaN, and the bootstrap leaves such resamples out.
+
+    Gradient: none.
+
+    Cost: as the function, also for every summary.
+
+    Example:
+        >>> metric = classification_metric(classification.f_beta, average="macro")
+        >>> rows = metric.measure(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 1]))
+        >>> tuple(rows.shape), metric.summarise(rows)
+        ((4, 2), 0.5)
+    """
+    caller = getattr(function, "__name__", describe(function))
+    known = classification.__all__
+    if caller not in known or getattr(classification, caller) is not function:
+        raise fail("classification_metric", f"the function is {caller}", f"one of {', '.join(known)}")
+    _check_settings(caller, function, settings)
+    per_sample = caller in ("accuracy", "error_rate")
+    if per_sample:
+        measure, summarise = partial(_right_or_wrong, caller), mean_of_units
+    else:
+        rows, of_rows = _OF_ROWS[caller]
+        of_rows(torch.zeros(1, 2, dtype=torch.float64), **settings)  # checks the settings
+        measure, summarise = partial(rows, caller), partial(_number, partial(of_rows, **settings))
+    return Metric(
+        name=name or _short_name(caller, settings),
+        measure=measure,
+        summarise=summarise,
+        higher_is_better=caller not in _LOWER_IS_BETTER,
+        bounds=(0.0, 1.0),
+        per_sample=per_sample,
+        unit="sample",
+        description=_reading(caller, settings),
+    )
+
+
+def _right_or_wrong(caller: str, outputs: Tensor, targets: Tensor) -> Float[Tensor, "sample 1"]:
+    """1 for every sample that counts (right for accuracy, wrong for the error rate), else 0."""
+    guess, target = classification.prediction_rows(caller, outputs, targets).unbind(1)
+    return ((guess == target) == (caller == "accuracy")).double()[:, None]
+
+
+def _number(function: Callable[[Tensor], Tensor], rows: Tensor) -> float:
+    """Value of a function of rows as a float."""
+    return float(function(rows))
+
+
+def _check_settings(caller: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting that the function does not have and for one that it lacks."""
+    known = {
+        parameter.name: parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    for setting in settings:
+        if setting not in known:
+            raise fail(
+                caller,
+                f"there is no setting {setting!r}",
+                f"one of its settings ({', '.join(known) or 'it has none'})",
+                nearest(setting, known) if known else "",
+            )
+    missing = [
+        name
+        for name, parameter in known.items()
+        if parameter.default is parameter.empty and name not in settings
+    ]
+    if missing:
+        raise fail(caller, f"{missing[0]} is missing", f"a value for {missing[0]}")
+
+
+def _short_name(caller: str, settings: Mapping[str, Any]) -> str:
+    """What tables call a metric: `hit@1`, `recall_at_10`, `f_beta`; settings other than k in brackets."""
+    k = settings.get("k")
+    name = caller
+    if k is not None:
+        name = f"recall_at_{k}" if caller == "recall_at_k" else f"{caller.removesuffix('_at_k')}@{k}"
+    others = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "k")
+    return f"{name} ({others})" if others else name
+
+
+def _reading(caller: str, settings: Mapping[str, Any]) -> str:
+    """Which reading of an ambiguous name this is, in one sentence."""
+    k = settings.get("k")
+    if caller == "hit_at_k":
+        place = "at rank 1" if k == 1 else f"within the first {k}"
+        return f"any relevant item {place} (metric learning's recall@{k})"
+    if caller == "recall_at_k":
+        return f"share of the relevant items within the first {k} (metric learning's recall@{k} is hit@{k})"
+    function = getattr(retrieval, caller, None) or getattr(classification, caller)
+    sentence = (inspect.getdoc(function) or "").partition("\n")[0].removesuffix(".")
+    values = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{sentence} [{values}]" if values else sentence

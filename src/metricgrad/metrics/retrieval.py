@@ -1,0 +1,345 @@
+"""Exact retrieval metrics of scored items: how good is the ranking of each query?
+
+Each takes scores and relevance, both [query, item], and returns one value per query: in [0, 1], higher is better,
+NaN for a query without a relevant item. Increasing maps of the scores change nothing, negative scores included.
+For embeddings of many items use `metrics.retrieval_ranks` with the functions of the same names in
+`metrics.of_ranks`, or the records of `metrics.retrieval_metric`: the numbers are the same and no [query, item]
+matrix is stored.
+
+What metric learning prints as recall@k (R@k) is `hit_at_k` here; `recall_at_k` is the share of the relevant items
+that is found. They differ as soon as a query has two relevant items.
+"""
+
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from metricgrad.metrics import of_ranks
+from metricgrad.metrics.of_ranks import Normalizer
+from metricgrad.metrics.ranks import Ties, ranks_from_scores
+
+__all__ = [
+    "average_precision",
+    "hit_at_k",
+    "ndcg",
+    "precision_at_k",
+    "r_precision",
+    "recall_at_k",
+    "reciprocal_rank",
+]
+
+
+def recall_at_k(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    k: int,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+    normalizer: Normalizer = "positives",
+) -> Float[Tensor, "query"]:
+    """Share of a query's relevant items that is within its first k (exact).
+
+        positives        #{x: r[x] <= k} / p
+        min_k_positives  min(#{x: r[x] <= k}, k) / min(k, p)
+
+    r is the rank (see `ranks_from_scores` for ties), p the number of relevant items. This is not what metric
+    learning prints as recall@k: that is `hit_at_k`.
+
+    Args:
+        scores: higher is ranked earlier; any real numbers.
+        relevance: bool, or gains >= 0 of which every positive one counts as relevant.
+        k: number of first places, >= 1.
+        ties: order of equal scores; `pessimistic` puts relevant items last.
+        query_item: index of the query among its own items, which is left out; -1 for none.
+        normalizer: what full marks are: all p relevant items, or as many of them as k places can hold.
+
+    Returns:
+        One float64 value per query, in [0, 1].
+
+    Raises:
+        InputError: shapes that differ, NaN scores, negative gains, k < 1, an index out of range.
+
+    Edge cases:
+        ties: by the rule. No relevant item: NaN. k > number of items: used as is.
+
+    Gradient: none; `losses.recall_at_k_loss` has one.
+
+    Cost:
+        O(query * item * positive) or O(query * item * log(item)), whichever is less; the scores are not copied
+        whole.
+
+    Reference:
+        [patel2022recall]; the second normaliser is that of its official code.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.5, 0.1, -0.4]])
+        >>> recall_at_k(scores, torch.tensor([[True, False, True, False]]), k=1)
+        tensor([0.5000], dtype=torch.float64)
+    """
+    ranks = ranks_from_scores(scores, relevance, ties=ties, query_item=query_item)
+    return of_ranks.recall_at_k(ranks, k=k, normalizer=normalizer)
+
+
+def hit_at_k(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    k: int,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+) -> Float[Tensor, "query"]:
+    """1 where any relevant item is within the first k, else 0 (exact): metric learning's recall@k.
+
+        [min_x r[x] <= k]
+
+    Args:
+        scores: higher is ranked earlier; any real numbers.
+        relevance: bool, or gains >= 0 of which every positive one counts as relevant.
+        k: number of first places, >= 1.
+        ties: order of equal scores; `pessimistic` puts relevant items last.
+        query_item: index of the query among its own items, which is left out; -1 for none.
+
+    Returns:
+        One float64 value per query, 0 or 1.
+
+    Raises:
+        InputError: as `recall_at_k`.
+
+    Edge cases:
+        ties: by the rule; with `mid` a group of equals around k counts if its mean rank is <= k. No relevant item:
+        NaN. k > number of items: used as is.
+
+    Gradient: none; `losses.recall_at_k_loss` is the surrogate.
+
+    Cost: as `recall_at_k`.
+
+    Reference:
+        [ohsong2016lifted] and after it all of metric learning report it under the name recall@k.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.5, 0.1, -0.4]])
+        >>> hit_at_k(scores, torch.tensor([[True, False, True, False]]), k=1)
+        tensor([1.], dtype=torch.float64)
+    """
+    return of_ranks.hit_at_k(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item), k=k)
+
+
+def precision_at_k(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    k: int,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+) -> Float[Tensor, "query"]:
+    """Share of the first k places that hold a relevant item (exact).
+
+        min(#{x: r[x] <= k}, k) / k
+
+    Args:
+        scores: higher is ranked earlier; any real numbers.
+        relevance: bool, or gains >= 0 of which every positive one counts as relevant.
+        k: number of first places, >= 1.
+        ties: order of equal scores; `pessimistic` puts relevant items last.
+        query_item: index of the query among its own items, which is left out; -1 for none.
+
+    Returns:
+        One float64 value per query, in [0, min(p, k) / k].
+
+    Raises:
+        InputError: as `recall_at_k`.
+
+    Edge cases:
+        ties: by the rule; `mid` can put more than k items at ranks <= k, hence the cap. No relevant item: NaN.
+        k > number of items: used as is, missing places count as not relevant.
+
+    Gradient: none; `losses.precision_at_k_loss` has one.
+
+    Cost: as `recall_at_k`.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.5, 0.1, -0.4]])
+        >>> precision_at_k(scores, torch.tensor([[True, False, True, False]]), k=4)
+        tensor([0.5000], dtype=torch.float64)
+    """
+    return of_ranks.precision_at_k(
+        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item), k=k
+    )
+
+
+def r_precision(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+) -> Float[Tensor, "query"]:
+    """Precision (and recall) at p, the query's own number of relevant items (exact).
+
+        #{x: r[x] <= p} / p
+
+    Args:
+        scores: higher is ranked earlier; any real numbers.
+        relevance: bool, or gains >= 0 of which every positive one counts as relevant.
+        ties: order of equal scores; `pessimistic` puts relevant items last.
+        query_item: index of the query among its own items, which is left out; -1 for none.
+
+    Returns:
+        One float64 value per query, in [0, 1].
+
+    Raises:
+        InputError: as `recall_at_k`.
+
+    Edge cases:
+        ties: by the rule. No relevant item: NaN.
+
+    Gradient: none.
+
+    Cost: as `recall_at_k`.
+
+    Reference:
+        [buckley2000measure]
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.5, 0.1, -0.4]])
+        >>> r_precision(scores, torch.tensor([[True, False, True, False]]))
+        tensor([0.5000], dtype=torch.float64)
+    """
+    return of_ranks.r_precision(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item))
+
+
+def average_precision(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+) -> Float[Tensor, "query"]:
+    """Mean over the relevant items of the precision at their ranks (exact); its mean over queries is mAP.
+
+        (1 / p) sum_x rP[x] / r[x]      rP: rank among the relevant items, r: rank among all
+
+    Args:
+        scores: higher is ranked earlier; any real numbers.
+        relevance: bool, or gains >= 0 of which every positive one counts as relevant.
+        ties: order of equal scores; `pessimistic` puts relevant items last. `binary_average_precision` has the
+            reading of scikit-learn instead (equal scores form one threshold).
+        query_item: index of the query among its own items, which is left out; -1 for none.
+
+    Returns:
+        One float64 value per query, in (0, 1].
+
+    Raises:
+        InputError: as `recall_at_k`.
+
+    Edge cases:
+        ties: by the rule, for r and rP alike. No relevant item: NaN.
+
+    Gradient: none; `losses.average_precision_loss` has one.
+
+    Cost: as `recall_at_k`.
+
+    Reference:
+        [manning2008retrieval]; as a ratio of two ranks [brown2020smoothap] equation 1.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.5, 0.1, -0.4]])
+        >>> average_precision(scores, torch.tensor([[True, False, False, True]]))
+        tensor([0.7500], dtype=torch.float64)
+    """
+    return of_ranks.average_precision(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item))
+
+
+def reciprocal_rank(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+) -> Float[Tensor, "query"]:
+    """1 / rank of the first relevant item (exact); its mean over queries is MRR.
+
+        1 / min_x r[x]
+
+    Args:
+        scores: higher is ranked earlier; any real numbers.
+        relevance: bool, or gains >= 0 of which every positive one counts as relevant.
+        ties: order of equal scores; `pessimistic` puts relevant items last.
+        query_item: index of the query among its own items, which is left out; -1 for none.
+
+    Returns:
+        One float64 value per query, in (0, 1].
+
+    Raises:
+        InputError: as `recall_at_k`.
+
+    Edge cases:
+        ties: by the rule. No relevant item: NaN.
+
+    Gradient: none; `losses.reciprocal_rank_loss` has one.
+
+    Cost: as `recall_at_k`.
+
+    Reference:
+        [voorhees1999trec]
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.5, 0.1, -0.4]])
+        >>> reciprocal_rank(scores, torch.tensor([[False, True, False, True]]))
+        tensor([0.5000], dtype=torch.float64)
+    """
+    return of_ranks.reciprocal_rank(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item))
+
+
+def ndcg(
+    scores: Shaped[Tensor, "query item"],
+    relevance: Shaped[Tensor, "query item"],
+    *,
+    k: int | None = None,
+    ties: Ties = "pessimistic",
+    query_item: Int[Tensor, "query"] | None = None,
+) -> Float[Tensor, "query"]:
+    """Discounted gain of the ranking over that of the best possible ranking (exact).
+
+        sum_{x: r[x] <= k} gain[x] / log2(1 + r[x])  /  the same of the ranking by gain
+
+    Args:
+        scores: higher is ranked earlier; any real numbers.
+        relevance: bool, or gains >= 0 that are used as they are (for the exponential form pass 2^gain - 1).
+        k: number of first places that count, >= 1; None for all.
+        ties: order of equal scores; `pessimistic` puts items of smaller gain first.
+        query_item: index of the query among its own items, which is left out; -1 for none.
+
+    Returns:
+        One float64 value per query, in [0, 1].
+
+    Raises:
+        InputError: as `recall_at_k`.
+
+    Edge cases:
+        ties: by the rule; with `mid` and k the value is capped at 1, as a group of equals around k counts whole.
+        No relevant item: NaN. k > number of items: used as is.
+
+    Gradient: none; `losses.ndcg_loss` has one.
+
+    Cost: as `recall_at_k`.
+
+    Differs from other libraries:
+        scikit-learn's `ndcg_score` averages the discounts of equal scores and gives 0 where nothing is relevant.
+
+    Reference:
+        [jarvelin2002ndcg]
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.5, 0.1]])
+        >>> ndcg(scores, torch.tensor([[0.0, 1.0, 3.0]]))
+        tensor([0.5869], dtype=torch.float64)
+    """
+    return of_ranks.ndcg(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item), k=k)

@@ -1,0 +1,130 @@
+"""From labels to relevance: integer codes, and the positives of every query as lists of item numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from metricgrad._checks import describe, fail
+
+__all__ = ["has_positive", "label_codes", "positive_lists"]
+
+Labels = Tensor | Sequence[Any] | np.ndarray
+
+
+def label_codes(*label_sets: Labels, device: torch.device | str | None = None) -> tuple[Int[Tensor, " item"], ...]:
+    """Map labels to integer codes 0, 1, ... by equality, across all given sets.
+
+    Args:
+        *label_sets: each a 1-D integer or bool tensor, a numpy array, or a sequence of hashable labels (strings).
+        device: where the codes go; default: where the first tensor among the sets is, else the CPU.
+
+    Returns:
+        One int64 tensor per set; equal codes mean equal labels. Codes of integers keep their order.
+
+    Raises:
+        InputError: a set is not one-dimensional, or its labels are floating-point tensors.
+
+    Example:
+        >>> label_codes(["cat", "dog", "cat"], ["dog"])
+        (tensor([0, 1, 0]), tensor([1]))
+    """
+    tensors = [labels for labels in label_sets if isinstance(labels, Tensor)]
+    if device is None:
+        device = tensors[0].device if tensors else "cpu"
+    arrays = [_as_tensor(labels) for labels in label_sets]
+    if all(isinstance(array, Tensor) for array in arrays):
+        parts = [array.to(device, torch.long) for array in arrays]  # pyright: ignore[reportAttributeAccessIssue]
+        codes = torch.unique(torch.cat(parts), return_inverse=True)[1]
+    else:
+        known: dict[Any, int] = {}
+        values = [
+            known.setdefault(label, len(known))
+            for array in arrays
+            for label in (array.tolist() if isinstance(array, Tensor) else array)
+        ]
+        codes = torch.tensor(values, dtype=torch.long, device=device)
+    return tuple(codes.split([len(array) for array in arrays]))
+
+
+def _as_tensor(labels: Labels) -> Tensor | list[Any]:
+    """Return integer labels as a tensor and any other as a list."""
+    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iub":
+        labels = torch.from_numpy(labels.astype(np.int64))
+    if isinstance(labels, Tensor):
+        if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+            raise fail("label_codes", f"labels are {describe(labels)}", "a 1-D tensor of integers, one label per row")
+        return labels
+    if isinstance(labels, str) or getattr(labels, "ndim", 1) != 1:
+        raise fail("label_codes", f"labels are {describe(labels)}", "a sequence with one label per row")
+    return list(labels)
+
+
+def positive_lists(
+    codes: Int[Tensor, " query"],
+    item_codes: Int[Tensor, " item"],
+    *,
+    queries_are_items: bool,
+    query_is_positive: bool = False,
+) -> tuple[Int[Tensor, "query positive"], Int[Tensor, " query"]]:
+    """List for every query the items with its code, without storing query x item.
+
+    Args:
+        codes: codes of the queries.
+        item_codes: codes of the items.
+        queries_are_items: whether query i is item i, which is then left out of its own list.
+        query_is_positive: keep it in, for a query that has another positive.
+
+    Returns:
+        Item numbers in ascending order, padded with 0 to the longest list (at least one column), and the lengths.
+
+    Cost:
+        O((query + item) log item + query x positive).
+
+    Example:
+        >>> codes = torch.tensor([0, 1, 0])
+        >>> positive_lists(codes, codes, queries_are_items=True)
+        (tensor([[2],
+                [0],
+                [0]]), tensor([1, 0, 1]))
+    """
+    ordered, order = torch.sort(item_codes, stable=True)
+    first = torch.searchsorted(ordered, codes)
+    counts = torch.searchsorted(ordered, codes, right=True) - first
+    skipped = None
+    if queries_are_items:
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order), device=order.device)
+        skipped = place - first  # where in its own list the query stands
+        counts = torch.where(counts > 1, counts, 0) if query_is_positive else counts - 1
+    width = max(1, int(counts.max())) if len(counts) else 1
+    columns = torch.arange(width, device=codes.device).expand(len(codes), -1)  # [query, positive]
+    valid = columns < counts.unsqueeze(1)
+    if skipped is not None and not query_is_positive:
+        columns = columns + (columns >= skipped.unsqueeze(1))
+    places = torch.where(valid, first.unsqueeze(1) + columns, 0)
+    lists = order[places] if len(order) else places
+    return lists.masked_fill_(~valid, 0), counts
+
+
+def has_positive(labels: Labels) -> Bool[Tensor, " query"]:
+    """Return for every row whether another row has its label: whether a loss or metric is defined for it.
+
+    Args:
+        labels: integers or strings, one per row.
+
+    Returns:
+        A mask; with it, `mean_valid(loss, mask)` averages over the rows that count.
+
+    Raises:
+        InputError: labels that are not one-dimensional.
+
+    Example:
+        >>> has_positive(["cat", "dog", "cat"])
+        tensor([ True, False,  True])
+    """
+    (codes,) = label_codes(labels)
+    return torch.bincount(codes)[codes] > 1 if len(codes) else codes > 1

@@ -1,0 +1,305 @@
+"""From embeddings and labels to soft ranks, and from a loss of ranks to a training criterion."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metricgrad._checks import describe, fail, positive_number, require_matrix
+from metricgrad.pairing.relevance import Labels, label_codes, positive_lists
+from metricgrad.pairing.similarity import unit_rows
+from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positive_ranks_from_products
+
+__all__ = ["RankingLoss", "mean_by_class", "mean_valid", "positive_ranks"]
+
+
+def positive_ranks(
+    embeddings: Float[Tensor, "query dim"],
+    labels: Labels,
+    *,
+    reference_embeddings: Float[Tensor, "item dim"] | None = None,
+    reference_labels: Labels | None = None,
+    temperature: float,
+    step: Literal["logistic", "laplace"] = "logistic",
+    include_query: IncludeQuery = False,
+) -> PositiveRanks:
+    """Return the soft ranks of every query's positives by dot product (surrogate; exact for `temperature=0`).
+
+    r[q, x] = 1 + sum over items z != x of step((<e_q, e_z> - <e_q, e_x>) / temperature), for the items x that have
+    the label of q. Without references every row is ranked against the other rows.
+
+    Args:
+        embeddings: taken as they are; normalise them for cosine similarity (`RankingLoss` does so).
+        labels: integers or strings, one per row, in any order and any class sizes.
+        reference_embeddings: items to rank instead of the rows themselves. The queries are not among them, unless
+            this is the very tensor `embeddings`.
+        reference_labels: their labels.
+        temperature: width of the step in units of similarity, >= 0. 0 gives the exact ranks: a tie counts 1/2.
+        step: "logistic" or "laplace".
+        include_query: whether a query competes with the other rows; "positive" also makes it one of its positives.
+
+    Returns:
+        Ranks in float32 or wider, padded to the largest number of positives.
+
+    Raises:
+        InputError: shapes that do not fit, a negative temperature; NaN where `temperature` is 0 or under
+            `torch.autograd.set_detect_anomaly(True)` (otherwise the ranks become NaN).
+
+    Edge cases:
+        A row without another of its label has no valid entry. Ties count 1/2.
+
+    Gradient:
+        Exact for the soft ranks, to `embeddings` and `reference_embeddings`; it falls like
+        exp(-gap / temperature). None for `temperature=0`; no second derivative (raises). Half precision and
+        autocast are computed in float32.
+
+    Cost:
+        Time O(query x item x (dim + positive)); nothing of size query x item is kept: similarities are made in
+        tiles of at most 256 MB and once more in the backward pass.
+
+    Differs from the paper:
+        The query is left out of its own ranking; `include_query=True` is the official code.
+
+    Reference:
+        [patel2022recall] section 3.
+
+    Example:
+        >>> embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+        >>> ranks = positive_ranks(embeddings, ["a", "b", "a"], temperature=0)
+        >>> ranks.among_all[ranks.valid]
+        tensor([2., 2.])
+    """
+    caller = "positive_ranks"
+    require_matrix(caller, "embeddings", embeddings, "query, dim")
+    _same_length(caller, "labels", labels, embeddings)
+    own = reference_embeddings is None or reference_embeddings is embeddings
+    items = embeddings if reference_embeddings is None else reference_embeddings
+    item_labels = labels if reference_labels is None else reference_labels
+    if (reference_labels is None) != (reference_embeddings is None) and not own:
+        raise fail(caller, "reference_embeddings came without reference_labels", "both or none")
+    if reference_embeddings is None and reference_labels is not None:
+        raise fail(caller, "reference_labels came without reference_embeddings", "both or none")
+    require_matrix(caller, "reference_embeddings", items, "item, dim")
+    _same_length(caller, "reference_labels", item_labels, items)
+    if items.shape[1] != embeddings.shape[1]:
+        raise fail(
+            caller,
+            f"embeddings are {describe(embeddings)} and reference_embeddings {describe(items)}",
+            "the same number of dimensions",
+        )
+    return _ranks(embeddings, items, labels, item_labels, own, temperature, step, include_query)
+
+
+def _ranks(
+    queries: Tensor,
+    items: Tensor,
+    labels: Labels,
+    item_labels: Labels,
+    own: bool,
+    temperature: float,
+    step: str,
+    include_query: IncludeQuery,
+) -> PositiveRanks:
+    if item_labels is labels:
+        (codes,) = label_codes(labels, device=queries.device)
+        item_codes = codes
+    else:
+        codes, item_codes = label_codes(labels, item_labels, device=queries.device)
+    positives, counts = positive_lists(
+        codes, item_codes, queries_are_items=own, query_is_positive=own and include_query == "positive"
+    )
+    return positive_ranks_from_products(
+        queries,
+        items,
+        positives,
+        counts,
+        query_item=torch.arange(len(queries), device=queries.device) if own else None,
+        include_query=include_query,
+        temperature=temperature,
+        step=step,
+    )
+
+
+def _same_length(caller: str, name: str, labels: Labels, rows: Tensor) -> None:
+    if len(labels) != len(rows):
+        raise fail(caller, f"{name} has {len(labels)} entries for {describe(rows)}", "one label per row")
+
+
+def mean_valid(loss: Float[Tensor, " unit"], ranks: PositiveRanks | Tensor) -> Float[Tensor, ""]:
+    """Average a loss over the units for which it is defined.
+
+    Args:
+        loss: one value per unit.
+        ranks: the ranks that the loss was computed from, or a bool mask [unit] (see `pairing.has_positive`).
+
+    Returns:
+        The mean over queries with a positive (over units where the mask is True); 0, attached to the graph with
+        zero gradient, where there is none.
+
+    Raises:
+        InputError: the number of units differs.
+
+    Example:
+        >>> mean_valid(torch.tensor([0.5, 0.0, 1.0]), torch.tensor([True, False, True]))
+        tensor(0.7500)
+    """
+    valid = ranks.valid.any(1) if isinstance(ranks, PositiveRanks) else ranks
+    if valid.shape != loss.shape or valid.dtype != torch.bool:
+        raise fail("mean_valid", f"loss is {describe(loss)}, validity {describe(valid)}", "one bool per unit of the loss")
+    return torch.where(valid, loss, 0).sum() / valid.sum().clamp(min=1)
+
+
+def mean_by_class(loss: Float[Tensor, " unit"], targets: Labels, valid: Tensor) -> Float[Tensor, ""]:
+    """Average a loss over classes: the mean over classes of the mean over the valid units of the class.
+
+    Args:
+        loss: one value per unit.
+        targets: labels, integers or strings, one per unit.
+        valid: bool mask [unit]; a class without valid unit does not count.
+
+    Returns:
+        The mean; 0, attached to the graph, where no unit is valid.
+
+    Raises:
+        InputError: the numbers of units differ.
+
+    Example:
+        >>> mean_by_class(torch.tensor([1.0, 1.0, 4.0]), [0, 0, 1], torch.tensor([True, True, True]))
+        tensor(2.5000)
+    """
+    _same_length("mean_by_class", "targets", targets, loss)
+    if valid.shape != loss.shape or valid.dtype != torch.bool:
+        raise fail("mean_by_class", f"valid is {describe(valid)}, loss {describe(loss)}", "one bool per unit of the loss")
+    (codes,) = label_codes(targets, device=loss.device)
+    members = torch.zeros(int(codes.max()) + 1 if len(codes) else 0, dtype=loss.dtype, device=loss.device)
+    members.index_add_(0, codes, valid.to(loss.dtype))
+    sizes, classes = members[codes].clamp(min=1), (members > 0).sum().clamp(min=1)
+    return (torch.where(valid, loss, 0) / sizes).sum() / classes
+
+
+class RankingLoss(nn.Module):
+    """A loss of ranks as a training criterion on embeddings and labels, with the call of pytorch-metric-learning.
+
+    Args:
+        loss: a loss of ranks, `(ranks, **settings) -> [query]`, e.g. `losses.recall_at_k_loss`.
+        temperature: width of the step in units of similarity, > 0.
+        preset: None or "paper" leaves the query out of its own ranking; "official" does as the published code of
+            the loss: for recall@k the query competes and k is lowered to the number of items, for average
+            precision the query is moreover one of its own positives.
+        normalize: scale embeddings to length 1 first, so that similarities are cosines.
+        step: "logistic" or "laplace".
+        **settings: handed to the loss at every call.
+
+    Raises:
+        InputError: temperature <= 0, an unknown preset, or "official" for a loss without official code.
+
+    Example:
+        >>> from metricgrad.losses import recall_at_k_loss
+        >>> criterion = RankingLoss(recall_at_k_loss, k=(1, 2), temperature=0.01)
+        >>> embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+        >>> criterion(embeddings, torch.tensor([0, 0, 1, 1]))
+        tensor(0.3845)
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        *,
+        temperature: float,
+        preset: Literal["paper", "official"] | None = None,
+        normalize: bool = True,
+        step: Literal["logistic", "laplace"] = "logistic",
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        self.loss, self.normalize, self.step = loss, normalize, step
+        self.temperature = positive_number("RankingLoss", "temperature", temperature)
+        preset_settings = _preset(loss, preset)
+        self.include_query: IncludeQuery = preset_settings.pop("include_query")
+        self.settings = preset_settings | settings
+
+    def forward(
+        self,
+        embeddings: Float[Tensor, "query dim"],
+        labels: Labels,
+        indices_tuple: None = None,
+        ref_emb: Float[Tensor, "item dim"] | None = None,
+        ref_labels: Labels | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the mean of the loss over the queries with a positive.
+
+        Args:
+            embeddings: one row per sample.
+            labels: integers or strings, one per row.
+            indices_tuple: None; a ranking has no pairs to choose from.
+            ref_emb: items to rank instead of the rows; the queries are not among them unless it is `embeddings`.
+            ref_labels: their labels.
+
+        Returns:
+            A scalar; 0 with zero gradient where no row has a positive.
+
+        Raises:
+            InputError: `indices_tuple` is given, or shapes do not fit.
+        """
+        if indices_tuple is not None:
+            raise fail(
+                "RankingLoss",
+                "indices_tuple came (a miner's output)",
+                "None: a loss of ranks uses every item of the batch",
+                "Leave the miner out and compose batches with metricgrad.pairing.ClassBatchSampler.",
+            )
+        loss, valid = self.per_query(embeddings, labels, ref_emb, ref_labels)
+        return mean_valid(loss, valid)
+
+    def per_query(
+        self,
+        embeddings: Float[Tensor, "query dim"],
+        labels: Labels,
+        ref_emb: Float[Tensor, "item dim"] | None = None,
+        ref_labels: Labels | None = None,
+    ) -> tuple[Float[Tensor, " query"], Tensor]:
+        """Return the loss of every query and the mask [query] of those that have a positive."""
+        own = ref_emb is None or ref_emb is embeddings
+        rows = unit_rows(embeddings) if self.normalize else embeddings
+        references = None
+        if ref_emb is not None:
+            references = rows if own else unit_rows(ref_emb) if self.normalize else ref_emb
+        ranks = positive_ranks(
+            rows,
+            labels,
+            reference_embeddings=references,
+            reference_labels=ref_labels,
+            temperature=self.temperature,
+            step=self.step,
+            include_query=self.include_query,
+        )
+        return self.loss(ranks, **self.settings), ranks.valid.any(1)
+
+    def extra_repr(self) -> str:
+        """Show the settings in `print(model)`."""
+        name = getattr(self.loss, "__name__", repr(self.loss))
+        settings = "".join(f", {key}={value!r}" for key, value in self.settings.items())
+        return f"{name}, temperature={self.temperature}, include_query={self.include_query!r}{settings}"
+
+
+_OFFICIAL: dict[str, dict[str, Any]] = {
+    "recall_at_k_loss": {"include_query": True, "clamp_k": True},
+    "average_precision_loss": {"include_query": "positive"},
+}
+"""What the published code of a loss does differently, by the name of the loss."""
+
+
+def _preset(loss: Callable[..., Tensor], preset: str | None) -> dict[str, Any]:
+    if preset is None or preset == "paper":
+        return {"include_query": False}
+    while isinstance(loss, functools.partial):
+        loss = loss.func
+    name = getattr(inspect.unwrap(loss), "__name__", type(loss).__name__)
+    if preset != "official" or name not in _OFFICIAL:
+        known = ", ".join(_OFFICIAL)
+        raise fail("RankingLoss", f"preset is {preset!r} for {name}", f"'paper', or 'official' for one of {known}")
+    return dict(_OFFICIAL[name])

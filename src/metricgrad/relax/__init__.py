@@ -1,0 +1,10 @@
+"""Differentiable primitives that know no metric: the soft step, soft ranks, soft cut-offs."""
+
+from metricgrad.relax.cutoff import soft_counts as soft_counts
+from metricgrad.relax.rank import PositiveRanks as PositiveRanks
+from metricgrad.relax.rank import positive_ranks_from_scores as positive_ranks_from_scores
+from metricgrad.relax.step import hard_step as hard_step
+from metricgrad.relax.step import laplace_step as laplace_step
+from metricgrad.relax.step import logistic_step as logistic_step
+
+__all__ = ["PositiveRanks", "hard_step", "laplace_step", "logistic_step", "positive_ranks_from_scores", "soft_counts"]

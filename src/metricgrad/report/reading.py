@@ -1,0 +1,283 @@
+"""From the lines of a record to one object that the table, the plots and the page draw from.
+
+A record is a log: an interrupted run repeats lines, an unfinished one lacks some, and a newer version may add
+others. Here the log is folded once: for equal keys (seed, arm, attempt, step) the last line stands, what is missing
+stays None or empty, and what is unknown is passed over. Nothing is computed that `tune` did not write, apart from
+means over seeds for a run that has no verdict yet.
+"""
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from metricgrad import _records
+from metricgrad._checks import describe, fail
+from metricgrad._records import (
+    ARMS,
+    Budget,
+    Chosen,
+    Curve,
+    Evaluated,
+    Finished,
+    Note,
+    Progress,
+    Resumed,
+    RunStarted,
+    StageFinished,
+    StageStarted,
+    Stepped,
+    Tested,
+    Verdict,
+)
+
+__all__ = ["Run", "Stage", "condense", "read_run"]
+
+
+@dataclass
+class Stage:
+    """One arm of one seed with one set of settings: what was trained, and its curves so far."""
+
+    seed: int
+    arm: str
+    attempt: int
+    steps: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    select: dict[int, float] = field(default_factory=dict)  # step -> exact metric on the select split
+    losses: dict[int, dict[str, float]] = field(default_factory=dict)  # step -> logged training values
+    best: float | None = None
+    best_step: int | None = None
+    seconds: float | None = None
+    finished: bool = False
+    chosen: bool = False  # stands for its arm; before selection is over, the best attempt so far
+
+    @property
+    def reached(self) -> int:
+        """The last step that the record knows of; a finished stage counts as whole, even if it stopped early."""
+        if self.finished:
+            return self.steps
+        return min(max([0, *self.select, *self.losses]), self.steps)
+
+
+@dataclass
+class Run:
+    """Everything that the record of a run says, folded; see the classes of `metricgrad._records`."""
+
+    start: RunStarted
+    began: float  # seconds since the epoch
+    budget: Budget | None = None
+    stages: dict[tuple[int, str, int], Stage] = field(default_factory=dict)  # (seed, arm, attempt) ->
+    chosen: Chosen | None = None
+    tested: dict[tuple[str, int], Tested] = field(default_factory=dict)  # (arm, seed) ->
+    curves: dict[str, Curve] = field(default_factory=dict)  # arm ->
+    verdict: Verdict | None = None
+    finished: Finished | None = None
+    resumed: list[Resumed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that the run has, in the order start, continued, tuned."""
+        known = (
+            {stage.arm for stage in self.stages.values()} | set(self.curves) | {arm for arm, _ in self.tested}
+        )
+        known |= set(self.verdict.arms) if self.verdict else set()
+        known |= {"start", "tuned"} | ({"continued"} if self.start.proxy else set())
+        return [arm for arm in ARMS if arm in known]
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Training steps done and planned, over all seeds, arms and attempts."""
+        done = sum(stage.reached for stage in self.stages.values())
+        begun = sum(stage.steps for stage in self.stages.values())
+        if self.budget is None:
+            return done, begun
+        trained = len(self.arms) - 1  # the start is not trained within the budget
+        planned = self.budget.steps * self.budget.tries * len(self.start.seeds) * trained
+        before = sum(stage.steps for stage in self.stages.values() if stage.arm == "start")
+        return done, max(planned + before, begun)
+
+    def of_arm(self, arm: str) -> list[Stage]:
+        """The stages of an arm by seed and attempt, the chosen ones last, so that they are drawn on top."""
+        stages = [stage for stage in self.stages.values() if stage.arm == arm]
+        return sorted(stages, key=lambda stage: (stage.chosen, stage.seed, stage.attempt))
+
+    def select_of(self, arm: str) -> float | None:
+        """Mean over seeds of the best select value of an arm: the verdict's, else from the curves so far."""
+        if self.verdict and self.verdict.arms.get(arm, {}).get("select") is not None:
+            return self.verdict.arms[arm]["select"]
+        if self.chosen:
+            values = [by_arm[arm] for by_arm in self.chosen.select.values() if arm in by_arm]
+        else:
+            values = [s.best for s in self.of_arm(arm) if s.chosen and s.best is not None]
+        return sum(values) / len(values) if values else None
+
+
+def read_run(folder: Path) -> tuple[Run, int]:
+    """Read `record.jsonl` of a run folder.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        the folded run and the number of lines it was read from.
+
+    Raises:
+        InputError: there is no record, a line is not a JSON object with an `event`, an event lacks a field, or
+            the record does not begin with `run_started`.
+
+    Edge cases:
+        a last line without its line end was cut short by a kill and is passed over.
+    """
+    path = Path(folder) / "record.jsonl"
+    if not path.is_file():
+        raise fail(
+            "report",
+            f"there is no file {path}",
+            "a run folder with a record.jsonl",
+            "Give the folder that `tune` was told to write to.",
+        )
+    events: list[Mapping[str, Any]] = []
+    try:
+        events.extend(_records.read_record(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _corrupt(f"{path} line {_first_bad_line(path)} is not JSON ({error})") from error
+    return condense(events, source=str(path)), len(events)
+
+
+def condense(events: Iterable[Mapping[str, Any]], *, source: str = "the list of events") -> Run:
+    """Fold the events of a run, in their order, into one object.
+
+    Args:
+        events: JSON objects as `event_of` makes them and `record.jsonl` holds them.
+        source: what to call them in a message.
+
+    Returns:
+        the run; parts that have not happened yet are None or empty.
+
+    Raises:
+        InputError: an event is no object, has no name, lacks a field or has one of another type, or the first is not `run_started`.
+
+    Edge cases:
+        equal keys (seed, arm, attempt, step): the last one stands. Unknown events and fields are passed over.
+
+    Example:
+        >>> from metricgrad._records import Note, RunStarted, event_of
+        >>> begun = RunStarted("recall@1", "any relevant at 1", True, "query", "surrogate", None, None, [0], {}, {}, 1)
+        >>> condense([event_of(begun), event_of(Note("small"))]).notes
+        ['small']
+    """
+    run: Run | None = None
+    for number, event in enumerate(events, start=1):
+        record = _record_of(event, f"{source}, event {number}")
+        if isinstance(record, Progress):
+            continue  # shown while it happens, never kept
+        if isinstance(record, RunStarted):
+            run = run or Run(start=record, began=float(event.get("time", 0.0)))
+        elif run is None:
+            raise _corrupt(f"{source} begins with {describe(event.get('event'))}, not with 'run_started'")
+        else:
+            _fold(run, record)
+    if run is None:
+        raise _corrupt(f"{source} has no event")
+    _mark_chosen(run)
+    return run
+
+
+def _record_of(event: Any, where: str) -> Any:
+    """The record of an event, its fields checked; None for an event that this version does not know."""
+    if not isinstance(event, Mapping) or not isinstance(event.get("event"), str):
+        raise _corrupt(f"{where} is {describe(event)}")
+    name = "".join(word.capitalize() for word in event["event"].split("_"))
+    if name not in _records.__all__ or not dataclasses.is_dataclass(kind := getattr(_records, name)):
+        return None
+    try:
+        record = _reader(kind).validate_python({key: event[key] for key in event if key not in ("event", "time")})
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise _corrupt(f"{where} ({event['event']}) is wrong at {place}: {wrong['msg']}") from error
+    if isinstance(record, Curve) and len(record.k) != len(record.value):
+        raise _corrupt(f"{where} (curve) has {len(record.k)} cut-offs and {len(record.value)} values")
+    return record
+
+
+@functools.cache
+def _reader(kind: type) -> TypeAdapter[Any]:
+    """What checks the fields of a record class by their annotations; unknown fields are passed over."""
+    return TypeAdapter(kind)
+
+
+def _fold(run: Run, record: Any) -> None:
+    """Add one record to what is known of the run."""
+    if isinstance(record, (Stepped, Evaluated, StageStarted, StageFinished)):
+        _fold_stage(run, record)
+    elif isinstance(record, Tested):
+        run.tested[record.arm, record.seed] = record
+    elif isinstance(record, Curve):
+        run.curves[record.arm] = record
+    elif isinstance(record, Resumed):
+        run.resumed.append(record)
+    elif isinstance(record, Note):
+        if record.text not in run.notes:
+            run.notes.append(record.text)
+    elif isinstance(record, (Budget, Chosen, Verdict, Finished)):
+        setattr(run, type(record).__name__.lower(), record)
+
+
+def _fold_stage(run: Run, record: Stepped | Evaluated | StageStarted | StageFinished) -> None:
+    """Add a record of one stage to it."""
+    key = (record.seed, record.arm, record.attempt)
+    stage = run.stages.setdefault(key, Stage(*key))
+    if isinstance(record, StageStarted):
+        stage.steps, stage.settings = record.steps, record.settings
+    elif isinstance(record, Stepped):
+        stage.losses[record.step] = record.values
+    elif isinstance(record, Evaluated):
+        stage.select[record.step] = record.value
+        stage.best, stage.best_step = record.best, record.best_step
+    else:
+        stage.best, stage.best_step = record.value, record.best_step
+        stage.seconds, stage.finished = record.seconds, True
+
+
+def _mark_chosen(run: Run) -> None:
+    """Mark, for each seed and arm, the attempt that stands for it: as chosen, or the best one so far."""
+    sign = 1.0 if run.start.higher_is_better else -1.0
+    groups: dict[tuple[int, str], list[Stage]] = {}
+    for stage in run.stages.values():
+        groups.setdefault((stage.seed, stage.arm), []).append(stage)
+    for (seed, arm), stages in groups.items():
+        attempt = run.chosen.attempts.get(str(seed), {}).get(arm) if run.chosen else None
+        if attempt is None:
+            known = [stage for stage in stages if stage.best is not None] or stages
+            attempt = max(known, key=lambda s: sign * s.best if s.best is not None else 0.0).attempt
+        for stage in stages:
+            stage.chosen = stage.attempt == attempt
+
+
+def _first_bad_line(path: Path) -> int:
+    """Number of the first line of a file that is not JSON."""
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line.decode("utf-8"))
+        except ValueError:
+            return number
+    return len(lines)
+
+
+def _corrupt(came: str) -> Exception:
+    """The error of a record that cannot be read."""
+    return fail(
+        "report",
+        re.sub(r"\s+", " ", came),
+        "one JSON object a line as `tune` writes them, beginning with run_started",
+        "The file is damaged or no record of a run; resume the run, which mends its record, or restore the file.",
+    )

@@ -1,0 +1,182 @@
+"""The tables of the page: arms, gains, settings, tries, splits, as rows of plain values.
+
+Pure functions of a folded record. They decide what is shown; the template decides how.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from metricgrad.report.reading import Run, Stage
+from metricgrad.report.wording import (
+    arm_meaning,
+    duration,
+    interval,
+    number,
+    opponents,
+    per_seed,
+    plural,
+    signed,
+)
+
+__all__ = ["arm_rows", "fact_rows", "gain_rows", "hit_rows", "provenance_rows", "setting_rows", "split_table", "try_table"]
+
+
+class Table(NamedTuple):
+    """Titles and rows of text."""
+
+    titles: list[str]
+    rows: list[list[str]]
+
+
+def arm_rows(run: Run) -> list[dict[str, Any]]:
+    """One row an arm: what it is, its test value with interval and values by seed, its select value."""
+    rows = []
+    returned = run.finished.returned if run.finished else None
+    for arm in run.arms:
+        numbers = run.verdict.arms.get(arm, {}) if run.verdict else {}
+        seeds = sorted((seed, tested.value) for (name, seed), tested in run.tested.items() if name == arm)
+        rows.append({
+            "arm": arm,
+            "meaning": arm_meaning(run, arm),
+            "value": number(numbers.get("value")),
+            "interval": interval(numbers),
+            "seeds": [(seed, number(value)) for seed, value in seeds] if len(seeds) > 1 else [],
+            "select": number(run.select_of(arm)),
+            "returned": arm == returned,
+        })  # fmt: skip
+    return rows
+
+
+def gain_rows(run: Run) -> list[dict[str, Any]]:
+    """One row an opponent, the baseline of the verdict first: gain, interval, gain of each seed."""
+    rows = []
+    for arm in opponents(run):
+        gain = run.verdict.gains[arm] if run.verdict else {}
+        seeds = per_seed(gain, run.start.seeds)
+        rows.append({
+            "arm": arm,
+            "gain": signed(gain.get("gain")),
+            "interval": interval(gain, sign=True),
+            "seeds": [(seed, signed(value)) for seed, value in seeds],
+            "baseline": bool(run.verdict) and arm == run.verdict.baseline,
+        })  # fmt: skip
+    return rows
+
+
+def fact_rows(run: Run) -> list[tuple[str, str]]:
+    """What a sceptical reader asks of the comparison: control, budget, selection, test readings, optimism."""
+    start, facts = run.start, []
+    control = f"Training goes on with the proxy loss ({start.proxy})." if start.proxy else "None: no proxy loss was given."
+    facts.append(("Control arm", control))
+    if budget := run.budget:
+        tries = f"{budget.tries} {'try' if budget.tries == 1 else 'tries'}"
+        facts.append(("Budget of each arm", f"{budget.steps:,} steps and {tries} a seed; fixed before training."))
+    facts.append(("Seeds", f"{len(start.seeds)} ({', '.join(map(str, start.seeds))})"))
+    if not run.verdict:
+        return facts
+    calls = run.verdict.metric_calls
+    total = ", ".join(f"{count:,} on {split}" for split, count in calls.items())
+    facts.append(("Evaluations of the metric", f"{total}. Choices were made on select alone." if total else "none"))
+    if run.tested:
+        units = max(tested.units for tested in run.tested.values())
+        facts.append(("Test split", f"{units:,} {plural(start.unit, units)}; read once, after everything was chosen."))
+    if run.verdict.optimism is not None:
+        facts.append(("Optimism", f"{signed(run.verdict.optimism)}: gain on select minus gain on test."))
+    return facts
+
+
+def hit_rows(run: Run) -> Table:
+    """The curves over k as a table: one row a cut-off."""
+    arms = [arm for arm in run.arms if arm in run.curves]
+    values = {arm: dict(zip(run.curves[arm].k, run.curves[arm].value, strict=True)) for arm in arms}
+    ks = sorted({k for curve in values.values() for k in curve})
+    return Table(["k", *arms], [[str(k), *(number(values[arm].get(k)) for arm in arms)] for k in ks])
+
+
+def setting_rows(run: Run) -> Table:
+    """The settings of the chosen attempts, one column an arm; values that differ between seeds are all given."""
+    arms = [arm for arm in run.arms if any(stage.settings for stage in run.of_arm(arm))]
+    chosen = {arm: sorted((s for s in run.of_arm(arm) if s.chosen), key=lambda s: s.seed) for arm in arms}
+    names = dict.fromkeys(name for arm in arms for stage in chosen[arm] for name in stage.settings)
+    return Table(["setting", *arms], [[name, *(_setting(chosen[arm], name) for arm in arms)] for name in names])
+
+
+def try_table(run: Run) -> Table:
+    """Every stage that was trained: what it reached on select, and which stand for their arm."""
+    stages = sorted(run.stages.values(), key=lambda s: (s.seed, run.arms.index(s.arm), s.attempt))
+    stages = [stage for stage in stages if stage.steps]
+    varied = _varied(stages)
+    rows = []
+    for stage in stages:
+        settings = ", ".join(f"{name} {_plain(stage.settings[name])}" for name in varied if name in stage.settings)
+        best = "n/a" if stage.best_step is None else f"{stage.best_step:,} of {stage.steps:,}"
+        rows.append([
+            str(stage.seed), stage.arm, str(stage.attempt), settings, number(stage.best), best,
+            duration(stage.seconds), "yes" if stage.chosen else "no",
+        ])  # fmt: skip
+    titles = ["seed", "arm", "try", "what varied", f"best select {run.start.metric}", "at step", "time", "stands"]
+    if not varied:
+        titles.pop(3)
+        rows = [row[:3] + row[4:] for row in rows]
+    return Table(titles, rows)
+
+
+def split_table(run: Run) -> Table:
+    """The splits, one row each, with every fact that the record has of them."""
+    uses = {"fit": "gradients", "select": "choices", "test": "the verdict, once"}
+    names = list(dict.fromkeys(name for facts in run.start.splits.values() for name in facts))
+    rows = [
+        [split, uses.get(split, ""), *(_plain(facts.get(name, "n/a")) for name in names)]
+        for split, facts in run.start.splits.items()
+    ]
+    return Table(["split", "used for", *names], rows)
+
+
+def provenance_rows(run: Run, lines: int) -> list[tuple[str, str]]:
+    """Where the figures come from: method, task, versions, threads, time, interruptions."""
+    start = run.start
+    when = datetime.fromtimestamp(run.began, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    rows = [("Method", start.method), ("Proxy loss", start.proxy or "none"), ("Task", start.task or "none")]
+    if budget := run.budget:
+        given = f" (from {budget.minutes:g} minutes)" if budget.minutes else ""
+        rows.append(("Steps of a stage", f"{budget.steps:,}{given}"))
+        rows.append(("Evaluated, saved", f"every {budget.evaluate_every:,} and {budget.checkpoint_every:,} steps"))
+    rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in start.versions.items())))
+    rows += [("Threads", str(start.threads)), ("Begun", when)]
+    if run.finished:
+        rows.append(("Took", duration(run.finished.seconds)))
+        rows.append(("Weights", f"{run.finished.weights} ({run.finished.returned})"))
+    rows.append(("Interruptions", f"resumed {len(run.resumed)} times" if run.resumed else "none"))
+    return [*rows, ("Record", f"{lines:,} lines of record.jsonl")]
+
+
+def _setting(stages: Iterable[Stage], name: str) -> str:
+    """The value of a setting over the seeds of an arm."""
+    values = {stage.seed: _plain(stage.settings.get(name, "–")) for stage in stages}
+    if len(set(values.values())) <= 1:
+        return next(iter(values.values()), "")
+    return ", ".join(f"{value} (seed {seed})" for seed, value in values.items())
+
+
+def _varied(stages: list[Stage]) -> list[str]:
+    """The settings in which the tries of some arm differ."""
+    found: dict[str, None] = {}
+    for arm in {stage.arm: None for stage in stages}:
+        same = [stage.settings for stage in stages if stage.arm == arm]
+        for name in {name: None for settings in same for name in settings}:
+            if len({_plain(settings.get(name)) for settings in same}) > 1:
+                found[name] = None
+    return list(found)
+
+
+def _plain(value: Any) -> str:
+    """A value of a setting or of a split as text."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

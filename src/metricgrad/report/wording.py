@@ -1,0 +1,182 @@
+"""How numbers and findings are put into words, once for the terminal and the page.
+
+Every interval is named (its level, how it was made, over what), every gain has its sign and its direction, and a
+value that is not there is said to be missing rather than left out.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metricgrad.report.reading import Run
+
+__all__ = [
+    "arm_meaning",
+    "caveats",
+    "direction",
+    "duration",
+    "gain_meaning",
+    "headline",
+    "interval",
+    "interval_meaning",
+    "number",
+    "opponents",
+    "per_seed",
+    "plural",
+    "signed",
+    "status",
+]
+
+MISSING = "n/a"
+
+
+def number(value: float | None) -> str:
+    """A metric value with four decimals, fewer where it is large; `n/a` for None.
+
+    Example:
+        >>> number(0.54321), number(1234.5), number(None)
+        ('0.5432', '1,234.5', 'n/a')
+    """
+    if value is None:
+        return MISSING
+    if not math.isfinite(value):
+        return "not finite"
+    size = abs(value)
+    return f"{value:,.1f}" if size >= 1000 else f"{value:.2f}" if size >= 10 else f"{value:.4f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign; what rounds to zero has none.
+
+    Example:
+        >>> signed(0.0213), signed(-0.00001), signed(None)
+        ('+0.0213', '0.0000', 'n/a')
+    """
+    text = number(value)
+    if value is None or not math.isfinite(value):
+        return text
+    if not any(digit in text for digit in "123456789"):
+        return text.removeprefix("-")
+    return text if value < 0 else f"+{text}"
+
+
+def interval(numbers: Mapping[str, Any], *, sign: bool = False) -> str:
+    """The bounds `low` and `high` as `[0.51, 0.55]`; empty where there is no interval."""
+    low, high = numbers.get("low"), numbers.get("high")
+    if low is None or high is None:
+        return ""
+    show = signed if sign else number
+    return f"[{show(low)}, {show(high)}]"
+
+
+def plural(unit: str, count: int | None = None) -> str:
+    """The name of a unit in the plural, or as the count asks.
+
+    Example:
+        >>> plural("query"), plural("word", 1), plural("class")
+        ('queries', 'word', 'classes')
+    """
+    if count == 1:
+        return unit
+    if unit.endswith("y") and unit[-2:-1] not in "aeiou":
+        return unit[:-1] + "ies"
+    return unit + ("es" if unit.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, minutes or hours, whichever reads best.
+
+    Example:
+        >>> duration(8.2), duration(95), duration(7500), duration(None)
+        ('8.2 s', '1 min 35 s', '2 h 5 min', 'n/a')
+    """
+    if seconds is None:
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def status(run: Run) -> str:
+    """The verdict in one or two words, or `unfinished`."""
+    return run.verdict.verdict if run.verdict else "unfinished"
+
+
+def headline(run: Run) -> str:
+    """The verdict in one sentence; for an unfinished run how far it got."""
+    if run.verdict:
+        return run.verdict.sentence
+    done, planned = run.progress
+    steps = f"{done:,} of {planned:,} steps" if planned else "no training step yet"
+    return f"Unfinished: {steps}. Nothing is claimed before the test split has been read."
+
+
+def direction(run: Run) -> str:
+    """Which way is better."""
+    return "higher is better" if run.start.higher_is_better else "lower is better"
+
+
+def opponents(run: Run) -> list[str]:
+    """The arms that the tuned one is held against, the baseline of the verdict first."""
+    if not run.verdict:
+        return []
+    return sorted(run.verdict.gains, key=lambda arm: (arm != run.verdict.baseline, arm))  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def per_seed(gain: Mapping[str, Any], seeds: Iterable[int]) -> list[tuple[int, float]]:
+    """The gain of each seed, from a list in the order of the seeds or from an object by seed."""
+    values = gain.get("per_seed") or []
+    if isinstance(values, Mapping):
+        return [(int(seed), value) for seed, value in values.items() if value is not None]
+    return [(seed, value) for seed, value in zip(seeds, values, strict=False) if value is not None]
+
+
+def interval_meaning(run: Run) -> str:
+    """What the intervals are: level, construction and unit, or why there is none."""
+    if not run.verdict or run.verdict.baseline is None:
+        return ""
+    unit = run.start.unit
+    if not any(interval(gain) for gain in run.verdict.gains.values()):
+        return f"No interval: the metric gives one number for the {'whole split' if unit == 'whole' else 'split'}."
+    level = f"{100 * run.verdict.confidence:g}%"
+    seeds = len(run.start.seeds)
+    averaged = f"; differences averaged over {seeds} seeds first" if seeds > 1 else ""
+    return f"Brackets: {level} bootstrap interval over test {plural(unit)} (paired for gains{averaged})."
+
+
+def gain_meaning(run: Run) -> str:
+    """How a gain is to be read."""
+    return f"Gain in units of {run.start.metric}; positive means that the tuned model is better."
+
+
+def arm_meaning(run: Run, arm: str) -> str:
+    """What an arm is, in a few words."""
+    if arm == "start":
+        return "the model as it came"
+    if arm == "continued":
+        return f"control: {run.start.proxy or 'the proxy loss'} for the same budget"
+    return run.start.method
+
+
+def caveats(run: Run) -> list[str]:
+    """What a reader must know before believing the figures, most serious first, each once."""
+    found = list(run.verdict.marks) if run.verdict else []
+    forced = sorted({item for resumed in run.resumed for item in resumed.forced})
+    if forced and not any("forced" in mark.lower() for mark in found):
+        found.append(f"Resumed by force although this had changed: {', '.join(forced)}.")
+    undefined = max((tested.undefined for tested in run.tested.values()), default=0)
+    if undefined:
+        units = max(tested.units for tested in run.tested.values())
+        found.append(
+            f"{undefined:,} of {units:,} test {plural(run.start.unit, units)} have no defined value and are left out."
+        )
+    return list(dict.fromkeys(_as_sentence(text) for text in found + run.notes if text.strip()))
+
+
+def _as_sentence(text: str) -> str:
+    """A mark or a note with a capital and a full stop."""
+    text = text.strip()
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -1,0 +1,46 @@
+"""What a task is: real data split for honest evidence, a model to start from, and the loss it was trained with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from metricgrad.tune.plan import Plan
+from metricgrad.tune.splits import Splits
+
+__all__ = ["Task"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that `tune` needs and the user of a task need not say.
+
+    A task of your own is a function `load(options, observer) -> Task`; a recipe names it `package.module:load`.
+
+    Attributes:
+        name: for tables and reports.
+        splits: fit, select, test.
+        model: seed -> network before any training on this task.
+        proxy: the loss that the start model is trained with and that the control arm continues: one of our names or
+            a callable `(outputs, targets) -> loss`.
+        metric: what is reported unless the user names another.
+        plan: budget of the arms unless the user gives another.
+        settings: of the method; frozen on `select`.
+        proxy_settings: of the control arm; frozen on `select` with as many tries.
+        start_plan: the training of the start model, up to its plateau on `select`; None where `model` is trained.
+        start_settings: of that training.
+        facts: what a resumed run must find unchanged (hash of the feature cache, ...).
+    """
+
+    name: str
+    splits: Splits
+    model: Callable[[int], nn.Module]
+    proxy: str | Callable[[Any, Any], Tensor]
+    metric: str
+    plan: Plan = field(default_factory=Plan)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    proxy_settings: Mapping[str, Any] = field(default_factory=dict)
+    start_plan: Plan | None = None
+    start_settings: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,10 @@
+"""The loop: arms at equal budget, selection on `select`, one reading of `test`, a verdict, a resumable folder."""
+
+from metricgrad.tune.plan import Plan as Plan
+from metricgrad.tune.result import Result as Result
+from metricgrad.tune.run import tune as tune
+from metricgrad.tune.splits import ArraySplit as ArraySplit
+from metricgrad.tune.splits import ClassBatchSplit as ClassBatchSplit
+from metricgrad.tune.splits import Splits as Splits
+
+__all__ = ["ArraySplit", "ClassBatchSplit", "Plan", "Result", "Splits", "tune"]

@@ -1,0 +1,115 @@
+"""From the name of a method to something that can be trained: `family[:objective]`, or `auto`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from metricgrad._checks import fail, nearest
+from metricgrad._types import Method, Metric
+from metricgrad.methods import surrogate
+
+__all__ = ["Road", "road_for_loss", "road_named", "validated"]
+
+FAMILIES = ("surrogate",)
+
+
+@dataclass(frozen=True)
+class Road:
+    """A way to a gradient, ready to be given settings.
+
+    Attributes:
+        name: `surrogate:recall_at_k`, `proxy:supcon`, ...
+        make: settings -> method.
+        settings: the model that validates settings.
+        space: for each setting (dots reach inside) the values that tries draw from.
+    """
+
+    name: str
+    make: Callable[[BaseModel], Method]
+    settings: type[BaseModel]
+    space: Mapping[str, tuple[Any, ...]]
+
+    def attempts(self, given: Mapping[str, Any], tries: int) -> list[BaseModel]:
+        """Return the given settings and `tries - 1` more, drawn from the space; always the same ones."""
+        rng = np.random.default_rng(0)
+        drawn: list[dict[str, Any]] = [dict(given)]
+        while len(drawn) < tries:  # the space is far larger than any number of tries
+            candidate = _with(given, {key: values[rng.integers(len(values))] for key, values in self.space.items()})
+            if candidate not in drawn:
+                drawn.append(candidate)
+        return [validated(self.settings, item, self.name) for item in drawn]
+
+
+def road_named(name: str, metric: Metric) -> Road:
+    """Return the road of that name.
+
+    Args:
+        name: `auto` or `family:objective`. `auto` is `surrogate:recall_at_k` for a retrieval metric.
+        metric: of the run.
+
+    Raises:
+        InputError: no such family or objective, or `auto` knows no road for this metric.
+    """
+    if name == "auto":
+        if metric.unit != "query":
+            raise fail(
+                "method='auto'",
+                f"{metric.name} is measured per {metric.unit}",
+                "a retrieval metric (recall@k, average_precision, ndcg, ... of embeddings)",
+                "Name a method yourself, for instance surrogate:package.module:loss with a loss of your own.",
+            )
+        name = "surrogate:recall_at_k"
+    family, _, objective = name.partition(":")
+    if family not in FAMILIES:
+        raise fail("method", f"there is no method {name!r}", "family:objective", nearest(family, FAMILIES))
+    return _surrogate(name, objective)
+
+
+def road_for_loss(proxy: str | Callable[[Any, Any], Any]) -> Road:
+    """Return the road of a proxy loss: the name of one of our losses or a callable `(outputs, targets) -> loss`."""
+    if isinstance(proxy, str):
+        return _surrogate(f"proxy:{proxy}", proxy)
+    name = getattr(proxy, "__name__", type(proxy).__name__)
+    return Road(
+        f"proxy:{name}",
+        lambda settings: surrogate.Surrogate(proxy, settings),  # pyright: ignore[reportArgumentType]
+        surrogate.SurrogateSettings,
+        surrogate.SPACE,
+    )
+
+
+def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> Any:
+    """Return the pydantic model made of `given`; InputError names the wrong key and the nearest right one."""
+    for key in given:
+        if key not in model.model_fields:
+            raise fail(caller, f"there is no setting {key!r}", "a known setting", nearest(str(key), model.model_fields))
+    try:
+        return model(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the settings"
+        raise fail(caller, f"{where} is {first['input']!r}", first["msg"].lower()) from error
+
+
+def _surrogate(name: str, objective: str) -> Road:
+    surrogate.named_objective(objective, {})  # an unknown name must fail now, not after the start model is trained
+    return Road(
+        name,
+        lambda settings: surrogate.Surrogate(surrogate.named_objective(objective, settings.objective), settings),  # pyright: ignore
+        surrogate.SurrogateSettings,
+        surrogate.space(objective),
+    )
+
+
+def _with(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items()}
+    for path, value in changes.items():
+        *outer, last = path.split(".")
+        place = merged
+        for key in outer:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return merged

@@ -1,0 +1,217 @@
+"""Checkpoints that survive a kill at any moment: safetensors and JSON, never a pickle.
+
+A checkpoint folder holds `state.json` and one tensor file that it names. The tensor file is written first, under a
+new name, and flushed to the disk; replacing `state.json` is the single moment at which the new checkpoint comes into
+force; then the old tensor file is removed. Nested dicts, lists, numbers, strings and tensors are kept as they are.
+"""
+
+import contextlib
+import json
+import os
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
+from torch import Tensor
+
+from metricgrad.errors import CheckpointError, RunFolderError
+
+__all__ = [
+    "load_state",
+    "load_weights",
+    "random_state",
+    "restore_random_state",
+    "same_random_state",
+    "save_state",
+    "save_weights",
+    "write_atomically",
+]
+
+_TENSOR, _TUPLE = "__tensor__", "__tuple__"
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside `path`, flush it to the disk and rename it into place.
+
+    Raises:
+        RunFolderError: the folder is read-only, full or missing; the old file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunFolderError(
+            f"cannot write {path}: {error.strerror or error}; expected a folder that can be written to, with room. "
+            "What was there before is unharmed. Free some space or choose another folder, then resume."
+        ) from error
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
+    """Write a state dict as safetensors, atomically; `facts` go into its header."""
+    write_atomically(path, save_bytes(_separate(weights), metadata=dict(facts or {})))
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        CheckpointError: no such file, a pickle (never loaded: it could run code), cut short or otherwise corrupt.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}; expected a safetensors file.") from error
+    if content.startswith(_PICKLES):
+        raise CheckpointError(
+            f"{path} is a pickle (torch.save); it is never loaded, since a pickle can run any code. Expected a "
+            "safetensors file: load it yourself where you trust it and call safetensors.torch.save_file(state_dict, "
+            "path)."
+        )
+    try:
+        return load_bytes(content)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} ({len(content)} bytes) is not a whole safetensors file: {error}. It was cut short or damaged; "
+            "restore it from a copy or start anew."
+        ) from error
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Replace the checkpoint in `folder` by `state`; a kill at any moment leaves the old one or the new one."""
+    tensors: dict[str, Tensor] = {}
+    plain = _without_tensors(state, tensors)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        old = {path for path in folder.iterdir() if path.name != "state.json"}
+    except OSError as error:
+        raise RunFolderError(f"cannot write to {folder}: {error.strerror}; choose another run folder.") from error
+    serial = 1 + max((int(path.stem.split("-")[-1]) for path in old if path.suffix == ".safetensors"), default=0)
+    name = f"tensors-{serial}.safetensors"
+    content = save_bytes(_separate(tensors))
+    write_atomically(folder / name, content)
+    document = {"format": 1, "tensors": name, "bytes": len(content), "state": plain}
+    write_atomically(folder / "state.json", json.dumps(document).encode())
+    for path in old:
+        path.unlink(missing_ok=True)
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """Return the state that was saved last, or None where none was.
+
+    Raises:
+        CheckpointError: the checkpoint is there and cannot be read.
+    """
+    path = folder / "state.json"
+    if not path.exists():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        name, plain = document["tensors"], document["state"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint that can be read: {error!r}. Restore the folder from a copy, or start a new "
+            "run in another folder."
+        ) from error
+    return _with_tensors(plain, load_weights(folder / Path(name).name))
+
+
+def random_state() -> dict[str, Any]:
+    """Return the random states of python, numpy and torch (CPU and, where in use, CUDA)."""
+    version, words, gauss = random.getstate()
+    _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (the global state is what we keep)
+    state: dict[str, Any] = {
+        "python": [version, list(words), gauss],
+        "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Restore what `random_state` returned."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+@contextlib.contextmanager
+def same_random_state() -> Iterator[None]:
+    """Leave the random states as they were: what happens inside must not change the training."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        restore_random_state(state)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share storage (tied weights) are written each on its own: safetensors asks for it."""
+    seen: set[int] = set()
+    separate = {}
+    for name, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        pointer = value.untyped_storage().data_ptr()
+        separate[name] = value.clone() if pointer in seen else value
+        seen.add(pointer)
+    return separate
+
+
+def _without_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        key = str(len(tensors))
+        tensors[key] = value
+        return {_TENSOR: key}
+    if isinstance(value, Mapping):
+        return {"__dict__": [[key, _without_tensors(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list):
+        return [_without_tensors(item, tensors) for item in value]
+    if isinstance(value, tuple):
+        return {_TUPLE: [_without_tensors(item, tensors) for item in value]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"a checkpoint holds dicts, lists, tuples, numbers, strings and tensors; state_dict gave {type(value).__name__}"
+    )
+
+
+def _with_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_with_tensors(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _TENSOR in value:
+        try:
+            return tensors[value[_TENSOR]]
+        except KeyError as error:
+            raise CheckpointError(f"the checkpoint lacks its tensor {error}; restore it from a copy.") from error
+    if _TUPLE in value:
+        return tuple(_with_tensors(item, tensors) for item in value[_TUPLE])
+    return {key: _with_tensors(item, tensors) for key, item in value["__dict__"]}

@@ -1,0 +1,274 @@
+"""Train one stage: one arm of one seed with one set of settings, step by step, ready to be killed at any moment."""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metricgrad._checks import fail
+from metricgrad._records import Evaluated, Progress, StageFinished, StageStarted, Stepped
+from metricgrad._types import Method, MethodRun, Split
+from metricgrad.errors import Interrupted
+from metricgrad.tune.checkpoint import random_state, restore_random_state
+from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.select import Evaluator
+
+__all__ = ["Stage", "StopRequest", "seed_everything", "train_stage", "training_batches"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One arm of one seed with one set of settings.
+
+    Attributes:
+        seed: of the run.
+        arm: `start`, `continued` or `tuned`.
+        attempt: number of the try, from 0.
+        settings: of the method.
+        steps: how many at most.
+        evaluate_every: steps between two evaluations on `select`.
+        checkpoint_every: steps between two checkpoints.
+        patience: stop after so many evaluations without a better value; None trains all the steps.
+        first_epoch: number of the first epoch of the fit split: stages with the same one see the same batches.
+    """
+
+    seed: int
+    arm: str
+    attempt: int
+    settings: Mapping[str, Any] = field(hash=False)
+    steps: int
+    evaluate_every: int
+    checkpoint_every: int
+    patience: int | None = None
+    first_epoch: int = 0
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What names the stage in the record."""
+        return {"seed": self.seed, "arm": self.arm, "attempt": self.attempt}
+
+
+class StopRequest:
+    """Turns the first SIGINT or SIGTERM into a request that the loop answers after its step; a second one kills."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        """Install the handlers (main thread only: elsewhere signals are not ours)."""
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restore the previous handlers."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, _frame: object) -> None:
+        self.signal = number
+        for known, handler in self._previous.items():
+            signal.signal(known, handler)
+
+
+def seed_everything(*words: int) -> None:
+    """Seed python, numpy and torch from a sequence of integers."""
+    seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (the user's code may draw from the global state)
+    torch.manual_seed(seed)
+
+
+@dataclass
+class _Progress:
+    """Where a stage stands; all of it goes into the checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    position: int = 0  # batches of the epoch that were used
+    best: float = float("nan")
+    best_step: int = 0
+    since_best: int = 0
+    seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    summed: int = 0
+    stopped: bool = False
+
+
+def train_stage(
+    stage: Stage,
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+    method: Method,
+    *,
+    fit: Split,
+    select: Split,
+    evaluator: Evaluator,
+    folder: RunFolder,
+    base: Mapping[str, Any],
+    saved: Mapping[str, Any] | None,
+    stop: StopRequest,
+) -> tuple[float, dict[str, Tensor]]:
+    """Train a stage to its end, or to the end of a checkpoint's story.
+
+    Args:
+        stage: what to train.
+        model: with the weights that the stage starts from.
+        parameters: the trainable ones, by name.
+        method: the road.
+        fit: training batches.
+        select: decides which step is kept.
+        evaluator: measures and counts.
+        folder: record and checkpoints go here.
+        base: what the checkpoint must hold beside the stage's own state.
+        saved: the stage's state from a checkpoint, or None.
+        stop: asked after every step.
+
+    Returns:
+        The best select value and the weights that reached it.
+
+    Raises:
+        Interrupted: a stop was requested; the checkpoint is written.
+    """
+    trainer = _Trainer(stage, model, method, evaluator, select, folder, base)
+    seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
+    method.begin(MethodRun(model.train(), parameters, evaluator.metric, stage.steps, stage.seed))
+    if saved is None:
+        folder.emit(StageStarted(**stage.key, settings=dict(stage.settings), steps=stage.steps))
+        trainer.evaluate()
+    else:
+        trainer.restore(saved)
+    _run_steps(trainer, fit, stop, None if saved is None else saved["random"])
+    state = trainer.state
+    folder.emit(
+        StageFinished(**stage.key, step=state.step, value=state.best, best_step=state.best_step, seconds=state.seconds)
+    )
+    return state.best, trainer.best_weights
+
+
+def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before: Any) -> None:
+    stage, state = trainer.stage, trainer.state
+    batches = _batches(fit, stage.seed, state, random_before)
+    began = time.perf_counter() - state.seconds
+    while state.step < stage.steps and not state.stopped:
+        values = trainer.method.step(next(batches))
+        state.step += 1
+        state.summed += 1
+        for name, value in values.items():
+            state.sums[name] = state.sums.get(name, 0.0) + value
+        state.seconds = time.perf_counter() - began
+        last = state.step == stage.steps
+        if state.step % stage.evaluate_every == 0 or last:
+            trainer.evaluate()
+        if state.step % stage.checkpoint_every == 0 and not last:
+            trainer.save()
+        trainer.show()
+        if stop.signal is not None:
+            trainer.save()
+            raise Interrupted(f"stopped by {signal.Signals(stop.signal).name} at step {state.step} of {stage.arm}")
+
+
+class _Trainer:
+    """The parts of a running stage and what is done with them now and then."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        model: nn.Module,
+        method: Method,
+        evaluator: Evaluator,
+        select: Split,
+        folder: RunFolder,
+        base: Mapping[str, Any],
+    ) -> None:
+        self.stage, self.model, self.method, self.base = stage, model, method, base
+        self.evaluator, self.select, self.folder = evaluator, select, folder
+        self.state = _Progress(epoch=stage.first_epoch)
+        self.best_weights: dict[str, Tensor] = {}
+
+    def evaluate(self) -> None:
+        """Measure on `select`, keep the weights where they are the best so far, write both curves."""
+        state, stage = self.state, self.stage
+        value = self.evaluator.value(self.model, self.select, "select")
+        # Step 0 is the start arm's: an arm is a model that was trained, so its first evaluation replaces it.
+        if state.step == 0 or state.best_step == 0 or self.evaluator.better(value, state.best):
+            state.best, state.best_step, state.since_best = value, state.step, 0
+            self.best_weights = {name: item.detach().cpu().clone() for name, item in self.model.state_dict().items()}
+        else:
+            state.since_best += 1
+        if state.summed:
+            means = {name: total / state.summed for name, total in state.sums.items()}
+            self.folder.emit(Stepped(**stage.key, step=state.step, values=means))
+            state.sums, state.summed = {}, 0
+        self.folder.emit(
+            Evaluated(**stage.key, step=state.step, value=value, best=state.best, best_step=state.best_step)
+        )
+        self.value = value
+        state.stopped = stage.patience is not None and state.since_best >= stage.patience
+
+    def show(self) -> None:
+        """Show where the stage stands."""
+        stage, state = self.stage, self.state
+        done = stage.steps if state.stopped else state.step
+        self.folder.emit(Progress(f"seed {stage.seed} {stage.arm}", done, stage.steps, "step", select=state.best))
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self.folder.save(
+            {
+                **self.base,
+                "metric_calls": dict(self.evaluator.calls),
+                "stage": {
+                    "progress": vars(self.state).copy(),
+                    "model": self.model.state_dict(),
+                    "best": self.best_weights,
+                    "method": self.method.state_dict(),
+                    "random": random_state(),
+                },
+            }
+        )
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue where `save` left off; the random states follow once the batches stand where they stood."""
+        self.state = _Progress(**saved["progress"])
+        self.model.load_state_dict(saved["model"])
+        self.method.load_state_dict(saved["method"])
+        self.best_weights = dict(saved["best"])
+
+
+def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Iterator[Any]:
+    """Yield batches for ever, epoch after epoch; (seed, epoch) alone decides the order of an epoch.
+
+    After a resume the used batches of the epoch are drawn again and thrown away, then the random states of the
+    checkpoint are restored, so that whatever is drawn next is what would have been drawn.
+    """
+    while True:
+        seed_everything(seed, state.epoch)  # the order of a shuffling DataLoader hangs on it
+        if hasattr(fit, "set_epoch"):
+            fit.set_epoch(seed * 1_000_000 + state.epoch)  # pyright: ignore[reportAttributeAccessIssue]
+        batches = iter(fit)
+        for _ in range(state.position):
+            next(batches)
+        if random_before is not None:
+            restore_random_state(random_before)
+            random_before = None
+        for batch in batches:
+            state.position += 1
+            yield batch
+        if state.position == 0:
+            raise fail("fit", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?")
+        state.epoch, state.position = state.epoch + 1, 0
+
+
+def training_batches(fit: Split, seed: int) -> Iterator[Any]:
+    """Yield batches for ever, from the first epoch on."""
+    return _batches(fit, seed, _Progress(), None)

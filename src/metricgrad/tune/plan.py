@@ -1,0 +1,98 @@
+"""What a run may spend and touch: steps or minutes, evaluation and checkpoint intervals, trainable parameters."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import nn
+
+from metricgrad._checks import fail, nearest
+
+__all__ = ["Plan", "trainable_parameters"]
+
+
+class Plan(BaseModel):
+    """The budget of every arm and the parts of the model that may change.
+
+    Both arms get the same steps, batch, trainable parameters and number of tries.
+
+    Args:
+        steps: training steps of each arm (each seed, each try). Default 300 where `minutes` is not given either.
+        minutes: wall-clock minutes for the training of all arms, seeds and tries together (evaluations included,
+            the training of a start model excluded); turned into steps by timing the first ones, before training.
+        batch: items of a batch, for a fit split that can change it; None leaves the split as it is.
+        evaluate_every: steps between two evaluations on `select`; None makes it a twentieth of the steps.
+        checkpoint_every: steps between two checkpoints: what a kill can lose.
+        tries: settings that each arm may try; the first is the given one, the others are drawn from the method's
+            space. `select` decides.
+        trainable: `all`, `bias`, `head` (a module of that name, else the last one with parameters), or module
+            names separated by commas.
+
+    Example:
+        >>> Plan(steps=100).steps
+        100
+        >>> Plan(minutes=2).steps is None
+        True
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    batch: int | None = Field(default=None, ge=2)
+    evaluate_every: int | None = Field(default=None, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    tries: int = Field(default=1, ge=1)
+    trainable: str = "all"
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Plan":
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("both steps and minutes are given; give one of them")
+        return self
+
+
+def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Parameter]:
+    """Return the parameters that `trainable` names and freeze all the others.
+
+    Args:
+        model: the network; `requires_grad` of its parameters is set.
+        trainable: see `Plan.trainable`.
+
+    Returns:
+        The trainable parameters by name; never empty.
+
+    Raises:
+        InputError: the model has no parameter of that description.
+    """
+    everything = dict(model.named_parameters())
+    if trainable == "all":
+        chosen = {name: value for name, value in everything.items() if value.requires_grad}
+    elif trainable == "bias":
+        chosen = {name: value for name, value in everything.items() if name.split(".")[-1] == "bias"}
+    else:
+        prefixes = [_module_name(model, part.strip()) for part in trainable.split(",") if part.strip()]
+        chosen = {name: value for name, value in everything.items() if _inside(name, prefixes)}
+    if not chosen:
+        modules = [name for name, _ in model.named_modules() if name]
+        raise fail(
+            "Plan",
+            f"trainable={trainable!r} names no parameter of {type(model).__name__}",
+            "'all', 'bias', 'head' or module names",
+            nearest(trainable, modules or ["all"]),
+        )
+    for name, value in everything.items():
+        value.requires_grad_(name in chosen)
+    return chosen
+
+
+def _module_name(model: nn.Module, name: str) -> str:
+    """`head` means the module of that name, or the last module that holds parameters itself."""
+    modules: Mapping[str, nn.Module] = dict(model.named_modules())
+    if name != "head" or any(known.split(".")[-1] == "head" for known in modules):
+        return name
+    return [known for known, module in modules.items() if next(module.parameters(recurse=False), None) is not None][-1]
+
+
+def _inside(parameter: str, modules: list[str]) -> bool:
+    path = f".{parameter}."
+    return any(f".{module}." in path for module in modules)

@@ -1,0 +1,101 @@
+"""What a run leaves: its verdict, its record, its weights."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from metricgrad._records import read_record
+from metricgrad.errors import InputError, RunFolderError
+from metricgrad.tune.checkpoint import load_weights
+
+__all__ = ["Result"]
+
+
+class Result:
+    """The outcome of a run, read from its folder.
+
+    Args:
+        folder: a run folder.
+        model: the network with the returned weights, where the caller has one.
+        temporary: keeps a temporary folder alive as long as the result.
+
+    Attributes:
+        events: the record, in order.
+        verdict: `gain`, `no evidence`, `worse` or `nothing claimed`; None while the run is unfinished.
+        returned: the arm that `select` prefers: its weights are `best.safetensors`.
+
+    Raises:
+        InputError: the folder holds no record.
+    """
+
+    renderer: ClassVar[Callable[[Path], Path] | None] = None
+    """Draws `report.html` from a run folder; the package root sets it (the report is a floor that tune cannot see)."""
+    summariser: ClassVar[Callable[[Sequence[Mapping[str, Any]]], str] | None] = None
+    """Makes the closing text of a list of events; the package root sets it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: nn.Module | None = None,
+        temporary: "tempfile.TemporaryDirectory[str] | None" = None,
+    ) -> None:
+        self.folder, self.model, self._temporary = Path(folder), model, temporary
+        if not (self.folder / "record.jsonl").is_file():
+            raise InputError(f"Result: {folder} has no record.jsonl; expected a run folder (see `metricgrad tune`).")
+        self.events = list(read_record(self.folder / "record.jsonl"))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Result":
+        """Read the result of a run folder."""
+        return cls(Path(folder))
+
+    def event(self, name: str) -> Mapping[str, Any] | None:
+        """Return the last event of that name, or None."""
+        return next((event for event in reversed(self.events) if event["event"] == name), None)
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict, or None while the run is unfinished."""
+        event = self.event("verdict")
+        return None if event is None else event["verdict"]
+
+    @property
+    def returned(self) -> str | None:
+        """The arm whose weights are returned, or None while the run is unfinished."""
+        event = self.event("finished")
+        return None if event is None else event["returned"]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the state dict of the returned model (of the seed that `select` prefers)."""
+        return load_weights(self.folder / "best.safetensors")
+
+    def summary(self) -> str:
+        """Return the closing table as plain text."""
+        if Result.summariser is None:
+            event = self.event("verdict")
+            return "unfinished run" if event is None else str(event["sentence"])
+        return Result.summariser(self.events)
+
+    def save(self, path: str | Path) -> Path:
+        """Copy the run folder to `path` (which must not exist or be empty) and stay with the copy.
+
+        Raises:
+            RunFolderError: something stands at `path`.
+        """
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(f"Result.save: {path} exists and is not empty; choose another folder.")
+        shutil.copytree(self.folder, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
+        self.folder, self._temporary = path, None
+        return path
+
+    def report(self) -> Path:
+        """Draw `report.html` in the run folder and return its path."""
+        if Result.renderer is None:
+            raise InputError("Result.report: no renderer is set; import metricgrad, which sets it.")
+        return Result.renderer(self.folder)

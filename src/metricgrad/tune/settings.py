@@ -1,0 +1,109 @@
+"""Choose the settings of both arms before test is read: as many tries for the one as for the other.
+
+Every try trains on several divisions of the development classes (those of fit and select) into fit, select and a
+held-out part. Select chooses the step, as in a run; the held-out part, which no training and no choice of a step has
+seen, judges the try. The best mean over the divisions wins. The test classes take no part.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from metricgrad._checks import fail
+from metricgrad._types import Observer
+from metricgrad.metrics import adapt
+from metricgrad.tune.checkpoint import load_weights, write_atomically
+from metricgrad.tune.loop import seed_everything
+from metricgrad.tune.result import Result
+from metricgrad.tune.run import tune
+from metricgrad.tune.select import Evaluator
+from metricgrad.tune.splits import Splits
+
+__all__ = ["Trial", "best_of", "choose_settings", "write_table"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One try of one arm: its settings and its held-out value in every division."""
+
+    arm: str
+    attempt: int
+    settings: Mapping[str, Any]
+    values: Sequence[float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the divisions."""
+        return float(np.mean(self.values))
+
+
+def choose_settings(
+    calls: Sequence[Mapping[str, Any]], *, folder: Path, observer: Observer | None = None
+) -> list[Trial]:
+    """Train every try of both arms on every division and judge it on the held-out part.
+
+    Args:
+        calls: arguments of `tune`, one mapping per division; `splits.test` is the held-out part of the division.
+            The number of tries is `plan.tries`.
+        folder: holds one run a division; finished ones are not repeated, an interrupted one is resumed.
+        observer: receives the events of the runs.
+
+    Returns:
+        All trials, the start models first (attempt 0 of the arm `start`), then by arm and attempt.
+
+    Raises:
+        InputError: a division without a held-out part.
+    """
+    values: dict[tuple[str, int], list[float]] = {}
+    settings: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for number, call in enumerate(calls):
+        held_out = call["splits"].test
+        if held_out is None:
+            raise fail("choose_settings", f"division {number} has no held-out part", "splits.test")
+        splits = Splits(call["splits"].fit, call["splits"].select)
+        result = tune(
+            **{**call, "splits": splits, "seed": number, "folder": folder / f"division-{number}", "observer": observer}
+        )
+        evaluator = Evaluator(adapt(call["metric"], higher_is_better=call.get("higher_is_better")))
+        for (arm, attempt, chosen), model in _trained(result, call, number):
+            values.setdefault((arm, attempt), []).append(evaluator.value(model, held_out, "held-out"))
+            settings[arm, attempt] = chosen
+    trials = [Trial(arm, attempt, settings[arm, attempt], found) for (arm, attempt), found in values.items()]
+    return sorted(trials, key=lambda trial: (("start", "continued", "tuned").index(trial.arm), trial.attempt))
+
+
+def best_of(trials: Sequence[Trial], arm: str, *, higher_is_better: bool) -> Trial:
+    """Return the trial of an arm with the best mean; the earlier one of equals."""
+    sign = 1.0 if higher_is_better else -1.0
+    return max((trial for trial in trials if trial.arm == arm), key=lambda trial: (sign * trial.mean, -trial.attempt))
+
+
+def write_table(trials: Sequence[Trial], path: Path) -> None:
+    """Write the trials as CSV: arm, attempt, mean, one column a division, the settings as JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    divisions = [f"division_{number}" for number in range(len(trials[0].values))]
+    writer.writerow(["arm", "attempt", "mean", *divisions, "settings"])
+    for trial in trials:
+        figures = [f"{value:.5f}" for value in (trial.mean, *trial.values)]
+        writer.writerow([trial.arm, trial.attempt, *figures, json.dumps(dict(trial.settings), sort_keys=True)])
+    write_atomically(path, text.getvalue().encode())
+
+
+def _trained(result: Result, call: Mapping[str, Any], seed: int) -> Iterator[tuple[tuple[str, int, Any], nn.Module]]:
+    """Yield every stage of a run with its selected weights."""
+    for event in result.events:
+        if event["event"] != "stage_started":
+            continue
+        arm, attempt = event["arm"], event["attempt"]
+        seed_everything(seed)
+        model = call["model"](seed)
+        model.load_state_dict(load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors"))
+        yield (arm, attempt, event["settings"]), model

@@ -1,0 +1,231 @@
+"""Fit, select, test: what is trained on, what decides, and what is read once.
+
+A split is anything that yields `(inputs, targets)` batches again and again (`metricgrad._types.Split`): a PyTorch
+DataLoader fits. The two classes here serve data that lie in memory; they know their content hash, and their batches
+depend on nothing but (seed, epoch), which is what makes a run resumable bit for bit.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metricgrad._checks import describe, fail
+from metricgrad._types import Split
+from metricgrad.pairing import ClassBatchSampler
+
+__all__ = ["ArraySplit", "ClassBatchSplit", "Splits", "check_disjoint", "describe_split", "split_digest"]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of a run.
+
+    Args:
+        fit: gradients come from here and only from here.
+        select: every choice is made here: which step, which settings, which arm.
+        test: locked: read once, after everything is chosen. None: nothing is claimed.
+
+    Retrieval splits must be disjoint by class; `tune` checks it where targets are labels.
+    """
+
+    fit: Split
+    select: Split
+    test: Split | None = None
+
+
+class ArraySplit:
+    """Inputs and targets that lie in memory, in batches of consecutive items or, with `shuffle`, of random ones.
+
+    Args:
+        inputs: [item, ...] tensor.
+        targets: one per item: tensor [item, ...] or integers.
+        batch: items of a batch; the last one may be smaller.
+        shuffle: draw a new order every epoch (from seed and epoch alone).
+        seed: of the order.
+        reference: a split that the items here are ranked against (retrieval); default: themselves.
+        pictures: PNG bytes of the items with the given indices, for the report's gallery.
+        names: one text per item, for the gallery.
+
+    Raises:
+        InputError: inputs and targets differ in length, or there is no item.
+
+    Example:
+        >>> split = ArraySplit(torch.arange(5.0)[:, None], torch.arange(5), batch=2)
+        >>> [len(targets) for _, targets in split]
+        [2, 2, 1]
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor | np.ndarray | Sequence[int],
+        *,
+        batch: int = 256,
+        shuffle: bool = False,
+        seed: int = 0,
+        reference: Split | None = None,
+        pictures: Callable[[Sequence[int]], list[bytes]] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
+        self.batch, self.shuffle, self.seed, self.epoch = batch, shuffle, seed, 0
+        self.pictures, self.names = pictures, names
+        self.reference = reference
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return -(-len(self.inputs) // self.batch)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield `(inputs, targets)` batches of the current epoch."""
+        for chosen in self._order().split(self.batch):
+            yield self.inputs[chosen], self.targets[chosen]
+
+    def _order(self) -> Tensor:
+        if not self.shuffle:
+            return torch.arange(len(self.inputs))
+        return torch.from_numpy(np.random.default_rng((self.seed, self.epoch)).permutation(len(self.inputs)))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass; it depends on (seed, epoch) alone."""
+        self.epoch = epoch
+
+    def rebatch(self, size: int) -> "ArraySplit":
+        """Return the same items in batches of another size."""
+        return ArraySplit(
+            self.inputs, self.targets, batch=size, shuffle=self.shuffle, seed=self.seed, reference=self.reference,
+            pictures=self.pictures, names=self.names,
+        )  # fmt: skip
+
+    @property
+    def digest(self) -> str:
+        """Content hash (SHA-256) of inputs and targets."""
+        return _digest(self.inputs, self.targets)
+
+
+class ClassBatchSplit:
+    """A fit split for pair losses: every batch holds some classes with some items each (P-K sampling).
+
+    Args:
+        inputs: [item, ...] tensor.
+        targets: class labels [item], integers.
+        classes_per_batch: P, distinct classes in a batch.
+        samples_per_class: K, distinct items of each class.
+        small_classes: what becomes of classes with fewer than K items: `drop`, `keep` or `repeat`.
+        seed: of the draws; with the epoch it decides every batch.
+
+    Raises:
+        InputError: lengths differ, or the classes do not suffice for one batch.
+
+    Reference:
+        [patel2022recall] (the batch of P classes by K samples).
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor | np.ndarray | Sequence[int],
+        *,
+        classes_per_batch: int,
+        samples_per_class: int,
+        small_classes: str = "keep",
+        seed: int = 0,
+    ) -> None:
+        self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
+        self.samples_per_class, self.small_classes, self.seed = samples_per_class, small_classes, seed
+        self.sampler = ClassBatchSampler(
+            self.targets,
+            classes_per_batch=classes_per_batch,
+            samples_per_class=samples_per_class,
+            small_classes=small_classes,  # pyright: ignore[reportArgumentType]
+            seed=seed,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield `(inputs, targets)` batches of the current epoch."""
+        for chosen in self.sampler:
+            index = torch.as_tensor(chosen)
+            yield self.inputs[index], self.targets[index]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the batches of the next pass; they depend on (seed, epoch) alone."""
+        self.sampler.set_epoch(epoch)
+
+    def rebatch(self, size: int) -> "ClassBatchSplit":
+        """Return the same items in batches of about `size` items: `size // samples_per_class` classes."""
+        return ClassBatchSplit(
+            self.inputs, self.targets, classes_per_batch=max(2, size // self.samples_per_class),
+            samples_per_class=self.samples_per_class, small_classes=self.small_classes, seed=self.seed,
+        )  # fmt: skip
+
+    @property
+    def digest(self) -> str:
+        """Content hash (SHA-256) of inputs and targets."""
+        return _digest(self.inputs, self.targets)
+
+
+def describe_split(split: Split) -> dict[str, Any]:
+    """What the record says of a split: items and classes where the split knows them."""
+    targets = getattr(split, "targets", None)
+    if not isinstance(targets, Tensor):
+        return {"kind": type(split).__name__}
+    facts: dict[str, Any] = {"items": len(targets)}
+    if targets.ndim == 1 and not targets.is_floating_point():
+        facts["classes"] = int(targets.unique().numel())
+    return facts
+
+
+def check_disjoint(splits: Splits) -> None:
+    """Raise InputError where two splits of a retrieval run share a class: its figures would not be of unseen ones."""
+    labels = {}
+    for name in ("fit", "select", "test"):
+        targets = getattr(getattr(splits, name), "targets", None)
+        if isinstance(targets, Tensor) and targets.ndim == 1:
+            labels[name] = set(targets.tolist())
+    names = list(labels)
+    for place, first in enumerate(names):
+        for second in names[place + 1 :]:
+            shared = labels[first] & labels[second]
+            if shared:
+                raise fail(
+                    "Splits",
+                    f"{first} and {second} share {len(shared)} classes, e.g. {sorted(shared)[0]}",
+                    "splits that are disjoint by class (retrieval is judged on classes that were never trained on)",
+                    "Split the set of classes, then take the items of each part.",
+                )
+
+
+def split_digest(split: Split | None) -> str:
+    """Return the content hash of a split, or `unknown` where the split does not tell it."""
+    return "none" if split is None else str(getattr(split, "digest", "unknown"))
+
+
+def _matching(caller: str, inputs: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
+    targets = torch.as_tensor(targets)
+    if len(inputs) != len(targets):
+        raise fail(
+            caller,
+            f"inputs are {describe(inputs)} but targets are {describe(targets)}",
+            "one target per item",
+            "Check that both come from the same file, in the same order.",
+        )
+    if len(inputs) == 0:
+        raise fail(caller, "there is no item", "at least one")
+    return inputs, targets
+
+
+def _digest(*arrays: Tensor) -> str:
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{tuple(array.shape)}{array.dtype}".encode())
+        total.update(memoryview(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+    return total.hexdigest()

@@ -1,0 +1,128 @@
+"""Recipes: what is left out, what is laid over what, and what explain says of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from metricgrad.cli import resolve
+from metricgrad.cli.recipe import Recipe, checked, meanings, models_inside, read_recipe
+from metricgrad.errors import InputError
+from metricgrad.tune import Plan
+from tests.cli.outcome import Command
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def keys_of(model: Any, prefix: str = "") -> set[str]:
+    """Every dotted key of a model."""
+    inside = models_inside(model)
+    return {prefix + name for name in model.model_fields}.union(
+        *(keys_of(inner, f"{prefix}{name}.") for name, inner in inside.items())
+    )
+
+
+def complete(**given: Any) -> Mapping[str, Any]:
+    """The recipe that a run of the digits would keep."""
+    return resolve.resolve(Recipe(task="digits", **given), lambda event: None).recipe
+
+
+def test_explain_recipe_prints_every_key(command: Command) -> None:
+    """`explain recipe` has every key at every level, each with a type, a default and a meaning."""
+    rows = {row["key"]: row for row in command("explain", "recipe", "--json").json}
+    assert set(rows) == keys_of(Recipe)
+    assert all(row["type"] and row["meaning"] for row in rows.values())
+    assert rows["task"]["default"] == "needed"
+    assert rows["plan.checkpoint_every"]["default"] == Plan().checkpoint_every
+    text = command("explain", "recipe").out
+    assert all(key in text for key in rows)
+
+
+def test_every_key_has_a_meaning() -> None:
+    """The docstring of each model that a recipe is made of says what each of its keys means."""
+    for model in (Recipe, Plan, *models_inside(Recipe).values()):
+        assert set(meanings(model)) == set(model.model_fields)
+
+
+def test_example_recipe_is_complete() -> None:
+    """The example names every key, is valid, and says what the task would do without it."""
+    given = read_recipe(EXAMPLES / "emoji-recall.yaml")
+    recipe = checked(Recipe, given, "the example")
+    assert set(given) == set(Recipe.model_fields)
+    assert set(given["plan"]) == set(Plan.model_fields)
+    frozen = yaml.safe_load((Path(resolve.tasks.__file__).parent / "emoji_settings.yaml").read_text(encoding="utf-8"))
+    assert recipe.settings == frozen["tuned"]
+    assert recipe.proxy_settings == frozen["continued"]
+    assert given["start"] == frozen["start"]
+    assert {key: value for key, value in given["plan"].items() if key in frozen["plan"]} == frozen["plan"]
+
+
+def test_task_fills_in_what_is_left_out() -> None:
+    """A recipe that names only the task gets the task's metric, plan and start, and three seeds."""
+    found = complete()
+    assert found["metric"] == "recall@1"
+    assert found["plan"]["steps"] == 60
+    assert found["start"]["plan"]["steps"] == 200
+    assert found["seeds"] == [0, 1, 2]
+    assert found["data"] == {"dim": 16, "samples_per_class": 16, "split_seed": 0}
+
+
+def test_complete_recipe_stays_as_it_is() -> None:
+    """What a run keeps resolves to itself: a resumed run hangs on no default."""
+    found = complete(plan=Plan(minutes=1), settings={"dropout": 0.2})
+    assert complete(**{key: value for key, value in found.items() if key != "task"}) == found
+
+
+def test_minutes_replace_the_steps_of_the_task() -> None:
+    """Naming one budget drops the other one, wherever that came from."""
+    assert complete(plan=Plan(minutes=2))["plan"]["steps"] is None
+    assert complete(plan=Plan(steps=7))["plan"]["minutes"] is None
+
+
+def test_options_go_over_the_recipe(tmp_path: Path) -> None:
+    """The command line goes over the file, `--set` over both, and other keys stay."""
+    from metricgrad.cli.run import _given
+
+    path = tmp_path / "r.yaml"
+    path.write_text("task: digits\nplan: {steps: 50, tries: 2}\nsettings: {objective: {k: 1}}\n", encoding="utf-8")
+    options = {"metric": "map", "plan": {"minutes": 3.0, "steps": None}, "data": {"data": None}, "method": None}
+    found = _given(str(path), options, ["settings.objective.temperature=2e-2", "plan.batch=64", "seeds=[4, 5]"])
+    assert found == {
+        "task": "digits",
+        "metric": "map",
+        "plan": {"tries": 2, "minutes": 3.0, "batch": 64},
+        "settings": {"objective": {"k": 1, "temperature": 0.02}},
+        "seeds": [4, 5],
+    }
+
+
+def test_seed_counts_up() -> None:
+    """`--seed 7 --seeds 2` is 7 and 8; `--seed 7` alone keeps the number of seeds of the recipe."""
+    recipe = Recipe(task="digits", seeds=[3, 5])
+    quiet = lambda event: None  # noqa: E731
+    assert resolve.resolve(recipe, quiet, first_seed=7, seeds=2).arguments["seed"] == (7, 8)
+    assert resolve.resolve(recipe, quiet, first_seed=7).arguments["seed"] == (7, 8)
+    assert resolve.resolve(recipe, quiet, seeds=3).arguments["seed"] == (3, 4, 5)
+    assert resolve.resolve(recipe, quiet).arguments["seed"] == (3, 5)
+
+
+def test_exponent_without_point_is_a_number(tmp_path: Path) -> None:
+    """1e-3 is a number, as people mean it, though YAML 1.1 takes it for text."""
+    path = tmp_path / "r.yaml"
+    path.write_text("task: digits\nsettings: {objective: {temperature: 5e-2}}\n", encoding="utf-8")
+    assert read_recipe(path)["settings"]["objective"]["temperature"] == 0.05
+
+
+def test_foreign_code_is_named_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric `package.module:name` of the current folder is imported; one with settings is not taken for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "foreign_metric.py").write_text("def half(outputs, targets):\n    return 0.5\n", encoding="utf-8")
+    assert resolve.imported("foreign_metric:half", "the metric")(None, None) == 0.5
+    assert resolve.is_foreign("foreign_metric:half")
+    assert not resolve.is_foreign("f_beta:beta=2")
+    with pytest.raises(InputError, match="has no 'hlaf'.*Did you mean 'half'"):
+        resolve.imported("foreign_metric:hlaf", "the metric")
+    with pytest.raises(InputError, match="no module 'no_such_module'"):
+        resolve.imported("no_such_module:x", "the metric")

@@ -1,0 +1,31 @@
+"""What holds for every test: checked annotations, and what happens without a GPU or a browser."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from tests import annotations
+
+annotations.install()  # before the first import of metricgrad
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run; a missing browser is an error in CI, where scripts/test installs one."""
+    no_gpu = pytest.mark.skip(reason="no CUDA device")
+    no_browser = pytest.mark.skip(reason="no Chromium; scripts/setup --browser installs it where it can")
+    browser_is_missing = not any(shutil.which(name) for name in BROWSERS) and not os.environ.get("CI")
+    for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
+        if "browser" in item.keywords and browser_is_missing:
+            item.add_marker(no_browser)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A seeded generator: every random number of a test comes from one."""
+    return torch.Generator().manual_seed(20240229)

@@ -1,0 +1,209 @@
+"""One row for every public metric and loss; a row buys all the laws (`test_metric_laws.py`, `test_loss_laws.py`).
+
+A metric: one `MetricCase` in `METRIC_CASES`. A loss: one `LossCase` in `LOSS_CASES`. Several rows for one target
+are welcome (other settings, other inputs). `test_completeness.py` holds the targets equal to `__all__`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from metricgrad import metrics
+from tests.oracles import classification as slow_classification
+from tests.oracles import retrieval as slow_retrieval
+
+
+@dataclass(frozen=True)
+class MetricCase:
+    """What the laws need to know about an exact metric.
+
+    Attributes:
+        target: the public function.
+        make_inputs: draws `(outputs, targets)` from a generator; small, with ties and undefined units among them.
+        oracle: the same from a slow, torch-free definition: lists in, a list of units or one number out.
+        settings: keyword arguments of target and oracle.
+        ranking: one row per query, scores of items in it (else one sample per row).
+        increasing_map: whether a strictly increasing map of the scores must change nothing.
+        perfect: inputs on which the metric is at its best bound; `worst` at the other one.
+        bounds: smallest and largest value.
+        skip: laws that do not apply, each with its reason.
+    """
+
+    target: Callable[..., Tensor]
+    make_inputs: Callable[[Generator], tuple[Tensor, Tensor]]
+    oracle: Callable[..., Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ranking: bool = False
+    increasing_map: bool = True
+    perfect: tuple[Tensor, Tensor] | None = None
+    worst: tuple[Tensor, Tensor] | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
+    higher_is_better: bool = True
+    skip: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name that a failing test shows."""
+        return "-".join([self.target.__name__, *(f"{key}={value}" for key, value in self.settings.items())])
+
+
+@dataclass(frozen=True)
+class LossCase:
+    """What the laws need to know about a loss.
+
+    Attributes:
+        target: the public function.
+        make_inputs: draws the positional arguments from a generator, float64, without gradient.
+        settings: keyword arguments of the target.
+        exact: `(*inputs) -> [unit]`, the value that the loss reaches as its temperatures go to 0.
+        skip: laws that do not apply, each with its reason.
+    """
+
+    target: Callable[..., Tensor]
+    make_inputs: Callable[[Generator], tuple[Any, ...]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    exact: Callable[..., Tensor] | None = None
+    skip: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name that a failing test shows."""
+        return "-".join([self.target.__name__, *(f"{key}={value}" for key, value in self.settings.items())])
+
+
+def tied_scores(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Scores on a coarse grid around 0 (many ties), relevance with an all-relevant and a none-relevant row."""
+    scores = torch.randint(-3, 4, (9, 8), generator=generator).double() / 2  # [query, item]
+    relevance = torch.rand(9, 8, generator=generator) < 0.4
+    relevance[0], relevance[1] = True, False
+    scores[2] = 0.5
+    return scores, relevance
+
+
+def graded_scores(generator: Generator) -> tuple[Tensor, Tensor]:
+    """As `tied_scores`, with gains 0, 1, 2, 3 instead of relevance."""
+    scores, relevance = tied_scores(generator)
+    return scores, relevance * torch.randint(1, 4, relevance.shape, generator=generator).double()
+
+
+def class_scores(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Scores of four classes on a grid (ties), of which the targets use three."""
+    scores = torch.randint(-4, 5, (30, 4), generator=generator).double()  # [sample, class]
+    return scores, torch.randint(0, 3, (30,), generator=generator)
+
+
+def binary_predictions(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Predicted ids 0/1 and targets 0/1."""
+    return torch.randint(0, 2, (30,), generator=generator), torch.randint(0, 2, (30,), generator=generator)
+
+
+def binary_scores(generator: Generator) -> tuple[Tensor, Tensor]:
+    """One score a sample on a grid (ties), targets 0/1."""
+    scores = torch.randint(-4, 5, (40,), generator=generator).double() / 4
+    return scores, torch.rand(40, generator=generator) < 0.3
+
+
+TIES = ("pessimistic", "mid", "optimistic")
+FOUR_ITEMS = torch.tensor([[0.9, 0.1, -0.5, -2.0]], dtype=torch.float64)
+FIRST, LAST = torch.tensor([[1, 0, 0, 0]]).bool(), torch.tensor([[0, 0, 0, 1]]).bool()
+IDS = torch.tensor([0, 1, 1, 0])
+BINARY = torch.tensor([-2.0, 1.0, 3.0, -1.0], dtype=torch.float64)
+
+GRADED = {"perfect": "held by the binary rows", "worst": "held by the binary rows"}
+
+
+def _ranking(
+    target: Callable[..., Tensor], reaches_one: bool = True, reaches_zero: bool = True, **settings: Any
+) -> tuple[MetricCase, ...]:
+    """A retrieval metric under the three readings of ties."""
+    skip = {} if reaches_one else {"perfect": "more places than relevant items"}
+    skip |= {} if reaches_zero else {"worst": "the last place of a finite list still counts something"}
+    return tuple(
+        MetricCase(
+            target=target,
+            make_inputs=tied_scores,
+            oracle=getattr(slow_retrieval, target.__name__),
+            settings={**settings, "ties": ties},
+            ranking=True,
+            perfect=(FOUR_ITEMS, FIRST),
+            worst=(FOUR_ITEMS, LAST),
+            skip=skip,
+        )
+        for ties in TIES
+    )
+
+
+METRIC_CASES: tuple[MetricCase, ...] = (
+    *_ranking(metrics.recall_at_k, k=3),
+    *_ranking(metrics.recall_at_k, k=2, normalizer="min_k_positives"),
+    *_ranking(metrics.hit_at_k, k=1),
+    *_ranking(metrics.hit_at_k, k=3),
+    *_ranking(metrics.precision_at_k, k=1),
+    *_ranking(metrics.precision_at_k, reaches_one=False, reaches_zero=False, k=20),
+    *_ranking(metrics.r_precision),
+    *_ranking(metrics.average_precision, reaches_zero=False),
+    *_ranking(metrics.reciprocal_rank, reaches_zero=False),
+    *_ranking(metrics.ndcg, reaches_zero=False),
+    *_ranking(metrics.ndcg, k=3),
+    *(
+        MetricCase(
+            metrics.ndcg, graded_scores, slow_retrieval.ndcg, {"k": k, "ties": ties}, True, skip=GRADED
+        )
+        for ties in TIES
+        for k in (None, 2)
+    ),
+    MetricCase(
+        metrics.accuracy, class_scores, slow_classification.accuracy, perfect=(IDS, IDS), worst=(1 - IDS, IDS)
+    ),
+    MetricCase(
+        metrics.error_rate,
+        class_scores,
+        slow_classification.error_rate,
+        perfect=(IDS, IDS),
+        worst=(1 - IDS, IDS),
+        higher_is_better=False,
+    ),
+    MetricCase(
+        metrics.balanced_error,
+        class_scores,
+        slow_classification.balanced_error,
+        perfect=(IDS, IDS),
+        worst=(1 - IDS, IDS),
+        higher_is_better=False,
+    ),
+    *(
+        MetricCase(
+            metrics.f_beta,
+            make_inputs,
+            slow_classification.f_beta,
+            {"beta": beta, "average": average},
+            perfect=(IDS, IDS),
+            worst=(1 - IDS, IDS),
+        )
+        for beta in (0.5, 1.0, 2.0)
+        for average, make_inputs in (
+            ("binary", binary_predictions),
+            ("macro", class_scores),
+            ("micro", class_scores),
+        )
+    ),
+    MetricCase(
+        metrics.binary_average_precision,
+        binary_scores,
+        slow_classification.binary_average_precision,
+        perfect=(BINARY, IDS.bool()),
+        skip={"worst": "positives in the last places still count something"},
+    ),
+    MetricCase(
+        metrics.roc_auc,
+        binary_scores,
+        slow_classification.roc_auc,
+        perfect=(BINARY, IDS.bool()),
+        worst=(-BINARY, IDS.bool()),
+    ),
+)
+
+LOSS_CASES: tuple[LossCase, ...] = ()

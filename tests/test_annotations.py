@@ -1,0 +1,66 @@
+"""The run-time check of annotations: it finds a misfit, and leaves the refusal of bad input to the function."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError, install_import_hook
+
+MODULE = """
+from jaxtyping import Float
+from torch import Tensor
+
+def refuses(x: Float[Tensor, "query item"], y: Float[Tensor, "query"]) -> Float[Tensor, "query"]:
+    if x.ndim != 2:
+        raise ValueError("in its own words")
+    return x[:, 0] + y
+
+def lies(x: Float[Tensor, "query item"]) -> Float[Tensor, "query"]:
+    return x[0]
+
+def scale(x: float, y: int = 1) -> float:
+    return x * y
+"""
+
+
+@pytest.fixture
+def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A module that is imported with the check that the tests of metricgrad run under."""
+    (tmp_path / "checked_module.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with install_import_hook("checked_module", "tests.annotations.held"):
+        import checked_module
+    yield checked_module
+    del sys.modules["checked_module"]
+
+
+def test_fitting_calls_pass(checked, generator):
+    """A call that fits passes; an int is fine for a float."""
+    x = torch.rand(3, 2, generator=generator)
+    torch.testing.assert_close(checked.refuses(x, x[:, 1]), x.sum(1))
+    assert checked.scale(2) == 2
+
+
+def test_a_function_may_refuse_in_its_own_words(checked, generator):
+    """Its own error comes through, not the checker's."""
+    with pytest.raises(ValueError, match="in its own words"):
+        checked.refuses(torch.rand(3, generator=generator), torch.rand(3, generator=generator))
+
+
+def test_a_function_may_not_accept_a_misfit(checked, generator):
+    """An axis of another length that broadcasts by accident, a wrong type, a wrong result: each is an error."""
+    with pytest.raises(TypeCheckError):
+        checked.refuses(torch.rand(3, 2, generator=generator), torch.rand(1, generator=generator))
+    with pytest.raises(TypeCheckError):
+        checked.scale("a", 2)
+    with pytest.raises(TypeCheckError):
+        checked.lies(torch.rand(3, 2, generator=generator))
+
+
+def test_the_package_is_checked():
+    """The modules of metricgrad themselves are under the check."""
+    from metricgrad import _checks
+
+    with pytest.raises(TypeCheckError, match="caller"):
+        _checks.positive_number(3, "temperature", 0.1)  # pyright: ignore[reportArgumentType]

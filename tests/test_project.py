@@ -1,0 +1,365 @@
+"""The project as a whole: what no single module can promise alone."""
+
+import ast
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "metricgrad"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = ("setup", "run", "test", "check", "bench", "docs")
+FORBIDDEN_STEMS = {
+    "utils",
+    "util",
+    "common",
+    "helpers",
+    "helper",
+    "misc",
+    "base",
+    "manager",
+    "registry",
+    "factory",
+}
+FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "torchvision"}
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "torch.load",
+    "torch.save",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+}
+WEIGHTS_ONLY = "weights_only=True"  # torch.load of a file that an installed package carries
+FILE_LINES, FUNCTION_LINES = 600, 60
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and full name of every import, at any depth of the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
+
+
+def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, text: list[str]) -> int:
+    """Lines of a function that hold code: neither its docstring nor blank lines nor comments."""
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        skipped = range(first.lineno, (first.end_lineno or first.lineno) + 1)
+    else:
+        skipped = range(0)
+    lines = range(function.lineno, (function.end_lineno or function.lineno) + 1)
+    return sum(
+        1
+        for line in lines
+        if line not in skipped and text[line - 1].strip() and text[line - 1].strip()[0] != "#"
+    )
+
+
+def _docstrings(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def _python(code: str) -> str:
+    """Run code in a new interpreter, without the import hook of the tests, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ------------------------------------------------------------------------------------------ architecture
+
+
+def test_floors_hold():
+    """The contracts of import-linter: a module imports only floors below its own."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nobody_imports_the_package_root():
+    """Inside the package, an import names a module; importing the root would close a circle."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {
+        path.parent.name for path in PACKAGE.glob("*/__init__.py")
+    }
+    found = [
+        f"{_relative(path)}:{line}: {name}"
+        for path in SOURCES
+        if path != PACKAGE / "__init__.py"
+        for line, name in _imports(_tree(path))
+        if name == "metricgrad" or (name.startswith("metricgrad.") and name.split(".")[1] not in modules)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_importing_the_package_is_lazy():
+    """`import metricgrad` loads neither torch nor anything that draws, and still lists its names."""
+    printed = _python(
+        "import sys, metricgrad\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'sklearn', 'plotly', 'rich', 'typer', 'pydantic', 'jinja2'}\n"
+        "print(sorted(heavy & set(sys.modules)), bool(dir(metricgrad)))"
+    )
+    assert printed.split() == ["[]", "True"]
+
+
+def test_the_public_surface_resolves():
+    """Every name that the package root lists can be had, and each is documented."""
+    printed = _python(
+        "import metricgrad\n"
+        "names = metricgrad.__all__\n"
+        "assert len(names) == len(set(names))\n"
+        "bare = [name for name in names if name != '__version__' and not getattr(metricgrad, name).__doc__]\n"
+        "print(len(names), bare)"
+    )
+    count, undocumented = printed.split(maxsplit=1)
+    assert int(count) >= 5
+    assert undocumented.strip() == "[]"
+
+
+# ----------------------------------------------------------------------------------------------- hygiene
+
+
+def test_no_forbidden_file_names():
+    """A file is named after what it holds."""
+    found = [_relative(path) for path in SOURCES if {*path.with_suffix("").parts} & FORBIDDEN_STEMS]
+    assert not found, found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_relative)
+def test_sizes(path: Path):
+    """A file stops at 600 lines, a function at 60 lines of code."""
+    text = path.read_text(encoding="utf-8").splitlines()
+    assert len(text) <= FILE_LINES
+    sizes = {function.name: _code_lines(function, text) for function in _functions(_tree(path))}
+    assert not {name: size for name, size in sizes.items() if size > FUNCTION_LINES}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_relative)
+def test_no_code_is_run_from_data(path: Path):
+    """No pickle, eval or exec, and no loader that unpickles, anywhere in the package."""
+    tree = _tree(path)
+    imported = [f"{line}: {name}" for line, name in _imports(tree) if name.split(".")[0] in FORBIDDEN_MODULES]
+    called = [
+        f"{node.lineno}: {ast.unparse(node.func)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in FORBIDDEN_CALLS
+        if WEIGHTS_ONLY not in map(ast.unparse, node.keywords)
+    ]
+    assert not imported + called
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_relative)
+def test_annotations_are_not_strings(path: Path):
+    """No `from __future__ import annotations`: it would switch off the check of shapes in the tests."""
+    assert "__future__.annotations" not in {name for _, name in _imports(_tree(path))}
+
+
+def test_everything_public_is_documented():
+    """Every name in an `__all__` that is defined in that file has a docstring."""
+    missing = []
+    for path in SOURCES:
+        tree = _tree(path)
+        public = {
+            element.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            for element in getattr(node.value, "elts", [])
+        }
+        missing += [
+            f"{_relative(path)}: {node.name}"
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and node.name in public
+            and not ast.get_docstring(node)
+        ]
+    assert not missing, missing
+
+
+# -------------------------------------------------------------------------------------------- references
+
+
+def _bibliography() -> list[str]:
+    return re.findall(
+        r"^@\w+\{([^,\s]+),", (PACKAGE / "references.bib").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+
+def test_bibliography_is_well_formed():
+    """Keys are unique, and every entry has an author, a title and a year."""
+    keys = _bibliography()
+    assert len(keys) == len(set(keys)) > 20
+    entries = re.split(r"^@", (PACKAGE / "references.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)[
+        1:
+    ]
+    incomplete = [
+        entry.split(",")[0]
+        for entry in entries
+        for name in ("author", "title", "year")
+        if f" {name} = {{" not in entry
+    ]
+    assert not incomplete, incomplete
+
+
+def test_references_of_docstrings_exist():
+    """A key in brackets in a docstring, such as the one of a paper, stands in references.bib."""
+    known = set(_bibliography())
+    unknown = [
+        f"{_relative(path)}: [{key}]"
+        for path in SOURCES
+        for text in _docstrings(_tree(path))
+        for key in re.findall(r"\[([a-z]+(?:19|20)\d\d[a-z0-9]*)\]", text)
+        if key not in known
+    ]
+    assert not unknown, unknown
+
+
+def test_references_of_docstrings_are_keys():
+    """A section `Reference:` of a docstring names at least one key of references.bib."""
+    known = set(_bibliography())
+    without = [
+        f"{_relative(path)}: {match.group(0)[:80]!r}"
+        for path in SOURCES
+        for text in _docstrings(_tree(path))
+        for match in re.finditer(r"^References?:\n((?:[ ]{4}.*\n?)+)", text, re.MULTILINE)
+        if not set(re.findall(r"\[(\w+)\]", match.group(1))) & known
+    ]
+    assert not without, without
+
+
+# ------------------------------------------------------------------------------------------------- wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names inside a freshly built wheel."""
+    from hatchling.builders.wheel import WheelBuilder
+
+    target = tmp_path_factory.mktemp("wheel")
+    (path,) = WheelBuilder(str(ROOT)).build(directory=str(target), versions=["standard"])
+    with zipfile.ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+def test_wheel_is_complete(wheel: set[str]):
+    """Every file of the package is in the wheel: modules, templates, pictures, licences, py.typed."""
+    ours = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert not ours - wheel
+    assert {"metricgrad/py.typed", "metricgrad/references.bib"} <= wheel
+    assert any(name.endswith("licenses/LICENSE") for name in wheel)
+
+
+def test_wheel_holds_nothing_else(wheel: set[str]):
+    """No test, script or cache travels with the package."""
+    assert not {
+        name
+        for name in wheel
+        if not re.match(r"metricgrad(-[^/]+\.dist-info)?/", name) or "__pycache__" in name
+    }
+
+
+# ------------------------------------------------------------------------------------- scripts and texts
+
+
+@pytest.mark.parametrize("name", [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"])
+def test_scripts_can_be_run(name: str):
+    """Each is executable and parses."""
+    path = ROOT / name
+    assert path.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(path)], check=False, timeout=20).returncode == 0
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    """The README's two commands exist, and CI runs the second."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\nscripts/run tune emoji --metric recall@1\n" in readme
+    assert "\nscripts/test\n" in readme
+    assert "\nscripts/test\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_installed_releases_are_the_pinned_ones():
+    """What the tests run on is what constraints.txt says; torch stands in it."""
+    from importlib.metadata import distributions
+
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split(";")[0].strip().split("==") for line in lines if line and line[0] != "#")
+    assert pinned["torch"] == "2.13.0"
+    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    names = {item.name.lower().replace("_", "-"): item.version.split("+")[0] for item in distributions()}
+    if sys.version_info < (3, 11):
+        pytest.skip("constraints.txt pins some releases for Python >= 3.11 only")
+    assert not {
+        name: (names[name], pin) for name, pin in pinned.items() if name in names and names[name] != pin
+    }
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=_relative)
+def test_texts(path: Path):
+    """A page links only to files that exist, and its Python parses."""
+    text = path.read_text(encoding="utf-8")
+    for code in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        ast.parse(code)
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    targets = [
+        target
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose)
+        if not re.match(r"https?:|mailto:|#", target)
+    ]
+    missing = [target for target in targets if not (path.parent / target.split("#")[0]).exists()]
+    assert not missing, missing
+
+
+def test_decisions_are_numbered_and_short():
+    """One page each, numbered without a gap, with the same three headings."""
+    paths = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(path.name[:4]) for path in paths] == list(range(1, len(paths) + 1))
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+            "Context",
+            "Choice",
+            "What would change our mind",
+        ], path
+        assert len(text.splitlines()) <= 60, path
+
+
+def test_the_tree_of_the_design_is_true():
+    """The tree in docs/design.md names every folder of the package, and no file or folder that does not exist."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^```text\n(src/metricgrad/\n.*?)^```", text, re.DOTALL | re.MULTILINE)
+    folders = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
+    assert folders == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    top = {
+        name
+        for line in re.findall(r"^  (?!\w+/|#)(.*)$", tree, re.MULTILINE)
+        for name in re.findall(r"\w+\.py", line)
+    }
+    assert top == {path.name for path in PACKAGE.glob("*.py")}
+    for folder, line in re.findall(r"^  (\w+)/(.*)$", tree, re.MULTILINE):
+        assert not [name for name in re.findall(r"\w+\.py", line) if not (PACKAGE / folder / name).exists()]

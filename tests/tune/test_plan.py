@@ -1,0 +1,109 @@
+"""What a plan accepts, and which parameters it lets train."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from metricgrad.errors import InputError
+from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits
+from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune.splits import check_disjoint
+from tests.tune.small_run import small_run, small_splits
+
+
+class Network(nn.Module):
+    """A body, a FiLM-like part and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(3, 3)
+        self.film = nn.Linear(3, 3)
+        self.classifier = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
+
+
+def test_steps_and_minutes_exclude_each_other() -> None:
+    """One budget, not two."""
+    with pytest.raises(ValidationError, match="both steps and minutes"):
+        Plan(steps=3, minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("trainable", "expected"),
+    [
+        ("all", 6),
+        ("bias", 3),
+        ("film", 2),
+        ("head", 2),
+        ("body, film", 4),
+        ("classifier.0", 2),
+    ],
+)
+def test_trainable_names_parameters(trainable: str, expected: int) -> None:
+    """The named ones train, all others are frozen; `head` is the last module with parameters."""
+    model = Network()
+    chosen = trainable_parameters(model, trainable)
+    assert len(chosen) == expected
+    assert {name for name, value in model.named_parameters() if value.requires_grad} == set(chosen)
+
+
+def test_unknown_module_is_named_with_the_nearest() -> None:
+    """A typing error gets a suggestion."""
+    with pytest.raises(InputError, match="Did you mean 'classifier'"):
+        trainable_parameters(Network(), "clasifier")
+
+
+def test_frozen_parameters_do_not_move(tmp_path) -> None:
+    """Only the trainable part differs between start and arms."""
+    from metricgrad.tune.checkpoint import load_weights
+
+    plan = Plan(steps=5, trainable="4")
+    small_run(tmp_path / "run", plan=plan, seed=0)
+    start = load_weights(tmp_path / "run" / "arms" / "seed0-start-try0.safetensors")
+    for arm in ("continued", "tuned"):
+        weights = load_weights(tmp_path / "run" / "arms" / f"seed0-{arm}-try0.safetensors")
+        torch.testing.assert_close(weights["0.weight"], start["0.weight"], rtol=0, atol=0)
+        assert not torch.equal(weights["4.weight"], start["4.weight"])
+
+
+def test_shared_classes_are_refused() -> None:
+    """Retrieval is judged on classes that were never trained on."""
+    splits = small_splits()
+    with pytest.raises(InputError, match="share 20 classes"):
+        check_disjoint(Splits(splits.fit, splits.fit, splits.test))
+
+
+@pytest.mark.parametrize("kind", [ArraySplit, ClassBatchSplit])
+def test_lengths_must_agree(kind) -> None:
+    """One target per item."""
+    settings = {} if kind is ArraySplit else {"classes_per_batch": 2, "samples_per_class": 2}
+    with pytest.raises(InputError, match="one target per item"):
+        kind(torch.zeros(4, 2), torch.zeros(3, dtype=torch.long), **settings)
+
+
+def test_batches_depend_on_seed_and_epoch_alone() -> None:
+    """The same epoch gives the same batches, another epoch others."""
+    fit = small_splits().fit
+
+    def labels(epoch: int) -> torch.Tensor:
+        fit.set_epoch(epoch)
+        return torch.cat([targets for _, targets in fit])
+
+    first, other, again = labels(3), labels(4), labels(3)
+    torch.testing.assert_close(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_batch_of_the_plan_is_used() -> None:
+    """`plan.batch` changes the fit split's batch."""
+    result = small_run(None, plan=Plan(steps=2, batch=12), seed=0)
+    assert result.verdict is not None
+    assert len(next(iter(small_splits().fit.rebatch(12)))[1]) == 12
+
+
+def test_batch_needs_a_split_that_can_change_it() -> None:
+    """A list of batches cannot be cut anew; the message says where to set the size."""
+    splits = small_splits()
+    fixed = Splits(list(splits.fit), splits.select, splits.test)
+    with pytest.raises(InputError, match="Set the batch size where you make the split"):
+        small_run(None, splits=fixed, plan=Plan(steps=2, batch=12))

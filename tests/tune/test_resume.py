@@ -1,0 +1,156 @@
+"""A run that was interrupted goes on and ends as if nothing had happened."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from metricgrad.errors import CheckpointError, Interrupted, RunFolderError
+from metricgrad.tune import Plan, Result
+from tests.tune.small_run import figures, same_weights, small_run, small_splits
+
+ROOT = Path(__file__).parents[2]
+STEPS = 60
+KILLS = 20
+
+
+class Raiser:
+    """An observer that sends a signal to its own process, or raises, at the n-th event of a kind."""
+
+    def __init__(self, event: str, count: int, number: int | None = None) -> None:
+        self.event, self.left, self.number = event, count, number
+
+    def __call__(self, event) -> None:
+        """Count down and strike."""
+        if event["event"] == self.event:
+            self.left -= 1
+            if self.left == 0 and self.number is not None:
+                os.kill(os.getpid(), self.number)
+            elif self.left == 0:
+                raise ZeroDivisionError("struck")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("count", [1, 37, 77, 160])
+def test_signal_leaves_a_run_that_resumes_to_the_same_weights(tmp_path: Path, number: int, count: int) -> None:
+    """SIGINT and SIGTERM stop after the step; the same call goes on and ends with the same bytes and figures."""
+    whole = small_run(tmp_path / "whole")
+    with pytest.raises(Interrupted, match="stopped by SIG"):
+        small_run(tmp_path / "cut", observer=Raiser("progress", count, number))
+    resumed = small_run(tmp_path / "cut")
+    assert same_weights(tmp_path / "whole", tmp_path / "cut") == []
+    assert figures(whole) == figures(resumed)
+    assert resumed.verdict == whole.verdict
+
+
+@pytest.mark.parametrize("event", ["started", "evaluated", "stage_finished", "chosen", "tested", "verdict", "finished"])
+def test_a_crash_at_any_event_resumes_to_the_same_weights(tmp_path: Path, event: str) -> None:
+    """Whatever was being written when the process died is written again, the same."""
+    name = "run_started" if event == "started" else event
+    small_run(tmp_path / "whole")
+    with pytest.raises(ZeroDivisionError):
+        small_run(tmp_path / "cut", observer=Raiser(name, 1))
+    resumed = small_run(tmp_path / "cut")
+    assert same_weights(tmp_path / "whole", tmp_path / "cut") == []
+    assert sum(item["event"] == "tested" for item in resumed.events) == 2 * 3
+
+
+def test_chosen_is_on_disk_before_test_is_read(tmp_path: Path) -> None:
+    """The record holds the line `chosen` before the first line of a test reading."""
+    events = [event["event"] for event in small_run(tmp_path / "run").events]
+    assert events.index("chosen") < events.index("tested")
+    assert "evaluated" not in events[events.index("chosen") :]
+
+
+def test_finished_run_is_returned_and_not_repeated(tmp_path: Path) -> None:
+    """The same call on a finished folder gives its result and counts no further metric call."""
+    first = small_run(tmp_path / "run")
+    again = small_run(tmp_path / "run")
+    assert again.events == first.events
+    assert again.model is not None
+
+
+def test_other_settings_in_the_folder_are_refused(tmp_path: Path) -> None:
+    """A folder of another run is never overwritten."""
+    small_run(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="holds another run: plan"):
+        small_run(tmp_path / "run", plan=Plan(steps=7))
+
+
+def test_other_data_are_refused_unless_forced(tmp_path: Path) -> None:
+    """Resume refuses changed data; force goes on and marks the run."""
+    with pytest.raises(Interrupted):
+        small_run(tmp_path / "run", observer=Raiser("progress", 50, signal.SIGINT))
+    with pytest.raises(CheckpointError, match=r"data\.fit was"):
+        small_run(tmp_path / "run", splits=small_splits(seed=1))
+    forced = small_run(tmp_path / "run", splits=small_splits(seed=1), force=True)
+    verdict = forced.event("verdict")
+    assert verdict is not None
+    assert any("data.fit" in mark for mark in verdict["marks"])
+
+
+def test_other_thread_count_is_refused(tmp_path: Path) -> None:
+    """Sums of a matrix product depend on the number of threads: resume refuses another one."""
+    with pytest.raises(Interrupted):
+        small_run(tmp_path / "run", observer=Raiser("progress", 50, signal.SIGINT))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.raises(CheckpointError, match="threads was"):
+            small_run(tmp_path / "run")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_minutes_are_steps_from_then_on(tmp_path: Path) -> None:
+    """Minutes are turned into steps once; a resumed run keeps the number."""
+    plan = Plan(minutes=0.02, checkpoint_every=5)
+    with pytest.raises(Interrupted):
+        small_run(tmp_path / "run", plan=plan, observer=Raiser("progress", 40, signal.SIGINT))
+    before = Result.load(tmp_path / "run").event("budget")
+    after = small_run(tmp_path / "run", plan=plan).event("budget")
+    assert before == after
+    assert before is not None
+    assert before["steps"] >= 1
+    assert before["seconds_per_step"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kill_at_twenty_random_moments(tmp_path: Path) -> None:
+    """SIGKILL at 20 random moments of a run: each resumes, and the weights equal the uninterrupted run's bit for bit."""
+
+    def start(folder: Path) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "tests.tune.small_run", str(folder), str(STEPS)]
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+
+    def wait_for_record(folder: Path, process: "subprocess.Popen[bytes]") -> None:
+        while not (folder / "record.jsonl").exists() and process.poll() is None:
+            time.sleep(0.005)
+
+    whole = tmp_path / "whole"
+    process = start(whole)
+    wait_for_record(whole, process)
+    began = time.monotonic()
+    assert process.wait() == 0, process.communicate()[1].decode()
+    duration = time.monotonic() - began
+    moments = random.Random(0)
+    killed = 0
+    for number in range(KILLS):
+        folder = tmp_path / f"kill{number}"
+        process = start(folder)
+        wait_for_record(folder, process)
+        time.sleep(moments.uniform(0, 0.9 * duration))
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        process = start(folder)
+        assert process.wait() == 0, process.communicate()[1].decode()
+        assert same_weights(whole, folder) == [], f"kill {number}"
+        assert figures(Result.load(folder)) == figures(Result.load(whole))
+    assert killed == KILLS
