@@ -50,7 +50,8 @@ def main() -> None:
     train_by_proxy(model, splits)
     # Both arms start from this model and take 60 steps: `continued` goes on with the proxy, `tuned` takes the
     # surrogate of recall@k. `select` chooses the step and the arm; `test` is read once, for the claim.
-    result = mg.tune(model, splits, metric="recall@1", proxy="supcon", plan=mg.Plan(steps=60), seed=(0, 1))
+    plan = mg.Plan(steps=60, evaluate_every=20)
+    result = mg.tune(model, splits, metric="recall@1", proxy="supcon", plan=plan, seed=(0, 1))
     print(result.summary())
     if len(sys.argv) > 1:
         result.save(sys.argv[1])

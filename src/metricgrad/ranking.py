@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from metricgrad._checks import describe, fail, positive_number, require_matrix
 from metricgrad.pairing.relevance import Labels, label_codes, positive_lists
 from metricgrad.pairing.similarity import unit_rows
-from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positive_ranks_from_products
+from metricgrad.relax.rank import IncludeQuery, PositiveRanks, StepName, positive_ranks_from_products
 
 __all__ = ["RankingLoss", "mean_by_class", "mean_valid", "positive_ranks"]
 
@@ -24,7 +24,7 @@ def positive_ranks(
     reference_embeddings: Float[Tensor, "item dim"] | None = None,
     reference_labels: Labels | None = None,
     temperature: float,
-    step: Literal["logistic", "laplace"] = "logistic",
+    step: StepName = "logistic",
     include_query: IncludeQuery = False,
 ) -> PositiveRanks:
     """Return the soft ranks of every query's positives by dot product (surrogate; exact for `temperature=0`).
@@ -149,7 +149,11 @@ def mean_valid(loss: Float[Tensor, " unit"], ranks: PositiveRanks | Tensor) -> F
     """
     valid = ranks.valid.any(1) if isinstance(ranks, PositiveRanks) else ranks
     if valid.shape != loss.shape or valid.dtype != torch.bool:
-        raise fail("mean_valid", f"loss is {describe(loss)}, validity {describe(valid)}", "one bool per unit of the loss")
+        raise fail(
+            "mean_valid",
+            f"loss is {describe(loss)}, validity {describe(valid)}",
+            "one bool per unit of the loss",
+        )
     return torch.where(valid, loss, 0).sum() / valid.sum().clamp(min=1)
 
 
@@ -173,7 +177,11 @@ def mean_by_class(loss: Float[Tensor, " unit"], targets: Labels, valid: Tensor) 
     """
     _same_length("mean_by_class", "targets", targets, loss)
     if valid.shape != loss.shape or valid.dtype != torch.bool:
-        raise fail("mean_by_class", f"valid is {describe(valid)}, loss {describe(loss)}", "one bool per unit of the loss")
+        raise fail(
+            "mean_by_class",
+            f"valid is {describe(valid)}, loss {describe(loss)}",
+            "one bool per unit of the loss",
+        )
     (codes,) = label_codes(targets, device=loss.device)
     members = torch.zeros(int(codes.max()) + 1 if len(codes) else 0, dtype=loss.dtype, device=loss.device)
     members.index_add_(0, codes, valid.to(loss.dtype))
@@ -212,11 +220,12 @@ class RankingLoss(nn.Module):
         temperature: float,
         preset: Literal["paper", "official"] | None = None,
         normalize: bool = True,
-        step: Literal["logistic", "laplace"] = "logistic",
+        step: StepName = "logistic",
         **settings: Any,
     ) -> None:
         super().__init__()
-        self.loss, self.normalize, self.step = loss, normalize, step
+        self.loss, self.normalize = loss, normalize
+        self.step: StepName = step
         self.temperature = positive_number("RankingLoss", "temperature", temperature)
         preset_settings = _preset(loss, preset)
         self.include_query: IncludeQuery = preset_settings.pop("include_query")
@@ -301,5 +310,7 @@ def _preset(loss: Callable[..., Tensor], preset: str | None) -> dict[str, Any]:
     name = getattr(inspect.unwrap(loss), "__name__", type(loss).__name__)
     if preset != "official" or name not in _OFFICIAL:
         known = ", ".join(_OFFICIAL)
-        raise fail("RankingLoss", f"preset is {preset!r} for {name}", f"'paper', or 'official' for one of {known}")
+        raise fail(
+            "RankingLoss", f"preset is {preset!r} for {name}", f"'paper', or 'official' for one of {known}"
+        )
     return dict(_OFFICIAL[name])

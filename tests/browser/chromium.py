@@ -85,7 +85,11 @@ class Chromium:
         self.complaints.clear()
         self.requests.clear()
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 600,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="screen", features=[scheme])
@@ -142,7 +146,9 @@ class Chromium:
         """Keep what a test may ask for."""
         self._events.append(event)
         if event == "Runtime.consoleAPICalled":
-            self.complaints.append(f"console.{facts['type']}: {[item.get('value') for item in facts['args']]}")
+            self.complaints.append(
+                f"console.{facts['type']}: {[item.get('value') for item in facts['args']]}"
+            )
         elif event == "Runtime.exceptionThrown":
             self.complaints.append(f"exception: {facts['exceptionDetails']}")
         elif event == "Log.entryAdded":

@@ -1,13 +1,18 @@
 """Commands run in this process: fast, with what they print and their exit code."""
 
+import shutil
+import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from metricgrad.cli.main import app
-from tests.cli.outcome import Command, Outcome
+from metricgrad.cli.progress import Drawing
+from tests.cli.outcome import QUICK, Command, Outcome
 
 
 @pytest.fixture
@@ -34,3 +39,42 @@ def embeddings(tmp_path: Path) -> tuple[Path, Path]:
     np.save(tmp_path / "x.npy", points.astype(np.float32))
     (tmp_path / "y.csv").write_text("\n".join(map(str, labels)) + "\n", encoding="utf-8")
     return tmp_path / "x.npy", tmp_path / "y.csv"
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Send SIGINT to this process when an arm has taken so many steps, once."""
+    return lambda *when: _interrupt(monkeypatch, *when)
+
+
+def _interrupt(monkeypatch: pytest.MonkeyPatch, arm: str, step: int, number: int = signal.SIGINT) -> None:
+    seen, inner = [], Drawing.__call__
+
+    def watch(self: Drawing, event: Mapping[str, Any]) -> None:
+        inner(self, event)
+        if (
+            event["event"] == "progress"
+            and event["what"].endswith(arm)
+            and event["done"] == step
+            and not seen
+        ):
+            seen.append(step)
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Drawing, "__call__", watch)
+
+
+@pytest.fixture(scope="session")
+def _stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _interrupt(monkeypatch, "tuned", 3)
+        result = CliRunner().invoke(app, ["tune", "digits", *QUICK, "--quiet", "--run", str(folder)])
+    assert result.exit_code == 130, result.stderr
+    return folder
+
+
+@pytest.fixture
+def stopped(_stopped_once: Path, tmp_path: Path) -> Path:
+    """A run folder that was interrupted in the middle of an arm."""
+    return Path(shutil.copytree(_stopped_once, tmp_path / "run"))

@@ -34,3 +34,9 @@ class Outcome:
 
 
 Command = Callable[..., Outcome]
+
+QUICK = (
+    "--steps", "6", "--seeds", "1", "--set", "plan.evaluate_every=3", "--set", "plan.checkpoint_every=2",
+    "--set", "start.plan.steps=4", "--set", "start.plan.evaluate_every=4",
+)  # fmt: skip
+"""A run of the digits in a few seconds."""

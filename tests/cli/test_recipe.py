@@ -52,7 +52,9 @@ def test_example_recipe_is_complete() -> None:
     recipe = checked(Recipe, given, "the example")
     assert set(given) == set(Recipe.model_fields)
     assert set(given["plan"]) == set(Plan.model_fields)
-    frozen = yaml.safe_load((Path(resolve.tasks.__file__).parent / "emoji_settings.yaml").read_text(encoding="utf-8"))
+    frozen = yaml.safe_load(
+        (Path(resolve.tasks.__file__).parent / "emoji_settings.yaml").read_text(encoding="utf-8")
+    )
     assert recipe.settings == frozen["tuned"]
     assert recipe.proxy_settings == frozen["continued"]
     assert given["start"] == frozen["start"]
@@ -86,9 +88,18 @@ def test_options_go_over_the_recipe(tmp_path: Path) -> None:
     from metricgrad.cli.run import _given
 
     path = tmp_path / "r.yaml"
-    path.write_text("task: digits\nplan: {steps: 50, tries: 2}\nsettings: {objective: {k: 1}}\n", encoding="utf-8")
-    options = {"metric": "map", "plan": {"minutes": 3.0, "steps": None}, "data": {"data": None}, "method": None}
-    found = _given(str(path), options, ["settings.objective.temperature=2e-2", "plan.batch=64", "seeds=[4, 5]"])
+    path.write_text(
+        "task: digits\nplan: {steps: 50, tries: 2}\nsettings: {objective: {k: 1}}\n", encoding="utf-8"
+    )
+    options = {
+        "metric": "map",
+        "plan": {"minutes": 3.0, "steps": None},
+        "data": {"data": None},
+        "method": None,
+    }
+    found = _given(
+        str(path), options, ["settings.objective.temperature=2e-2", "plan.batch=64", "seeds=[4, 5]"]
+    )
     assert found == {
         "task": "digits",
         "metric": "map",
@@ -118,11 +129,13 @@ def test_exponent_without_point_is_a_number(tmp_path: Path) -> None:
 def test_foreign_code_is_named_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A metric `package.module:name` of the current folder is imported; one with settings is not taken for it."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "foreign_metric.py").write_text("def half(outputs, targets):\n    return 0.5\n", encoding="utf-8")
+    (tmp_path / "foreign_metric.py").write_text(
+        "def half(outputs, targets):\n    return 0.5\n", encoding="utf-8"
+    )
     assert resolve.imported("foreign_metric:half", "the metric")(None, None) == 0.5
     assert resolve.is_foreign("foreign_metric:half")
     assert not resolve.is_foreign("f_beta:beta=2")
-    with pytest.raises(InputError, match="has no 'hlaf'.*Did you mean 'half'"):
+    with pytest.raises(InputError, match=r"has no 'hlaf'.*Did you mean 'half'"):
         resolve.imported("foreign_metric:hlaf", "the metric")
     with pytest.raises(InputError, match="no module 'no_such_module'"):
         resolve.imported("no_such_module:x", "the metric")

@@ -4,6 +4,7 @@ A metric: one `MetricCase` in `METRIC_CASES`. A loss: one `LossCase` in `LOSS_CA
 are welcome (other settings, other inputs). `test_completeness.py` holds the targets equal to `__all__`.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from metricgrad import metrics
+from metricgrad import losses, metrics
 from tests.oracles import classification as slow_classification
 from tests.oracles import retrieval as slow_retrieval
 
@@ -55,23 +56,33 @@ class LossCase:
     """What the laws need to know about a loss.
 
     Attributes:
-        target: the public function.
-        make_inputs: draws the positional arguments from a generator, float64, without gradient.
+        target: the public function. One whose first argument is `ranks` is called with the soft ranks of its inputs.
+        make_inputs: draws `(scores, relevance)` for a loss of ranks, else the positional arguments, from a generator;
+            float64, without gradient.
         settings: keyword arguments of the target.
-        exact: `(*inputs) -> [unit]`, the value that the loss reaches as its temperatures go to 0.
+        limit: more of them, under which the loss reaches `exact` as the temperature of the ranks goes to 0.
+        exact: `(*inputs) -> [unit]`, one minus the exact metric that the loss stands for, NaN where undefined.
+        bounds: smallest and largest value.
         skip: laws that do not apply, each with its reason.
     """
 
     target: Callable[..., Tensor]
     make_inputs: Callable[[Generator], tuple[Any, ...]]
+    exact: Callable[..., Tensor]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    exact: Callable[..., Tensor] | None = None
+    limit: Mapping[str, Any] = field(default_factory=dict)
+    bounds: tuple[float, float] = (0.0, 1.0)
     skip: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """The name that a failing test shows."""
         return "-".join([self.target.__name__, *(f"{key}={value}" for key, value in self.settings.items())])
+
+    @property
+    def of_ranks(self) -> bool:
+        """Whether the target takes soft ranks."""
+        return next(iter(inspect.signature(self.target).parameters)) == "ranks"
 
 
 def tied_scores(generator: Generator) -> tuple[Tensor, Tensor]:
@@ -206,4 +217,79 @@ METRIC_CASES: tuple[MetricCase, ...] = (
     ),
 )
 
-LOSS_CASES: tuple[LossCase, ...] = ()
+
+def free_scores(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Scores without ties, of about unit size; relevance with an all-relevant and a none-relevant row."""
+    scores = torch.randn(6, 9, generator=generator, dtype=torch.float64)  # [query, item]
+    relevance = torch.rand(6, 9, generator=generator) < 0.4
+    relevance[0], relevance[1] = True, False
+    return scores, relevance
+
+
+def labelled_embeddings(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Embeddings of four classes, one of them with a single row."""
+    embeddings = torch.randn(12, 5, generator=generator, dtype=torch.float64)  # [query, dim]
+    return embeddings, torch.cat([torch.arange(11) % 3, torch.tensor([3])])
+
+
+def missed(metric: Callable[..., Tensor], ks: tuple[int | None, ...] = (None,), **settings: Any):
+    """One minus an exact metric with mid ranks, averaged over the cut-offs."""
+
+    def value(scores: Tensor, relevance: Tensor) -> Tensor:
+        cut = [{} if k is None else {"k": k} for k in ks]
+        values = [metric(scores, relevance, ties="mid", **one, **settings) for one in cut]
+        return 1 - torch.stack(values).mean(0)
+
+    return value
+
+
+def missed_at_1(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """One minus hit@1 among the other rows, by cosine."""
+    rows = torch.nn.functional.normalize(embeddings, dim=1)
+    own = torch.arange(len(rows))
+    return 1 - metrics.hit_at_k(rows @ rows.T, labels == labels.unsqueeze(1), k=1, ties="mid", query_item=own)
+
+
+KS = (1, 2, 4)
+SHARP = {"cutoff_temperature": 1e-3, "offset": 0.5}
+PROXY = {"limit": "a proxy: it approaches no metric", "items": "its rows are both queries and items"}
+
+LOSS_CASES: tuple[LossCase, ...] = (
+    LossCase(
+        losses.recall_at_k_loss,
+        free_scores,
+        missed(metrics.recall_at_k, KS, normalizer="min_k_positives"),
+        {"k": KS},
+        SHARP,
+    ),
+    LossCase(
+        losses.recall_at_k_loss,
+        free_scores,
+        missed(metrics.recall_at_k, (3,)),
+        {"k": 3, "normalizer": "positives", "cutoff_temperature": 0.5},
+        SHARP,
+    ),
+    LossCase(losses.average_precision_loss, free_scores, missed(metrics.average_precision)),
+    LossCase(losses.precision_at_k_loss, free_scores, missed(metrics.precision_at_k, KS), {"k": KS}, SHARP),
+    LossCase(losses.reciprocal_rank_loss, free_scores, missed(metrics.reciprocal_rank)),
+    LossCase(losses.ndcg_loss, free_scores, missed(metrics.ndcg)),
+    LossCase(
+        losses.ndcg_loss,
+        free_scores,
+        missed(metrics.ndcg, (3,)),
+        {"k": 3},
+        SHARP,
+        skip={"bounds": "its soft cut-off lets places beyond k count a little, its ideal does not"},
+    ),
+    *(
+        LossCase(
+            losses.supcon_loss,
+            labelled_embeddings,
+            missed_at_1,
+            {"positives": positives, "temperature": 0.5},
+            bounds=(0.0, float("inf")),
+            skip=PROXY,
+        )
+        for positives in ("outside", "inside")
+    ),
+)

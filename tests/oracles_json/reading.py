@@ -44,7 +44,9 @@ def cases(topic: str, not_built: Collection[str] = ()) -> list[Any]:
     not_yet = pytest.mark.xfail(strict=True, reason="this operation is not built yet")
     return [
         pytest.param(
-            row, id=f"{row['operation']}-{row['name']}", marks=[not_yet] if row["operation"] in not_built else []
+            row,
+            id=f"{row['operation']}-{row['name']}",
+            marks=[not_yet] if row["operation"] in not_built else [],
         )
         for row in rows
     ]
@@ -79,7 +81,9 @@ def same(actual: Any, expected: Any, bound: float, where: str) -> None:
         for place, (one, other) in enumerate(zip(actual, expected, strict=True)):
             same(one, other, bound, f"{where}[{place}]")
     elif expected is None:
-        assert actual is None or (isinstance(actual, float) and math.isnan(actual)), f"{where}: {actual!r} is defined"
+        assert actual is None or (isinstance(actual, float) and math.isnan(actual)), (
+            f"{where}: {actual!r} is defined"
+        )
     elif isinstance(expected, bool | str) or actual is None:
         assert actual == expected, f"{where}: {actual!r}, {expected!r} expected"
     else:
@@ -99,7 +103,9 @@ def gradient(loss: Tensor, source: Tensor) -> Tensor:
     return torch.autograd.grad(loss, source, retain_graph=True)[0]
 
 
-def renamed(params: Mapping[str, Any], names: Mapping[str, str], ignored: Collection[str] = ()) -> dict[str, Any]:
+def renamed(
+    params: Mapping[str, Any], names: Mapping[str, str], ignored: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the parameters under our names; one that is neither named nor handled elsewhere fails."""
     for key in params:
         if key not in names and key not in ignored:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from metricgrad import metrics
 from metricgrad.losses import (
     average_precision_loss,
@@ -18,21 +20,29 @@ from metricgrad.losses import (
 from metricgrad.pairing import ClassBatchSampler, unit_rows
 from metricgrad.ranking import RankingLoss, mean_valid, positive_ranks
 from metricgrad.relax import PositiveRanks, positive_ranks_from_scores
-from torch import Tensor
-
 from tests.oracles_json.reading import Case, Within, cases, folder, gradient, hold, leaf, renamed
 
-NOT_BUILT = ("simix_similarities", "simix_recall_at_k_loss", "simix_row_count", "staged_backward", "knn_classify")
+NOT_BUILT = (
+    "simix_similarities",
+    "simix_recall_at_k_loss",
+    "simix_row_count",
+    "staged_backward",
+    "knn_classify",
+)
 
-PRESETS = {"paper": {}, "official": {"include_query": True, "clamp_k": True}}
+PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "official": {"include_query": True, "clamp_k": True}}
 RANKS = {"rank_temperature": "temperature", "kernel": "step", "query_in_database": "include_query"}
-RECALL = {name: name for name in ("cutoff_temperature", "normalizer", "cap", "offset", "clamp_k")} | {"ks": "k"}
+RECALL = {name: name for name in ("cutoff_temperature", "normalizer", "cap", "offset", "clamp_k")} | {
+    "ks": "k"
+}
 
 
-def ranks_of(case: Case, include_query: Any, rank_params: Mapping[str, Any]) -> tuple[PositiveRanks, str, Tensor]:
+def ranks_of(
+    case: Case, include_query: Any, rank_params: Mapping[str, Any]
+) -> tuple[PositiveRanks, str, Tensor]:
     """Return the ranks of a case in either call form, the name of its leaf and the leaf."""
     inputs = case["inputs"]
-    settings = {"temperature": 0.01, "include_query": include_query} | dict(rank_params)
+    settings: dict[str, Any] = {"temperature": 0.01, "include_query": include_query} | dict(rank_params)
     if "embeddings" in inputs:
         source = leaf(inputs["embeddings"])
         rows = unit_rows(source) if case["params"].get("normalize") else source
@@ -45,12 +55,17 @@ def ranks_of(case: Case, include_query: Any, rank_params: Mapping[str, Any]) -> 
 
 def as_labels(labels: list[Any]) -> Any:
     """Integers as a tensor, strings as they are."""
-    return labels if any(isinstance(label, str) for label in labels) else torch.tensor(labels, dtype=torch.long)
+    return (
+        labels if any(isinstance(label, str) for label in labels) else torch.tensor(labels, dtype=torch.long)
+    )
 
 
 def defined(values: Tensor, ranks: PositiveRanks) -> list[Any]:
     """One entry per query, None for a query without positives."""
-    return [row if valid else None for row, valid in zip(values.tolist(), ranks.valid.any(1).tolist(), strict=True)]
+    return [
+        row if valid else None
+        for row, valid in zip(values.tolist(), ranks.valid.any(1).tolist(), strict=True)
+    ]
 
 
 def recall_loss(case: Case) -> dict[str, Any]:
@@ -59,7 +74,9 @@ def recall_loss(case: Case) -> dict[str, Any]:
     preset = dict(PRESETS[params.pop("preset", "paper")])
     include_query = preset.pop("include_query", False)
     rank_params = renamed(params, RANKS, (*RECALL, "normalize"))
-    settings = {"k": (1, 2, 4, 8, 16)} | preset | renamed(params, RECALL, (*RANKS, "normalize"))
+    settings: dict[str, Any] = (
+        {"k": (1, 2, 4, 8, 16)} | preset | renamed(params, RECALL, (*RANKS, "normalize"))
+    )
     ranks, name, source = ranks_of(case, include_query, rank_params)
     loss = mean_valid(recall_at_k_loss(ranks, **settings), ranks)
     ks = settings.pop("k")
@@ -73,7 +90,9 @@ def recall_loss(case: Case) -> dict[str, Any]:
         "loss": loss,
         name: gradient(loss, source),
         "recall_per_query": defined(torch.stack(each, 1), ranks),
-        "positive_ranks": [row[valid].tolist() for row, valid in zip(ranks.among_all, ranks.valid, strict=True)],
+        "positive_ranks": [
+            row[valid].tolist() for row, valid in zip(ranks.among_all, ranks.valid, strict=True)
+        ],
         "valid_queries": int(ranks.valid.any(1).sum()),
     }
     if "embeddings" in case["inputs"] and "query_in_database" not in params:
@@ -86,7 +105,7 @@ def ranking_loss(case: Case) -> Tensor:
     """The same loss through the module with the call of pytorch-metric-learning."""
     params = dict(case["params"])
     preset, normalize = params.pop("preset", "paper"), bool(params.pop("normalize", False))
-    settings = {"temperature": 0.01} | renamed(params, RANKS | RECALL)
+    settings: dict[str, Any] = {"temperature": 0.01} | renamed(params, RANKS | RECALL)
     criterion = RankingLoss(recall_at_k_loss, preset=preset, normalize=normalize, **settings)
     return criterion(leaf(case["inputs"]["embeddings"]), as_labels(case["inputs"]["labels"]))
 
@@ -105,7 +124,8 @@ def recall_loss_formula(case: Case) -> dict[str, Any]:
     rows, dims, classes = inputs["rows"], inputs["dims"], inputs["classes"]
     x = [
         [
-            math.sin(12.9898 * (i + 1) + 78.233 * (j + 1)) + 1.5 * math.sin(3.1 * ((i % classes) + 1) * (j + 1))
+            math.sin(12.9898 * (i + 1) + 78.233 * (j + 1))
+            + 1.5 * math.sin(3.1 * ((i % classes) + 1) * (j + 1))
             for j in range(dims)
         ]
         for i in range(rows)
@@ -126,7 +146,9 @@ def listed(case: Case) -> tuple[PositiveRanks, Tensor, Tensor]:
     positives = torch.tensor(case["inputs"]["positives"])
     relevance = torch.zeros(1, len(scores), dtype=torch.bool)
     relevance[0, positives] = True
-    settings = {"temperature": 0.01} | renamed(case["params"], RANKS, ("k", "cutoff_temperature"))
+    settings: dict[str, Any] = {"temperature": 0.01} | renamed(
+        case["params"], RANKS, ("k", "cutoff_temperature")
+    )
     ranks = positive_ranks_from_scores(scores.unsqueeze(0), relevance, **settings)
     return ranks, scores, torch.argsort(torch.argsort(positives))
 
@@ -136,9 +158,14 @@ def ranks_and_gradient(case: Case) -> dict[str, Any]:
     ranks, scores, order = listed(case)
     values = ranks.among_all[0, order]
     upstream = torch.tensor(case["inputs"]["upstream_gradient"], dtype=torch.float64)
-    found: dict[str, Any] = {"ranks": values, "grad_similarities": gradient((values * upstream).sum(), scores)}
+    found: dict[str, Any] = {
+        "ranks": values,
+        "grad_similarities": gradient((values * upstream).sum(), scores),
+    }
     for key in case["expected"]:
-        if key.startswith("ranks_windowed_"):  # our ranks have no window: they differ by at most n exp(-window)
+        if key.startswith(
+            "ranks_windowed_"
+        ):  # our ranks have no window: they differ by at most n exp(-window)
             window = float(key.removeprefix("ranks_windowed_").removesuffix("_temperatures"))
             found[key] = Within(values, len(scores) * math.exp(-window))
     return found
@@ -251,4 +278,6 @@ def test_batch_of_the_official_implementation(number: int):
     embeddings = leaf(batch["embeddings"].tolist())
     loss = criterion(embeddings, torch.from_numpy(batch["labels"]))
     torch.testing.assert_close(loss.item(), float(batch["loss"]), rtol=0, atol=1e-10)
-    torch.testing.assert_close(gradient(loss, embeddings), torch.from_numpy(batch["grad"]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        gradient(loss, embeddings), torch.from_numpy(batch["grad"]), rtol=0, atol=1e-10
+    )

@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 import torch
-from metricgrad.errors import InputError
-from metricgrad.relax import PositiveRanks, positive_ranks_from_scores, rank, tile
 from torch import Generator, Tensor
 
+from metricgrad.errors import InputError
+from metricgrad.relax import PositiveRanks, positive_ranks_from_scores, rank, tile
 from tests.oracles.soft_ranks import soft_ranks
 
 
@@ -130,7 +130,9 @@ def test_half_precision_is_summed_in_float32(dtype, generator):
 def test_slope_does_not_die_early():
     """In float32 a competitor 20 temperatures above still feels exp(-20) / temperature."""
     scores = torch.tensor([[0.0, 2.0]], requires_grad=True)
-    positive_ranks_from_scores(scores, torch.tensor([[True, False]]), temperature=0.1).among_all.sum().backward()
+    positive_ranks_from_scores(
+        scores, torch.tensor([[True, False]]), temperature=0.1
+    ).among_all.sum().backward()
     assert scores.grad is not None
     torch.testing.assert_close(scores.grad[0, 1].item(), 2.0611536e-9 * 10, rtol=1e-4, atol=0)
 
@@ -195,7 +197,11 @@ def test_temperature_zero_has_no_gradient(generator):
 )
 def test_refuses(change, message):
     """What does not fit is refused in one sentence that says what came."""
-    arguments = {"scores": torch.zeros(2, 3), "relevance": torch.ones(2, 3, dtype=torch.bool), "temperature": 0.1}
+    arguments = {
+        "scores": torch.zeros(2, 3),
+        "relevance": torch.ones(2, 3, dtype=torch.bool),
+        "temperature": 0.1,
+    }
     arguments |= change
     with pytest.raises(InputError, match=message):
         positive_ranks_from_scores(arguments.pop("scores"), arguments.pop("relevance"), **arguments)

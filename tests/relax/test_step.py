@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+
 from metricgrad.relax import hard_step, laplace_step, logistic_step
 from metricgrad.relax.step import laplace_slope_, laplace_step_, logistic_slope_, logistic_step_
-
 from tests.oracles.soft_ranks import step
 
 PAIRS = {
@@ -21,7 +21,9 @@ def test_value(kind):
     points = [-700.0, -40.0, -1.0, -1e-9, 0.0, 1e-9, 2.0, 40.0, 700.0]
     expected = torch.tensor([step(point, kind) for point in points], dtype=torch.float64)
     for form in PAIRS[kind][:2]:
-        torch.testing.assert_close(form(torch.tensor(points, dtype=torch.float64)), expected, rtol=1e-14, atol=0)
+        torch.testing.assert_close(
+            form(torch.tensor(points, dtype=torch.float64)), expected, rtol=1e-14, atol=0
+        )
 
 
 @pytest.mark.parametrize("kind", PAIRS)

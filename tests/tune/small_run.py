@@ -27,7 +27,9 @@ def small_model(_seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Linear(12, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 8))
 
 
-def small_run(folder: Path | None, *, steps: int = 40, observer: Any = lambda event: None, **changes: Any) -> Result:
+def small_run(
+    folder: Path | None, *, steps: int = 40, observer: Any = lambda event: None, **changes: Any
+) -> Result:
     """Tune the small model; start training, two tries and two seeds unless `changes` say otherwise."""
     arguments: dict[str, Any] = {
         "metric": "recall@1",
@@ -57,7 +59,9 @@ def same_weights(first: Path, second: Path) -> list[str]:
 
 def figures(result: Result) -> list[Tensor]:
     """Return every select and test value of the record, in order."""
-    return [torch.tensor(event["value"]) for event in result.events if event["event"] in ("evaluated", "tested")]
+    return [
+        torch.tensor(event["value"]) for event in result.events if event["event"] in ("evaluated", "tested")
+    ]
 
 
 if __name__ == "__main__":

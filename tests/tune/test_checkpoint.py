@@ -27,7 +27,9 @@ def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found["numbers"] == STATE["numbers"]
     assert list(found["optimiser"]) == [0, 1]
     assert isinstance(found["pair"], tuple)
-    torch.testing.assert_close(found["optimiser"][0]["moment"], STATE["optimiser"][0]["moment"], rtol=0, atol=0)
+    torch.testing.assert_close(
+        found["optimiser"][0]["moment"], STATE["optimiser"][0]["moment"], rtol=0, atol=0
+    )
     assert found["empty"].shape == (0, 4)
 
 
@@ -63,7 +65,10 @@ def test_old_files_are_removed(tmp_path: Path) -> None:
     """Only the checkpoint in force stays on the disk."""
     for version in range(3):
         save_state(tmp_path / "last", {"version": version, "value": torch.ones(3)})
-    assert sorted(path.name for path in (tmp_path / "last").iterdir()) == ["state.json", "tensors-3.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "last").iterdir()) == [
+        "state.json",
+        "tensors-3.safetensors",
+    ]
 
 
 def test_truncated_tensors_are_refused(tmp_path: Path) -> None:

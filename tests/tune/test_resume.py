@@ -38,7 +38,9 @@ class Raiser:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("count", [1, 37, 77, 160])
-def test_signal_leaves_a_run_that_resumes_to_the_same_weights(tmp_path: Path, number: int, count: int) -> None:
+def test_signal_leaves_a_run_that_resumes_to_the_same_weights(
+    tmp_path: Path, number: int, count: int
+) -> None:
     """SIGINT and SIGTERM stop after the step; the same call goes on and ends with the same bytes and figures."""
     whole = small_run(tmp_path / "whole")
     with pytest.raises(Interrupted, match="stopped by SIG"):
@@ -49,7 +51,9 @@ def test_signal_leaves_a_run_that_resumes_to_the_same_weights(tmp_path: Path, nu
     assert resumed.verdict == whole.verdict
 
 
-@pytest.mark.parametrize("event", ["started", "evaluated", "stage_finished", "chosen", "tested", "verdict", "finished"])
+@pytest.mark.parametrize(
+    "event", ["started", "evaluated", "stage_finished", "chosen", "tested", "verdict", "finished"]
+)
 def test_a_crash_at_any_event_resumes_to_the_same_weights(tmp_path: Path, event: str) -> None:
     """Whatever was being written when the process died is written again, the same."""
     name = "run_started" if event == "started" else event
@@ -124,7 +128,7 @@ def test_minutes_are_steps_from_then_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_kill_at_twenty_random_moments(tmp_path: Path) -> None:
-    """SIGKILL at 20 random moments of a run: each resumes, and the weights equal the uninterrupted run's bit for bit."""
+    """SIGKILL at 20 random moments: each run resumes, and its weights equal the uninterrupted run's bit for bit."""
 
     def start(folder: Path) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "tests.tune.small_run", str(folder), str(STEPS)]

@@ -22,7 +22,9 @@ def arm(share: float, units: int = 1000, seed: int = 0):
 def selected(metric: Metric = HIGHER, arms=("start", "continued", "tuned")) -> Selected:
     """Selection that prefers tuned by 0.3."""
     sign = 1 if metric.higher_is_better else -1
-    return Selected(metric, "surrogate:x", {name: 0.5 + sign * 0.3 * (name == "tuned") for name in arms}, {"test": 3}, [])
+    return Selected(
+        metric, "surrogate:x", {name: 0.5 + sign * 0.3 * (name == "tuned") for name in arms}, {"test": 3}, []
+    )
 
 
 def test_gain_needs_the_whole_interval_above_zero() -> None:

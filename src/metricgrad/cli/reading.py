@@ -112,12 +112,13 @@ def read_predictions(path: Path) -> Predictions:
 def _npy(path: Path) -> np.ndarray:
     _require_file(path)
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except Exception as error:  # a damaged header fails in many ways: as Python text, as a type, as a size
         raise InputError(
             f"{path} cannot be read as .npy: {_why(error)}; expected what numpy.save writes of a plain array."
         ) from error
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray):  # an archive, read on demand
         raise InputError(f"{path} is an archive of arrays (.npz); expected one array (.npy).")
     return array
 

@@ -74,7 +74,7 @@ def resolve(
     arguments = {
         "model": task.model,
         "splits": task.splits,
-        "metric": metric,
+        "metric": complete.metric,
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
         "method": complete.method,
         "plan": complete.plan,
@@ -111,10 +111,7 @@ def is_foreign(name: str) -> bool:
 def imported(name: str, what: str) -> Any:
     """Import `package.module:name`; modules of the current folder are found too."""
     module, _, attribute = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(
-            str(Path.cwd())
-        )  # `metricgrad` the command has no folder of its own, unlike `python -m`
+    _see_current_folder()
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -131,6 +128,12 @@ def imported(name: str, what: str) -> Any:
             )
         found = getattr(found, part)
     return found
+
+
+def _see_current_folder() -> None:
+    """Let modules of the current folder be imported, as `python -m` does; the installed ones go first."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def override(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -221,9 +224,8 @@ def _seeds(recipe: Recipe, first: int | None, count: int | None) -> list[int]:
 
 def metric_named(name: str, higher_is_better: bool | None) -> Metric:
     """Return the record of a metric: one of our names, or `package.module:name` of a callable."""
-    return adapt(
-        imported(name, "the metric") if is_foreign(name) else name, higher_is_better=higher_is_better
-    )
+    _see_current_folder()
+    return adapt(name, higher_is_better=higher_is_better)
 
 
 def _loss(name: str | None) -> Any:

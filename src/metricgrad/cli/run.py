@@ -95,9 +95,11 @@ def resume(
 def report(run: RunArgument, as_json: JsonOption = False) -> None:
     """Draw report.html of a run folder anew from its record, and show the closing table."""
     _folder_of_a_run(run, "record.jsonl")
+    from metricgrad.report import render
     from metricgrad.tune import Result
 
-    _show(Result.load(run), as_json=as_json)
+    page = render(run)  # first: it says which line of a damaged record is wrong
+    _show(Result.load(run), page, as_json=as_json)
 
 
 def _given(what: str, options: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def _run(
             complain(error)
             sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}\n")
             raise typer.Exit(130) from error
-    _show(result, as_json=as_json)
+    _show(result, result.report(), as_json=as_json)
 
 
 def _next_folder(task: str, metric: str) -> Path:
@@ -206,9 +208,8 @@ def _recipe_of(run: Path) -> dict[str, Any]:
     return dict(recipe)
 
 
-def _show(result: "Result", *, as_json: bool) -> None:
-    """Draw the report, then print the closing table or everything it says as JSON."""
-    page = result.report()
+def _show(result: "Result", page: Path, *, as_json: bool) -> None:
+    """Print the closing table, or everything it says as JSON."""
     if as_json:
         print_json(_facts(result, page))
         return
@@ -225,11 +226,16 @@ def _facts(result: "Result", page: Path) -> dict[str, Any]:
     from metricgrad.report import summary_text
 
     facts: dict[str, Any] = {"folder": str(result.folder), "report": str(page), "verdict": result.verdict}
-    for name in ("run_started", "budget", "chosen", "verdict", "finished"):
-        event = dict(result.event(name) or {})
-        for key in ("event", "time"):
-            event.pop(key, None)
-        facts.update({"verdict_of_test": event} if name == "verdict" else {name: event})
+    names = {
+        "run_started": "run",
+        "budget": "budget",
+        "chosen": "chosen",
+        "verdict": "evidence",
+        "finished": "returned",
+    }
+    for name, key in names.items():
+        event = result.event(name) or {}
+        facts[key] = {field: value for field, value in event.items() if field not in ("event", "time")}
     facts["weights"] = str(
         result.folder / (result.event("finished") or {}).get("weights", "best.safetensors")
     )

@@ -74,7 +74,9 @@ def supcon_loss(
     """
     require_matrix("supcon_loss", "outputs", outputs, "query, dim")
     if len(targets) != len(outputs):
-        raise fail("supcon_loss", f"{len(targets)} targets for outputs {describe(outputs)}", "one label per row")
+        raise fail(
+            "supcon_loss", f"{len(targets)} targets for outputs {describe(outputs)}", "one label per row"
+        )
     if positives not in ("outside", "inside"):
         raise fail("supcon_loss", f"positives is {positives!r}", "'outside' or 'inside'")
     temperature = positive_number("supcon_loss", "temperature", temperature)
@@ -118,5 +120,6 @@ def _of_anchors(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float
         return others - torch.logsumexp(logits.masked_fill(elsewhere, -torch.inf), 1) + positives.log()
     # the mean of the similarities is the similarity to the mean: no mask [anchor, item] is needed
     sums = torch.zeros(len(counts), rows.shape[1], dtype=rows.dtype, device=rows.device)
-    means = (sums.index_add(0, codes, rows)[of_class] - rows[anchors]) / positives.unsqueeze(1)  # [anchor, dim]
+    others_of_class = sums.index_add(0, codes, rows)[of_class] - rows[anchors]  # [anchor, dim]
+    means = others_of_class / positives.unsqueeze(1)
     return others - (rows[anchors] * means).sum(1) / temperature

@@ -22,12 +22,13 @@ def ndcg_loss(
     gains: Float[Tensor, "query positive"] | None = None,
     k: int | None = None,
     cutoff_temperature: float = 1.0,
+    offset: float = 0.0,
 ) -> Float[Tensor, " query"]:
     """Return 1 - NDCG per query (surrogate).
 
     loss[q] = 1 - (sum over positives x of w[q, x] gain[q, x] / log2(1 + r[q, x])) / ideal[q], with w = 1, or
-    sigma((k - r) / cutoff_temperature) where k is given; ideal: the gains in descending order at ranks 1, 2, ...
-    (the first k of them where k is given).
+    sigma((k + offset - r) / cutoff_temperature) where k is given; ideal: the gains in descending order at ranks
+    1, 2, ... (the first k of them where k is given).
 
     Args:
         ranks: soft ranks of the positives, from `positive_ranks` with a positive temperature.
@@ -35,6 +36,7 @@ def ndcg_loss(
             Grades are gains only after the map of your choice, e.g. 2^grade - 1.
         k: cut-off, a whole number >= 1; None for the whole list.
         cutoff_temperature: width of the soft cut-off in ranks, > 0; used with k only.
+        offset: with 0 a positive exactly at rank k counts 1/2; with 0.5 the switch stands between two ranks.
 
     Returns:
         One value per query, lower is better; in [0, 1] without k.
@@ -73,7 +75,7 @@ def ndcg_loss(
     if k is not None:
         (k,) = require_ks("ndcg_loss", k)
         (temperature,) = cutoff_temperatures("ndcg_loss", cutoff_temperature, (k,))
-        gained = gained * logistic_step((k - ranks.among_all) / temperature)
+        gained = gained * logistic_step((k + offset - ranks.among_all) / temperature)
         ideal = ideal[:, :k]
     ideal = ideal.sum(1)
     best = torch.where(ideal > 0, ideal, 1)

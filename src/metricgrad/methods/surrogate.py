@@ -128,7 +128,11 @@ class Surrogate:
             return rate * (self.taken + 1) / max(1.0, self.settings.warmup * self.steps)
         if self.settings.schedule == "constant":
             return rate
-        return rate * 0.5 * (1 + math.cos(math.pi * (progress - self.settings.warmup) / (1 - self.settings.warmup)))
+        return (
+            rate
+            * 0.5
+            * (1 + math.cos(math.pi * (progress - self.settings.warmup) / (1 - self.settings.warmup)))
+        )
 
 
 def _to(value: Any, device: torch.device) -> Any:
@@ -163,7 +167,12 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
     known |= {"temperature", "step", "preset", "normalize"} if of_ranks else set()
     for key in settings:
         if key not in known:
-            raise fail("method", f"the loss {name!r} has no setting {key!r}", "one of its settings", nearest(key, known))
+            raise fail(
+                "method",
+                f"the loss {name!r} has no setting {key!r}",
+                "one of its settings",
+                nearest(key, known),
+            )
     if of_ranks:
         return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings})
     return lambda outputs, targets: loss(outputs, targets, **settings)

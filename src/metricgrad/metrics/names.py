@@ -57,7 +57,8 @@ def named_metrics() -> dict[str, str]:
     listed["ndcg"] = listed["ndcg@k"]
     for alias, (name, settings) in ALIASES.items():
         values = ", ".join(f"{key}={value}" for key, value in settings.items())
-        sentence = _sentence(FUNCTIONS[name]) + (f" [{values}]" if values else "")
+        sentence = _sentence(FUNCTIONS[name])
+        sentence = f"{sentence.removesuffix('.')} [{values}]." if values else sentence
         listed[f"{alias}@k" if name.endswith("_at_k") else alias] = sentence
     return dict(sorted(listed.items()))
 

@@ -22,7 +22,7 @@ __all__ = ["ExactRanks", "Ties", "ranks_from_scores"]
 
 Ties = Literal["pessimistic", "mid", "optimistic"]
 
-_FEW_POSITIVES = 24
+_FEW_POSITIVES = 16
 """Up to here one comparison of a tile per positive is cheaper than sorting the tile once (measured on a CPU)."""
 
 TILE = 4_000_000

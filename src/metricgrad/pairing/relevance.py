@@ -15,7 +15,9 @@ __all__ = ["has_positive", "label_codes", "positive_lists"]
 Labels = Tensor | Sequence[Any] | np.ndarray
 
 
-def label_codes(*label_sets: Labels, device: torch.device | str | None = None) -> tuple[Int[Tensor, " item"], ...]:
+def label_codes(
+    *label_sets: Labels, device: torch.device | str | None = None
+) -> tuple[Int[Tensor, " item"], ...]:
     """Map labels to integer codes 0, 1, ... by equality, across all given sets.
 
     Args:
@@ -56,7 +58,9 @@ def _as_tensor(labels: Labels) -> Tensor | list[Any]:
         labels = torch.from_numpy(labels.astype(np.int64))
     if isinstance(labels, Tensor):
         if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-            raise fail("label_codes", f"labels are {describe(labels)}", "a 1-D tensor of integers, one label per row")
+            raise fail(
+                "label_codes", f"labels are {describe(labels)}", "a 1-D tensor of integers, one label per row"
+            )
         return labels
     if isinstance(labels, str) or getattr(labels, "ndim", 1) != 1:
         raise fail("label_codes", f"labels are {describe(labels)}", "a sequence with one label per row")

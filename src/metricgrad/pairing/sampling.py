@@ -62,7 +62,9 @@ class ClassBatchSampler(Sampler[list[int]]):
         [patel2022recall] section 4, for the composition of batches.
 
     Example:
-        >>> sampler = ClassBatchSampler(["a", "a", "b", "b", "c", "c"], classes_per_batch=3, samples_per_class=2)
+        >>> sampler = ClassBatchSampler(
+        ...     ["a", "a", "b", "b", "c", "c"], classes_per_batch=3, samples_per_class=2
+        ... )
         >>> len(sampler), [sorted(batch) for batch in sampler]
         (1, [[0, 1, 2, 3, 4, 5]])
     """
@@ -128,7 +130,8 @@ class ClassBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the batches of the current epoch as lists of sample numbers."""
         random = np.random.default_rng((self.seed, self.epoch))
-        order = np.lexsort((random.random(len(self._codes)), self._codes))  # classes together, shuffled inside
+        shuffle = random.random(len(self._codes))
+        order = np.lexsort((shuffle, self._codes))  # classes together, shuffled inside
         first = np.cumsum(self._sizes) - self._sizes
         left = self._groups.copy()
         for _ in range(self._batches):
@@ -137,7 +140,9 @@ class ClassBatchSampler(Sampler[list[int]]):
             left[chosen] -= 1
             yield self._batch(chosen, order, first[chosen] + left[chosen] * self.samples_per_class, random)
 
-    def _batch(self, chosen: np.ndarray, order: np.ndarray, start: np.ndarray, random: np.random.Generator) -> list[int]:
+    def _batch(
+        self, chosen: np.ndarray, order: np.ndarray, start: np.ndarray, random: np.random.Generator
+    ) -> list[int]:
         """Return the samples of one group, beginning at `start`, of each chosen class."""
         size = self.samples_per_class
         have = np.minimum(self._sizes[chosen], size)

@@ -7,4 +7,11 @@ from metricgrad.relax.step import hard_step as hard_step
 from metricgrad.relax.step import laplace_step as laplace_step
 from metricgrad.relax.step import logistic_step as logistic_step
 
-__all__ = ["PositiveRanks", "hard_step", "laplace_step", "logistic_step", "positive_ranks_from_scores", "soft_counts"]
+__all__ = [
+    "PositiveRanks",
+    "hard_step",
+    "laplace_step",
+    "logistic_step",
+    "positive_ranks_from_scores",
+    "soft_counts",
+]

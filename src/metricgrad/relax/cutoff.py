@@ -17,7 +17,11 @@ def cutoff_temperatures(caller: str, value: float | Sequence[float], ks: Sequenc
     """Return one positive temperature per k; InputError where their number or sign does not fit."""
     values = tuple(value) if isinstance(value, Sequence) else (value,) * len(ks)
     if len(values) != len(ks):
-        raise fail(caller, f"cutoff_temperature has {len(values)} values and k has {len(ks)}", "one value, or one per k")
+        raise fail(
+            caller,
+            f"cutoff_temperature has {len(values)} values and k has {len(ks)}",
+            "one value, or one per k",
+        )
     return tuple(positive_number(caller, "cutoff_temperature", item) for item in values)
 
 

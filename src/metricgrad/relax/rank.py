@@ -33,6 +33,7 @@ TILE_ROWS = 512
 """Most queries of one tile: a matrix product gains nothing from more."""
 
 IncludeQuery = bool | Literal["positive"]
+StepName = Literal["logistic", "laplace"]
 
 _STEPS = {
     "logistic": (logistic_step_, logistic_slope_),
@@ -76,7 +77,7 @@ def positive_ranks_from_scores(
     query_item: Tensor | Sequence[int | None] | None = None,
     include_query: IncludeQuery = False,
     temperature: float,
-    step: Literal["logistic", "laplace"] = "logistic",
+    step: StepName = "logistic",
 ) -> PositiveRanks:
     """Return the soft ranks of the relevant items from given scores (surrogate; exact for `temperature=0`).
 
@@ -124,6 +125,7 @@ def positive_ranks_from_scores(
         tensor([[1., 3.]])
     """
     caller = "positive_ranks_from_scores"
+    _check_options(caller, include_query, temperature, step)
     require_matrix(caller, "scores", scores, "query, item")
     if not isinstance(relevance, Tensor) or relevance.dtype != torch.bool or relevance.shape != scores.shape:
         raise fail(
@@ -135,7 +137,7 @@ def positive_ranks_from_scores(
     if temperature == 0 or torch.is_anomaly_enabled():
         _refuse_nan(caller, "scores", scores)
     positives, counts = _positives_of(relevance, own, include_query)
-    setting = _setting(caller, positives, counts, own, include_query, temperature, step)
+    setting = _setting(positives, counts, own, include_query, temperature, step)
     among_all, among_positives = _apply(_RanksOfScores, temperature, scores, setting)
     return _packed(among_all, among_positives, setting, scores.shape[1])
 
@@ -178,16 +180,16 @@ def positive_ranks_from_products(
         One matrix product forward, three backward, and O(query x positive x item) steps in tiles.
     """
     caller = "positive_ranks"
+    _check_options(caller, include_query, temperature, step)
     if temperature == 0 or torch.is_anomaly_enabled():
         _refuse_nan(caller, "embeddings", queries)
         _refuse_nan(caller, "reference_embeddings", items)
-    setting = _setting(caller, positives, counts, query_item, include_query, temperature, step)
+    setting = _setting(positives, counts, query_item, include_query, temperature, step)
     among_all, among_positives = _apply(_RanksOfProducts, temperature, queries, items, setting)
     return _packed(among_all, among_positives, setting, items.shape[0])
 
 
 def _setting(
-    caller: str,
     positives: Tensor,
     counts: Tensor,
     query_item: Tensor | None,
@@ -195,12 +197,15 @@ def _setting(
     temperature: float,
     step: str,
 ) -> _Setting:
+    return _Setting(positives, counts, None if include_query else query_item, float(temperature), step)
+
+
+def _check_options(caller: str, include_query: IncludeQuery, temperature: float, step: str) -> None:
     if step not in _STEPS:
         raise fail(caller, f"step is {step!r}", "'logistic' or 'laplace'", nearest(str(step), _STEPS))
     if include_query not in (False, True, "positive"):
         raise fail(caller, f"include_query is {include_query!r}", "False, True or 'positive'")
-    number = positive_number(caller, "temperature", temperature, zero=True)
-    return _Setting(positives, counts, None if include_query else query_item, number, step)
+    positive_number(caller, "temperature", temperature, zero=True)
 
 
 def _apply(function: type[Function], temperature: float, *arguments: Any) -> tuple[Tensor, Tensor]:
@@ -222,7 +227,9 @@ def _valid(setting: _Setting) -> Tensor:
     return columns < setting.counts.unsqueeze(1)  # [query, positive]
 
 
-def _query_items(caller: str, query_item: Tensor | Sequence[int | None] | None, scores: Tensor) -> Tensor | None:
+def _query_items(
+    caller: str, query_item: Tensor | Sequence[int | None] | None, scores: Tensor
+) -> Tensor | None:
     if query_item is None:
         return None
     if not isinstance(query_item, Tensor):
@@ -242,10 +249,17 @@ def _refuse_nan(caller: str, name: str, value: Tensor) -> None:
     bad = torch.isnan(value).any(1)
     if bool(bad.any()):
         rows = f"{int(bad.sum())} of {value.shape[0]} rows, first in row {int(bad.nonzero()[0])}"
-        raise fail(caller, f"{name} has NaN in {rows}", "numbers", "Find out where they come from; ranks need an order.")
+        raise fail(
+            caller,
+            f"{name} has NaN in {rows}",
+            "numbers",
+            "Ranks need an order: find out where NaN comes from.",
+        )
 
 
-def _positives_of(relevance: Tensor, own: Tensor | None, include_query: IncludeQuery) -> tuple[Tensor, Tensor]:
+def _positives_of(
+    relevance: Tensor, own: Tensor | None, include_query: IncludeQuery
+) -> tuple[Tensor, Tensor]:
     """Return the item numbers of the positives [query, positive], padded with 0, and their counts [query]."""
     if own is not None:
         rows = torch.nonzero(own >= 0).squeeze(1)

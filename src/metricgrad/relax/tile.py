@@ -40,7 +40,9 @@ def tile_ranks(scores: Tensor, levels: Tensor, valid: Tensor, step_: InPlace) ->
     among_positives = torch.empty_like(levels)
     competing = levels.masked_fill(~valid, -torch.inf)
     for rows, columns in _blocks(competing, levels.shape[1]):
-        above = competing[rows].unsqueeze(1) - levels[rows, columns].unsqueeze(2)  # [query, positive, positive]
+        above = competing[rows].unsqueeze(1) - levels[rows, columns].unsqueeze(
+            2
+        )  # [query, positive, positive]
         among_positives[rows, columns] = step_(above).sum(2)
     # an item meets itself with a step of 1/2, which is not counted: 1 + (sum - 1/2)
     return among_all.add_(0.5), among_positives.add_(0.5)
@@ -74,7 +76,9 @@ def tile_gradient(
     if of_all is not None:
         weight = of_all * valid
         for rows, columns in _blocks(scores, levels.shape[1]):
-            slope = slope_(scores[rows].unsqueeze(1) - levels[rows, columns].unsqueeze(2))  # [query, positive, item]
+            slope = slope_(
+                scores[rows].unsqueeze(1) - levels[rows, columns].unsqueeze(2)
+            )  # [query, positive, item]
             part = weight[rows, columns]
             if part.shape[1] == 1:
                 gradient[rows].addcmul_(slope.squeeze(1), part)

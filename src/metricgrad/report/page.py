@@ -73,7 +73,9 @@ def _page(folder: Path, run: Run, lines: int) -> str:
     """The text of the page."""
     library = get_plotlyjs().replace("\r\n", "\n").replace("</script", "<\\/script")
     script = _asset("page.js")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
     template = environment.from_string(_asset("page.html"))
     return template.render(
         name=folder.resolve().name,
@@ -100,16 +102,26 @@ def _page(folder: Path, run: Run, lines: int) -> str:
 def _figures(run: Run) -> dict[str, Any]:
     """The plots by the name under which the template shows them; None where there is nothing to draw."""
     metric = run.start.metric
-    losses = {arm: _figure(plot.loss_figure(run, arm), f"Training loss of the {arm} arm over steps") for arm in run.arms}
+    losses = {
+        arm: _figure(plot.loss_figure(run, arm), f"Training loss of the {arm} arm over steps")
+        for arm in run.arms
+    }
     return {
         "gain_plot": _figure(
-            plot.gain_figure(run), f"Gain of the tuned model in test {metric} with interval; the table beside it"
+            plot.gain_figure(run),
+            f"Gain of the tuned model in test {metric} with interval; the table beside it",
         ),
-        "select_plot": _figure(plot.select_figure(run), f"Select {metric} over training steps by arm and seed"),
-        "start_plot": _figure(plot.select_figure(run, start_stage=True), f"Select {metric} of the start model"),
+        "select_plot": _figure(
+            plot.select_figure(run), f"Select {metric} over training steps by arm and seed"
+        ),
+        "start_plot": _figure(
+            plot.select_figure(run, start_stage=True), f"Select {metric} of the start model"
+        ),
         "loss_plots": {arm: figure for arm, figure in losses.items() if figure},
         "hit_plot": _figure(plot.hit_figure(run), "Hits among the k nearest over k by arm; numbers below"),
-        "hit_gain_plot": _figure(plot.hit_gain_figure(run), "Hits among the k nearest, difference to the start"),
+        "hit_gain_plot": _figure(
+            plot.hit_gain_figure(run), "Hits among the k nearest, difference to the start"
+        ),
     }
 
 
@@ -193,5 +205,3 @@ def _write(target: Path, text: str) -> None:
             f"report: {target} cannot be written ({error.strerror}); expected a folder with room that may be written "
             f"to. Give another place, for example with --out."
         ) from error
-
-

@@ -65,7 +65,9 @@ def gain_figure(run: Run) -> go.Figure | None:
     bounds = [0.0, *(float(x) for trace in figure.data for x in trace.x)]  # pyright: ignore[reportAttributeAccessIssue]
     room = 0.06 * (max(bounds) - min(bounds)) or 0.01
     figure.update_xaxes(range=[min(bounds) - room, max(bounds) + room])
-    return _dressed(figure, x=f"gain in test {run.start.metric}", y="", height=72 + 48 * len(arms), legend=False)
+    return _dressed(
+        figure, x=f"gain in test {run.start.metric}", y="", height=72 + 48 * len(arms), legend=False
+    )
 
 
 def select_figure(run: Run, *, start_stage: bool = False) -> go.Figure | None:
@@ -123,7 +125,11 @@ def loss_figure(run: Run, arm: str) -> go.Figure | None:
     """
     curves = {}
     for key, stage in _keyed(run, arm):
-        curve = {step: values.get("loss", next(iter(values.values()))) for step, values in stage.losses.items() if values}
+        curve = {
+            step: values.get("loss", next(iter(values.values())))
+            for step, values in stage.losses.items()
+            if values
+        }
         if curve:
             curves[key] = dict(sorted(curve.items()))
     if not curves:
@@ -191,7 +197,9 @@ def _keyed(run: Run, arm: str) -> list[tuple[tuple[int, int], Stage]]:
     return [((stage.seed, stage.attempt), stage) for stage in run.of_arm(arm)]
 
 
-def _add_arm(figure: go.Figure, arm: str, curves: Mapping[tuple[int, int], Mapping[int, float]], run: Run) -> None:
+def _add_arm(
+    figure: go.Figure, arm: str, curves: Mapping[tuple[int, int], Mapping[int, float]], run: Run
+) -> None:
     """Draw the curves of an arm: rejected attempts faded, chosen ones thin, their mean thick."""
     chosen = []
     for (seed, attempt), curve in curves.items():

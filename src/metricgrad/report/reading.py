@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,14 +162,17 @@ def condense(events: Iterable[Mapping[str, Any]], *, source: str = "the list of 
         the run; parts that have not happened yet are None or empty.
 
     Raises:
-        InputError: an event is no object, has no name, lacks a field or has one of another type, or the first is not `run_started`.
+        InputError: an event is no object, has no name, lacks a field or has one of another type, or the first is
+            not `run_started`.
 
     Edge cases:
         equal keys (seed, arm, attempt, step): the last one stands. Unknown events and fields are passed over.
 
     Example:
         >>> from metricgrad._records import Note, RunStarted, event_of
-        >>> begun = RunStarted("recall@1", "any relevant at 1", True, "query", "surrogate", None, None, [0], {}, {}, 1)
+        >>> begun = RunStarted(
+        ...     "recall@1", "any relevant at 1", True, "query", "surrogate", None, None, [0], {}, {}, 1
+        ... )
         >>> condense([event_of(begun), event_of(Note("small"))]).notes
         ['small']
     """
@@ -198,7 +201,7 @@ def _record_of(event: Any, where: str) -> Any:
     if name not in _records.__all__ or not dataclasses.is_dataclass(kind := getattr(_records, name)):
         return None
     try:
-        record = _reader(kind).validate_python({key: event[key] for key in event if key not in ("event", "time")})
+        record = _reader(kind)({key: event[key] for key in event if key not in ("event", "time")})
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, wrong["loc"]))
@@ -209,9 +212,9 @@ def _record_of(event: Any, where: str) -> Any:
 
 
 @functools.cache
-def _reader(kind: type) -> TypeAdapter[Any]:
-    """What checks the fields of a record class by their annotations; unknown fields are passed over."""
-    return TypeAdapter(kind)
+def _reader(kind: type) -> Callable[[Any], Any]:
+    """What makes a record of its fields, checked by their annotations; unknown fields are passed over."""
+    return TypeAdapter(kind).validate_python
 
 
 def _fold(run: Run, record: Any) -> None:

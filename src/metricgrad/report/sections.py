@@ -4,7 +4,7 @@ Pure functions of a folded record. They decide what is shown; the template decid
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -17,10 +17,20 @@ from metricgrad.report.wording import (
     opponents,
     per_seed,
     plural,
+    proxy_name,
     signed,
 )
 
-__all__ = ["arm_rows", "fact_rows", "gain_rows", "hit_rows", "provenance_rows", "setting_rows", "split_table", "try_table"]
+__all__ = [
+    "arm_rows",
+    "fact_rows",
+    "gain_rows",
+    "hit_rows",
+    "provenance_rows",
+    "setting_rows",
+    "split_table",
+    "try_table",
+]
 
 
 class Table(NamedTuple):
@@ -68,20 +78,29 @@ def gain_rows(run: Run) -> list[dict[str, Any]]:
 def fact_rows(run: Run) -> list[tuple[str, str]]:
     """What a sceptical reader asks of the comparison: control, budget, selection, test readings, optimism."""
     start, facts = run.start, []
-    control = f"Training goes on with the proxy loss ({start.proxy})." if start.proxy else "None: no proxy loss was given."
+    control = (
+        f"Training goes on with the proxy loss ({proxy_name(run)})."
+        if start.proxy
+        else "None: no proxy loss was given."
+    )
     facts.append(("Control arm", control))
     if budget := run.budget:
         tries = f"{budget.tries} {'try' if budget.tries == 1 else 'tries'}"
-        facts.append(("Budget of each arm", f"{budget.steps:,} steps and {tries} a seed; fixed before training."))
+        facts.append(
+            ("Budget of each arm", f"{budget.steps:,} steps and {tries} a seed; fixed before training.")
+        )
     facts.append(("Seeds", f"{len(start.seeds)} ({', '.join(map(str, start.seeds))})"))
     if not run.verdict:
         return facts
     calls = run.verdict.metric_calls
     total = ", ".join(f"{count:,} on {split}" for split, count in calls.items())
-    facts.append(("Evaluations of the metric", f"{total}. Choices were made on select alone." if total else "none"))
+    facts.append(
+        ("Evaluations of the metric", f"{total}. Choices were made on select alone." if total else "none")
+    )
     if run.tested:
         units = max(tested.units for tested in run.tested.values())
-        facts.append(("Test split", f"{units:,} {plural(start.unit, units)}; read once, after everything was chosen."))
+        counted = "" if start.unit == "whole" else f"{units:,} {plural(start.unit, units)}; "
+        facts.append(("Test split", f"{counted}read once, after everything was chosen."))
     if run.verdict.optimism is not None:
         facts.append(("Optimism", f"{signed(run.verdict.optimism)}: gain on select minus gain on test."))
     return facts
@@ -99,8 +118,10 @@ def setting_rows(run: Run) -> Table:
     """The settings of the chosen attempts, one column an arm; values that differ between seeds are all given."""
     arms = [arm for arm in run.arms if any(stage.settings for stage in run.of_arm(arm))]
     chosen = {arm: sorted((s for s in run.of_arm(arm) if s.chosen), key=lambda s: s.seed) for arm in arms}
-    names = dict.fromkeys(name for arm in arms for stage in chosen[arm] for name in stage.settings)
-    return Table(["setting", *arms], [[name, *(_setting(chosen[arm], name) for arm in arms)] for name in names])
+    names = dict.fromkeys(name for arm in arms for stage in chosen[arm] for name in _flat(stage.settings))
+    return Table(
+        ["setting", *arms], [[name, *(_setting(chosen[arm], name) for arm in arms)] for name in names]
+    )
 
 
 def try_table(run: Run) -> Table:
@@ -110,13 +131,24 @@ def try_table(run: Run) -> Table:
     varied = _varied(stages)
     rows = []
     for stage in stages:
-        settings = ", ".join(f"{name} {_plain(stage.settings[name])}" for name in varied if name in stage.settings)
+        settings = ", ".join(
+            f"{name} {_plain(stage.settings[name])}" for name in varied if name in stage.settings
+        )
         best = "n/a" if stage.best_step is None else f"{stage.best_step:,} of {stage.steps:,}"
         rows.append([
             str(stage.seed), stage.arm, str(stage.attempt), settings, number(stage.best), best,
             duration(stage.seconds), "yes" if stage.chosen else "no",
         ])  # fmt: skip
-    titles = ["seed", "arm", "try", "what varied", f"best select {run.start.metric}", "at step", "time", "stands"]
+    titles = [
+        "seed",
+        "arm",
+        "try",
+        "what varied",
+        f"best select {run.start.metric}",
+        "at step",
+        "time",
+        "stands",
+    ]
     if not varied:
         titles.pop(3)
         rows = [row[:3] + row[4:] for row in rows]
@@ -138,23 +170,34 @@ def provenance_rows(run: Run, lines: int) -> list[tuple[str, str]]:
     """Where the figures come from: method, task, versions, threads, time, interruptions."""
     start = run.start
     when = datetime.fromtimestamp(run.began, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    rows = [("Method", start.method), ("Proxy loss", start.proxy or "none"), ("Task", start.task or "none")]
+    rows = [
+        ("Method", start.method),
+        ("Proxy loss", proxy_name(run) or "none"),
+        ("Task", start.task or "none"),
+    ]
     if budget := run.budget:
         given = f" (from {budget.minutes:g} minutes)" if budget.minutes else ""
         rows.append(("Steps of a stage", f"{budget.steps:,}{given}"))
-        rows.append(("Evaluated, saved", f"every {budget.evaluate_every:,} and {budget.checkpoint_every:,} steps"))
+        rows.append(
+            ("Evaluated, saved", f"every {budget.evaluate_every:,} and {budget.checkpoint_every:,} steps")
+        )
     rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in start.versions.items())))
     rows += [("Threads", str(start.threads)), ("Begun", when)]
     if run.finished:
         rows.append(("Took", duration(run.finished.seconds)))
         rows.append(("Weights", f"{run.finished.weights} ({run.finished.returned})"))
-    rows.append(("Interruptions", f"resumed {len(run.resumed)} times" if run.resumed else "none"))
+    rows.append(("Interruptions", _times(len(run.resumed))))
     return [*rows, ("Record", f"{lines:,} lines of record.jsonl")]
+
+
+def _times(count: int) -> str:
+    """How often the run was taken up again."""
+    return "none" if not count else "one, resumed" if count == 1 else f"{count}, each resumed"
 
 
 def _setting(stages: Iterable[Stage], name: str) -> str:
     """The value of a setting over the seeds of an arm."""
-    values = {stage.seed: _plain(stage.settings.get(name, "–")) for stage in stages}
+    values = {stage.seed: _plain(_flat(stage.settings).get(name, "–")) for stage in stages}
     if len(set(values.values())) <= 1:
         return next(iter(values.values()), "")
     return ", ".join(f"{value} (seed {seed})" for seed, value in values.items())
@@ -164,11 +207,21 @@ def _varied(stages: list[Stage]) -> list[str]:
     """The settings in which the tries of some arm differ."""
     found: dict[str, None] = {}
     for arm in {stage.arm: None for stage in stages}:
-        same = [stage.settings for stage in stages if stage.arm == arm]
+        same = [_flat(stage.settings) for stage in stages if stage.arm == arm]
         for name in {name: None for settings in same for name in settings}:
             if len({_plain(settings.get(name)) for settings in same}) > 1:
                 found[name] = None
     return list(found)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings with those of a part written as `part.name`; a part without any is left out."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat.update(
+            _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        )
+    return flat
 
 
 def _plain(value: Any) -> str:

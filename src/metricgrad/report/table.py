@@ -87,9 +87,11 @@ def summary_text(events: Iterable[Mapping[str, Any]], *, folder: Path | None = N
 
     Example:
         >>> from metricgrad._records import RunStarted, event_of
-        >>> begun = RunStarted("recall@1", "any relevant at 1", True, "query", "surrogate", None, None, [0], {}, {}, 1)
+        >>> begun = RunStarted(
+        ...     "recall@1", "any relevant at 1", True, "query", "surrogate", None, None, [0], {}, {}, 1
+        ... )
         >>> print(summary_text([event_of(begun)]).splitlines()[0])
-        Unfinished: no training step yet. Nothing is claimed before the test split has been read.
+        Unfinished: no training step yet. Nothing is claimed before the run has ended.
     """
     run = condense(events)
     lines = [headline(run), "", *_aligned([["arm", *_arm_titles(run)], *_arm_rows(run)])]
@@ -139,7 +141,9 @@ def _gain_rows(run: Run) -> list[list[str]]:
 
 def _explanations(run: Run) -> list[str]:
     """What the figures mean: the metric's reading, the interval, the optimism, the metric calls."""
-    lines = [f"{run.start.metric}: {run.start.metric_description.rstrip('.') or 'as given'}; {direction(run)}."]
+    lines = [
+        f"{run.start.metric}: {run.start.metric_description.rstrip('.') or 'as given'}; {direction(run)}."
+    ]
     if not run.verdict:
         return lines
     lines += [gain_meaning(run)] if run.verdict.gains else []

@@ -13,6 +13,7 @@ from metricgrad.report.reading import Run
 __all__ = [
     "arm_meaning",
     "caveats",
+    "curve_key",
     "direction",
     "duration",
     "gain_meaning",
@@ -23,6 +24,7 @@ __all__ = [
     "opponents",
     "per_seed",
     "plural",
+    "proxy_name",
     "signed",
     "status",
 ]
@@ -70,7 +72,7 @@ def interval(numbers: Mapping[str, Any], *, sign: bool = False) -> str:
 
 
 def plural(unit: str, count: int | None = None) -> str:
-    """The name of a unit in the plural, or as the count asks.
+    """The name of a unit in the plural, or as the count asks; `whole` is the split as one thing.
 
     Example:
         >>> plural("query"), plural("word", 1), plural("class")
@@ -111,7 +113,7 @@ def headline(run: Run) -> str:
         return run.verdict.sentence
     done, planned = run.progress
     steps = f"{done:,} of {planned:,} steps" if planned else "no training step yet"
-    return f"Unfinished: {steps}. Nothing is claimed before the test split has been read."
+    return f"Unfinished: {steps}. Nothing is claimed before the run has ended."
 
 
 def direction(run: Run) -> str:
@@ -152,13 +154,28 @@ def gain_meaning(run: Run) -> str:
     return f"Gain in units of {run.start.metric}; positive means that the tuned model is better."
 
 
+def proxy_name(run: Run) -> str | None:
+    """The proxy loss as a reader knows it."""
+    return run.start.proxy.removeprefix("proxy:") if run.start.proxy else None
+
+
 def arm_meaning(run: Run, arm: str) -> str:
     """What an arm is, in a few words."""
     if arm == "start":
         return "the model as it came"
     if arm == "continued":
-        return f"control: {run.start.proxy or 'the proxy loss'} for the same budget"
+        return f"control: {proxy_name(run) or 'the proxy loss'} for the same budget"
     return run.start.method
+
+
+def curve_key(run: Run) -> str:
+    """How the lines and marks of the select curves are to be read."""
+    parts = ["Thin line: a seed; thick: mean over seeds"] if len(run.start.seeds) > 1 else []
+    parts.append("mark: best step, whose weights are kept")
+    if any(not stage.chosen for stage in run.stages.values()):
+        parts.append(f"faded dots: tries that {'were not chosen' if run.chosen else 'are behind so far'}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def caveats(run: Run) -> list[str]:

@@ -97,6 +97,8 @@ class _Pictures:
         for index in indices:
             buffer = io.BytesIO()
             grey = (255 - self.pictures[index] * (255 / 16)).astype(np.uint8)
-            image.fromarray(grey).resize((64, 64), image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
+            image.fromarray(grey).resize((64, 64), image.Resampling.NEAREST).save(
+                buffer, "PNG", optimize=True
+            )
             encoded.append(buffer.getvalue())
         return encoded

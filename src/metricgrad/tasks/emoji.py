@@ -141,9 +141,13 @@ def _vendors(pictures: EmojiPictures, options: Options) -> set[int]:
     names = pictures.vendors if options.vendors is None else options.vendors
     for name in (*names, *([] if options.leave_out is None else [options.leave_out])):
         if name not in pictures.vendors:
-            raise fail("task emoji", f"there is no vendor {name!r}", "a known one", nearest(name, pictures.vendors))
+            raise fail(
+                "task emoji", f"there is no vendor {name!r}", "a known one", nearest(name, pictures.vendors)
+            )
     if len(set(names)) < 2:
-        raise fail("task emoji", f"vendors are {list(names)}", "at least two: one alone has nothing to retrieve")
+        raise fail(
+            "task emoji", f"vendors are {list(names)}", "at least two: one alone has nothing to retrieve"
+        )
     return {pictures.vendors.index(name) for name in {*names, options.leave_out} - {None}}
 
 
@@ -153,7 +157,9 @@ def _classes(classes: int, options: Options) -> tuple[np.ndarray, np.ndarray, np
     fit, select = round(SHARES[0] * classes), round(SHARES[1] * classes)
     if options.development is None:
         return order[:fit], order[fit : fit + select], order[fit + select :]
-    again = np.random.default_rng((options.split_seed, options.development)).permutation(order[: fit + select])
+    again = np.random.default_rng((options.split_seed, options.development)).permutation(
+        order[: fit + select]
+    )
     fit, select = round(0.66 * len(again)), round(0.16 * len(again))
     return again[:fit], again[fit : fit + select], again[fit + select :]
 

@@ -28,8 +28,16 @@ class FilmHead(nn.Module):
         torch.Size([3, 4])
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
-        self, mean: Float[Tensor, "feature"], deviation: Float[Tensor, "feature"], *, dim: int, dropout: float = 0.0
+        self,
+        mean: Float[Tensor, "feature"],
+        deviation: Float[Tensor, "feature"],
+        *,
+        dim: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         features = len(mean)

@@ -130,9 +130,13 @@ def _start_stage(setup: Setup, seed: int) -> Stage:
         return Stage(seed, "start", 0, {}, 0, 1, 1)
     plan = setup.start_plan
     if plan.minutes is not None:
-        raise fail("start_plan", f"minutes is {plan.minutes}", "steps: a start model trains to its plateau on select")
+        raise fail(
+            "start_plan", f"minutes is {plan.minutes}", "steps: a start model trains to its plateau on select"
+        )
     steps = plan.steps or START_STEPS
     settings: Mapping[str, Any] = setup.start.attempts[0].model_dump()
     every = plan.evaluate_every or max(1, steps // EVALUATIONS)
     # Its own epochs: what the arms see next must be as new to the one as to the other.
-    return Stage(seed, "start", 0, settings, steps, every, plan.checkpoint_every, PATIENCE, first_epoch=500_000)
+    return Stage(
+        seed, "start", 0, settings, steps, every, plan.checkpoint_every, PATIENCE, first_epoch=500_000
+    )

@@ -37,7 +37,9 @@ class Road:
         rng = np.random.default_rng(0)
         drawn: list[dict[str, Any]] = [dict(given)]
         while len(drawn) < tries:  # the space is far larger than any number of tries
-            candidate = _with(given, {key: values[rng.integers(len(values))] for key, values in self.space.items()})
+            candidate = _with(
+                given, {key: values[rng.integers(len(values))] for key, values in self.space.items()}
+            )
             if candidate not in drawn:
                 drawn.append(candidate)
         return [validated(self.settings, item, self.name) for item in drawn]
@@ -85,7 +87,12 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> 
     """Return the pydantic model made of `given`; InputError names the wrong key and the nearest right one."""
     for key in given:
         if key not in model.model_fields:
-            raise fail(caller, f"there is no setting {key!r}", "a known setting", nearest(str(key), model.model_fields))
+            raise fail(
+                caller,
+                f"there is no setting {key!r}",
+                "a known setting",
+                nearest(str(key), model.model_fields),
+            )
     try:
         return model(**given)
     except ValidationError as error:
@@ -95,17 +102,23 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> 
 
 
 def _surrogate(name: str, objective: str) -> Road:
-    surrogate.named_objective(objective, {})  # an unknown name must fail now, not after the start model is trained
+    surrogate.named_objective(
+        objective, {}
+    )  # an unknown name must fail now, not after the start model is trained
     return Road(
         name,
-        lambda settings: surrogate.Surrogate(surrogate.named_objective(objective, settings.objective), settings),  # pyright: ignore
+        lambda settings: surrogate.Surrogate(
+            surrogate.named_objective(objective, settings.objective), settings
+        ),  # pyright: ignore
         surrogate.SurrogateSettings,
         surrogate.space(objective),
     )
 
 
 def _with(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items()}
+    merged: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items()
+    }
     for path, value in changes.items():
         *outer, last = path.split(".")
         place = merged

@@ -74,7 +74,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}; expected a safetensors file.") from error
+        raise CheckpointError(
+            f"cannot read {path}: {error.strerror}; expected a safetensors file."
+        ) from error
     if content.startswith(_PICKLES):
         raise CheckpointError(
             f"{path} is a pickle (torch.save); it is never loaded, since a pickle can run any code. Expected a "
@@ -98,8 +100,12 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         old = {path for path in folder.iterdir() if path.name != "state.json"}
     except OSError as error:
-        raise RunFolderError(f"cannot write to {folder}: {error.strerror}; choose another run folder.") from error
-    serial = 1 + max((int(path.stem.split("-")[-1]) for path in old if path.suffix == ".safetensors"), default=0)
+        raise RunFolderError(
+            f"cannot write to {folder}: {error.strerror}; choose another run folder."
+        ) from error
+    serial = 1 + max(
+        (int(path.stem.split("-")[-1]) for path in old if path.suffix == ".safetensors"), default=0
+    )
     name = f"tensors-{serial}.safetensors"
     content = save_bytes(_separate(tensors))
     write_atomically(folder / name, content)
@@ -135,7 +141,12 @@ def random_state() -> dict[str, Any]:
     _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (the global state is what we keep)
     state: dict[str, Any] = {
         "python": [version, list(words), gauss],
-        "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "numpy": [
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
@@ -211,7 +222,9 @@ def _with_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         try:
             return tensors[value[_TENSOR]]
         except KeyError as error:
-            raise CheckpointError(f"the checkpoint lacks its tensor {error}; restore it from a copy.") from error
+            raise CheckpointError(
+                f"the checkpoint lacks its tensor {error}; restore it from a copy."
+            ) from error
     if _TUPLE in value:
         return tuple(_with_tensors(item, tensors) for item in value[_TUPLE])
     return {key: _with_tensors(item, tensors) for key, item in value["__dict__"]}

@@ -81,14 +81,23 @@ def judge(selected: Selected, statistics: Statistics | None, seeds: Sequence[int
     metric, marks = selected.metric, list(selected.marks)
     opponents = [arm for arm in selected.values if arm != "tuned"]
     if "continued" not in opponents:
-        marks.append("no proxy loss was given: there is no control arm, a gain over more training is not shown")
+        marks.append(
+            "no proxy loss was given: there is no control arm, a gain over more training is not shown"
+        )
     if statistics is None:
-        arms = {arm: {"value": None, "low": None, "high": None, "select": value} for arm, value in selected.values.items()}
+        arms = {
+            arm: {"value": None, "low": None, "high": None, "select": value}
+            for arm, value in selected.values.items()
+        }
         sentence = f"Nothing is claimed: the run has no test split. {metric.name} stands on select alone."
-        return Verdict("nothing claimed", sentence, None, CONFIDENCE, arms, {}, None, dict(selected.metric_calls), marks)
+        return Verdict(
+            "nothing claimed", sentence, None, CONFIDENCE, arms, {}, None, dict(selected.metric_calls), marks
+        )
     arms = {}
     for arm, items in statistics.items():
-        interval = bootstrap(items, metric.summarise, confidence=CONFIDENCE) if metric.unit != "whole" else None
+        interval = (
+            bootstrap(items, metric.summarise, confidence=CONFIDENCE) if metric.unit != "whole" else None
+        )
         value = float(np.mean([float(metric.summarise(item)) for item in items]))
         bounds = (None, None) if interval is None else (interval.low, interval.high)
         arms[arm] = {"value": value, "low": bounds[0], "high": bounds[1], "select": selected.values[arm]}
@@ -97,19 +106,24 @@ def judge(selected: Selected, statistics: Statistics | None, seeds: Sequence[int
     chosen = gains[baseline]
     name = _verdict_of(chosen)
     if chosen["low"] is None:
-        marks.append("the metric gives one number for the whole set: no interval can be given, so nothing is claimed")
+        marks.append(
+            "the metric gives one number for the whole set: no interval can be given, so nothing is claimed"
+        )
     sign = 1.0 if metric.higher_is_better else -1.0
     select_gain = sign * (selected.values["tuned"] - selected.values[baseline])
     sentence = _sentence(name, selected, arms, baseline, chosen, len(statistics["tuned"][0]), len(seeds))
     optimism = select_gain - chosen["gain"]
-    return Verdict(name, sentence, baseline, CONFIDENCE, arms, gains, optimism, dict(selected.metric_calls), marks)
+    return Verdict(
+        name, sentence, baseline, CONFIDENCE, arms, gains, optimism, dict(selected.metric_calls), marks
+    )
 
 
 def _gain(metric: Metric, tuned: Sequence[Tensor], other: Sequence[Tensor]) -> dict[str, Any]:
     """Positive is better, whatever the direction of the metric."""
     sign = 1.0 if metric.higher_is_better else -1.0
     per_seed = [
-        sign * (float(metric.summarise(a)) - float(metric.summarise(b))) for a, b in zip(tuned, other, strict=True)
+        sign * (float(metric.summarise(a)) - float(metric.summarise(b)))
+        for a, b in zip(tuned, other, strict=True)
     ]
     gain = {"gain": float(np.mean(per_seed)), "low": None, "high": None, "per_seed": per_seed}
     if metric.unit != "whole":
@@ -189,8 +203,8 @@ def write_gallery(before: nn.Module, after: nn.Module, baseline: str, test: Spli
         drawn = np.sort(rng.choice(queries, min(GALLERY_ENTRIES, len(queries)), replace=False))
         document[name] = [_entry(int(query), found, test, pictures) for query in drawn]
     document["caption"] = (
-        f"Of {len(hits['after']):,} test queries, {int(lists['better'].sum()):,} have a relevant nearest neighbour only "
-        f"after tuning and {int(lists['worse'].sum()):,} only before. Drawn at random from both."
+        f"Of {len(hits['after']):,} test queries, {int(lists['better'].sum()):,} have a relevant nearest neighbour "
+        f"only after tuning and {int(lists['worse'].sum()):,} only before. Drawn at random from both."
     )
     write_atomically(folder.path / "gallery.json", json.dumps(document).encode())
 
@@ -200,10 +214,13 @@ def _neighbours(model: nn.Module, test: Split) -> tuple[Tensor, Tensor, Tensor]:
     outputs, targets = collect(model, test)
     nearest = nearest_items(outputs, outputs, GALLERY_NEIGHBOURS, exclude=torch.arange(len(outputs)))
     targets = torch.as_tensor(targets)
-    return nearest.index, nearest.similarity, targets[nearest.index] == targets[:, None]
+    index, similarity = nearest
+    return index, similarity, targets[index] == targets[:, None]
 
 
-def _entry(query: int, found: Mapping[str, tuple[Tensor, Tensor, Tensor]], test: Split, pictures: Any) -> dict[str, Any]:
+def _entry(
+    query: int, found: Mapping[str, tuple[Tensor, Tensor, Tensor]], test: Split, pictures: Any
+) -> dict[str, Any]:
     names: Sequence[str] = getattr(test, "names", None) or []
 
     def described(item: int) -> dict[str, Any]:

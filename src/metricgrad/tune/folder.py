@@ -1,13 +1,13 @@
 """The folder of a run: settings, record, checkpoint, weights; one writer at a time.
 
-    config.yaml          what was asked for, complete
-    record.jsonl         what happened, one event a line
-    last/                the checkpoint
-    arms/*.safetensors   the selected weights of every finished stage
-    best.safetensors     the weights that are returned
-    test.safetensors     the statistics of every arm on the test split, per unit
-    gallery.json         queries whose neighbours changed (retrieval, where the split has pictures)
-    report.html          drawn from the files above
+config.yaml          what was asked for, complete
+record.jsonl         what happened, one event a line
+last/                the checkpoint
+arms/*.safetensors   the selected weights of every finished stage
+best.safetensors     the weights that are returned
+test.safetensors     the statistics of every arm on the test split, per unit
+gallery.json         queries whose neighbours changed (retrieval, where the split has pictures)
+report.html          drawn from the files above
 """
 
 import contextlib

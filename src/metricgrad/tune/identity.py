@@ -28,7 +28,10 @@ def versions() -> dict[str, str]:
 
 def identity_of(setup: Setup, facts: Mapping[str, str], recipe: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what `config.yaml` holds: `asked` (must be equal), `found` (must be equal or forced) and the recipe."""
-    arms = {arm.name: {"method": arm.road.name, "tries": [item.model_dump() for item in arm.attempts]} for arm in setup.arms}
+    arms = {
+        arm.name: {"method": arm.road.name, "tries": [item.model_dump() for item in arm.attempts]}
+        for arm in setup.arms
+    }
     if setup.start is not None:
         arms["start"] = {
             "method": setup.start.road.name,
@@ -67,11 +70,15 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         if not {"asked", "found"} <= set(config):
             raise ValueError("it lacks `asked` or `found`")
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise RunFolderError(f"{path} is not the settings of a run: {error}. Choose another folder.") from error
+        raise RunFolderError(
+            f"{path} is not the settings of a run: {error}. Choose another folder."
+        ) from error
     return config
 
 
-def check_identity(folder: Path, config: Mapping[str, Any], identity: Mapping[str, Any], *, force: bool) -> list[str]:
+def check_identity(
+    folder: Path, config: Mapping[str, Any], identity: Mapping[str, Any], *, force: bool
+) -> list[str]:
     """Compare the run of the folder with the run that is asked for.
 
     Returns:

@@ -150,7 +150,9 @@ def train_stage(
     _run_steps(trainer, fit, stop, None if saved is None else saved["random"])
     state = trainer.state
     folder.emit(
-        StageFinished(**stage.key, step=state.step, value=state.best, best_step=state.best_step, seconds=state.seconds)
+        StageFinished(
+            **stage.key, step=state.step, value=state.best, best_step=state.best_step, seconds=state.seconds
+        )
     )
     return state.best, trainer.best_weights
 
@@ -174,7 +176,9 @@ def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before
         trainer.show()
         if stop.signal is not None:
             trainer.save()
-            raise Interrupted(f"stopped by {signal.Signals(stop.signal).name} at step {state.step} of {stage.arm}")
+            raise Interrupted(
+                f"stopped by {signal.Signals(stop.signal).name} at step {state.step} of {stage.arm}"
+            )
 
 
 class _Trainer:
@@ -202,7 +206,9 @@ class _Trainer:
         # Step 0 is the start arm's: an arm is a model that was trained, so its first evaluation replaces it.
         if state.step == 0 or state.best_step == 0 or self.evaluator.better(value, state.best):
             state.best, state.best_step, state.since_best = value, state.step, 0
-            self.best_weights = {name: item.detach().cpu().clone() for name, item in self.model.state_dict().items()}
+            self.best_weights = {
+                name: item.detach().cpu().clone() for name, item in self.model.state_dict().items()
+            }
         else:
             state.since_best += 1
         if state.summed:
@@ -219,7 +225,9 @@ class _Trainer:
         """Show where the stage stands."""
         stage, state = self.stage, self.state
         done = stage.steps if state.stopped else state.step
-        self.folder.emit(Progress(f"seed {stage.seed} {stage.arm}", done, stage.steps, "step", select=state.best))
+        self.folder.emit(
+            Progress(f"seed {stage.seed} {stage.arm}", done, stage.steps, "step", select=state.best)
+        )
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -265,7 +273,9 @@ def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Ite
             state.position += 1
             yield batch
         if state.position == 0:
-            raise fail("fit", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?")
+            raise fail(
+                "fit", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
+            )
         state.epoch, state.position = state.epoch + 1, 0
 
 

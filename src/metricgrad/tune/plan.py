@@ -90,7 +90,9 @@ def _module_name(model: nn.Module, name: str) -> str:
     modules: Mapping[str, nn.Module] = dict(model.named_modules())
     if name != "head" or any(known.split(".")[-1] == "head" for known in modules):
         return name
-    return [known for known, module in modules.items() if next(module.parameters(recurse=False), None) is not None][-1]
+    return [
+        known for known, module in modules.items() if next(module.parameters(recurse=False), None) is not None
+    ][-1]
 
 
 def _inside(parameter: str, modules: list[str]) -> bool:

@@ -46,7 +46,9 @@ class Result:
     ) -> None:
         self.folder, self.model, self._temporary = Path(folder), model, temporary
         if not (self.folder / "record.jsonl").is_file():
-            raise InputError(f"Result: {folder} has no record.jsonl; expected a run folder (see `metricgrad tune`).")
+            raise InputError(
+                f"Result: {folder} has no record.jsonl; expected a run folder (see `metricgrad tune`)."
+            )
         self.events = list(read_record(self.folder / "record.jsonl"))
 
     @classmethod

@@ -106,7 +106,11 @@ def tune(
         >>> select, test = (ArraySplit(inputs[rows], labels[rows]) for rows in part[1:])
         >>> quiet = lambda event: None
         >>> result = tune(
-        ...     nn.Linear(8, 4), Splits(fit, select, test), metric="recall@1", proxy="supcon", plan=Plan(steps=5),
+        ...     nn.Linear(8, 4),
+        ...     Splits(fit, select, test),
+        ...     metric="recall@1",
+        ...     proxy="supcon",
+        ...     plan=Plan(steps=5),
         ...     observer=quiet,
         ... )
         >>> result.verdict in {"gain", "no evidence", "worse"}
@@ -148,7 +152,9 @@ def _resolve(
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
     if not isinstance(model, nn.Module) and not callable(model):
-        raise fail("tune", f"model is {describe(model)}", "a torch.nn.Module or a callable seed -> torch.nn.Module")
+        raise fail(
+            "tune", f"model is {describe(model)}", "a torch.nn.Module or a callable seed -> torch.nn.Module"
+        )
     exact = adapt(metric, higher_is_better=higher_is_better)
     if exact.unit == "query":
         check_disjoint(splits)
@@ -170,19 +176,20 @@ def _resolve(
             start = Arm("start", control, control.attempts(start_settings or {}, 1))
     elif start_plan is not None:
         raise fail("tune", "start_plan without a proxy", "a proxy: the start model is trained with it")
-    build = model if not isinstance(model, nn.Module) else lambda _: copy.deepcopy(model)
-    return Setup(_Seeded(build), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
+    return Setup(_Seeded(model), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
 
 
 class _Seeded:
-    """Builds the start model of a seed, the same one every time."""
+    """Builds the start model of a seed, the same one every time: a copy, or what the user's function makes."""
 
-    def __init__(self, build: Callable[[int], nn.Module]) -> None:
-        self.build = build
+    def __init__(self, model: nn.Module | Callable[[int], nn.Module]) -> None:
+        self.model = model
 
     def __call__(self, seed: int) -> nn.Module:
+        if isinstance(self.model, nn.Module):
+            return copy.deepcopy(self.model)
         seed_everything(seed)
-        return self.build(seed)
+        return self.model(seed)
 
 
 class _Run:
@@ -235,7 +242,13 @@ class _Run:
             self.folder.emit(Note("the run has no test split: nothing will be claimed"))
         budget = budget_of(setup)
         self.folder.emit(budget)
-        state = {"budget": vars(budget).copy(), "values": [], "metric_calls": {}, "marks": [], "finished": False}
+        state = {
+            "budget": vars(budget).copy(),
+            "values": [],
+            "metric_calls": {},
+            "marks": [],
+            "finished": False,
+        }
         self.folder.save(state)
         return state
 
@@ -295,7 +308,14 @@ class _Run:
         best = self.folder.path / "best.safetensors"
         save_weights(best, models[self.best_seed, returned].state_dict(), facts)
         self.folder.emit(Finished(returned, best.name, round(time.time() - began, 1)))
-        self.folder.save({**state, "metric_calls": dict(self.evaluator.calls), "finished": True, "best_seed": self.best_seed})
+        self.folder.save(
+            {
+                **state,
+                "metric_calls": dict(self.evaluator.calls),
+                "finished": True,
+                "best_seed": self.best_seed,
+            }
+        )
 
     def _choose(self, stages: Sequence[Stage], values: Sequence[float]) -> tuple[Chosen, dict[str, float]]:
         """Pick the try of every arm, the arm of every seed and the seed, all by select; earlier arms win ties."""
@@ -308,7 +328,10 @@ class _Run:
                 attempts.setdefault(str(stage.seed), {})[stage.arm] = stage.attempt
         returned = {seed: self._best(of_seed) for seed, of_seed in select.items()}
         best_seed = self._best({seed: select[seed][arm] for seed, arm in returned.items()})
-        means = {arm: float(np.mean([of_seed[arm] for of_seed in select.values()])) for arm in next(iter(select.values()))}
+        means = {
+            arm: float(np.mean([of_seed[arm] for of_seed in select.values()]))
+            for arm in next(iter(select.values()))
+        }
         return Chosen(select, attempts, returned, int(best_seed)), means
 
     def _best(self, values: Mapping[str, float]) -> str:

@@ -80,7 +80,9 @@ def collect(model: nn.Module, split: Split) -> tuple[Any, Any]:
     finally:
         model.train(training)
     if not pairs:
-        raise fail("evaluation", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?")
+        raise fail(
+            "evaluation", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
+        )
     return _join([output for output, _ in pairs]), _join([target for _, target in pairs])
 
 

@@ -69,7 +69,13 @@ def choose_settings(
             raise fail("choose_settings", f"division {number} has no held-out part", "splits.test")
         splits = Splits(call["splits"].fit, call["splits"].select)
         result = tune(
-            **{**call, "splits": splits, "seed": number, "folder": folder / f"division-{number}", "observer": observer}
+            **{
+                **call,
+                "splits": splits,
+                "seed": number,
+                "folder": folder / f"division-{number}",
+                "observer": observer,
+            }
         )
         evaluator = Evaluator(adapt(call["metric"], higher_is_better=call.get("higher_is_better")))
         for (arm, attempt, chosen), model in _trained(result, call, number):
@@ -82,7 +88,9 @@ def choose_settings(
 def best_of(trials: Sequence[Trial], arm: str, *, higher_is_better: bool) -> Trial:
     """Return the trial of an arm with the best mean; the earlier one of equals."""
     sign = 1.0 if higher_is_better else -1.0
-    return max((trial for trial in trials if trial.arm == arm), key=lambda trial: (sign * trial.mean, -trial.attempt))
+    return max(
+        (trial for trial in trials if trial.arm == arm), key=lambda trial: (sign * trial.mean, -trial.attempt)
+    )
 
 
 def write_table(trials: Sequence[Trial], path: Path) -> None:
@@ -93,11 +101,15 @@ def write_table(trials: Sequence[Trial], path: Path) -> None:
     writer.writerow(["arm", "attempt", "mean", *divisions, "settings"])
     for trial in trials:
         figures = [f"{value:.5f}" for value in (trial.mean, *trial.values)]
-        writer.writerow([trial.arm, trial.attempt, *figures, json.dumps(dict(trial.settings), sort_keys=True)])
+        writer.writerow(
+            [trial.arm, trial.attempt, *figures, json.dumps(dict(trial.settings), sort_keys=True)]
+        )
     write_atomically(path, text.getvalue().encode())
 
 
-def _trained(result: Result, call: Mapping[str, Any], seed: int) -> Iterator[tuple[tuple[str, int, Any], nn.Module]]:
+def _trained(
+    result: Result, call: Mapping[str, Any], seed: int
+) -> Iterator[tuple[tuple[str, int, Any], nn.Module]]:
     """Yield every stage of a run with its selected weights."""
     for event in result.events:
         if event["event"] != "stage_started":
@@ -105,5 +117,7 @@ def _trained(result: Result, call: Mapping[str, Any], seed: int) -> Iterator[tup
         arm, attempt = event["arm"], event["attempt"]
         seed_everything(seed)
         model = call["model"](seed)
-        model.load_state_dict(load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors"))
+        model.load_state_dict(
+            load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors")
+        )
         yield (arm, attempt, event["settings"]), model

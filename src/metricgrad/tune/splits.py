@@ -227,5 +227,5 @@ def _digest(*arrays: Tensor) -> str:
     total = hashlib.sha256()
     for array in arrays:
         total.update(f"{tuple(array.shape)}{array.dtype}".encode())
-        total.update(memoryview(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+        total.update(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()

@@ -1,0 +1,197 @@
+"""The report as a reader sees it, in headless Chromium: drawn, quiet, alone, readable on any screen."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metricgrad.report import render
+from tests.browser import chromium
+from tests.report import synthetic_runs
+
+pytestmark = pytest.mark.browser
+
+DRAWN = """[...document.querySelectorAll(".canvas")].map(c => [c.id, c.querySelectorAll("svg.main-svg").length,
+    c.querySelectorAll(".scatterlayer .trace").length, c.offsetWidth])"""
+# Contrast of every piece of text with the nearest opaque background, by the formula of WCAG 2.
+CONTRASTS = """(() => {
+  const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map(v => v / 255)
+      .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const back = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+      if (c[3] === 1) return c; } return [255, 255, 255, 1]; };
+  const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const e = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
+    if (!text || e.closest("script, style, noscript") || !e.getClientRects().length) continue;
+    const style = getComputedStyle(e), ink = light(parse(e.closest("svg") ? style.fill : style.color));
+    const paper = light(back(e)), ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    found.push([text.slice(0, 40), ratio]);
+  }
+  return found; })()"""
+CUT_OFF = """[...document.querySelectorAll("main, section, table, figure, .ranking, .facts")]
+    .filter(e => e.getClientRects().length && !e.closest(".scroll, .sheet"))
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+    .map(e => e.tagName + "." + e.className)"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chromium]:
+    """One browser for the module."""
+    opened = chromium.Chromium(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a finished run with everything in it."""
+    folder = tmp_path_factory.mktemp("runs") / "full"
+    return render(synthetic_runs.write(folder, synthetic_runs.finished(), pictures=synthetic_runs.gallery(2)))
+
+
+def _from_outside(browser: chromium.Chromium, page: Path) -> list[str]:
+    """What the page asked for beyond itself and the data inside of it."""
+    inside = (page.resolve().as_uri(), "data:", "blob:")
+    return [address for address in browser.requests if not address.startswith(inside)]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_everything_is_drawn_and_nothing_complains(
+    browser: chromium.Chromium, report: Path, width: int, dark: bool
+) -> None:
+    """All plots hold curves, all pictures are there, the console is empty and nothing is asked of the network."""
+    browser.open(report, width=width, dark=dark)
+    drawn = {name: (svgs, traces) for name, svgs, traces, _ in browser.ask(DRAWN)}
+    assert set(drawn) == {
+        "gain-plot",
+        "select-plot",
+        "loss-continued",
+        "loss-tuned",
+        "hit-plot",
+        "hit-gain-plot",
+    }
+    assert all(svgs > 0 and traces > 0 for svgs, traces in drawn.values()), drawn
+    assert drawn["select-plot"][1] == 1 + 2 * (6 + 1 + 3)
+    pictures = browser.ask("[...document.images].map(i => [i.naturalWidth, i.alt])")
+    assert len(pictures) == 4 * 11 and all(size > 0 and alt for size, alt in pictures)
+    assert browser.complaints == [] and _from_outside(browser, report) == []
+
+
+@pytest.mark.parametrize(
+    "width", [768, 400, pytest.param(320, marks=pytest.mark.slow), pytest.param(1280, marks=pytest.mark.slow)]
+)
+def test_nothing_reaches_beyond_the_screen(browser: chromium.Chromium, report: Path, width: int) -> None:
+    """No sideways scrolling and nothing cut off, with every detail open; plots as wide as their place."""
+    browser.open(report, width=width)
+    browser.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+    assert browser.ask(CUT_OFF) == []
+    fits = "[...document.querySelectorAll('.sheet')].every(s => s.scrollWidth <= s.clientWidth)"
+    assert width < 400 or browser.ask(fits)
+    assert browser.ask(
+        "[...document.querySelectorAll('.canvas')].every(c => c.querySelector('svg').getBoundingClientRect().width"
+        " <= c.getBoundingClientRect().width + 1)"
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_can_be_read(browser: chromium.Chromium, report: Path, dark: bool) -> None:
+    """Every piece of text, in the plots too, stands out at least 4.5 to 1, by day and by night."""
+    browser.open(report, dark=dark)
+    browser.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
+    contrasts = browser.ask(CONTRASTS)
+    assert len(contrasts) > 200
+    assert [(text, round(ratio, 2)) for text, ratio in contrasts if ratio < 4.5] == []
+    paper = browser.ask("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (max(paper) < 60) if dark else (min(paper) > 200)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_an_arm_has_one_colour_in_plots_and_tables(
+    browser: chromium.Chromium, report: Path, dark: bool
+) -> None:
+    """The stroke of a curve is the stroke of the sample beside the arm's name, by day and by night."""
+    browser.open(report, dark=dark)
+    for arm in ("start", "continued", "tuned"):
+        sample = browser.ask(f"getComputedStyle(document.querySelector('.arm.{arm} line')).stroke")
+        curves = browser.ask(
+            "[...document.querySelectorAll('#select-plot path.js-line')].map(p => getComputedStyle(p).stroke)"
+        )
+        assert sample in curves
+
+
+def test_tables_and_plots_are_told_to_those_who_cannot_see(browser: chromium.Chromium, report: Path) -> None:
+    """One first heading, a name for every plot, a scope for every header cell, a language."""
+    browser.open(report)
+    assert browser.ask("document.querySelectorAll('h1').length") == 1
+    assert browser.ask("document.documentElement.lang") == "en"
+    assert browser.ask(
+        "[...document.querySelectorAll('.canvas')].every(c => c.ariaLabel && c.role === 'img')"
+    )
+    assert browser.ask("[...document.querySelectorAll('th')].every(t => t.scope)")
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "no test": {"test": False},
+    "no proxy": {"proxy": None},
+    "one seed": {"seeds": (0,), "tries": 1},
+    "no interval": {"unit": "whole", "interval": False, "verdict": "nothing claimed"},
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "unfinished", "just begun"])
+def test_every_kind_of_run_is_drawn(browser: chromium.Chromium, tmp_path: Path, kind: str) -> None:
+    """Whatever a run lacks, its page draws what it has and complains of nothing."""
+    events = synthetic_runs.finished(**KINDS[kind]) if kind in KINDS else synthetic_runs.interrupted()
+    page = render(synthetic_runs.write(tmp_path, events[:1] if kind == "just begun" else events))
+    browser.open(page, width=400)
+    drawn = browser.ask(DRAWN)
+    assert all(svgs and traces for _, svgs, traces, _ in drawn)
+    assert ("select-plot" in [name for name, *_ in drawn]) == (kind != "just begun")
+    assert browser.complaints == [] and browser.ask("document.documentElement.scrollWidth") <= 400
+
+
+def test_the_policy_holds(browser: chromium.Chromium, report: Path) -> None:
+    """A script that is not the page's own does not run, nothing can be fetched, and both are noticed here."""
+    browser.open(report)
+    browser.ask(
+        "const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s)"
+    )
+    assert browser.ask("window.ran === undefined")
+    assert browser.ask("fetch('http://127.0.0.1:9/').then(() => 'fetched', () => 'refused')") == "refused"
+    assert len([text for text in browser.complaints if "Content Security Policy" in text]) >= 2
+
+
+def test_names_are_shown_and_not_obeyed(browser: chromium.Chromium, tmp_path: Path) -> None:
+    """Markup in the names of a run is text in the page and in the plots."""
+    events = synthetic_runs.finished(seeds=(0,), tries=1)
+    evil = "<img src=x onerror=window.ran=1></script><script>window.ran=1</script>"
+    events[0]["metric"] = events[0]["method"] = evil
+    events[-2]["sentence"] = evil
+    browser.open(render(synthetic_runs.write(tmp_path, events)))
+    assert browser.ask("window.ran === undefined") and browser.complaints == []
+    assert browser.ask("document.querySelector('h1').textContent") == evil
+
+
+def test_it_can_be_printed(browser: chromium.Chromium, report: Path) -> None:
+    """Printing opens the details for the paper, closes them again, and gives a PDF."""
+    browser.open(report, dark=True)
+    opened = "document.querySelectorAll('details[open]').length"
+    before = browser.ask(opened)
+    browser.ask("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.ask(opened) == browser.ask("document.querySelectorAll('details').length") > before
+    browser.ask("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.ask(opened) == before
+    assert browser.paper().startswith(b"%PDF-") and browser.complaints == []
+
+
+def test_a_missing_browser_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is not passed as seen where nothing can see it."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="apt-get install chromium"):
+        chromium.find()

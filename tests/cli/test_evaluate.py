@@ -1,0 +1,155 @@
+"""`evaluate`: the figure, its interval, what is undefined, and what the name means, from every kind of file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metricgrad.metrics import adapt, f_beta
+from tests.cli.outcome import Command
+
+Files = tuple[Path, Path]
+
+
+def test_equals_the_library(command: Command, embeddings: Files) -> None:
+    """The command gives what the metric gives, within its interval, and says which recall@1 it is."""
+    x, y = embeddings
+    found = command("evaluate", "--embeddings", x, "--labels", y, "--metric", "recall@1", "--json").json
+    metric = adapt("recall@1")
+    statistics = metric.measure(torch.from_numpy(np.load(x)), torch.arange(40) % 10)
+    assert found["value"] == pytest.approx(metric.summarise(statistics), abs=1e-12)
+    assert found["low"] < found["value"] < found["high"]
+    assert "any relevant item at rank 1" in found["means"]
+    assert (found["units"], found["unit"], found["undefined"]) == (40, "query", 0)
+
+
+def test_text_has_all_that_json_has(command: Command, embeddings: Files) -> None:
+    """The table shows the value, the interval, the number of queries and the meaning."""
+    x, y = embeddings
+    arguments = ("evaluate", "--embeddings", x, "--labels", y, "--metric", "recall@1")
+    found, text = command(*arguments, "--json").json, command(*arguments).out
+    for key in ("value", "low", "high"):
+        assert f"{found[key]:.4f}" in text
+    assert "queries" in text and "higher is better" in text and "any relevant item at rank 1" in text
+
+
+@pytest.mark.parametrize(
+    "form", ["header", "two columns", "names", "npy", "npy names", "float npy", "windows"]
+)
+def test_forms_of_labels(command: Command, embeddings: Files, tmp_path: Path, form: str) -> None:
+    """A header, further columns, names, arrays and Windows line ends are the same labels."""
+    x, y = embeddings
+    arguments = ("evaluate", "--embeddings", x, "--metric", "map", "--json", "--labels")
+    expected = command(*arguments, y).json["value"]
+    labels, other = np.arange(40) % 10, tmp_path / ("z.npy" if "npy" in form else "z.csv")
+    if form == "header":
+        other.write_text("whatever\n" + y.read_text(encoding="utf-8"), encoding="utf-8")
+    elif form == "two columns":
+        other.write_text("id,label\n" + "".join(f"{i},{v}\n" for i, v in enumerate(labels)), encoding="utf-8")
+    elif form == "names":
+        other.write_text("".join(f"class {v}\n" for v in labels), encoding="utf-8")
+    elif form == "windows":
+        other.write_bytes(b"\xef\xbb\xbf" + "".join(f"{v}\r\n" for v in labels).encode() + b"\r\n")
+    else:
+        arrays = {"npy": labels, "npy names": labels.astype(str), "float npy": labels.astype(float)}
+        np.save(other, arrays[form])
+    assert command(*arguments, other).json["value"] == expected
+
+
+def test_undefined_queries_are_counted(command: Command, embeddings: Files, tmp_path: Path) -> None:
+    """Queries without a relevant item are left out of the mean and counted."""
+    x, _ = embeddings
+    labels = np.arange(40) % 10
+    labels[:3] = (100, 101, 102)
+    np.save(tmp_path / "y.npy", labels)
+    arguments = ("evaluate", "--embeddings", x, "--labels", tmp_path / "y.npy", "--metric", "recall@1")
+    assert command(*arguments, "--json").json["undefined"] == 3
+    assert "3 of them undefined" in command(*arguments).out
+
+
+def test_reference(command: Command, embeddings: Files, tmp_path: Path) -> None:
+    """Queries are ranked against the reference where one is given: copies of themselves are found."""
+    x, y = embeddings
+    points = np.load(x)
+    np.save(tmp_path / "r.npy", points.copy())
+    given = ("--reference", tmp_path / "r.npy", "--reference-labels", y)
+    found = command(
+        "evaluate", "--embeddings", x, "--labels", y, *given, "--metric", "recall@1", "--json"
+    ).json
+    assert found["value"] == 1.0
+    assert found["items"] == 40
+
+
+def write_predictions(path: Path, columns: dict[str, list[object]]) -> None:
+    """Write a table as CSV or Parquet."""
+    if path.suffix == ".csv":
+        rows = [list(columns), *zip(*columns.values(), strict=True)]
+        path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows), encoding="utf-8")
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.table(columns), path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_predictions(command: Command, tmp_path: Path, suffix: str) -> None:
+    """Predicted classes in CSV and Parquet give what the function gives."""
+    target, prediction = [0, 1, 1, 0, 1, 0], [0, 1, 0, 0, 1, 1]
+    path = tmp_path / f"p.{suffix}"
+    write_predictions(path, {"target": list(target), "prediction": list(prediction)})
+    found = command("evaluate", path, "--metric", "f1", "--json").json
+    assert found["value"] == pytest.approx(float(f_beta(torch.tensor(prediction), torch.tensor(target))))
+    assert found["column"] == "prediction"
+    assert found["classes"] == {"0": 0, "1": 1}
+
+
+def test_class_names_and_scores(command: Command, tmp_path: Path) -> None:
+    """`score_<class>` columns in any order: the largest one is the prediction, whatever the classes are called."""
+    columns: dict[str, list[object]] = {
+        "score_dog": [0.1, 0.7, 0.2],
+        "target": ["cat", "dog", "dog"],
+        "score_cat": [0.9, 0.3, 0.8],
+    }
+    write_predictions(tmp_path / "p.csv", columns)
+    found = command("evaluate", tmp_path / "p.csv", "--metric", "error_rate", "--json").json
+    assert found["value"] == pytest.approx(1 / 3)
+    assert found["classes"] == {"cat": 0, "dog": 1}
+    assert "dog is class 1" in command("evaluate", tmp_path / "p.csv", "--metric", "error_rate").out
+
+
+def test_alias_that_ranks_samples_takes_the_score(command: Command, tmp_path: Path) -> None:
+    """`auc` reads `score` though there is a `prediction` too, and two-class scores where there is none."""
+    score = [0.9, 0.2, 0.6, 0.4]
+    write_predictions(
+        tmp_path / "p.csv", {"target": [1, 0, 0, 1], "prediction": [1, 0, 1, 0], "score": list(score)}
+    )
+    found = command("evaluate", tmp_path / "p.csv", "--metric", "auc", "--json").json
+    assert (found["value"], found["column"]) == (0.75, "score")
+    two: dict[str, list[object]] = {
+        "target": [1, 0, 0, 1],
+        "score_0": [1 - s for s in score],
+        "score_1": list(score),
+    }
+    write_predictions(tmp_path / "q.csv", two)
+    found = command("evaluate", tmp_path / "q.csv", "--metric", "auc", "--json").json
+    assert (found["value"], found["column"]) == (0.75, "score_1")
+
+
+def test_undefined_value_is_null_in_json(command: Command, tmp_path: Path) -> None:
+    """A metric without a value (AUC of one class) is null, not NaN, which is no JSON."""
+    write_predictions(tmp_path / "p.csv", {"target": [1, 1], "score": [0.1, 0.2]})
+    assert command("evaluate", tmp_path / "p.csv", "--metric", "auc", "--json").json["value"] is None
+
+
+def test_metric_of_ones_own(command: Command, tmp_path: Path) -> None:
+    """A function in the current folder is named package.module:function and told its direction."""
+    (tmp_path / "own_metric_of_a_test.py").write_text(
+        "def misses(outputs, targets):\n    return float((outputs != targets).double().mean())\n",
+        encoding="utf-8",
+    )
+    write_predictions(tmp_path / "p.csv", {"target": [0, 1, 1, 0], "prediction": [0, 1, 0, 0]})
+    given = ("evaluate", tmp_path / "p.csv", "--metric", "own_metric_of_a_test:misses")
+    command(*given).refused("misses", "higher_is_better")
+    found = command(*given, "--lower-is-better", "--json").json
+    assert found["value"] == 0.25
+    assert found["higher_is_better"] is False

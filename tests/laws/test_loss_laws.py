@@ -1,0 +1,202 @@
+"""The laws that every loss keeps, one test per law and row of `cases.py`."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from metricgrad import losses
+from metricgrad.losses import contrastive
+from metricgrad.relax import positive_ranks_from_scores, rank, tile
+from tests.laws.cases import LOSS_CASES, LossCase
+
+every_loss = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.label)
+SEEDS = range(3)
+
+
+def skip_unless(case: LossCase, law: str) -> None:
+    """Skip a law that the case excuses itself from, with its reason."""
+    if law in case.skip:
+        pytest.skip(case.skip[law])
+
+
+def value(
+    case: LossCase, outputs: Tensor, targets: Tensor, temperature: float = 0.1, **settings: Any
+) -> Tensor:
+    """Return the loss of every unit; a loss of ranks gets the ranks of its scores."""
+    first = (
+        (positive_ranks_from_scores(outputs, targets, temperature=temperature),)
+        if case.of_ranks
+        else (outputs, targets)
+    )
+    return case.target(*first, **{**case.settings, **settings})
+
+
+def slope(
+    case: LossCase, outputs: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the loss and the gradient of its (weighted) sum by the outputs."""
+    leaf = outputs.detach().clone().requires_grad_()
+    loss = value(case, leaf, targets)
+    return loss.detach(), torch.autograd.grad((loss if weights is None else loss * weights).sum(), leaf)[0]
+
+
+def close(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
+    """Equal up to the rounding of sums taken in another order."""
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_every_public_loss_has_a_row():
+    """The rows and `losses.__all__` name the same functions."""
+    assert {case.target.__name__ for case in LOSS_CASES} == set(losses.__all__)
+
+
+@every_loss
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradient_equals_differences(case: LossCase, seed: int):
+    """float64 gradcheck away from kinks."""
+    outputs, targets = case.make_inputs(Generator().manual_seed(seed))
+    assert torch.autograd.gradcheck(lambda leaf: value(case, leaf, targets, 0.3), outputs.requires_grad_())
+
+
+def extremes(outputs: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Huge, tiny and equal outputs; one label or relevance for all; nothing relevant; a single item or row."""
+    none = torch.zeros_like(targets) if targets.dtype == torch.bool else torch.arange(len(targets))
+    return [
+        (outputs * 1e4, targets),
+        (outputs * 1e-30, targets),
+        (torch.zeros_like(outputs), targets),
+        (torch.ones_like(outputs), targets),
+        (-1e4 * torch.ones_like(outputs), targets),
+        (outputs, torch.ones_like(targets)),
+        (outputs, none),
+        (outputs[:1, :1], targets[:1] if targets.ndim == 1 else targets[:1, :1]),
+        (outputs[:0], targets[:0]),
+    ]
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_value_and_gradient_are_finite(case: LossCase, dtype: torch.dtype):
+    """At extremes and in half precision; the loss itself is float32 or wider."""
+    for outputs, targets in extremes(*case.make_inputs(Generator().manual_seed(0))):
+        loss, gradient = slope(case, outputs.to(dtype), targets)
+        assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert gradient.dtype == dtype
+        assert bool(loss.isfinite().all())
+        assert bool(gradient.isfinite().all())
+
+
+@every_loss
+def test_half_precision_is_close(case: LossCase):
+    """bfloat16 outputs give the loss of their own values."""
+    outputs, targets = case.make_inputs(Generator().manual_seed(1))
+    outputs = outputs.bfloat16()
+    found, wanted = value(case, outputs, targets), value(case, outputs.double(), targets)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+@every_loss
+def test_an_undefined_unit_is_zero(case: LossCase):
+    """A unit without positives has loss 0 and, where it stands alone, zero gradient."""
+    outputs, targets = case.make_inputs(Generator().manual_seed(0))
+    undefined = case.exact(outputs, targets).isnan()
+    assert bool(undefined.any())
+    loss, gradient = slope(case, outputs, targets, undefined.double())
+    assert not bool(loss[undefined].any())
+    assert not bool(gradient.any())
+    assert bool(slope(case, outputs, targets)[1].any())
+
+
+@every_loss
+@pytest.mark.parametrize("seed", SEEDS)
+def test_queries_do_not_meet(case: LossCase, seed: int):
+    """A query removed is a query whose loss is not counted."""
+    skip_unless(case, "items")
+    outputs, targets = case.make_inputs(Generator().manual_seed(seed))
+    kept = torch.tensor([5, 0, 2])
+    weights = torch.zeros(len(outputs), dtype=torch.float64)
+    weights[kept] = 1
+    loss, gradient = slope(case, outputs, targets, weights)
+    close(slope(case, outputs[kept], targets[kept]), (loss[kept], gradient[kept]))
+
+
+@every_loss
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_masked_item_is_a_removed_item(case: LossCase, seed: int):
+    """An irrelevant item at -inf and an item that is not there give the same loss and gradient."""
+    skip_unless(case, "items")
+    outputs, targets = case.make_inputs(Generator().manual_seed(seed))
+    targets[:, 4] = False
+    kept = [item for item in range(outputs.shape[1]) if item != 4]
+    masked = outputs.clone()
+    masked[:, 4] = -torch.inf
+    loss, gradient = slope(case, masked, targets)
+    close(slope(case, outputs[:, kept], targets[:, kept]), (loss, gradient[:, kept]))
+
+
+@every_loss
+def test_chunked_equals_whole(case: LossCase, monkeypatch: pytest.MonkeyPatch):
+    """Budgets that cut the work into the smallest pieces change nothing."""
+    outputs, targets = case.make_inputs(Generator().manual_seed(2))
+    whole = slope(case, outputs, targets)
+    monkeypatch.setattr(rank, "MEMORY_BUDGET", 1)
+    monkeypatch.setattr(tile, "BLOCK_BYTES", {"cpu": 1})
+    monkeypatch.setattr(contrastive, "MEMORY_BUDGET", 1)
+    close(slope(case, outputs, targets), whole)
+
+
+@every_loss
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_limit_is_the_exact_metric(case: LossCase, seed: int):
+    """As the temperatures go to 0 the loss becomes one minus the exact metric; ties in the scores count 1/2."""
+    skip_unless(case, "limit")
+    outputs, targets = case.make_inputs(Generator().manual_seed(seed))
+    wanted = case.exact(outputs, targets).nan_to_num(0)
+    torch.testing.assert_close(value(case, outputs, targets, 1e-6, **case.limit), wanted, rtol=0, atol=1e-9)
+    torch.testing.assert_close(value(case, outputs, targets, 0, **case.limit), wanted, rtol=0, atol=1e-12)
+
+
+@every_loss
+def test_descent_does_not_lower_the_metric(case: LossCase):
+    """200 steps on free outputs: the loss falls and the exact metric does not."""
+    outputs, targets = case.make_inputs(Generator().manual_seed(0))
+    before, free = case.exact(outputs, targets).nanmean(), outputs.clone().requires_grad_()
+    first = value(case, free, targets, 0.3).mean()
+    optimiser = torch.optim.Adam([free], lr=0.03)
+    for _ in range(200):
+        optimiser.zero_grad()
+        value(case, free, targets, 0.3).mean().backward()
+        optimiser.step()
+    assert value(case, free, targets, 0.3).mean() < first
+    assert case.exact(free.detach(), targets).nanmean() <= before
+
+
+@every_loss
+@pytest.mark.parametrize("seed", SEEDS)
+def test_order_does_not_matter(case: LossCase, seed: int):
+    """Permuted rows permute loss and gradient; permuted items of a ranking permute the gradient only."""
+    outputs, targets = case.make_inputs(Generator().manual_seed(seed))
+    generator = Generator().manual_seed(100 + seed)
+    loss, gradient = slope(case, outputs, targets)
+    rows = torch.randperm(len(outputs), generator=generator)
+    if case.of_ranks:
+        items = torch.randperm(outputs.shape[1], generator=generator)
+        outputs, targets, gradient = outputs[:, items], targets[:, items], gradient[:, items]
+    close(slope(case, outputs[rows], targets[rows]), (loss[rows], gradient[rows]))
+
+
+@every_loss
+@pytest.mark.parametrize("temperature", [1e-3, 0.1, 3.0])
+def test_bounds(case: LossCase, temperature: float):
+    """The loss stays within its bounds, also with many ties."""
+    skip_unless(case, "bounds")
+    low, high = case.bounds
+    for seed in SEEDS:
+        outputs, targets = case.make_inputs(Generator().manual_seed(seed))
+        for tied in (outputs, outputs.round()):
+            loss = value(case, tied, targets, temperature)
+            assert low - 1e-12 <= float(loss.min())
+            assert float(loss.max()) <= high + 1e-12

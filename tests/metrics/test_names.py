@@ -1,0 +1,123 @@
+"""Metrics by name: what each name means, and what happens to a name that means nothing."""
+
+import pytest
+import torch
+
+from metricgrad import metrics
+from metricgrad.errors import InputError
+
+POINTS = torch.nn.functional.normalize(torch.randn(30, 4, generator=torch.Generator().manual_seed(1)))
+LABELS = torch.arange(30) % 7
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "settings"),
+    [
+        ("recall@1", metrics.hit_at_k, {"k": 1}),
+        ("Recall@4", metrics.hit_at_k, {"k": 4}),
+        ("hit@5", metrics.hit_at_k, {"k": 5}),
+        ("hit_at_k@5", metrics.hit_at_k, {"k": 5}),
+        ("hit_at_5", metrics.hit_at_k, {"k": 5}),
+        ("recall_at_5", metrics.recall_at_k, {"k": 5}),
+        ("recall_at_k:k=5", metrics.recall_at_k, {"k": 5}),
+        (
+            "recall_at_k@2:normalizer=min_k_positives",
+            metrics.recall_at_k,
+            {"k": 2, "normalizer": "min_k_positives"},
+        ),
+        ("precision@3", metrics.precision_at_k, {"k": 3}),
+        ("precision_at_3", metrics.precision_at_k, {"k": 3}),
+        ("map", metrics.average_precision, {}),
+        ("mAP", metrics.average_precision, {}),
+        ("average_precision", metrics.average_precision, {}),
+        ("mrr", metrics.reciprocal_rank, {}),
+        ("ndcg", metrics.ndcg, {}),
+        ("ndcg@10", metrics.ndcg, {"k": 10}),
+        ("r_precision", metrics.r_precision, {}),
+        ("hit@1:ties=mid, normalize=false", metrics.hit_at_k, {"k": 1, "ties": "mid", "normalize": False}),
+    ],
+)
+def test_retrieval_names(name: str, function, settings: dict) -> None:
+    """A name gives the record of its function, under the name as it was given."""
+    found = metrics.metric_by_name(name)
+    wanted = metrics.retrieval_metric(function, **settings)
+    assert found.name == name
+    assert found.description == wanted.description
+    statistics = found.measure(POINTS, LABELS)
+    torch.testing.assert_close(statistics, wanted.measure(POINTS, LABELS), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "settings"),
+    [
+        ("f1", metrics.f_beta, {}),
+        ("macro_f1", metrics.f_beta, {"average": "macro"}),
+        ("micro_f1", metrics.f_beta, {"average": "micro"}),
+        ("f_beta:beta=2,average=macro", metrics.f_beta, {"beta": 2, "average": "macro"}),
+        ("f1:positive_class=0", metrics.f_beta, {"positive_class": 0}),
+        ("error_rate", metrics.error_rate, {}),
+        ("accuracy", metrics.accuracy, {}),
+        ("balanced_error", metrics.balanced_error, {}),
+    ],
+)
+def test_classification_names(generator: torch.Generator, name: str, function, settings: dict) -> None:
+    """The same for classifiers."""
+    outputs, targets = torch.randn(20, 3, generator=generator), torch.arange(20) % 3
+    found = metrics.metric_by_name(name)
+    wanted = float(function(outputs, targets, **settings))
+    torch.testing.assert_close(found.summarise(found.measure(outputs, targets)), wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "auc", "binary_average_precision"])
+def test_binary_names(name: str) -> None:
+    """A perfect order gets 1."""
+    found = metrics.metric_by_name(name)
+    assert found.summarise(found.measure(torch.tensor([0.1, 0.7, 0.9]), torch.tensor([0, 1, 1]))) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("recal@1", "Did you mean 'recall@k'"),
+        ("averge_precision", "'average_precision'"),
+        ("nonsense", "there is no such metric"),
+        ("", "name is ''"),
+        ("@1", "name is '@1'"),
+        ("recall", "came without a k"),
+        ("recall@0", "k is '0'"),
+        ("recall@-1", "k is '-1'"),
+        ("recall@1.5", "k is '1.5'"),
+        ("recall@", "k is ''"),
+        ("recall_at_0", "k is"),
+        ("map@5", "came with a k"),
+        ("f1:k=3", "came with a k"),
+        ("f1:beta", "setting=value"),
+        ("f1:beta=x", "values that fit"),
+        ("f1:bta=2", "Did you mean 'beta'"),
+        ("map:name=other", "a setting of the metric"),
+        ("hit@1:ties=none", "ties is 'none'"),
+        ("hit@1:normalize=no", "true or false"),
+    ],
+)
+def test_names_that_mean_nothing(name: str, message: str) -> None:
+    """Every one is an InputError that says what is wrong and what is near."""
+    with pytest.raises(InputError, match=message):
+        metrics.metric_by_name(name)
+
+
+def test_every_listed_name_is_understood() -> None:
+    """What `list` shows can be asked for, and every public metric is listed."""
+    listed = metrics.named_metrics()
+    assert all(sentence.endswith(".") for sentence in listed.values())
+    for name in listed:
+        asked = name.replace("@k", "@3").replace("_at_k", "_at_3")
+        assert metrics.adapt(asked).name == asked
+    for function in ("hit_at_k", "ndcg", "f_beta", "roc_auc"):
+        assert function in listed
+
+
+def test_the_two_recalls_differ() -> None:
+    """recall@5 is any relevant item among five, recall_at_5 the share of them."""
+    some, share = metrics.metric_by_name("recall@5"), metrics.metric_by_name("recall_at_5")
+    assert "any relevant item within the first 5 (metric learning's recall@5)" in some.description
+    assert some.summarise(some.measure(POINTS, LABELS)) > share.summarise(share.measure(POINTS, LABELS))
