@@ -18,9 +18,9 @@ import metricgrad as mg
 
 def read_digits() -> mg.Splits:
     """Three splits that share no class: what is retrieved at the end was never trained on."""
-    digits = load_digits()
-    inputs = torch.from_numpy(digits.data).float() / 16  # [item, pixel]
-    labels = torch.from_numpy(digits.target).long()  # [item]
+    pixels, classes = load_digits(return_X_y=True)
+    inputs = torch.tensor(pixels, dtype=torch.float32) / 16  # [item, pixel]
+    labels = torch.tensor(classes)  # [item]
     fit, select, test = ((labels >= low) & (labels < high) for low, high in ((0, 4), (4, 7), (7, 10)))
     return mg.Splits(
         fit=mg.ClassBatchSplit(inputs[fit], labels[fit], classes_per_batch=4, samples_per_class=32),

@@ -112,7 +112,8 @@ class Chromium:
         return path
 
     def paper(self) -> bytes:
-        """The page as a PDF, as it would be printed."""
+        """The page as a PDF, as it would be printed by day or night."""
+        self.call("Emulation.setEmulatedMedia", media="")
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])
 
     def close(self) -> None:

@@ -99,7 +99,7 @@ def test_no_class_with_two_items(command: Command, embeddings: Files, tmp_path: 
     evaluate(command, embeddings[0], tmp_path / "l.npy").refused("at least one class with two items")
 
 
-@pytest.mark.parametrize("name", ["recall@0", "recall@-1", "recall@1.5", "hit_at_0", "hit_at_k"])
+@pytest.mark.parametrize("name", ["recall@0", "recall@-1", "recall@1.5", "hit_at_0"])
 def test_cut_off_that_is_none(command: Command, embeddings: Files, name: str) -> None:
     """K is a whole number >= 1."""
     evaluate(command, *embeddings, metric=name).refused("k", "whole number", ">= 1")

@@ -13,7 +13,17 @@ COMMANDS = sorted(item.name for item in app.registered_commands if item.name)
 
 def test_all_commands_are_there() -> None:
     """The commands that the README and the design name exist."""
-    assert COMMANDS == ["cite", "doctor", "evaluate", "explain", "list", "report", "resume", "tune"]
+    assert COMMANDS == [
+        "cite",
+        "doctor",
+        "evaluate",
+        "explain",
+        "list",
+        "report",
+        "resume",
+        "settings",
+        "tune",
+    ]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -85,7 +85,7 @@ def test_minutes_replace_the_steps_of_the_task() -> None:
 
 def test_options_go_over_the_recipe(tmp_path: Path) -> None:
     """The command line goes over the file, `--set` over both, and other keys stay."""
-    from metricgrad.cli.run import _given
+    from metricgrad.cli.run import given_keys
 
     path = tmp_path / "r.yaml"
     path.write_text(
@@ -97,7 +97,7 @@ def test_options_go_over_the_recipe(tmp_path: Path) -> None:
         "data": {"data": None},
         "method": None,
     }
-    found = _given(
+    found = given_keys(
         str(path), options, ["settings.objective.temperature=2e-2", "plan.batch=64", "seeds=[4, 5]"]
     )
     assert found == {

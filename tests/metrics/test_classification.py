@@ -11,7 +11,6 @@ import torch
 from metricgrad import metrics
 from metricgrad.errors import InputError
 
-
 IDS = torch.ones(2, dtype=torch.int64)
 
 

@@ -117,7 +117,7 @@ def test_every_prefix_of_a_record_has_a_page(tmp_path: Path, monkeypatch: pytest
     """Killed at any line, a run can be looked at."""
     monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")
     events = synthetic_runs.finished(seeds=(0,), tries=1)
-    events = [event for event in events if event.get("step", 0) in (0, 25, 300)]
+    events = [event for event in events if event.get("step", 0) in (0, 300)]
     for length in range(1, len(events) + 1):
         render(synthetic_runs.write(tmp_path, events[:length]))
     assert (tmp_path / "report.html").stat().st_size > 20_000

@@ -28,14 +28,14 @@ def small_model(_seed: int = 0) -> nn.Module:
 
 
 def small_run(
-    folder: Path | None, *, steps: int = 40, observer: Any = lambda event: None, **changes: Any
+    folder: Path | None, *, steps: int = 12, observer: Any = lambda event: None, **changes: Any
 ) -> Result:
     """Tune the small model; start training, two tries and two seeds unless `changes` say otherwise."""
     arguments: dict[str, Any] = {
         "metric": "recall@1",
         "proxy": "supcon",
-        "plan": Plan(steps=steps, evaluate_every=10, checkpoint_every=5, tries=2),
-        "start_plan": Plan(steps=30, evaluate_every=10, checkpoint_every=5),
+        "plan": Plan(steps=steps, evaluate_every=4, checkpoint_every=5, tries=2),
+        "start_plan": Plan(steps=8, evaluate_every=4, checkpoint_every=5),
         "seed": (0, 1),
         "folder": folder,
         "observer": observer,

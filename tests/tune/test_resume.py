@@ -16,7 +16,7 @@ from metricgrad.tune import Plan, Result
 from tests.tune.small_run import figures, same_weights, small_run, small_splits
 
 ROOT = Path(__file__).parents[2]
-STEPS = 60
+STEPS = 60  # with 2 seeds and 2 tries: about 500 steps and 100 checkpoints
 KILLS = 20
 
 
@@ -36,17 +36,22 @@ class Raiser:
                 raise ZeroDivisionError("struck")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("count", [1, 37, 77, 160])
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Result:
+    """A run that nothing interrupted."""
+    return small_run(tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.mark.parametrize("count", [1, 17, 26, 70])
 def test_signal_leaves_a_run_that_resumes_to_the_same_weights(
-    tmp_path: Path, number: int, count: int
+    tmp_path: Path, whole: Result, count: int
 ) -> None:
     """SIGINT and SIGTERM stop after the step; the same call goes on and ends with the same bytes and figures."""
-    whole = small_run(tmp_path / "whole")
+    number = signal.SIGINT if count % 2 else signal.SIGTERM
     with pytest.raises(Interrupted, match="stopped by SIG"):
         small_run(tmp_path / "cut", observer=Raiser("progress", count, number))
     resumed = small_run(tmp_path / "cut")
-    assert same_weights(tmp_path / "whole", tmp_path / "cut") == []
+    assert same_weights(whole.folder, tmp_path / "cut") == []
     assert figures(whole) == figures(resumed)
     assert resumed.verdict == whole.verdict
 
@@ -54,43 +59,40 @@ def test_signal_leaves_a_run_that_resumes_to_the_same_weights(
 @pytest.mark.parametrize(
     "event", ["started", "evaluated", "stage_finished", "chosen", "tested", "verdict", "finished"]
 )
-def test_a_crash_at_any_event_resumes_to_the_same_weights(tmp_path: Path, event: str) -> None:
+def test_a_crash_at_any_event_resumes_to_the_same_weights(tmp_path: Path, whole: Result, event: str) -> None:
     """Whatever was being written when the process died is written again, the same."""
     name = "run_started" if event == "started" else event
-    small_run(tmp_path / "whole")
     with pytest.raises(ZeroDivisionError):
         small_run(tmp_path / "cut", observer=Raiser(name, 1))
     resumed = small_run(tmp_path / "cut")
-    assert same_weights(tmp_path / "whole", tmp_path / "cut") == []
+    assert same_weights(whole.folder, tmp_path / "cut") == []
     assert sum(item["event"] == "tested" for item in resumed.events) == 2 * 3
 
 
-def test_chosen_is_on_disk_before_test_is_read(tmp_path: Path) -> None:
+def test_chosen_is_on_disk_before_test_is_read(whole: Result) -> None:
     """The record holds the line `chosen` before the first line of a test reading."""
-    events = [event["event"] for event in small_run(tmp_path / "run").events]
+    events = [event["event"] for event in whole.events]
     assert events.index("chosen") < events.index("tested")
     assert "evaluated" not in events[events.index("chosen") :]
 
 
-def test_finished_run_is_returned_and_not_repeated(tmp_path: Path) -> None:
+def test_finished_run_is_returned_and_not_repeated(whole: Result) -> None:
     """The same call on a finished folder gives its result and counts no further metric call."""
-    first = small_run(tmp_path / "run")
-    again = small_run(tmp_path / "run")
-    assert again.events == first.events
+    again = small_run(whole.folder)
+    assert again.events == whole.events
     assert again.model is not None
 
 
-def test_other_settings_in_the_folder_are_refused(tmp_path: Path) -> None:
+def test_other_settings_in_the_folder_are_refused(whole: Result) -> None:
     """A folder of another run is never overwritten."""
-    small_run(tmp_path / "run")
-    with pytest.raises(RunFolderError, match="holds another run: plan"):
-        small_run(tmp_path / "run", plan=Plan(steps=7))
+    with pytest.raises(RunFolderError, match="holds another run: arms, plan"):
+        small_run(whole.folder, plan=Plan(steps=7))
 
 
 def test_other_data_are_refused_unless_forced(tmp_path: Path) -> None:
     """Resume refuses changed data; force goes on and marks the run."""
     with pytest.raises(Interrupted):
-        small_run(tmp_path / "run", observer=Raiser("progress", 50, signal.SIGINT))
+        small_run(tmp_path / "run", observer=Raiser("progress", 20, signal.SIGINT))
     with pytest.raises(CheckpointError, match=r"data\.fit was"):
         small_run(tmp_path / "run", splits=small_splits(seed=1))
     forced = small_run(tmp_path / "run", splits=small_splits(seed=1), force=True)
@@ -102,7 +104,7 @@ def test_other_data_are_refused_unless_forced(tmp_path: Path) -> None:
 def test_other_thread_count_is_refused(tmp_path: Path) -> None:
     """Sums of a matrix product depend on the number of threads: resume refuses another one."""
     with pytest.raises(Interrupted):
-        small_run(tmp_path / "run", observer=Raiser("progress", 50, signal.SIGINT))
+        small_run(tmp_path / "run", observer=Raiser("progress", 20, signal.SIGINT))
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
@@ -116,7 +118,7 @@ def test_minutes_are_steps_from_then_on(tmp_path: Path) -> None:
     """Minutes are turned into steps once; a resumed run keeps the number."""
     plan = Plan(minutes=0.02, checkpoint_every=5)
     with pytest.raises(Interrupted):
-        small_run(tmp_path / "run", plan=plan, observer=Raiser("progress", 40, signal.SIGINT))
+        small_run(tmp_path / "run", plan=plan, observer=Raiser("progress", 12, signal.SIGINT))
     before = Result.load(tmp_path / "run").event("budget")
     after = small_run(tmp_path / "run", plan=plan).event("budget")
     assert before == after

@@ -6,7 +6,6 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,8 @@ def findings() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata  # not at the top: it would slow every command's start
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -68,6 +69,8 @@ def _version(name: str) -> str | None:
 
 def _extras() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each extra of this installation with its packages, the missing ones and the line that installs them."""
+    from importlib import metadata
+
     packages: dict[str, list[str]] = {}
     for line in metadata.requires("metricgrad") or []:
         found = re.match(r"([A-Za-z0-9_.-]+).*extra\s*==\s*['\"]([\w-]+)['\"]", line)

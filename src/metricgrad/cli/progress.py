@@ -23,7 +23,7 @@ __all__ = ["Drawing"]
 
 SECONDS_BETWEEN_LINES = 5.0
 """Where standard error is no terminal."""
-_SECONDS_BETWEEN_DRAWINGS = 0.1
+SECONDS_BETWEEN_DRAWINGS = 0.1
 """A step may take a millisecond: drawing must not cost it another one."""
 
 
@@ -87,6 +87,8 @@ class Drawing:
 
     def _on_stage_finished(self, event: Mapping[str, Any]) -> None:
         self._finished += 1
+        self._what = ""
+        self._clear()
         self._line(
             f"seed {event['seed']} {event['arm']}: {self._metric} {event['value']:.4f} at step {event['best_step']:,} "
             f"of {event['step']:,} ({event['seconds']:.0f} s)"
@@ -106,7 +108,7 @@ class Drawing:
         begins = event["what"] != self._what
         if begins:
             self._what, self._began, self._first, self._last = event["what"], now, done, now
-        pause = SECONDS_BETWEEN_LINES if self._bars is None else _SECONDS_BETWEEN_DRAWINGS
+        pause = SECONDS_BETWEEN_LINES if self._bars is None else SECONDS_BETWEEN_DRAWINGS
         if now - self._last < pause and not (begins and self._bars is not None) and done < total:
             return
         ends = done >= total and self._bars is None and now - self._began < SECONDS_BETWEEN_LINES
@@ -118,11 +120,16 @@ class Drawing:
         elif not ends:  # what was done within one pause needs no line
             self._line(self._plain(event, shown, now))
 
+    def _clear(self) -> None:
+        """Take the bar away."""
+        if self._bars is not None:
+            for task in self._bars.task_ids:
+                self._bars.remove_task(task)
+
     def _draw(self, event: Mapping[str, Any], select: str, *, begins: bool) -> None:
         assert self._bars is not None
         if begins:
-            for task in self._bars.task_ids:
-                self._bars.remove_task(task)
+            self._clear()
             place = f" ({self._finished + 1}/{self._stages})" if self._stages else ""
             self._bars.add_task(
                 f"{event['what']}{place}", total=event["total"], completed=event["done"], unit=event["unit"],

@@ -15,7 +15,7 @@ from metricgrad.errors import InputError, Interrupted
 if TYPE_CHECKING:
     from metricgrad.tune import Result
 
-__all__ = ["REPORT_EXAMPLES", "RESUME_EXAMPLES", "TUNE_EXAMPLES", "report", "resume", "tune"]
+__all__ = ["REPORT_EXAMPLES", "RESUME_EXAMPLES", "TUNE_EXAMPLES", "given_keys", "report", "resume", "tune"]
 
 TUNE_EXAMPLES = examples(
     "metricgrad tune emoji --metric recall@1",
@@ -74,7 +74,7 @@ def tune(
         "plan": plan,
         "data": {"data": data and str(data)},
     }
-    given = _given(what, options, assignments or [])
+    given = given_keys(what, options, assignments or [])
     _run(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
 
 
@@ -102,7 +102,7 @@ def report(run: RunArgument, as_json: JsonOption = False) -> None:
     _show(Result.load(run), page, as_json=as_json)
 
 
-def _given(what: str, options: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
+def given_keys(what: str, options: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
     """The keys of the recipe that a command line describes."""
     from metricgrad import tasks
     from metricgrad.cli.recipe import read_recipe
@@ -110,12 +110,13 @@ def _given(what: str, options: Mapping[str, Any], assignments: list[str]) -> dic
 
     path = Path(what)
     is_recipe = path.suffix in (".yaml", ".yml") or (what not in tasks.__all__ and path.exists())
-    below = read_recipe(path) if is_recipe else {"task": what}
-    above = {
-        key: _set_values(value) if isinstance(value, Mapping) else value for key, value in options.items()
-    }
-    above = _set_values({key: value for key, value in above.items() if value != {}})
-    below = dict(below)
+    below: dict[str, Any] = read_recipe(path) if is_recipe else {"task": what}
+    above = _set_values(
+        {
+            key: _set_values(value) or None if isinstance(value, Mapping) else value
+            for key, value in options.items()
+        }
+    )
     budget = {"minutes", "steps"} & set(above.get("plan", {}))
     if budget and isinstance(
         below.get("plan"), Mapping
@@ -226,16 +227,11 @@ def _facts(result: "Result", page: Path) -> dict[str, Any]:
     from metricgrad.report import summary_text
 
     facts: dict[str, Any] = {"folder": str(result.folder), "report": str(page), "verdict": result.verdict}
-    names = {
-        "run_started": "run",
-        "budget": "budget",
-        "chosen": "chosen",
-        "verdict": "evidence",
-        "finished": "returned",
-    }
+    names = {"run_started": "run", "budget": "budget", "chosen": "chosen", "verdict": "evidence"}
     for name, key in names.items():
         event = result.event(name) or {}
         facts[key] = {field: value for field, value in event.items() if field not in ("event", "time")}
+    facts["returned"] = result.returned
     facts["weights"] = str(
         result.folder / (result.event("finished") or {}).get("weights", "best.safetensors")
     )

@@ -65,7 +65,7 @@ def ndcg_loss(
         >>> relevance = torch.tensor([[True, False, True]])
         >>> ranks = positive_ranks_from_scores(torch.tensor([[0.9, 0.8, 0.1]]), relevance, temperature=0.01)
         >>> ndcg_loss(ranks, gains=torch.tensor([[1.0, 3.0]]))
-        tensor([0.3113])
+        tensor([0.3115])
     """
     gains = _gains(ranks, gains)
     gained = gains / torch.log2(1 + ranks.among_all)  # [query, positive]

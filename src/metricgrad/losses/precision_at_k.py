@@ -62,7 +62,7 @@ def precision_at_k_loss(
         >>> relevance = torch.tensor([[True, True, False]])
         >>> ranks = positive_ranks_from_scores(torch.tensor([[0.9, 0.8, 0.1]]), relevance, temperature=0.01)
         >>> precision_at_k_loss(ranks, k=1, cutoff_temperature=0.1)
-        tensor([0.5000])
+        tensor([0.5001])
     """
     ks = require_ks("precision_at_k_loss", k)
     temperatures = cutoff_temperatures("precision_at_k_loss", cutoff_temperature, ks)

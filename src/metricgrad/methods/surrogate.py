@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from metricgrad import losses
 from metricgrad._checks import fail, nearest
 from metricgrad._types import MethodRun
-from metricgrad.ranking import RankingLoss
+from metricgrad.pairing import has_positive
+from metricgrad.ranking import RankingLoss, mean_valid
 
 __all__ = ["SPACE", "Surrogate", "SurrogateSettings", "named_objective", "objectives", "space"]
 
 Objective = Callable[[Any, Any], Tensor]
 
 SPACE: Mapping[str, tuple[Any, ...]] = {
-    "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3),
-    "weight_decay": (0.01, 0.1, 0.3, 1.0),
-    "dropout": (0.0, 0.2, 0.4, 0.6),
+    "learning_rate": (3e-4, 1e-3, 3e-3),
+    "weight_decay": (0.01, 0.1, 0.3),
+    "dropout": (0.1, 0.3, 0.5),
 }
 """Values that tries draw from, for any objective; a dropout rate matters to a model that has dropout modules."""
 
@@ -175,10 +176,11 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
             )
     if of_ranks:
         return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings})
-    return lambda outputs, targets: loss(outputs, targets, **settings)
+    # A loss of pairs: rows without another of their label have no loss, they are not losses of 0.
+    return lambda outputs, targets: mean_valid(loss(outputs, targets, **settings), has_positive(targets))
 
 
 def space(name: str) -> Mapping[str, tuple[Any, ...]]:
     """Return the settings that tries may draw for a named objective: as many for a surrogate as for a proxy."""
-    temperatures = (0.05, 0.07, 0.1, 0.2) if name == "supcon" else (0.02, 0.03, 0.05, 0.1)
+    temperatures = (0.04, 0.07, 0.1) if name == "supcon" else (0.02, 0.03, 0.05)
     return {**SPACE, "objective.temperature": temperatures}

@@ -4,8 +4,8 @@ A float matrix product depends in its last bits on the shape of the tile and on 
 item get similarities that differ by one rounding, and a tie is broken at random. An exact metric must not depend on
 such things. Here every row is first rounded to a grid of 2^-26 times a power of two that is at least its length.
 Products of two such rows are whole multiples of 2^-52, and their sums stay below 2^53 of these, so that float64 adds
-them **without any rounding, in every order**. Tiles of any shape, any number of threads, CPU and GPU give the same
-numbers bit for bit, and copies tie exactly.
+them **without any rounding, in every order**. Tiles of any shape and any number of threads give the same numbers bit
+for bit, and copies tie exactly; so it is on every device that adds and multiplies in IEEE float64.
 
 The price: a similarity of unit vectors is off by some 6e-9 (standard deviation) from the one of the unrounded rows,
 less than a float32 product is, and the product runs in float64.

@@ -13,12 +13,18 @@
     details.addEventListener("toggle", () => details.open && resize(details));
   }
   const closed = [];
+  // Paper has another width than the screen, and its layout comes after this event: sizes are set by hand.
   window.addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details:not([open])")) {
       details.open = true;
       closed.push(details);
     }
+    for (const canvas of canvases) canvas.style.width = canvas.closest(".even") ? "330px" : "670px";
     resize(document);
   });
-  window.addEventListener("afterprint", () => closed.splice(0).forEach((details) => (details.open = false)));
+  window.addEventListener("afterprint", () => {
+    for (const canvas of canvases) canvas.style.width = "";
+    resize(document);
+    closed.splice(0).forEach((details) => (details.open = false));
+  });
 })();

@@ -61,8 +61,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Write a state dict as safetensors, atomically; `facts` go into its header."""
-    write_atomically(path, save_bytes(_separate(weights), metadata=dict(facts or {})))
+    """Write a state dict as safetensors, atomically; `facts` go into its header, as JSON under `metricgrad`."""
+    # One entry: safetensors writes several in no fixed order, and equal weights should be equal files.
+    metadata = None if facts is None else {"metricgrad": json.dumps(dict(facts), sort_keys=True)}
+    write_atomically(path, save_bytes(_separate(weights), metadata=metadata))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

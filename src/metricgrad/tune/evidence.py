@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from metricgrad._records import Curve, Tested, Verdict
 from metricgrad._types import Metric, Split
 from metricgrad.interval import bootstrap, paired_bootstrap
-from metricgrad.metrics import nearest_items, retrieval_ranks
+from metricgrad.metrics import metric_calls, nearest_items, retrieval_ranks
 from metricgrad.tune.checkpoint import save_weights, write_atomically
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.select import Evaluator, collect
@@ -90,17 +90,11 @@ def judge(selected: Selected, statistics: Statistics | None, seeds: Sequence[int
             for arm, value in selected.values.items()
         }
         sentence = f"Nothing is claimed: the run has no test split. {metric.name} stands on select alone."
-        return Verdict(
-            "nothing claimed", sentence, None, CONFIDENCE, arms, {}, None, dict(selected.metric_calls), marks
-        )
-    arms = {}
-    for arm, items in statistics.items():
-        interval = (
-            bootstrap(items, metric.summarise, confidence=CONFIDENCE) if metric.unit != "whole" else None
-        )
-        value = float(np.mean([float(metric.summarise(item)) for item in items]))
-        bounds = (None, None) if interval is None else (interval.low, interval.high)
-        arms[arm] = {"value": value, "low": bounds[0], "high": bounds[1], "select": selected.values[arm]}
+        calls = _calls(selected)
+        return Verdict("nothing claimed", sentence, None, CONFIDENCE, arms, {}, None, calls, marks)
+    arms = {
+        arm: {**_figure(metric, items), "select": selected.values[arm]} for arm, items in statistics.items()
+    }
     gains = {arm: _gain(metric, statistics["tuned"], statistics[arm]) for arm in opponents}
     baseline = min(opponents, key=lambda arm: gains[arm]["gain"])
     chosen = gains[baseline]
@@ -111,11 +105,26 @@ def judge(selected: Selected, statistics: Statistics | None, seeds: Sequence[int
         )
     sign = 1.0 if metric.higher_is_better else -1.0
     select_gain = sign * (selected.values["tuned"] - selected.values[baseline])
-    sentence = _sentence(name, selected, arms, baseline, chosen, len(statistics["tuned"][0]), len(seeds))
+    units = int((~torch.isnan(statistics["tuned"][0]).any(1)).sum())
+    sentence = _sentence(name, selected, arms, baseline, chosen, units, len(seeds))
     optimism = select_gain - chosen["gain"]
-    return Verdict(
-        name, sentence, baseline, CONFIDENCE, arms, gains, optimism, dict(selected.metric_calls), marks
-    )
+    calls = _calls(selected)
+    return Verdict(name, sentence, baseline, CONFIDENCE, arms, gains, optimism, calls, marks)
+
+
+def _calls(selected: Selected) -> dict[str, int]:
+    """Measurements by split and, for a function that is not ours, how often it was called in all (resamples too)."""
+    function = metric_calls(selected.metric)
+    return {**selected.metric_calls, **({"function": function} if function else {})}
+
+
+def _figure(metric: Metric, statistics: Sequence[Tensor]) -> dict[str, Any]:
+    """The value of an arm, mean over seeds, with its own interval where units can be resampled."""
+    value = float(np.mean([float(metric.summarise(item)) for item in statistics]))
+    if metric.unit == "whole":
+        return {"value": value, "low": None, "high": None}
+    interval = bootstrap(statistics, metric.summarise, confidence=CONFIDENCE)
+    return {"value": value, "low": interval.low, "high": interval.high}
 
 
 def _gain(metric: Metric, tuned: Sequence[Tensor], other: Sequence[Tensor]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What a run leaves: its verdict, its record, its weights."""
 
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ class Result:
     Args:
         folder: a run folder.
         model: the network with the returned weights, where the caller has one.
-        temporary: keeps a temporary folder alive as long as the result.
+        temporary: the folder is removed with the result (`save` copies it).
 
     Attributes:
         events: the record, in order.
@@ -34,17 +34,19 @@ class Result:
 
     renderer: ClassVar[Callable[[Path], Path] | None] = None
     """Draws `report.html` from a run folder; the package root sets it (the report is a floor that tune cannot see)."""
-    summariser: ClassVar[Callable[[Sequence[Mapping[str, Any]]], str] | None] = None
-    """Makes the closing text of a list of events; the package root sets it."""
+    summariser: ClassVar[Callable[..., str] | None] = None
+    """`(events, *, folder) -> text`: the closing table; the package root sets it."""
 
     def __init__(
         self,
         folder: Path,
         *,
         model: nn.Module | None = None,
-        temporary: "tempfile.TemporaryDirectory[str] | None" = None,
+        temporary: bool = False,
     ) -> None:
-        self.folder, self.model, self._temporary = Path(folder), model, temporary
+        self.folder, self.model = Path(folder), model
+        if temporary:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         if not (self.folder / "record.jsonl").is_file():
             raise InputError(
                 f"Result: {folder} has no record.jsonl; expected a run folder (see `metricgrad tune`)."
@@ -81,7 +83,7 @@ class Result:
         if Result.summariser is None:
             event = self.event("verdict")
             return "unfinished run" if event is None else str(event["sentence"])
-        return Result.summariser(self.events)
+        return Result.summariser(self.events, folder=self.folder)
 
     def save(self, path: str | Path) -> Path:
         """Copy the run folder to `path` (which must not exist or be empty) and stay with the copy.
@@ -93,7 +95,7 @@ class Result:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunFolderError(f"Result.save: {path} exists and is not empty; choose another folder.")
         shutil.copytree(self.folder, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
-        self.folder, self._temporary = path, None
+        self.folder = path
         return path
 
     def report(self) -> Path:

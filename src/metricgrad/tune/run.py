@@ -121,12 +121,11 @@ def tune(
         start_plan, start_settings,
     )  # fmt: skip
     identity = identity_of(setup, facts or {}, recipe)
-    temporary = tempfile.TemporaryDirectory(prefix="metricgrad-") if folder is None else None
-    path = Path(temporary.name if temporary is not None else folder)  # pyright: ignore[reportArgumentType]
+    path = Path(folder or tempfile.mkdtemp(prefix="metricgrad-"))
     with opened(path, observer or plain_lines) as opened_folder, StopRequest() as stop:
         run = _Run(setup, opened_folder, stop, task)
         run.go(identity, force=force)
-    result = Result(path, temporary=temporary)
+    result = Result(path, temporary=folder is None)
     result.model = setup.build(run.best_seed)
     result.model.load_state_dict(result.weights())
     return result

@@ -1,0 +1,124 @@
+"""`metricgrad settings`: choose the settings of both arms on development classes, test untouched."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metricgrad.cli.output import JsonOption, QuietOption, complain, console, examples, print_json
+from metricgrad.errors import InputError, Interrupted
+
+if TYPE_CHECKING:
+    from metricgrad.tune.settings import Trial
+
+__all__ = ["EXAMPLES", "settings"]
+
+EXAMPLES = examples(
+    "metricgrad settings emoji --tries 8 --divisions 3 --run runs/settings",
+    "metricgrad settings emoji --out settings.yaml --table tries.csv",
+)
+
+
+def settings(
+    what: Annotated[
+        str, typer.Argument(metavar="TASK|RECIPE.yaml", help="A task with the option `development`.")
+    ],
+    tries: Annotated[
+        int, typer.Option(min=1, help="Settings that each arm tries; the first is the task's.")
+    ] = 8,
+    divisions: Annotated[int, typer.Option(min=1, help="Divisions of the development classes.")] = 3,
+    metric: Annotated[str | None, typer.Option(help="The metric; the task's where left out.")] = None,
+    run: Annotated[Path, typer.Option(help="Folder of the runs; finished ones are not repeated.")] = Path(
+        "runs/settings"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Where the chosen settings go. Default: RUN/settings.yaml.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Where the table of tries goes. Default: RUN/tries.csv.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of a recipe; dots reach inside."),
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Choose the settings of the control arm and of the method with an equal number of tries, before test is read.
+
+    The classes of fit and select are divided anew, several times, into fit, select and a held-out part; the mean on
+    the held-out parts decides. Test takes no part.
+    """
+    from metricgrad.cli.progress import Drawing
+    from metricgrad.metrics import adapt
+    from metricgrad.tune.settings import best_of, choose_settings, write_table
+
+    given = {"metric": metric, "plan": {"tries": tries}}
+    with Drawing(quiet=quiet) as observer:
+        calls = [_call(what, given, assignments or [], number, observer) for number in range(divisions)]
+        try:
+            trials = choose_settings(calls, folder=run, observer=observer)
+        except Interrupted as error:
+            complain(error)
+            complain(Interrupted("the same command goes on from there"))
+            raise typer.Exit(130) from error
+    higher = adapt(calls[0]["metric"], higher_is_better=calls[0]["higher_is_better"]).higher_is_better
+    chosen = {arm: best_of(trials, arm, higher_is_better=higher) for arm in ("continued", "tuned")}
+    out, table = out or run / "settings.yaml", table or run / "tries.csv"
+    write_table(trials, table)
+    _write_settings(calls[0], chosen, out)
+    if as_json:
+        facts = [{**vars(trial), "mean": trial.mean, "chosen": trial in chosen.values()} for trial in trials]
+        print_json({"trials": facts, "settings": str(out), "table": str(table)})
+        return
+    _show(trials, chosen, str(calls[0]["metric"]))
+    typer.echo(f"settings: {out}\ntable:    {table}")
+
+
+def _call(
+    what: str, given: dict[str, Any], assignments: list[str], number: int, observer: Any
+) -> dict[str, Any]:
+    """The arguments of `tune` on one division."""
+    from metricgrad.cli.recipe import Recipe, checked
+    from metricgrad.cli.resolve import resolve
+    from metricgrad.cli.run import given_keys
+
+    keys = given_keys(what, {**given, "data": {"development": number}}, assignments)
+    arguments = dict(resolve(checked(Recipe, keys, "the recipe"), observer).arguments)
+    if arguments["proxy"] is None:
+        raise InputError(
+            "settings: the recipe has no proxy; expected one: the control arm gets as many tries."
+        )
+    return {key: value for key, value in arguments.items() if key not in ("seed", "recipe")}
+
+
+def _write_settings(call: dict[str, Any], chosen: "dict[str, Trial]", path: Path) -> None:
+    import yaml
+
+    from metricgrad.tune.checkpoint import write_atomically
+
+    document = {
+        "plan": {**call["plan"].model_dump(exclude_none=True, exclude={"tries"})},
+        "start": {
+            "plan": call["start_plan"].model_dump(exclude_none=True, exclude={"tries"}),
+            "settings": dict(call["start_settings"]),
+        },
+        **{arm: dict(trial.settings) for arm, trial in chosen.items()},
+    }
+    head = "# Chosen by `metricgrad settings` on development classes, as many tries for each arm; test took no part.\n"
+    write_atomically(path, (head + yaml.safe_dump(document, sort_keys=False)).encode())
+
+
+def _show(trials: "list[Trial]", chosen: "dict[str, Trial]", metric: str) -> None:
+    from rich.table import Table
+
+    view = Table(
+        "arm", "try", f"{metric}, mean", "by division", "settings", title="Held-out development classes"
+    )
+    for trial in trials:
+        mark = " *" if trial in chosen.values() else ""
+        values = " ".join(f"{value:.4f}" for value in trial.values)
+        view.add_row(
+            trial.arm, f"{trial.attempt}{mark}", f"{trial.mean:.4f}", values, str(dict(trial.settings))
+        )
+    console().print(view)
