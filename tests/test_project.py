@@ -61,18 +61,10 @@ def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunction
 
 
 def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, text: list[str]) -> int:
-    """Lines of a function that hold code: neither its docstring nor blank lines nor comments."""
-    first = function.body[0]
-    if ast.get_docstring(function) is not None:
-        skipped = range(first.lineno, (first.end_lineno or first.lineno) + 1)
-    else:
-        skipped = range(0)
-    lines = range(function.lineno, (function.end_lineno or function.lineno) + 1)
-    return sum(
-        1
-        for line in lines
-        if line not in skipped and text[line - 1].strip() and text[line - 1].strip()[0] != "#"
-    )
+    """Lines of a function's body that hold code: neither signature, docstring, blank lines nor comments."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    lines = (line.strip() for line in text[body[0].lineno - 1 : function.end_lineno]) if body else ()
+    return sum(1 for line in lines if line and line[0] != "#")
 
 
 def _docstrings(tree: ast.Module) -> Iterator[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from metricgrad import metrics as metrics
     from metricgrad._types import Metric as Metric
     from metricgrad.errors import MetricgradError as MetricgradError
+    from metricgrad.metrics import per_sample as per_sample
     from metricgrad.ranking import RankingLoss as RankingLoss
     from metricgrad.ranking import mean_valid as mean_valid
     from metricgrad.ranking import positive_ranks as positive_ranks
@@ -48,6 +49,7 @@ __all__ = [
     "losses",
     "mean_valid",
     "metrics",
+    "per_sample",
     "positive_ranks",
     "positive_ranks_from_scores",
     "tune",
@@ -63,6 +65,7 @@ _HOMES = {
     "Result": "tune",
     "Splits": "tune",
     "mean_valid": "ranking",
+    "per_sample": "metrics",
     "positive_ranks": "ranking",
     "positive_ranks_from_scores": "relax",
 }

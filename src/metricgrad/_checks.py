@@ -11,7 +11,16 @@ from torch import Tensor
 
 from metricgrad.errors import InputError, MissingExtraError
 
-__all__ = ["describe", "extra", "fail", "nearest", "positive_number", "require_finite", "require_ks", "require_matrix"]
+__all__ = [
+    "describe",
+    "extra",
+    "fail",
+    "nearest",
+    "positive_number",
+    "require_finite",
+    "require_ks",
+    "require_matrix",
+]
 
 
 def describe(value: Any) -> str:

@@ -4,7 +4,14 @@ Every message says what was called, what came, what was expected and what to do 
 `MetricgradError` into one line and exit code 2; anything else is a defect of ours and keeps its traceback.
 """
 
-__all__ = ["CheckpointError", "InputError", "Interrupted", "MetricgradError", "MissingExtraError", "RunFolderError"]
+__all__ = [
+    "CheckpointError",
+    "InputError",
+    "Interrupted",
+    "MetricgradError",
+    "MissingExtraError",
+    "RunFolderError",
+]
 
 
 class MetricgradError(Exception):

@@ -25,7 +25,7 @@ def test_the_report_of_a_real_run(real: tuple[Path, list[Any]]) -> None:
     assert run.verdict is not None and run.finished is not None
     assert run.arms == ["start", "continued", "tuned"] and set(run.curves) == set(run.arms)
     done, planned = run.progress
-    assert done == planned == 2 * (30 + 2 * 2 * 40)
+    assert done == planned == 2 * (8 + 2 * 2 * 12)
     text = render(folder).read_text(encoding="utf-8")
     assert run.verdict.sentence in text and f"{lines:,} lines of record.jsonl" in text
     for plot in ("gain", "select", "start", "loss-start", "loss-continued", "loss-tuned", "hit"):

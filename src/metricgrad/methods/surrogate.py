@@ -24,7 +24,7 @@ Objective = Callable[[Any, Any], Tensor]
 
 SPACE: Mapping[str, tuple[Any, ...]] = {
     "learning_rate": (3e-4, 1e-3, 3e-3),
-    "weight_decay": (0.01, 0.1, 0.3),
+    "weight_decay": (0.01, 0.1, 1.0),
     "dropout": (0.1, 0.3, 0.5),
 }
 """Values that tries draw from, for any objective; a dropout rate matters to a model that has dropout modules."""

@@ -28,7 +28,7 @@ class Road:
     """
 
     name: str
-    make: Callable[[BaseModel], Method]
+    make: Callable[[Any], Method]
     settings: type[BaseModel]
     space: Mapping[str, tuple[Any, ...]]
 
@@ -75,12 +75,11 @@ def road_for_loss(proxy: str | Callable[[Any, Any], Any]) -> Road:
     if isinstance(proxy, str):
         return _surrogate(f"proxy:{proxy}", proxy)
     name = getattr(proxy, "__name__", type(proxy).__name__)
-    return Road(
-        f"proxy:{name}",
-        lambda settings: surrogate.Surrogate(proxy, settings),  # pyright: ignore[reportArgumentType]
-        surrogate.SurrogateSettings,
-        surrogate.SPACE,
-    )
+
+    def make(settings: Any) -> Method:
+        return surrogate.Surrogate(proxy, settings)
+
+    return Road(f"proxy:{name}", make, surrogate.SurrogateSettings, surrogate.SPACE)
 
 
 def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> Any:
@@ -102,17 +101,12 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> 
 
 
 def _surrogate(name: str, objective: str) -> Road:
-    surrogate.named_objective(
-        objective, {}
-    )  # an unknown name must fail now, not after the start model is trained
-    return Road(
-        name,
-        lambda settings: surrogate.Surrogate(
-            surrogate.named_objective(objective, settings.objective), settings
-        ),  # pyright: ignore
-        surrogate.SurrogateSettings,
-        surrogate.space(objective),
-    )
+    surrogate.named_objective(objective, {})  # an unknown name must fail now, not once the start is trained
+
+    def make(settings: Any) -> Method:
+        return surrogate.Surrogate(surrogate.named_objective(objective, settings.objective), settings)
+
+    return Road(name, make, surrogate.SurrogateSettings, surrogate.space(objective))
 
 
 def _with(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,11 +77,14 @@ class RunFolder:
                 if durable:
                     os.fsync(self._record.fileno())
             except OSError as error:
-                raise RunFolderError(
-                    f"cannot write {self.path / 'record.jsonl'}: {error.strerror}. The last checkpoint is unharmed: "
-                    "free some space, then resume."
-                ) from error
+                raise self._full(error) from error
         self.observer(event)
+
+    def _full(self, error: OSError) -> RunFolderError:
+        return RunFolderError(
+            f"cannot write {self.path / 'record.jsonl'}: {error.strerror}. The last checkpoint is unharmed: free some "
+            "space, then resume."
+        )
 
     def events(self) -> list[Mapping[str, Any]]:
         """Return the events that were written so far."""
@@ -89,7 +92,10 @@ class RunFolder:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint; it remembers the length of the record, which is cut back to it on resume."""
-        os.fsync(self._record.fileno())
+        try:
+            os.fsync(self._record.fileno())
+        except OSError as error:
+            raise self._full(error) from error
         save_state(self.path / "last", {**state, "record_length": self._record.tell()})
 
     def load(self) -> dict[str, Any] | None:

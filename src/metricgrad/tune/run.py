@@ -145,8 +145,8 @@ def plain_lines(event: Mapping[str, Any]) -> None:
 
 
 def _resolve(
-    model: Any, splits: Splits, metric: Any, proxy: Any, method: str, plan: Plan, higher_is_better: bool | None,
-    seed: int | Sequence[int], settings: Mapping[str, Any] | None, proxy_settings: Mapping[str, Any] | None,
+    model: nn.Module | Callable[[int], nn.Module], splits: Splits, metric: Any, proxy: Any, method: str,
+    plan: Plan, higher_is_better: bool | None, seed: int | Sequence[int], settings: Mapping[str, Any] | None, proxy_settings: Mapping[str, Any] | None,
     start_plan: Plan | None, start_settings: Mapping[str, Any] | None,
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
@@ -252,7 +252,7 @@ class _Run:
         return state
 
     def _resumed(self, state: dict[str, Any], forced: list[str]) -> dict[str, Any]:
-        state["marks"] += [f"resumed although {item}" for item in forced]
+        state["marks"] += [f"resumed by force although {item}" for item in forced]
         if not state["finished"]:
             stages = stages_of(self.setup, Budget(**state["budget"]))
             stage = stages[min(len(state["values"]), len(stages) - 1)]
