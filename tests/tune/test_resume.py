@@ -132,9 +132,15 @@ def test_minutes_are_steps_from_then_on(tmp_path: Path) -> None:
 def test_kill_at_twenty_random_moments(tmp_path: Path) -> None:
     """SIGKILL at 20 random moments: each run resumes, and its weights equal the uninterrupted run's bit for bit."""
 
+    messages = tmp_path / "messages.txt"
+
     def start(folder: Path) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "tests.tune.small_run", str(folder), str(STEPS)]
-        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+        with messages.open("ab") as errors:
+            return subprocess.Popen(command, cwd=ROOT, stderr=errors)
+
+    def finish(folder: Path) -> None:
+        assert start(folder).wait() == 0, messages.read_text()
 
     def wait_for_record(folder: Path, process: "subprocess.Popen[bytes]") -> None:
         while not (folder / "record.jsonl").exists() and process.poll() is None:
@@ -144,7 +150,7 @@ def test_kill_at_twenty_random_moments(tmp_path: Path) -> None:
     process = start(whole)
     wait_for_record(whole, process)
     began = time.monotonic()
-    assert process.wait() == 0, process.communicate()[1].decode()
+    assert process.wait() == 0, messages.read_text()
     duration = time.monotonic() - began
     moments = random.Random(0)
     killed = 0
@@ -155,8 +161,7 @@ def test_kill_at_twenty_random_moments(tmp_path: Path) -> None:
         time.sleep(moments.uniform(0, 0.9 * duration))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
-        process = start(folder)
-        assert process.wait() == 0, process.communicate()[1].decode()
+        finish(folder)
         assert same_weights(whole, folder) == [], f"kill {number}"
         assert figures(Result.load(folder)) == figures(Result.load(whole))
     assert killed == KILLS

@@ -18,7 +18,7 @@ from metricgrad._types import MethodRun
 from metricgrad.pairing import has_positive
 from metricgrad.ranking import RankingLoss, mean_valid
 
-__all__ = ["SPACE", "Surrogate", "SurrogateSettings", "named_objective", "objectives", "space"]
+__all__ = ["SPACE", "Surrogate", "SurrogateSettings", "added", "named_objective", "objectives", "space"]
 
 Objective = Callable[[Any, Any], Tensor]
 
@@ -44,6 +44,8 @@ class SurrogateSettings(BaseModel):
         gradient_clip: largest norm of the gradient; None for no limit.
         dropout: rate for every dropout module of the model; None leaves the model's own.
         objective: settings of the loss by its own argument names (temperature, k, ...).
+        proxy_weight: how much of the proxy loss is added to a surrogate; 0 in the control arm, whose loss it is.
+        proxy: settings of the proxy loss that is added, like `objective`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +57,8 @@ class SurrogateSettings(BaseModel):
     gradient_clip: float | None = Field(default=1.0, gt=0)
     dropout: float | None = Field(default=None, ge=0, lt=1)
     objective: dict[str, Any] = Field(default_factory=dict)
+    proxy_weight: float = Field(default=0.0, ge=0)
+    proxy: dict[str, Any] = Field(default_factory=dict)
 
 
 class Surrogate:
@@ -178,6 +182,18 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
         return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings})
     # A loss of pairs: rows without another of their label have no loss, they are not losses of 0.
     return lambda outputs, targets: mean_valid(loss(outputs, targets, **settings), has_positive(targets))
+
+
+def added(objective: Objective, proxy: Objective, weight: float) -> Objective:
+    """Return `objective + weight * proxy`, each averaged on its own.
+
+    A surrogate of a rank sees only what is near the cut-off; a little of the proxy keeps the rest in place.
+    """
+
+    def both(outputs: Any, targets: Any) -> Tensor:
+        return objective(outputs, targets).mean() + weight * proxy(outputs, targets).mean()
+
+    return both
 
 
 def space(name: str) -> Mapping[str, tuple[Any, ...]]:

@@ -15,6 +15,9 @@ __all__ = ["Road", "road_for_loss", "road_named", "validated"]
 
 FAMILIES = ("surrogate",)
 
+Proxy = str | Callable[[Any, Any], Any]
+"""The name of one of our losses, or a callable `(outputs, targets) -> loss`."""
+
 
 @dataclass(frozen=True)
 class Road:
@@ -45,12 +48,13 @@ class Road:
         return [validated(self.settings, item, self.name) for item in drawn]
 
 
-def road_named(name: str, metric: Metric) -> Road:
+def road_named(name: str, metric: Metric, proxy: Proxy | None = None) -> Road:
     """Return the road of that name.
 
     Args:
         name: `auto` or `family:objective`. `auto` is `surrogate:recall_at_k` for a retrieval metric.
         metric: of the run.
+        proxy: the loss that settings with a `proxy_weight` add.
 
     Raises:
         InputError: no such family or objective, or `auto` knows no road for this metric.
@@ -67,19 +71,26 @@ def road_named(name: str, metric: Metric) -> Road:
     family, _, objective = name.partition(":")
     if family not in FAMILIES:
         raise fail("method", f"there is no method {name!r}", "family:objective", nearest(family, FAMILIES))
-    return _surrogate(name, objective)
+    return _surrogate(name, objective, proxy)
 
 
-def road_for_loss(proxy: str | Callable[[Any, Any], Any]) -> Road:
+def road_for_loss(proxy: Proxy) -> Road:
     """Return the road of a proxy loss: the name of one of our losses or a callable `(outputs, targets) -> loss`."""
     if isinstance(proxy, str):
-        return _surrogate(f"proxy:{proxy}", proxy)
-    name = getattr(proxy, "__name__", type(proxy).__name__)
+        surrogate.named_objective(proxy, {})  # an unknown name must fail now, not once training begins
+    name = proxy if isinstance(proxy, str) else getattr(proxy, "__name__", type(proxy).__name__)
 
     def make(settings: Any) -> Method:
-        return surrogate.Surrogate(proxy, settings)
+        if settings.proxy_weight:
+            raise fail(
+                f"proxy:{name}",
+                f"proxy_weight is {settings.proxy_weight}",
+                "0: the control arm is the proxy alone",
+            )
+        return surrogate.Surrogate(_proxy_objective(proxy, settings.objective), settings)
 
-    return Road(f"proxy:{name}", make, surrogate.SurrogateSettings, surrogate.SPACE)
+    space = surrogate.space(proxy) if isinstance(proxy, str) else surrogate.SPACE
+    return Road(f"proxy:{name}", make, surrogate.SurrogateSettings, space)
 
 
 def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> Any:
@@ -100,13 +111,33 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> 
         raise fail(caller, f"{where} is {first['input']!r}", first["msg"].lower()) from error
 
 
-def _surrogate(name: str, objective: str) -> Road:
+def _surrogate(name: str, objective: str, proxy: Proxy | None) -> Road:
     surrogate.named_objective(objective, {})  # an unknown name must fail now, not once the start is trained
 
     def make(settings: Any) -> Method:
-        return surrogate.Surrogate(surrogate.named_objective(objective, settings.objective), settings)
+        loss = surrogate.named_objective(objective, settings.objective)
+        if settings.proxy_weight:
+            if proxy is None:
+                raise fail(
+                    name, f"proxy_weight is {settings.proxy_weight} but there is no proxy", "a proxy, or 0"
+                )
+            loss = surrogate.added(loss, _proxy_objective(proxy, settings.proxy), settings.proxy_weight)
+        return surrogate.Surrogate(loss, settings)
 
-    return Road(name, make, surrogate.SurrogateSettings, surrogate.space(objective))
+    space = {**surrogate.space(objective), "proxy_weight": (0.0, 0.1, 0.3)}
+    return Road(
+        name, make, surrogate.SurrogateSettings, space if proxy is not None else surrogate.space(objective)
+    )
+
+
+def _proxy_objective(proxy: Proxy, settings: Mapping[str, Any]) -> Callable[[Any, Any], Any]:
+    if isinstance(proxy, str):
+        return surrogate.named_objective(proxy, settings)
+    if settings:
+        raise fail(
+            "proxy", f"settings {dict(settings)} for a callable", "none: set them where you make the callable"
+        )
+    return proxy
 
 
 def _with(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

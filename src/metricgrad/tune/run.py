@@ -146,7 +146,8 @@ def plain_lines(event: Mapping[str, Any]) -> None:
 
 def _resolve(
     model: nn.Module | Callable[[int], nn.Module], splits: Splits, metric: Any, proxy: Any, method: str,
-    plan: Plan, higher_is_better: bool | None, seed: int | Sequence[int], settings: Mapping[str, Any] | None, proxy_settings: Mapping[str, Any] | None,
+    plan: Plan, higher_is_better: bool | None, seed: int | Sequence[int], settings: Mapping[str, Any] | None,
+    proxy_settings: Mapping[str, Any] | None,
     start_plan: Plan | None, start_settings: Mapping[str, Any] | None,
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
@@ -165,7 +166,7 @@ def _resolve(
     seeds = [seed] if isinstance(seed, int) else [int(item) for item in seed]
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers >= 0")
-    road = road_named(method, exact)
+    road = road_named(method, exact, proxy)
     arms = [Arm("tuned", road, road.attempts(settings or {}, plan.tries))]
     start = None
     if proxy is not None:
@@ -175,6 +176,9 @@ def _resolve(
             start = Arm("start", control, control.attempts(start_settings or {}, 1))
     elif start_plan is not None:
         raise fail("tune", "start_plan without a proxy", "a proxy: the start model is trained with it")
+    for arm in [*arms, *([start] if start is not None else [])]:
+        for attempt in arm.attempts:
+            arm.road.make(attempt)  # settings that do not fit must fail before anything is trained
     return Setup(_Seeded(model), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
 
 
