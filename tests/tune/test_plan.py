@@ -101,6 +101,12 @@ def test_batch_of_the_plan_is_used() -> None:
     assert len(next(iter(small_splits().fit.rebatch(12)))[1]) == 12
 
 
+def test_no_more_tries_than_settings() -> None:
+    """A space that is used up ends with a message, not in a loop."""
+    with pytest.raises(InputError, match="no more settings to draw"):
+        small_run(None, plan=Plan(steps=1, tries=10_000))
+
+
 def test_batch_needs_a_split_that_can_change_it() -> None:
     """A list of batches cannot be cut anew; the message says where to set the size."""
     splits = small_splits()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from metricgrad.errors import CheckpointError, Interrupted, RunFolderError
-from metricgrad.tune import Plan, Result
+from metricgrad.errors import CheckpointError, InputError, Interrupted, RunFolderError
+from metricgrad.pairing import ClassBatchSampler
+from metricgrad.tune import ArraySplit, Plan, Result, Splits
 from tests.tune.small_run import figures, same_weights, small_run, small_splits
 
 ROOT = Path(__file__).parents[2]
@@ -67,13 +69,81 @@ def test_a_crash_at_any_event_resumes_to_the_same_weights(tmp_path: Path, whole:
     resumed = small_run(tmp_path / "cut")
     assert same_weights(whole.folder, tmp_path / "cut") == []
     assert sum(item["event"] == "tested" for item in resumed.events) == 2 * 3
+    assert figures(whole) == figures(resumed)
+    before, after = whole.event("verdict"), resumed.event("verdict")
+    assert before is not None and after is not None
+    assert before["metric_calls"] == after["metric_calls"]
 
 
-def test_chosen_is_on_disk_before_test_is_read(whole: Result) -> None:
-    """The record holds the line `chosen` before the first line of a test reading."""
-    events = [event["event"] for event in whole.events]
-    assert events.index("chosen") < events.index("tested")
-    assert "evaluated" not in events[events.index("chosen") :]
+def test_chosen_is_on_disk_before_test_is_read(tmp_path: Path) -> None:
+    """Whenever anything iterates over the test split, the record already holds the line `chosen`."""
+    reads = []
+
+    class Spy(ArraySplit):
+        """A split that notes what stands in the record when it is read."""
+
+        def __iter__(self):
+            reads.append('"event": "chosen"' in (tmp_path / "run" / "record.jsonl").read_text())
+            return super().__iter__()
+
+    splits = small_splits()
+    spied = Splits(splits.fit, splits.select, Spy(splits.test.inputs, splits.test.targets))
+    small_run(tmp_path / "run", splits=spied, seed=0, plan=Plan(minutes=0.005))
+    assert reads
+    assert all(reads)
+
+
+def test_record_without_checkpoint_is_not_wiped(whole: Result, tmp_path: Path) -> None:
+    """A copy that lost its checkpoint keeps its record: nothing is trained, and test is not read again."""
+    copy = tmp_path / "copy"
+    shutil.copytree(whole.folder, copy)
+    shutil.rmtree(copy / "last")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        small_run(copy)
+    assert (copy / "record.jsonl").read_bytes() == (whole.folder / "record.jsonl").read_bytes()
+
+
+def test_other_batches_are_refused(tmp_path: Path) -> None:
+    """The control arm and the method must see the same batches, also across a resume."""
+    with pytest.raises(Interrupted):
+        small_run(tmp_path / "run", observer=Raiser("progress", 20, signal.SIGINT))
+    splits = small_splits()
+    with pytest.raises(CheckpointError, match=r"data\.fit was"):
+        small_run(tmp_path / "run", splits=Splits(splits.fit.rebatch(16), splits.select, splits.test))
+
+
+def test_shuffling_loader_resumes_and_changes_its_order(tmp_path: Path) -> None:
+    """A DataLoader with its own generator and a sampler of ours inside draws every epoch anew, and resumes."""
+    splits = small_splits()
+    seen: list[torch.Tensor] = []
+
+    class Noting(torch.utils.data.TensorDataset):
+        """A dataset that notes which items are asked for."""
+
+        def __getitem__(self, index):
+            seen.append(index)
+            return super().__getitem__(index)
+
+    def run(folder: Path, **changes) -> Result:
+        data = Noting(splits.fit.inputs, splits.fit.targets)
+        sampler = ClassBatchSampler(splits.fit.targets, classes_per_batch=8, samples_per_class=4)
+        loader = torch.utils.data.DataLoader(data, batch_sampler=sampler, generator=torch.Generator())
+        both = Splits(loader, splits.select, splits.test)
+        return small_run(folder, splits=both, seed=0, plan=Plan(steps=12, checkpoint_every=5), **changes)
+
+    run(tmp_path / "whole")
+    per_epoch = len(ClassBatchSampler(splits.fit.targets, classes_per_batch=8, samples_per_class=4)) * 32
+    assert seen[:per_epoch] != seen[per_epoch : 2 * per_epoch]
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", observer=Raiser("progress", 15, signal.SIGTERM))
+    run(tmp_path / "cut")
+    assert same_weights(tmp_path / "whole", tmp_path / "cut") == []
+
+
+def test_proxy_with_weights_is_refused() -> None:
+    """Nothing would train or checkpoint them: the control arm would be weak."""
+    with pytest.raises(InputError, match="weights or buffers of its own"):
+        small_run(None, proxy=torch.nn.Linear(2, 2))
 
 
 def test_finished_run_is_returned_and_not_repeated(whole: Result) -> None:
@@ -131,7 +201,6 @@ def test_minutes_are_steps_from_then_on(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_kill_at_twenty_random_moments(tmp_path: Path) -> None:
     """SIGKILL at 20 random moments: each run resumes, and its weights equal the uninterrupted run's bit for bit."""
-
     messages = tmp_path / "messages.txt"
 
     def start(folder: Path) -> "subprocess.Popen[bytes]":

@@ -68,6 +68,11 @@ def resolve(
         metric_named(recipe.metric, recipe.higher_is_better)
     proxy = None if recipe.proxy in (None, "none") else _loss(recipe.proxy)
     task: Task = load(data, observer)
+    if recipe.proxy == "none" and task.start_plan is not None:
+        raise InputError(
+            f"the task {task.name} trains its start model with its proxy; proxy: none fits only a task whose model "
+            "comes trained. Leave `proxy` out, or name another loss."
+        )
     complete = _complete(recipe, task, data, _seeds(recipe, first_seed, seeds))
     metric = metric_named(complete.metric or task.metric, complete.higher_is_better)
     has_start = task.start_plan is not None
@@ -179,6 +184,7 @@ def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
     if recipe.method not in _AUTOMATIC:
         settings = _without_objective(settings)
     if recipe.proxy is not None and recipe.proxy != task.proxy:
+        settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}
         proxy_settings, start_settings = (
             _without_objective(proxy_settings),
             _without_objective(start_settings),

@@ -1,5 +1,6 @@
 """`metricgrad settings`: choose the settings of both arms on development classes, test untouched."""
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,11 +81,22 @@ def _call(
 ) -> dict[str, Any]:
     """The arguments of `tune` on one division."""
     from metricgrad.cli.recipe import Recipe, checked
-    from metricgrad.cli.resolve import resolve
+    from metricgrad.cli.resolve import resolve, task_loader
     from metricgrad.cli.run import given_keys
 
     keys = given_keys(what, {**given, "data": {"development": number}}, assignments)
-    arguments = dict(resolve(checked(Recipe, keys, "the recipe"), observer).arguments)
+    recipe = checked(Recipe, keys, "the recipe")
+    options = getattr(inspect.getmodule(task_loader(recipe.task)), "Options", None)
+    if options is None or "development" not in options.model_fields:
+        raise InputError(
+            f"settings: the task {recipe.task!r} has no option `development`; expected one that divides the classes of "
+            "fit and select, so that the test split takes no part."
+        )
+    if recipe.data.get("development") != number:
+        raise InputError(
+            "settings: data.development is set by the command, one number a division; leave it out."
+        )
+    arguments = dict(resolve(recipe, observer).arguments)
     if arguments["proxy"] is None:
         raise InputError(
             "settings: the recipe has no proxy; expected one: the control arm gets as many tries."
@@ -99,14 +111,18 @@ def _write_settings(call: dict[str, Any], chosen: "dict[str, Trial]", path: Path
 
     document = {
         "plan": {**call["plan"].model_dump(exclude_none=True, exclude={"tries"})},
-        "start": {
-            "plan": call["start_plan"].model_dump(exclude_none=True, exclude={"tries"}),
-            "settings": dict(call["start_settings"]),
-        },
+        **_start(call),
         **{arm: dict(trial.settings) for arm, trial in chosen.items()},
     }
     head = "# Chosen by `metricgrad settings` on development classes, as many tries for each arm; test took no part.\n"
     write_atomically(path, (head + yaml.safe_dump(document, sort_keys=False)).encode())
+
+
+def _start(call: dict[str, Any]) -> dict[str, Any]:
+    if call["start_plan"] is None:
+        return {}
+    plan = call["start_plan"].model_dump(exclude_none=True, exclude={"tries"})
+    return {"start": {"plan": plan, "settings": dict(call["start_settings"])}}
 
 
 def _show(trials: "list[Trial]", chosen: "dict[str, Trial]", metric: str) -> None:

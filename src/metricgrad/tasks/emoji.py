@@ -133,6 +133,8 @@ def _splits(pictures: EmojiPictures, features: Tensor, options: Options) -> Spli
     )  # fmt: skip
     if left < 0:
         return Splits(fit_split, shown(rows(select, every)), shown(rows(test, every)))
+    if options.development is not None:  # the vendor that is left out must not choose the settings either
+        return Splits(fit_split, shown(rows(select, known)), shown(rows(test, known)))
     others = shown(rows(test, known))
     return Splits(fit_split, shown(rows(select, known)), shown(rows(test, ~known), others))
 

@@ -1,5 +1,6 @@
 """From the name of a method to something that can be trained: `family[:objective]`, or `auto`."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,10 @@ class Road:
         """Return the given settings and `tries - 1` more, drawn from the space; always the same ones."""
         rng = np.random.default_rng(0)
         drawn: list[dict[str, Any]] = [dict(given)]
-        while len(drawn) < tries:  # the space is far larger than any number of tries
+        most = math.prod(len(values) for values in self.space.values())
+        if tries > most:
+            raise fail(self.name, f"tries is {tries}", f"at most {most}: there are no more settings to draw")
+        while len(drawn) < tries:
             candidate = _with(
                 given, {key: values[rng.integers(len(values))] for key, values in self.space.items()}
             )
@@ -65,7 +69,7 @@ def road_named(name: str, metric: Metric, proxy: Proxy | None = None) -> Road:
                 "method='auto'",
                 f"{metric.name} is measured per {metric.unit}",
                 "a retrieval metric (recall@k, average_precision, ndcg, ... of embeddings)",
-                "Name a method yourself, for instance surrogate:package.module:loss with a loss of your own.",
+                "There is no surrogate for such a metric yet.",
             )
         name = "surrogate:recall_at_k"
     family, _, objective = name.partition(":")

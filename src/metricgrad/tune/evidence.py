@@ -100,9 +100,12 @@ def judge(selected: Selected, statistics: Statistics | None, seeds: Sequence[int
     chosen = gains[baseline]
     name = _verdict_of(chosen)
     if chosen["low"] is None:
-        marks.append(
-            "the metric gives one number for the whole set: no interval can be given, so nothing is claimed"
+        why = (
+            "gives one number for the whole set"
+            if metric.unit == "whole"
+            else "is defined for too few test units"
         )
+        marks.append(f"the metric {why}: no interval can be given, so nothing is claimed")
     sign = 1.0 if metric.higher_is_better else -1.0
     select_gain = sign * (selected.values["tuned"] - selected.values[baseline])
     units = int((~torch.isnan(statistics["tuned"][0]).any(1)).sum())

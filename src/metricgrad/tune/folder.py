@@ -105,6 +105,11 @@ class RunFolder:
             CheckpointError: the checkpoint is corrupt, or the record is shorter than it says.
         """
         state = load_state(self.path / "last")
+        if state is None and any(event["event"] == "stage_started" for event in self.events()):
+            raise CheckpointError(
+                f"{self.path} has a record but no checkpoint (last/); expected both. Restore it from a copy, or choose "
+                "another folder. Nothing was changed."
+            )
         length = 0 if state is None else state["record_length"]
         self._record.seek(0, os.SEEK_END)
         if self._record.tell() < length:

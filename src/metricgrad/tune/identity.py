@@ -1,5 +1,6 @@
 """Which run a folder holds: what was asked for, and what must not have changed when it goes on."""
 
+import hashlib
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -49,6 +50,7 @@ def identity_of(setup: Setup, facts: Mapping[str, str], recipe: Mapping[str, Any
         "found": {
             "versions": versions(),
             "threads": torch.get_num_threads(),
+            "model": hashlib.sha256(repr(setup.build(setup.seeds[0])).encode()).hexdigest(),
             "data": {name: split_digest(getattr(setup.splits, name)) for name in ("fit", "select", "test")},
             **facts,
         },

@@ -177,7 +177,8 @@ def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before
         if stop.signal is not None:
             trainer.save()
             raise Interrupted(
-                f"stopped by {signal.Signals(stop.signal).name} at step {state.step} of {stage.arm}"
+                f"stopped by {signal.Signals(stop.signal).name} at step {state.step} of {stage.arm}; the checkpoint is "
+                f"in {trainer.folder.path}"
             )
 
 
@@ -203,8 +204,9 @@ class _Trainer:
         """Measure on `select`, keep the weights where they are the best so far, write both curves."""
         state, stage = self.state, self.stage
         value = self.evaluator.value(self.model, self.select, "select")
-        # Step 0 is the start arm's: an arm is a model that was trained, so its first evaluation replaces it.
-        if state.step == 0 or state.best_step == 0 or self.evaluator.better(value, state.best):
+        # Step 0 is the start arm's: the others are models that were trained, so their first evaluation replaces it.
+        untrained = state.best_step == 0 and stage.arm != "start"
+        if state.step == 0 or untrained or self.evaluator.better(value, state.best):
             state.best, state.best_step, state.since_best = value, state.step, 0
             self.best_weights = {
                 name: item.detach().cpu().clone() for name, item in self.model.state_dict().items()
@@ -261,8 +263,7 @@ def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Ite
     """
     while True:
         seed_everything(seed, state.epoch)  # the order of a shuffling DataLoader hangs on it
-        if hasattr(fit, "set_epoch"):
-            fit.set_epoch(seed * 1_000_000 + state.epoch)  # pyright: ignore[reportAttributeAccessIssue]
+        _set_epoch(fit, seed * 1_000_000 + state.epoch)
         batches = iter(fit)
         for _ in range(state.position):
             next(batches)
@@ -277,6 +278,16 @@ def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Ite
                 "fit", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
             )
         state.epoch, state.position = state.epoch + 1, 0
+
+
+def _set_epoch(fit: Split, number: int) -> None:
+    """Tell the split, and the samplers and generators of a DataLoader, which pass begins."""
+    for part in (fit, getattr(fit, "batch_sampler", None), getattr(fit, "sampler", None)):
+        if hasattr(part, "set_epoch"):
+            part.set_epoch(number)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        generator = getattr(part, "generator", None)
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(number)
 
 
 def training_batches(fit: Split, seed: int) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from metricgrad._checks import describe, fail
 from metricgrad._records import Budget, Chosen, Finished, Note, Resumed, RunStarted
 from metricgrad._types import Observer
+from metricgrad.errors import MissingExtraError
 from metricgrad.metrics import adapt
 from metricgrad.tune.arms import Arm, Setup, budget_of, stages_of
 from metricgrad.tune.auto import road_for_loss, road_named
@@ -28,7 +29,7 @@ from metricgrad.tune.result import Result
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import Splits, check_disjoint, describe_split
 
-__all__ = ["tune"]
+__all__ = ["SeededModel", "tune"]
 
 
 def tune(
@@ -169,6 +170,13 @@ def _resolve(
     road = road_named(method, exact, proxy)
     arms = [Arm("tuned", road, road.attempts(settings or {}, plan.tries))]
     start = None
+    if isinstance(proxy, nn.Module) and proxy.state_dict():
+        raise fail(
+            "tune",
+            f"the proxy {type(proxy).__name__} has weights or buffers of its own",
+            "a loss without state, since tune neither trains nor checkpoints a loss",
+            "Put them into the model, or give a loss without state.",
+        )
     if proxy is not None:
         control = road_for_loss(proxy)
         arms.insert(0, Arm("continued", control, control.attempts(proxy_settings or {}, plan.tries)))
@@ -179,16 +187,17 @@ def _resolve(
     for arm in [*arms, *([start] if start is not None else [])]:
         for attempt in arm.attempts:
             arm.road.make(attempt)  # settings that do not fit must fail before anything is trained
-    return Setup(_Seeded(model), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
+    return Setup(SeededModel(model), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
 
 
-class _Seeded:
+class SeededModel:
     """Builds the start model of a seed, the same one every time: a copy, or what the user's function makes."""
 
     def __init__(self, model: nn.Module | Callable[[int], nn.Module]) -> None:
         self.model = model
 
     def __call__(self, seed: int) -> nn.Module:
+        """Return the start model of a seed."""
         if isinstance(self.model, nn.Module):
             return copy.deepcopy(self.model)
         seed_everything(seed)
@@ -301,15 +310,18 @@ class _Run:
         selected = Selected(self.setup.metric, tuned, values, dict(self.evaluator.calls), state["marks"])
         verdict = judge(selected, statistics, self.setup.seeds)
         self.folder.emit(verdict)
-        first = self.setup.seeds[0]
-        if test is not None and verdict.baseline is not None and self.setup.metric.unit == "query":
-            before, after = models[first, verdict.baseline], models[first, "tuned"]
-            write_gallery(before, after, verdict.baseline, test, self.folder)
         self.best_seed = chosen.best_seed
         returned = chosen.returned[str(self.best_seed)]
         facts = {"arm": returned, "seed": str(self.best_seed), "metric": self.setup.metric.name}
         best = self.folder.path / "best.safetensors"
         save_weights(best, models[self.best_seed, returned].state_dict(), facts)
+        if test is not None and verdict.baseline is not None and self.setup.metric.unit == "query":
+            first = self.setup.seeds[0]
+            before, after = models[first, verdict.baseline], models[first, "tuned"]
+            try:
+                write_gallery(before, after, verdict.baseline, test, self.folder)
+            except MissingExtraError as error:
+                self.folder.emit(Note(f"no gallery: {error}"))
         self.folder.emit(Finished(returned, best.name, round(time.time() - began, 1)))
         self.folder.save(
             {

@@ -20,9 +20,8 @@ from metricgrad._checks import fail
 from metricgrad._types import Observer
 from metricgrad.metrics import adapt
 from metricgrad.tune.checkpoint import load_weights, write_atomically
-from metricgrad.tune.loop import seed_everything
 from metricgrad.tune.result import Result
-from metricgrad.tune.run import tune
+from metricgrad.tune.run import SeededModel, tune
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import Splits
 
@@ -89,7 +88,8 @@ def best_of(trials: Sequence[Trial], arm: str, *, higher_is_better: bool) -> Tri
     """Return the trial of an arm with the best mean; the earlier one of equals."""
     sign = 1.0 if higher_is_better else -1.0
     return max(
-        (trial for trial in trials if trial.arm == arm), key=lambda trial: (sign * trial.mean, -trial.attempt)
+        (trial for trial in trials if trial.arm == arm),
+        key=lambda trial: (not np.isnan(trial.mean), np.nan_to_num(sign * trial.mean), -trial.attempt),
     )
 
 
@@ -115,8 +115,7 @@ def _trained(
         if event["event"] != "stage_started":
             continue
         arm, attempt = event["arm"], event["attempt"]
-        seed_everything(seed)
-        model = call["model"](seed)
+        model = SeededModel(call["model"])(seed)
         model.load_state_dict(
             load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors")
         )

@@ -104,8 +104,9 @@ class ArraySplit:
 
     @property
     def digest(self) -> str:
-        """Content hash (SHA-256) of inputs and targets."""
-        return _digest(self.inputs, self.targets)
+        """Hash (SHA-256) of inputs, targets, batches and reference."""
+        facts = (self.batch, self.shuffle, self.seed, split_digest(self.reference))
+        return _digest(self.inputs, self.targets, facts=facts)
 
 
 class ClassBatchSplit:
@@ -169,8 +170,10 @@ class ClassBatchSplit:
 
     @property
     def digest(self) -> str:
-        """Content hash (SHA-256) of inputs and targets."""
-        return _digest(self.inputs, self.targets)
+        """Hash (SHA-256) of inputs, targets and batches."""
+        sampler = self.sampler
+        facts = (sampler.classes_per_batch, self.samples_per_class, self.small_classes, self.seed)
+        return _digest(self.inputs, self.targets, facts=facts)
 
 
 def describe_split(split: Split) -> dict[str, Any]:
@@ -223,8 +226,8 @@ def _matching(caller: str, inputs: Tensor, targets: Any) -> tuple[Tensor, Tensor
     return inputs, targets
 
 
-def _digest(*arrays: Tensor) -> str:
-    total = hashlib.sha256()
+def _digest(*arrays: Tensor, facts: tuple[Any, ...]) -> str:
+    total = hashlib.sha256(repr(facts).encode())
     for array in arrays:
         total.update(f"{tuple(array.shape)}{array.dtype}".encode())
         total.update(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
