@@ -3,7 +3,7 @@
 They are structural: a class of yours fits when it has the members, it need not import anything from here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -91,8 +91,8 @@ class Method(Protocol):
         """Prepare optimisers and extra networks for a stage."""
         ...
 
-    def step(self, batch: tuple[Any, Any]) -> Mapping[str, float]:
-        """Take one training step on a batch; return what is worth logging, with the key `loss` among it."""
+    def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
+        """Take one training step on a batch `(inputs, targets)`; return what is worth logging, with the key `loss` among it."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

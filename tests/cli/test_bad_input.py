@@ -349,7 +349,7 @@ def test_changed_thread_count(command: Command, stopped: Path) -> None:
     finally:
         torch.set_num_threads(threads)
     assert outcome.code == 0
-    assert "Resumed although threads was" in outcome.out
+    assert "Resumed by force although threads was" in outcome.out
 
 
 def test_folder_that_cannot_be_written(command: Command, tmp_path: Path) -> None:

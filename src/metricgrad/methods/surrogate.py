@@ -5,7 +5,7 @@ Both arms of a run are this one procedure with another objective, so that they d
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -90,7 +90,7 @@ class Surrogate:
             [group for group in groups if group["params"]], lr=self.settings.learning_rate
         )
 
-    def step(self, batch: tuple[Any, Any]) -> Mapping[str, float]:
+    def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
         """Take one step; returns the loss before it.
 
         Raises:
