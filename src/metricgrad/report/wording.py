@@ -182,7 +182,7 @@ def caveats(run: Run) -> list[str]:
     """What a reader must know before believing the figures, most serious first, each once."""
     found = list(run.verdict.marks) if run.verdict else []
     forced = sorted({item for resumed in run.resumed for item in resumed.forced})
-    if forced and not any("forced" in mark.lower() for mark in found):
+    if forced and not any("by force" in mark.lower() for mark in found):
         found.append(f"Resumed by force although this had changed: {', '.join(forced)}.")
     undefined = max((tested.undefined for tested in run.tested.values()), default=0)
     if undefined:
