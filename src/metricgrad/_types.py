@@ -92,7 +92,7 @@ class Method(Protocol):
         ...
 
     def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
-        """Take one training step on a batch `(inputs, targets)`; return what is worth logging, with the key `loss` among it."""
+        """Take one training step on a batch `(inputs, targets)`; return what is worth logging, `loss` among it."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
