@@ -214,9 +214,10 @@ def write_gallery(before: nn.Module, after: nn.Module, baseline: str, test: Spli
         queries = np.flatnonzero(changed.numpy())
         drawn = np.sort(rng.choice(queries, min(GALLERY_ENTRIES, len(queries)), replace=False))
         document[name] = [_entry(int(query), found, test, pictures) for query in drawn]
+    counts = {name: f"{int(changed.sum()):,}" for name, changed in lists.items()}
     document["caption"] = (
-        f"Of {len(hits['after']):,} test queries, {int(lists['better'].sum()):,} have a relevant nearest neighbour "
-        f"only after tuning and {int(lists['worse'].sum()):,} only before. Drawn at random from both."
+        f"With the first seed: of {len(hits['after']):,} test queries, {counts['better']} have a relevant nearest "
+        f"neighbour only after tuning and {counts['worse']} only before. Drawn at random from both."
     )
     write_atomically(folder.path / "gallery.json", json.dumps(document).encode())
 
