@@ -11,8 +11,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["JsonOption", "QuietOption", "complain", "console", "examples", "print_json"]
+__all__ = ["AssignmentsOption", "JsonOption", "QuietOption", "complain", "console", "examples", "print_json"]
 
+AssignmentsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of a recipe; dots reach inside."),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on stdout; everything else goes to stderr.")
 ]

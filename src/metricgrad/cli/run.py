@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metricgrad.cli.output import JsonOption, QuietOption, complain, console, examples, print_json
+from metricgrad.cli.output import (
+    AssignmentsOption,
+    JsonOption,
+    QuietOption,
+    complain,
+    console,
+    examples,
+    print_json,
+)
 from metricgrad.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
@@ -56,10 +64,7 @@ def tune(
     data: Annotated[
         Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of a recipe; dots reach inside."),
-    ] = None,
+    assignments: AssignmentsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metricgrad.cli.output import JsonOption, QuietOption, complain, console, examples, print_json
+from metricgrad.cli.output import (
+    AssignmentsOption,
+    JsonOption,
+    QuietOption,
+    complain,
+    console,
+    examples,
+    print_json,
+)
 from metricgrad.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
@@ -38,10 +46,7 @@ def settings(
     table: Annotated[
         Path | None, typer.Option(help="Where the table of tries goes. Default: RUN/tries.csv.")
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of a recipe; dots reach inside."),
-    ] = None,
+    assignments: AssignmentsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
