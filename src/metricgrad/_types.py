@@ -5,7 +5,7 @@ They are structural: a class of yours fits when it has the members, it need not 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -75,6 +75,8 @@ class MethodRun:
         metric: the exact metric of the run.
         steps: the number of steps that the stage will take (schedules need it).
         seed: seed of anything that the method draws itself.
+        chunk: rows that are embedded at once where a batch is larger than memory, `auto` for as many as fit; None
+            for the whole batch.
     """
 
     model: nn.Module
@@ -82,6 +84,7 @@ class MethodRun:
     metric: Metric
     steps: int
     seed: int
+    chunk: int | Literal["auto"] | None = None
 
 
 class Method(Protocol):

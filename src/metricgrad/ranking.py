@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail, positive_number, require_matrix
+from metricgrad.pairing.memory import MemoryQueue
 from metricgrad.pairing.relevance import Labels, label_codes, positive_lists
 from metricgrad.pairing.similarity import unit_rows
+from metricgrad.pairing.simix import SiMix, mix_rows
 from metricgrad.relax.rank import IncludeQuery, PositiveRanks, StepName, positive_ranks_from_products
 
 __all__ = ["RankingLoss", "mean_by_class", "mean_valid", "positive_ranks"]
@@ -23,6 +25,7 @@ def positive_ranks(
     *,
     reference_embeddings: Float[Tensor, "item dim"] | None = None,
     reference_labels: Labels | None = None,
+    query_item: Int[Tensor, " query"] | None = None,
     temperature: float,
     step: StepName = "logistic",
     include_query: IncludeQuery = False,
@@ -36,8 +39,11 @@ def positive_ranks(
         embeddings: taken as they are; normalise them for cosine similarity (`RankingLoss` does so).
         labels: integers or strings, one per row, in any order and any class sizes.
         reference_embeddings: items to rank instead of the rows themselves. The queries are not among them, unless
-            this is the very tensor `embeddings`.
+            this is the very tensor `embeddings` or `query_item` says where.
         reference_labels: their labels.
+        query_item: which of the references each query is, -1 for none, where they hold the queries among others
+            (`torch.arange(len(embeddings))` for references that begin with them). A query is never its own
+            positive and does not compete with itself.
         temperature: width of the step in units of similarity, >= 0. 0 gives the exact ranks: a tie counts 1/2.
         step: "logistic" or "laplace".
         include_query: whether a query competes with the other rows; "positive" also makes it one of its positives.
@@ -46,8 +52,8 @@ def positive_ranks(
         Ranks in float32 or wider, padded to the largest number of positives.
 
     Raises:
-        InputError: shapes that do not fit, a negative temperature; NaN where `temperature` is 0 or under
-            `torch.autograd.set_detect_anomaly(True)` (otherwise the ranks become NaN).
+        InputError: shapes or item numbers that do not fit, a negative temperature; NaN where `temperature` is 0 or
+            under `torch.autograd.set_detect_anomaly(True)` (otherwise the ranks become NaN).
 
     Edge cases:
         A row without another of its label has no valid entry. Ties count 1/2.
@@ -76,10 +82,16 @@ def positive_ranks(
     caller = "positive_ranks"
     require_matrix(caller, "embeddings", embeddings, "query, dim")
     _same_length(caller, "labels", labels, embeddings)
-    own = reference_embeddings is None or reference_embeddings is embeddings
+    own = query_item is None and (reference_embeddings is None or reference_embeddings is embeddings)
     items = embeddings if reference_embeddings is None else reference_embeddings
     item_labels = labels if reference_labels is None else reference_labels
-    if (reference_labels is None) != (reference_embeddings is None) and not own:
+    if reference_embeddings is None and query_item is not None:
+        raise fail(caller, "query_item came without reference_embeddings", "the items that it numbers")
+    if (
+        reference_labels is None
+        and reference_embeddings is not None
+        and reference_embeddings is not embeddings
+    ):
         raise fail(caller, "reference_embeddings came without reference_labels", "both or none")
     if reference_embeddings is None and reference_labels is not None:
         raise fail(caller, "reference_labels came without reference_embeddings", "both or none")
@@ -91,37 +103,55 @@ def positive_ranks(
             f"embeddings are {describe(embeddings)} and reference_embeddings {describe(items)}",
             "the same number of dimensions",
         )
-    return _ranks(embeddings, items, labels, item_labels, own, temperature, step, include_query)
-
-
-def _ranks(
-    queries: Tensor,
-    items: Tensor,
-    labels: Labels,
-    item_labels: Labels,
-    own: bool,
-    temperature: float,
-    step: str,
-    include_query: IncludeQuery,
-) -> PositiveRanks:
     if item_labels is labels:
-        (codes,) = label_codes(labels, device=queries.device)
-        item_codes = codes
+        codes = item_codes = label_codes(labels, device=embeddings.device)[0]
     else:
-        codes, item_codes = label_codes(labels, item_labels, device=queries.device)
-    positives, counts = positive_lists(
-        codes, item_codes, queries_are_items=own, query_is_positive=own and include_query == "positive"
-    )
+        codes, item_codes = label_codes(labels, item_labels, device=embeddings.device)
+    keep = include_query == "positive"
+    if query_item is None:
+        lists = positive_lists(codes, item_codes, queries_are_items=own, query_is_positive=own and keep)
+        query_item = torch.arange(len(embeddings), device=embeddings.device) if own else None
+    else:
+        query_item = _item_numbers(caller, query_item, embeddings, items)
+        lists = _without_query(*positive_lists(codes, item_codes, queries_are_items=False), query_item, keep)
     return positive_ranks_from_products(
-        queries,
+        embeddings,
         items,
-        positives,
-        counts,
-        query_item=torch.arange(len(queries), device=queries.device) if own else None,
+        *lists,
+        query_item=query_item,
         include_query=include_query,
         temperature=temperature,
         step=step,
     )
+
+
+def _item_numbers(caller: str, query_item: Tensor, queries: Tensor, items: Tensor) -> Tensor:
+    own = query_item.to(queries.device, torch.long)
+    if own.shape != (len(queries),) or bool(((own < -1) | (own >= len(items))).any()):
+        raise fail(
+            caller,
+            f"query_item is {describe(query_item)} for {len(queries)} queries",
+            f"one item number below {len(items)} (or -1 for none) for each query",
+        )
+    return own
+
+
+def _without_query(
+    positives: Tensor, counts: Tensor, query_item: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """Take each query out of the list of its positives, or (`keep`) leave it beside another one only."""
+    columns = torch.arange(positives.shape[1], device=positives.device)
+    own = (positives == query_item.unsqueeze(1)) & (columns < counts.unsqueeze(1))  # [query, positive]
+    found = own.any(1)
+    if keep:
+        return positives, torch.where(found & (counts == 1), 0, counts)
+    counts = counts - found.long()
+    width = max(1, int(counts.max())) if len(counts) else 1
+    # From the query's own place on the next one moves up.
+    columns = columns[:width] + (own.cumsum(1)[:, :width] > 0).long()  # [query, positive]
+    moved = positives.gather(1, columns.clamp(max=positives.shape[1] - 1))
+    valid = torch.arange(width, device=positives.device) < counts.unsqueeze(1)
+    return moved.masked_fill_(~valid, 0), counts
 
 
 def _same_length(caller: str, name: str, labels: Labels, rows: Tensor) -> None:
@@ -200,6 +230,9 @@ class RankingLoss(nn.Module):
             precision the query is moreover one of its own positives.
         normalize: scale embeddings to length 1 first, so that similarities are cosines.
         step: "logistic" or "laplace".
+        simix: virtual rows to add to every batch, after the normalisation; they are not normalised again.
+        memory: a queue of past embeddings that the rows are ranked against too, without gradient. In train mode
+            each call pushes its batch into it afterwards; `criterion.eval()` leaves it as it is.
         **settings: handed to the loss at every call.
 
     Raises:
@@ -221,10 +254,13 @@ class RankingLoss(nn.Module):
         preset: Literal["paper", "official"] | None = None,
         normalize: bool = True,
         step: StepName = "logistic",
+        simix: SiMix | None = None,
+        memory: MemoryQueue | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
-        self.loss, self.normalize = loss, normalize
+        self.loss, self.normalize, self.simix = loss, normalize, simix
+        self.memory = memory
         self.step: StepName = step
         self.temperature = positive_number("RankingLoss", "temperature", temperature)
         preset_settings = _preset(loss, preset)
@@ -239,7 +275,7 @@ class RankingLoss(nn.Module):
         ref_emb: Float[Tensor, "item dim"] | None = None,
         ref_labels: Labels | None = None,
     ) -> Float[Tensor, ""]:
-        """Return the mean of the loss over the queries with a positive.
+        """Return the mean of the loss over the queries with a positive, virtual ones included.
 
         Args:
             embeddings: one row per sample.
@@ -252,7 +288,7 @@ class RankingLoss(nn.Module):
             A scalar; 0 with zero gradient where no row has a positive.
 
         Raises:
-            InputError: `indices_tuple` is given, or shapes do not fit.
+            InputError: `indices_tuple` is given, `ref_emb` with a memory or SiMix, or shapes do not fit.
         """
         if indices_tuple is not None:
             raise fail(
@@ -266,32 +302,71 @@ class RankingLoss(nn.Module):
 
     def per_query(
         self,
-        embeddings: Float[Tensor, "query dim"],
+        embeddings: Float[Tensor, "row dim"],
         labels: Labels,
         ref_emb: Float[Tensor, "item dim"] | None = None,
         ref_labels: Labels | None = None,
-    ) -> tuple[Float[Tensor, " query"], Tensor]:
-        """Return the loss of every query and the mask [query] of those that have a positive."""
-        own = ref_emb is None or ref_emb is embeddings
-        rows = unit_rows(embeddings) if self.normalize else embeddings
-        references = None
-        if ref_emb is not None:
-            references = rows if own else unit_rows(ref_emb) if self.normalize else ref_emb
-        ranks = positive_ranks(
+    ) -> tuple[Float[Tensor, " query"], Bool[Tensor, " query"]]:
+        """Return the loss of every query, real rows before virtual ones, and which of them have a positive."""
+        rows = self._unit(embeddings)
+        if self.simix is None and self.memory is None:
+            items = rows if ref_emb is embeddings else None if ref_emb is None else self._unit(ref_emb)
+            ranks = self._ranks(rows, labels, reference_embeddings=items, reference_labels=ref_labels)
+        elif ref_emb is None and ref_labels is None:
+            ranks = self._among_more(rows, labels)
+            if self.memory is not None and self.training:
+                self.memory.push(embeddings, labels)
+        else:
+            raise fail(
+                "RankingLoss",
+                f"references came, but {'simix' if self.memory is None else 'a memory'} was set",
+                "one of the two: each says what else the rows are ranked against",
+            )
+        return self.loss(ranks, **self.settings), ranks.valid.any(1)
+
+    def _among_more(self, rows: Tensor, labels: Labels) -> PositiveRanks:
+        """Rank the rows among themselves, their mixtures and the memory; mixtures may be queries too."""
+        memory = self.memory
+        known = (labels,) if memory is None else (labels, memory.labels)
+        codes, *past_codes = label_codes(*known, device=rows.device)
+        queries = len(rows)
+        if self.simix is not None:
+            virtual = self.simix.draw(codes)
+            rows, codes = mix_rows(rows, virtual), torch.cat([codes, codes[virtual.first]])
+            queries = len(rows) if self.simix.virtual_queries else queries
+        items, item_codes = rows, codes
+        if memory is not None:
+            items = torch.cat([rows, self._unit(memory.embeddings.to(rows))])
+            item_codes = torch.cat([codes, *past_codes])
+        if queries == len(items):
+            return self._ranks(items, item_codes)
+        own = torch.arange(queries, device=rows.device)
+        return self._ranks(
+            rows[:queries],
+            codes[:queries],
+            reference_embeddings=items,
+            reference_labels=item_codes,
+            query_item=own,
+        )
+
+    def _unit(self, embeddings: Tensor) -> Tensor:
+        return unit_rows(embeddings) if self.normalize else embeddings
+
+    def _ranks(self, rows: Tensor, labels: Labels, **references: Any) -> PositiveRanks:
+        return positive_ranks(
             rows,
             labels,
-            reference_embeddings=references,
-            reference_labels=ref_labels,
             temperature=self.temperature,
             step=self.step,
             include_query=self.include_query,
+            **references,
         )
-        return self.loss(ranks, **self.settings), ranks.valid.any(1)
 
     def extra_repr(self) -> str:
         """Show the settings in `print(model)`."""
         name = getattr(self.loss, "__name__", repr(self.loss))
         settings = "".join(f", {key}={value!r}" for key, value in self.settings.items())
+        settings += "" if self.simix is None else f", simix={self.simix}"
         return f"{name}, temperature={self.temperature}, include_query={self.include_query!r}{settings}"
 
 

@@ -8,6 +8,11 @@ from tests.laws.cases import LOSS_CASES, METRIC_CASES
 MACHINERY = {
     "adapt",
     "classification_metric",
+    "knn_accuracy",
+    "knn_classify",
+    "knn_classify_from_scores",
+    "knn_error",
+    "knn_metric",
     "metric_by_name",
     "metric_calls",
     "named_metrics",
@@ -17,7 +22,7 @@ MACHINERY = {
     "retrieval_metric",
     "retrieval_ranks",
 }
-"""Public functions of `metrics` that are no metrics; each has tests of its own in `tests/metrics`."""
+"""Public functions of `metrics` that are no metrics of scores; each has tests of its own in `tests/metrics`."""
 
 
 def functions(module) -> set[str]:

@@ -36,3 +36,38 @@ def soft_ranks(scores, relevance, *, query_item=None, include_query=False, tempe
                 among_positives += compare(scores[z] - scores[x], temperature, kind)
         found.append((among_all, among_positives))
     return found
+
+
+def slope(u, kind):
+    """Return the derivative of the soft comparison."""
+    v = math.exp(-abs(u))
+    return v / 2 if kind == "laplace" else v / (1 + v) ** 2
+
+
+def list_soft_ranks(scores, *, temperature, kind="logistic", descending=True, mask=None):
+    """Return the rank of every item of one list; 1 where `mask` is False."""
+    items = range(len(scores))
+    mask = mask or [True for _ in items]
+    ranks = []
+    for i in items:
+        rank = 1.0
+        for j in items:
+            if mask[i] and mask[j] and j != i:
+                lead = scores[j] - scores[i] if descending else scores[i] - scores[j]
+                rank += compare(lead, temperature, kind)
+        ranks.append(rank)
+    return ranks
+
+
+def list_soft_ranks_gradient(scores, upstream, *, temperature, kind="logistic", descending=True, mask=None):
+    """Return the gradient of the ranks of one list, weighted by `upstream`, by its scores."""
+    items = range(len(scores))
+    mask = mask or [True for _ in items]
+    gradient = [0.0 for _ in items]
+    for i in items:
+        for j in items:
+            if mask[i] and mask[j] and j != i:
+                part = upstream[i] * slope((scores[j] - scores[i]) / temperature, kind) / temperature
+                gradient[j] += part if descending else -part
+                gradient[i] -= part if descending else -part
+    return gradient

@@ -72,10 +72,15 @@ def hold(case: Case, operations: Mapping[str, Operation]) -> None:
 
 
 def same(actual: Any, expected: Any, bound: float, where: str) -> None:
-    """Assert equality of nested lists of numbers, within a bound (absolute and relative); None is undefined."""
+    """Assert equality of nested lists and mappings within a bound (absolute and relative); None is undefined."""
     if isinstance(actual, Tensor):
         actual = actual.tolist()
-    if isinstance(expected, list):
+    if isinstance(expected, dict):
+        assert isinstance(actual, dict), f"{where}: {actual!r} is no mapping"
+        assert sorted(actual) == sorted(expected), f"{where}: {sorted(actual)}, {sorted(expected)} expected"
+        for name, value in expected.items():
+            same(actual[name], value, bound, f"{where}[{name!r}]")
+    elif isinstance(expected, list):
         assert isinstance(actual, list), f"{where}: {actual!r} is no list"
         assert len(actual) == len(expected), f"{where}: {len(actual)} entries, {len(expected)} expected"
         for place, (one, other) in enumerate(zip(actual, expected, strict=True)):

@@ -1,7 +1,8 @@
-"""Every case of recall_at_k.json and of recall_at_k.npz: soft ranks, their losses, exact metrics, the sampler."""
+"""Every case of recall_at_k.json and of recall_at_k.npz: ranks, losses, metrics, SiMix, staging, the sampler."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,13 @@ from metricgrad.losses import (
     recall_at_k_loss,
     reciprocal_rank_loss,
 )
-from metricgrad.pairing import ClassBatchSampler, unit_rows
+from metricgrad.pairing import ClassBatchSampler, SiMix, VirtualRows, mix_rows, mix_similarities, unit_rows
 from metricgrad.ranking import RankingLoss, mean_valid, positive_ranks
 from metricgrad.relax import PositiveRanks, positive_ranks_from_scores
+from metricgrad.scale import StagedBackward
 from tests.oracles_json.reading import Case, Within, cases, folder, gradient, hold, leaf, renamed
 
-NOT_BUILT = (
-    "simix_similarities",
-    "simix_recall_at_k_loss",
-    "simix_row_count",
-    "staged_backward",
-    "knn_classify",
-)
+NOT_BUILT = ()
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "official": {"include_query": True, "clamp_k": True}}
 RANKS = {"rank_temperature": "temperature", "kernel": "step", "query_in_database": "include_query"}
@@ -236,6 +232,106 @@ def sampler_batches(case: Case) -> dict[str, Any]:
     return {"batches": len(sampler)}
 
 
+def staged_backward(case: Case) -> dict[str, Any]:
+    """The gradient of a linear encoder, staged with every chunk size of the case; they must agree."""
+    params = dict(case["params"])
+    sizes, preset = params.pop("chunk_sizes"), params.pop("preset", "paper")
+    criterion = RankingLoss(recall_at_k_loss, preset=preset, **renamed(params, RANKS | RECALL))
+    weight = torch.tensor(case["inputs"]["weight"], dtype=torch.float64)
+    inputs = torch.tensor(case["inputs"]["inputs"], dtype=torch.float64)
+    found = []
+    for size in sizes:
+        encoder = torch.nn.Linear(*weight.shape, bias=False, dtype=torch.float64)
+        encoder.weight.data = weight.T.contiguous()
+        loss = StagedBackward(encoder, criterion, chunk=size)(inputs, as_labels(case["inputs"]["labels"]))
+        found.append((loss, encoder.weight.grad.T))
+    for loss, slope in found[1:]:
+        torch.testing.assert_close((loss, slope), found[0], rtol=0, atol=1e-14)
+    return {"loss": found[0][0], "grad_weight": found[0][1]}
+
+
+@dataclass(frozen=True)
+class GivenPairs(SiMix):
+    """SiMix whose pairs and shares are those of a case."""
+
+    rows: VirtualRows | None = None
+
+    def draw(self, labels: Any) -> VirtualRows:
+        """Give the rows of the case."""
+        assert self.rows is not None
+        return self.rows
+
+
+def given_pairs(case: Case) -> GivenPairs:
+    """The pairs and shares of a case."""
+    pairs = torch.tensor(case["inputs"]["pairs"], dtype=torch.long).reshape(-1, 2)
+    share = torch.tensor(case["inputs"]["alphas"], dtype=torch.float64)
+    return GivenPairs(rows=VirtualRows(pairs[:, 0], pairs[:, 1], share))
+
+
+def simix_similarities(case: Case) -> dict[str, Any]:
+    """Mixed similarities by either route, which must say the same, and the labels of all rows."""
+    inputs, labels = case["inputs"], case["inputs"]["labels"]
+    renamed(case["params"], {})
+    rows = torch.tensor(inputs["embeddings"], dtype=torch.float64)
+    virtual = given_pairs(case).draw(labels)
+    mixed = mix_rows(rows, virtual)
+    similarities = mix_similarities(rows @ rows.T, virtual)
+    torch.testing.assert_close(similarities, mixed @ mixed.T, rtol=0, atol=1e-14)
+    return {
+        "similarities": similarities,
+        "labels": [*labels, *(labels[first] for first in virtual.first.tolist())],
+    }
+
+
+def simix_recall_loss(case: Case) -> dict[str, Any]:
+    """The recall loss of a batch with the virtual rows of the case, unit rows not required."""
+    params = dict(case["params"])
+    preset, normalize = params.pop("preset", "paper"), bool(params.pop("normalize", False))
+    settings: dict[str, Any] = {"temperature": 0.01} | renamed(params, RANKS | RECALL)
+    criterion = RankingLoss(
+        recall_at_k_loss, preset=preset, normalize=normalize, simix=given_pairs(case), **settings
+    )
+    rows, labels = leaf(case["inputs"]["embeddings"]), as_labels(case["inputs"]["labels"])
+    loss, (_, valid) = criterion(rows, labels), criterion.per_query(rows, labels)
+    return {"loss": loss, "valid_queries": int(valid.sum()), "grad_embeddings": gradient(loss, rows)}
+
+
+def simix_rows(case: Case) -> dict[str, Any]:
+    """How many rows there are with all pairs of every class."""
+    pairs = renamed(case["params"], {"pairs": "pairs", "pairs_per_class": "pairs_per_class"})
+    if pairs.pop("pairs", "all_within_class") != "all_within_class":
+        pytest.fail(f"unknown pairs {case['params']['pairs']!r}")
+    labels = torch.repeat_interleave(torch.tensor(case["inputs"]["class_counts"]))
+    virtual = len(SiMix(**pairs).draw(labels).share)
+    return {"virtual_rows": virtual, "total_rows": len(labels) + virtual}
+
+
+def knn_classify(case: Case) -> dict[str, Any]:
+    """The vote of the neighbours of one query."""
+    inputs, params = case["inputs"], case["params"]
+    settings = renamed(params, {name: name for name in ("k", "weights", "temperature")})
+    settings = {name: value for name, value in settings.items() if value is not None}
+    exclude, prior = inputs.get("exclude"), inputs.get("prior_ratio")
+    if prior is not None:  # the keys of JSON are strings
+        prior = {label: prior[str(label)] for label in inputs["labels"]}
+    found = metrics.knn_classify_from_scores(
+        torch.tensor([inputs["similarities"]], dtype=torch.float64),
+        inputs["labels"],
+        exclude=None if exclude is None else torch.tensor([exclude]),
+        prior_ratio=prior,
+        **settings,
+    )
+    known = [str(label) for label in found.classes.tolist()]
+    candidates = [number for number in found.candidates[0].tolist() if number >= 0]
+    probabilities = found.probabilities[0].tolist()
+    return {
+        "label": found.labels()[0],
+        "neighbours": [item for item in found.neighbours.item[0].tolist() if item >= 0],
+        "probabilities": {known[number]: probabilities[place] for place, number in enumerate(candidates)},
+    }
+
+
 OPERATIONS = {
     "recall_at_k_loss": recall_loss,
     "recall_at_k_loss_formula": recall_loss_formula,
@@ -244,6 +340,11 @@ OPERATIONS = {
     "smooth_average_precision_loss": smooth_average_precision,
     "exact_metrics": exact_metrics,
     "sampler_batch_count": sampler_batches,
+    "simix_similarities": simix_similarities,
+    "simix_recall_at_k_loss": simix_recall_loss,
+    "simix_row_count": simix_rows,
+    "knn_classify": knn_classify,
+    "staged_backward": staged_backward,
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from metricgrad.errors import InputError
-from metricgrad.relax import PositiveRanks, positive_ranks_from_scores, rank, tile
+from metricgrad.relax import PositiveRanks, plain, positive_ranks_from_scores, tile
 from tests.oracles.soft_ranks import soft_ranks
 
 
@@ -87,8 +87,9 @@ def test_tiles_and_blocks_change_nothing(rows, block, generator, monkeypatch):
         value = weighted(ranks, torch.Generator().manual_seed(3))
         return ranks.among_all, torch.autograd.grad(value, scores)[0]
 
+    monkeypatch.setenv("METRICGRAD_KERNEL", "torch")
     whole = value_and_gradient()
-    monkeypatch.setattr(rank, "TILE_ROWS", rows)
+    monkeypatch.setattr(plain, "TILE_ROWS", rows)
     monkeypatch.setattr(tile, "BLOCK_BYTES", {"cpu": block})
     for one, other in zip(value_and_gradient(), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
@@ -96,9 +97,10 @@ def test_tiles_and_blocks_change_nothing(rows, block, generator, monkeypatch):
 
 def test_memory_stays_within_the_budget(generator, monkeypatch):
     """No tensor beside input and output is larger than the budget allows."""
+    monkeypatch.setenv("METRICGRAD_KERNEL", "torch")
     scores = torch.randn(64, 500, generator=generator).requires_grad_()
     relevance = torch.rand(64, 500, generator=generator) < 0.02
-    monkeypatch.setattr(rank, "MEMORY_BUDGET", 3 * 500 * 4 * 8)  # eight rows
+    monkeypatch.setattr(plain, "MEMORY_BUDGET", 3 * 500 * 4 * 8)  # eight rows
     monkeypatch.setattr(tile, "BLOCK_BYTES", {"cpu": 500 * 4 * 2})
     seen = []
 
@@ -106,8 +108,8 @@ def test_memory_stays_within_the_budget(generator, monkeypatch):
         seen.append(module_scores.numel())
         return original(module_scores, *rest)
 
-    original = rank.tile_ranks
-    monkeypatch.setattr(rank, "tile_ranks", note)
+    original = tile.tile_ranks
+    monkeypatch.setattr(tile, "tile_ranks", note)
     positive_ranks_from_scores(scores, relevance, temperature=0.1).among_all.sum().backward()
     assert max(seen) <= 8 * 500
     assert len(seen) >= 8

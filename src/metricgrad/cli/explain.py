@@ -82,6 +82,7 @@ def _type(annotation: Any) -> str:
     )
     text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).replace("NoneType", "None")
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
+    text = re.sub(r"^Union\[(.*)\]$", lambda found: found[1].replace(", ", " | "), text)
     return (
         text.replace(" | None", " or null")
         .replace(" | ", " or ")

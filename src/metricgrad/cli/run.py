@@ -59,8 +59,19 @@ def tune(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each arm.")] = None,
     batch: Annotated[int | None, typer.Option(help="Items of a training batch.")] = None,
+    chunk: Annotated[
+        str | None,
+        typer.Option(help="Items embedded at once where the batch is larger than memory; or: auto."),
+    ] = None,
     tries: Annotated[int | None, typer.Option(help="Settings that each arm may try; select decides.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/TASK-METRIC-NUMBER.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            "--run-folder",
+            help="Run folder (the long word under torchrun). Default: runs/TASK-METRIC-NUMBER.",
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
     ] = None,
@@ -72,7 +83,7 @@ def tune(
 
     Ctrl-C writes the checkpoint and stops; resume goes on from there, also after a crash or a kill.
     """
-    plan = {"minutes": minutes, "steps": steps, "batch": batch, "tries": tries}
+    plan = {"minutes": minutes, "steps": steps, "batch": batch, "chunk": chunk, "tries": tries}
     options: dict[str, Any] = {
         "metric": metric,
         "method": method,
@@ -151,22 +162,27 @@ def _run(
     from metricgrad.cli.progress import Drawing
     from metricgrad.cli.recipe import Recipe, checked
     from metricgrad.cli.resolve import resolve
+    from metricgrad.scale import ProcessLost, joined
     from metricgrad.tune import tune as run_tune
 
     recipe = checked(Recipe, given, f"{folder}/config.yaml" if stored else "the recipe")
-    with Drawing(quiet=quiet) as observer:
-        job = resolve(recipe, observer, first_seed=first_seed, seeds=seeds)
-        place = folder or _next_folder(job.task, job.metric)
+    with joined() as processes, Drawing(quiet=quiet or not processes.leader) as observer:
+        with processes.leader_first():  # it may fill a cache
+            job = resolve(recipe, observer, first_seed=first_seed, seeds=seeds)
+        place = Path(processes.led(lambda: str(folder or _next_folder(job.task, job.metric))))
         if not quiet:
             observer({"event": "note", "text": f"run folder {place}"})
         arguments = {**job.arguments, "recipe": dict(given)} if stored else job.arguments
         try:
             result = run_tune(**arguments, folder=place, observer=observer, force=force)
-        except Interrupted as error:
-            complain(error)
-            sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}\n")
-            raise typer.Exit(130) from error
-    _show(result, result.report(), as_json=as_json)
+        except (Interrupted, ProcessLost) as error:
+            lost = isinstance(error, ProcessLost)
+            if lost or processes.leader:
+                complain(error)
+                sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}\n")
+            raise typer.Exit(1 if lost else 130) from error
+    if processes.leader:
+        _show(result, result.report(), as_json=as_json)
 
 
 def _next_folder(task: str, metric: str) -> Path:

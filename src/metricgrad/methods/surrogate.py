@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from metricgrad import losses
 from metricgrad._checks import fail, nearest
 from metricgrad._types import MethodRun
-from metricgrad.pairing import has_positive
+from metricgrad.pairing import SiMix, has_positive
 from metricgrad.ranking import RankingLoss, mean_valid
+from metricgrad.scale import SharedBackward, StagedBackward, current
 
 __all__ = ["SPACE", "Surrogate", "SurrogateSettings", "added", "named_objective", "objectives", "space"]
 
@@ -43,7 +44,8 @@ class SurrogateSettings(BaseModel):
         warmup: share of the steps over which the learning rate rises from 0.
         gradient_clip: largest norm of the gradient; None for no limit.
         dropout: rate for every dropout module of the model; None leaves the model's own.
-        objective: settings of the loss by its own argument names (temperature, k, ...).
+        objective: settings of the loss by its own argument names (temperature, k, ...). `simix` adds virtual rows
+            to a loss of ranks: true, or its own settings (pairs_per_class, virtual_queries).
         proxy_weight: how much of the proxy loss is added to a surrogate; 0 in the control arm, whose loss it is.
         proxy: settings of the proxy loss that is added, like `objective`.
     """
@@ -76,6 +78,15 @@ class Surrogate:
         """Set the dropout rates and make the optimiser of the trainable parameters."""
         self.model, self.steps, self.taken = run.model, run.steps, 0
         self.parameters = list(run.parameters.values())
+        self.shared = self.staged = None
+        if current().size > 1:
+            self.shared = SharedBackward(
+                run.model, self.objective, parameters=self.parameters, chunk=run.chunk, seed=run.seed,
+                processes=current(),
+            )  # fmt: skip
+            self.staged = self.shared.staged
+        elif run.chunk is not None:
+            self.staged = StagedBackward(run.model, self.objective, chunk=run.chunk)
         if self.settings.dropout is not None:
             for module in run.model.modules():
                 if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -96,13 +107,10 @@ class Surrogate:
         Raises:
             InputError: the loss is NaN or infinite.
         """
-        inputs, targets = (_to(item, self.parameters[0].device) for item in batch)
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.objective(self.model(inputs), targets)
-        loss = loss if loss.ndim == 0 else loss.mean()
-        loss.backward()
+        loss = self._backward(*batch)
         if self.settings.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
         self.optimiser.step()
@@ -117,14 +125,29 @@ class Surrogate:
             )
         return {"loss": value}
 
+    def _backward(self, inputs: Any, targets: Any) -> Tensor:
+        """Add the gradient of the mean objective and return its value."""
+        device = self.parameters[0].device
+        if self.shared is not None:
+            return self.shared(inputs, _to(targets, device), step=self.taken)
+        if self.staged is not None:
+            return self.staged(inputs, _to(targets, device))
+        loss = self.objective(self.model(_to(inputs, device)), _to(targets, device))
+        loss = loss if loss.ndim == 0 else loss.mean()
+        loss.backward()
+        return loss
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimiser's state and the number of steps taken."""
-        return {"optimiser": self.optimiser.state_dict(), "taken": self.taken}
+        """Return the optimiser's state, the number of steps taken and the measured size of a chunk."""
+        chunks = {} if self.staged is None else dict(self.staged.measured)
+        return {"optimiser": self.optimiser.state_dict(), "taken": self.taken, "chunks": chunks}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.optimiser.load_state_dict(dict(state["optimiser"]))
         self.taken = state["taken"]
+        if self.staged is not None:
+            self.staged.measured = dict(state["chunks"])
 
     def _learning_rate(self) -> float:
         progress = self.taken / max(1, self.steps)
@@ -153,9 +176,10 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
     """Build `(embeddings, labels) -> loss` from the name of a loss and its settings.
 
     Args:
-        name: a public loss without its suffix: `recall_at_k`, `average_precision`, `supcon`, ...
+        name: a public loss without its suffix: `recall_at_k`, `average_precision`, `supcon`, ... A loss of ranks may
+            be followed by an option, `recall_at_k+simix`, which is the setting `simix: true`.
         settings: arguments of the loss by name; for a loss of ranks also those of `RankingLoss` (temperature,
-            step, preset, normalize).
+            step, preset, normalize) and `simix`: true, false or the settings of `pairing.SiMix`.
 
     Returns:
         The objective: a scalar or one value per unit.
@@ -163,13 +187,15 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
     Raises:
         InputError: unknown name or argument; the message names the nearest known ones.
     """
+    name, *options = name.split("+")
+    settings = _with_options(options, settings)
     if name not in objectives():
         raise fail("method", f"there is no loss {name!r}", "the name of a loss", nearest(name, objectives()))
     loss = getattr(losses, f"{name}_loss")
     arguments = inspect.signature(loss).parameters
     of_ranks = "ranks" in arguments
     known = {key for key, value in arguments.items() if value.kind is value.KEYWORD_ONLY}
-    known |= {"temperature", "step", "preset", "normalize"} if of_ranks else set()
+    known |= {"temperature", "step", "preset", "normalize", "simix"} if of_ranks else set()
     for key in settings:
         if key not in known:
             raise fail(
@@ -179,9 +205,38 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
                 nearest(key, known),
             )
     if of_ranks:
-        return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings})
+        simix = _simix(settings.get("simix", False))
+        return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings, "simix": simix})
     # A loss of pairs: rows without another of their label have no loss, they are not losses of 0.
     return lambda outputs, targets: mean_valid(loss(outputs, targets, **settings), has_positive(targets))
+
+
+def _with_options(options: Sequence[str], settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings with those that the options of a name stand for."""
+    for option in options:
+        if option != "simix":
+            raise fail("method", f"there is no option {option!r} of a loss", "'simix', or none")
+        if settings.get("simix", True) in (False, None):
+            raise fail(
+                "method", f"the option +simix came with the setting simix: {settings['simix']}", "one of them"
+            )
+        settings = {"simix": True, **settings}
+    return settings
+
+
+def _simix(given: Any) -> SiMix | None:
+    """Return what the setting `simix` says: true, false (or null), or settings by name."""
+    if not isinstance(given, Mapping):
+        if given not in (True, False, None):
+            raise fail("method", f"simix is {given!r}", "true, false or its settings by name")
+        return SiMix() if given else None
+    known = ("pairs_per_class", "virtual_queries")  # a generator cannot be written in a recipe
+    for key in given:
+        if key not in known:
+            raise fail(
+                "method", f"simix has no setting {key!r}", "one of its settings", nearest(str(key), known)
+            )
+    return SiMix(**given)
 
 
 def added(objective: Objective, proxy: Objective, weight: float) -> Objective:

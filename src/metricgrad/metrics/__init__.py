@@ -1,8 +1,8 @@
 """Exact metrics, without gradient.
 
 Functions of scores (`hit_at_k`, `average_precision`, `f_beta`, ...), the same over embeddings without the whole
-similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`), and `Metric` records that `tune` and the
-bootstrap use (`retrieval_metric`, `classification_metric`, `adapt`, `per_sample`).
+similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`, `knn_classify`), and `Metric` records that
+`tune` and the bootstrap use (`retrieval_metric`, `classification_metric`, `adapt`, `per_sample`).
 """
 
 from metricgrad.metrics.adapt import adapt as adapt
@@ -19,9 +19,15 @@ from metricgrad.metrics.names import metric_by_name as metric_by_name
 from metricgrad.metrics.names import named_metrics as named_metrics
 from metricgrad.metrics.nearest import NearestItems as NearestItems
 from metricgrad.metrics.nearest import nearest_items as nearest_items
+from metricgrad.metrics.neighbours import KnnPrediction as KnnPrediction
+from metricgrad.metrics.neighbours import knn_accuracy as knn_accuracy
+from metricgrad.metrics.neighbours import knn_classify as knn_classify
+from metricgrad.metrics.neighbours import knn_classify_from_scores as knn_classify_from_scores
+from metricgrad.metrics.neighbours import knn_error as knn_error
 from metricgrad.metrics.ranks import ExactRanks as ExactRanks
 from metricgrad.metrics.ranks import ranks_from_scores as ranks_from_scores
 from metricgrad.metrics.records import classification_metric as classification_metric
+from metricgrad.metrics.records import knn_metric as knn_metric
 from metricgrad.metrics.records import retrieval_metric as retrieval_metric
 from metricgrad.metrics.retrieval import average_precision as average_precision
 from metricgrad.metrics.retrieval import hit_at_k as hit_at_k
@@ -33,6 +39,7 @@ from metricgrad.metrics.retrieval import reciprocal_rank as reciprocal_rank
 
 __all__ = [
     "ExactRanks",
+    "KnnPrediction",
     "NearestItems",
     "accuracy",
     "adapt",
@@ -43,6 +50,11 @@ __all__ = [
     "error_rate",
     "f_beta",
     "hit_at_k",
+    "knn_accuracy",
+    "knn_classify",
+    "knn_classify_from_scores",
+    "knn_error",
+    "knn_metric",
     "metric_by_name",
     "metric_calls",
     "named_metrics",

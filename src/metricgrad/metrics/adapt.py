@@ -21,10 +21,9 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics import retrieval
 from metricgrad.metrics.foreign import ForeignFunction
 from metricgrad.metrics.names import FUNCTIONS, metric_by_name, value_of
-from metricgrad.metrics.records import classification_metric, retrieval_metric
+from metricgrad.metrics.records import metric_record
 from metricgrad.metrics.scikit import is_scikit, read_scikit
 
 __all__ = ["adapt", "metric_calls", "per_sample"]
@@ -187,8 +186,7 @@ def _ours(metric: Any) -> Metric | None:
         raise fail(
             "adapt", f"a partial of {name} with {len(metric.args)} arguments", "settings by keyword only"
         )
-    make = retrieval_metric if name in retrieval.__all__ else classification_metric
-    return make(function, **settings)
+    return metric_record(function, **settings)
 
 
 def _from_path(text: str, higher_is_better: bool | None, unit: Unit | None) -> Metric:

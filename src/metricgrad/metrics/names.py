@@ -19,14 +19,14 @@ from torch import Tensor
 from metricgrad._checks import fail, nearest
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
-from metricgrad.metrics import classification, retrieval
-from metricgrad.metrics.records import classification_metric, retrieval_metric
+from metricgrad.metrics import classification, neighbours, retrieval
+from metricgrad.metrics.records import metric_record
 
 __all__ = ["metric_by_name", "named_metrics"]
 
 FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     name: getattr(module, name) for module in (retrieval, classification) for name in module.__all__
-}
+} | {"knn_accuracy": neighbours.knn_accuracy, "knn_error": neighbours.knn_error}
 
 ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "recall": ("hit_at_k", {}),
@@ -102,9 +102,8 @@ def metric_by_name(name: str) -> Metric:
         raise fail(f"metric {name!r}", "it came with a k", f"{word} without one")
     if takes_k and "k" not in given and function_name.endswith("_at_k"):
         raise fail(f"metric {name!r}", "it came without a k", "how many first places count", f"Say {word}@1")
-    make = retrieval_metric if function_name in retrieval.__all__ else classification_metric
     try:
-        return make(function, name=name, **given)
+        return metric_record(function, name=name, **given)
     except InputError:
         raise
     except (TypeError, ValueError) as error:

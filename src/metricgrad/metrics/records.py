@@ -17,13 +17,14 @@ from torch import Tensor
 from metricgrad._checks import describe, fail, nearest
 from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics import classification, of_ranks, retrieval
+from metricgrad.metrics import classification, neighbours, of_ranks, retrieval
 from metricgrad.metrics.embedded import Labels, rank_tiles
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, require_ties
 
-__all__ = ["classification_metric", "retrieval_metric"]
+__all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric"]
 
-_LOWER_IS_BETTER = {"error_rate", "balanced_error"}
+_LOWER_IS_BETTER = {"error_rate", "balanced_error", "knn_error"}
+_OF_NEIGHBOURS = ("knn_accuracy", "knn_error")
 _OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "balanced_error": (classification.prediction_rows, classification.balanced_error_of_rows),
     "f_beta": (classification.prediction_rows, classification.f_beta_of_rows),
@@ -112,6 +113,77 @@ def retrieval_metric(
     )
 
 
+def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
+    """Make the record of kNN classification over embeddings (exact; the unit is the query).
+
+    Args:
+        function: `knn_accuracy` or `knn_error`.
+        name: what tables call it; by default e.g. `knn_accuracy@5`.
+        **settings: settings of the function (`k`, `weights`, `temperature`, `normalize`).
+
+    Returns:
+        A record whose `measure(embeddings, labels, *, reference_outputs=None, reference_targets=None)` gives
+        [query, 1] and whose `summarise` is the mean. The references vote, or all the other embeddings.
+
+    Raises:
+        InputError: another function, a setting that it does not have or that does not fit.
+
+    Edge cases:
+        No item to vote: NaN, left out of the mean.
+
+    Gradient: none.
+
+    Cost: as `knn_classify`.
+
+    Example:
+        >>> metric = knn_metric(neighbours.knn_error, k=1)
+        >>> points = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.3], [0.0, 1.0]])
+        >>> metric.name, metric.summarise(metric.measure(points, ["a", "a", "b", "b"]))
+        ('knn_error@1', 0.25)
+    """
+    caller = getattr(function, "__name__", describe(function))
+    if caller not in _OF_NEIGHBOURS or getattr(neighbours, caller) is not function:
+        raise fail("knn_metric", f"the function is {caller}", f"one of {', '.join(_OF_NEIGHBOURS)}")
+    _check_settings(caller, function, settings)
+    settings = {"k": 5, **settings}
+    if not isinstance(settings.get("normalize", True), bool):
+        raise fail(caller, f"normalize is {settings['normalize']!r}", "true or false")
+    function(torch.eye(2), [0, 1], **settings)  # checks the others
+
+    def measure(
+        outputs: Float[Tensor, "query dim"],
+        targets: Labels,
+        *,
+        reference_outputs: Float[Tensor, "item dim"] | None = None,
+        reference_targets: Labels | None = None,
+    ) -> Float[Tensor, "query 1"]:
+        references = {"reference_embeddings": reference_outputs, "reference_labels": reference_targets}
+        return function(outputs, targets, **references, **settings).cpu()[:, None]
+
+    k, weights = settings["k"], settings.get("weights", "uniform")
+    right = "right" if caller == "knn_accuracy" else "wrong"
+    return Metric(
+        name=name or _short_name(caller, settings),
+        measure=measure,
+        summarise=mean_of_units,
+        higher_is_better=caller not in _LOWER_IS_BETTER,
+        bounds=(0.0, 1.0),
+        unit="query",
+        description=(
+            f"share of the queries for which the vote ({weights}) of the {k} nearest items is {right}, "
+            f"{'cosine similarity' if settings.get('normalize', True) else 'dot product'}, equals by index"
+        ),
+    )
+
+
+def metric_record(function: Callable[..., Tensor], **settings: Any) -> Metric:
+    """Make the record of any metric function of ours, by the maker of its family."""
+    name = getattr(function, "__name__", "")
+    if name in _OF_NEIGHBOURS:
+        return knn_metric(function, **settings)
+    return (retrieval_metric if name in retrieval.__all__ else classification_metric)(function, **settings)
+
+
 def classification_metric(
     function: Callable[..., Tensor], *, name: str | None = None, **settings: Any
 ) -> Metric:
@@ -181,7 +253,7 @@ def _check_settings(caller: str, function: Callable[..., Any], settings: Mapping
     known = {
         parameter.name: parameter
         for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        if parameter.kind is parameter.KEYWORD_ONLY and not parameter.name.startswith("reference_")
     }
     for setting in settings:
         if setting not in known:

@@ -3,6 +3,7 @@
 from metricgrad.relax.cutoff import soft_counts as soft_counts
 from metricgrad.relax.rank import PositiveRanks as PositiveRanks
 from metricgrad.relax.rank import positive_ranks_from_scores as positive_ranks_from_scores
+from metricgrad.relax.soft_rank import soft_ranks as soft_ranks
 from metricgrad.relax.step import hard_step as hard_step
 from metricgrad.relax.step import laplace_step as laplace_step
 from metricgrad.relax.step import logistic_step as logistic_step
@@ -14,4 +15,5 @@ __all__ = [
     "logistic_step",
     "positive_ranks_from_scores",
     "soft_counts",
+    "soft_ranks",
 ]

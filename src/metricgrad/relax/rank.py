@@ -6,39 +6,22 @@ operator never holds query x item x positive: it works through tiles of queries,
 of the positives, and makes similarities and slopes anew in the backward pass.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd import Function
 
 from metricgrad._checks import describe, fail, nearest, positive_number, require_matrix
-from metricgrad.relax.step import (
-    hard_step_,
-    laplace_slope_,
-    laplace_step_,
-    logistic_slope_,
-    logistic_step_,
-)
-from metricgrad.relax.tile import tile_gradient, tile_ranks
+from metricgrad.relax import operator
+from metricgrad.relax.lists import Setting
 
 __all__ = ["PositiveRanks", "positive_ranks_from_products", "positive_ranks_from_scores"]
 
-MEMORY_BUDGET = 256 * 2**20
-"""Bytes that the tiles of similarities may take at a time; a smaller number changes time and no result."""
-
-TILE_ROWS = 512
-"""Most queries of one tile: a matrix product gains nothing from more."""
-
 IncludeQuery = bool | Literal["positive"]
 StepName = Literal["logistic", "laplace"]
-
-_STEPS = {
-    "logistic": (logistic_step_, logistic_slope_),
-    "laplace": (laplace_step_, laplace_slope_),
-}
+STEPS = get_args(StepName)
 
 
 class PositiveRanks(NamedTuple):
@@ -58,16 +41,6 @@ class PositiveRanks(NamedTuple):
     among_positives: Float[Tensor, "query positive"]
     valid: Bool[Tensor, "query positive"]
     competitors: Tensor
-
-
-class _Setting(NamedTuple):
-    """What a backward pass needs beside the tensors that carry gradients."""
-
-    positives: Tensor  # [query, positive] item numbers, any number beyond the count
-    counts: Tensor  # [query]
-    excluded: Tensor | None  # [query] item that does not compete, -1 for none
-    temperature: float  # 0 for exact ranks
-    step: str
 
 
 def positive_ranks_from_scores(
@@ -138,7 +111,7 @@ def positive_ranks_from_scores(
         _refuse_nan(caller, "scores", scores)
     positives, counts = _positives_of(relevance, own, include_query)
     setting = _setting(positives, counts, own, include_query, temperature, step)
-    among_all, among_positives = _apply(_RanksOfScores, temperature, scores, setting)
+    among_all, among_positives = operator.scores(scores, setting)
     return _packed(among_all, among_positives, setting, scores.shape[1])
 
 
@@ -185,7 +158,7 @@ def positive_ranks_from_products(
         _refuse_nan(caller, "embeddings", queries)
         _refuse_nan(caller, "reference_embeddings", items)
     setting = _setting(positives, counts, query_item, include_query, temperature, step)
-    among_all, among_positives = _apply(_RanksOfProducts, temperature, queries, items, setting)
+    among_all, among_positives = operator.products(queries, items, setting)
     return _packed(among_all, among_positives, setting, items.shape[0])
 
 
@@ -196,35 +169,23 @@ def _setting(
     include_query: IncludeQuery,
     temperature: float,
     step: str,
-) -> _Setting:
-    return _Setting(positives, counts, None if include_query else query_item, float(temperature), step)
+) -> Setting:
+    return Setting(positives, counts, None if include_query else query_item, float(temperature), step)
 
 
 def _check_options(caller: str, include_query: IncludeQuery, temperature: float, step: str) -> None:
-    if step not in _STEPS:
-        raise fail(caller, f"step is {step!r}", "'logistic' or 'laplace'", nearest(str(step), _STEPS))
+    if step not in STEPS:
+        raise fail(caller, f"step is {step!r}", "'logistic' or 'laplace'", nearest(str(step), STEPS))
     if include_query not in (False, True, "positive"):
         raise fail(caller, f"include_query is {include_query!r}", "False, True or 'positive'")
     positive_number(caller, "temperature", temperature, zero=True)
 
 
-def _apply(function: type[Function], temperature: float, *arguments: Any) -> tuple[Tensor, Tensor]:
-    if temperature == 0:
-        with torch.no_grad():
-            return function.apply(*arguments)  # pyright: ignore[reportReturnType]
-    return function.apply(*arguments)  # pyright: ignore[reportReturnType]
-
-
-def _packed(among_all: Tensor, among_positives: Tensor, setting: _Setting, items: int) -> PositiveRanks:
+def _packed(among_all: Tensor, among_positives: Tensor, setting: Setting, items: int) -> PositiveRanks:
     competitors = torch.full_like(setting.counts, items)
     if setting.excluded is not None:
         competitors -= (setting.excluded >= 0).to(competitors.dtype)
-    return PositiveRanks(among_all, among_positives, _valid(setting), competitors)
-
-
-def _valid(setting: _Setting) -> Tensor:
-    columns = torch.arange(setting.positives.shape[1], device=setting.counts.device)
-    return columns < setting.counts.unsqueeze(1)  # [query, positive]
+    return PositiveRanks(among_all, among_positives, setting.valid, competitors)
 
 
 def _query_items(
@@ -274,169 +235,3 @@ def _positives_of(
     first = torch.cumsum(counts, 0) - counts
     positives[row, torch.arange(len(row), device=row.device) - first[row]] = item
     return positives, counts
-
-
-class _Tile(NamedTuple):
-    """The queries of one tile; `rows` selects them from any tensor whose first axis is the query."""
-
-    rows: slice | Tensor
-    width: int
-
-
-def _tiles(setting: _Setting, items: int, element_size: int) -> Iterator[_Tile]:
-    """Cut the queries that have a positive into tiles; queries with equally many go together, to pad little."""
-    counts = setting.counts
-    if len(counts) == 0:
-        return
-    # three matrices of a tile's shape are alive at a time: similarities, their gradient, a block's differences
-    size = max(1, min(TILE_ROWS, MEMORY_BUDGET // max(1, 3 * items * element_size)))
-    most, least = int(counts.max()), int(counts.min())
-    if most == least:
-        for start in range(0, len(counts) if most else 0, size):
-            yield _Tile(slice(start, start + size), most)
-        return
-    ordered, order = torch.sort(counts, descending=True, stable=True)
-    widths = ordered.tolist()
-    for start in range(0, sum(width > 0 for width in widths), size):
-        rows = order[start : start + size]
-        yield _Tile(rows[ordered[start : start + size] > 0], widths[start])
-
-
-def _levels(scores: Tensor, setting: _Setting, tile: _Tile) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the positives' numbers, validity and scores in a tile, and take the excluded items out of `scores`."""
-    positives = setting.positives[tile.rows, : tile.width]
-    columns = torch.arange(tile.width, device=scores.device)
-    valid = columns < setting.counts[tile.rows].unsqueeze(1)
-    levels = scores.gather(1, positives).masked_fill_(~valid, 0)
-    if setting.excluded is not None:
-        own = setting.excluded[tile.rows]
-        rows = torch.nonzero(own >= 0).squeeze(1)
-        scores[rows, own[rows]] = -torch.inf
-    return positives, valid, levels
-
-
-def _forward(
-    scores_of: Callable[[_Tile], Tensor], setting: _Setting, items: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Fill both kinds of ranks [query, positive], tile by tile."""
-    step_ = hard_step_ if setting.temperature == 0 else _STEPS[setting.step][0]
-    among_all = torch.ones(setting.positives.shape, dtype=dtype, device=setting.positives.device)
-    among_positives = torch.ones_like(among_all)
-    for tile in _tiles(setting, items, dtype.itemsize):
-        scores = scores_of(tile)
-        _, valid, levels = _levels(scores, setting, tile)
-        of_all, of_positives = tile_ranks(scores, levels, valid, step_)
-        among_all[tile.rows, : tile.width] = of_all.masked_fill_(~valid, 1)
-        among_positives[tile.rows, : tile.width] = of_positives.masked_fill_(~valid, 1)
-    return among_all, among_positives
-
-
-def _backward(
-    scores_of: Callable[[_Tile], Tensor], setting: _Setting, items: int, dtype: torch.dtype, upstream: Any
-) -> Iterator[tuple[_Tile, Tensor]]:
-    """Yield each tile with the gradient by its divided scores [query, item]."""
-    slope_ = _STEPS[setting.step][1]
-    for tile in _tiles(setting, items, dtype.itemsize):
-        scores = scores_of(tile)
-        positives, valid, levels = _levels(scores, setting, tile)
-        of_all, of_positives = (None if part is None else part[tile.rows, : tile.width] for part in upstream)
-        yield tile, tile_gradient(scores, levels, valid, positives, of_all, of_positives, slope_)
-
-
-def _wide(*tensors: Tensor) -> torch.dtype:
-    """Return float64 where one of the tensors is, else float32."""
-    return torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
-
-
-class _RanksOfScores(Function):
-    """Both ranks as a function of the scores [query, item]."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, setting: _Setting) -> tuple[Tensor, Tensor]:
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(scores)
-        ctx.setting = setting
-        return _forward(_RanksOfScores.divided(scores, setting), setting, scores.shape[1], _wide(scores))
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor, None]:
-        (scores,) = ctx.saved_tensors
-        setting: _Setting = ctx.setting
-        gradient = torch.zeros_like(scores)
-        with torch.no_grad():
-            divided = _RanksOfScores.divided(scores, setting)
-            for tile, part in _backward(divided, setting, scores.shape[1], _wide(scores), upstream):
-                gradient[tile.rows] = part.div_(setting.temperature).to(scores.dtype)
-        (gradient,) = _once((gradient,), scores, *upstream)
-        return gradient, None
-
-    @staticmethod
-    def divided(scores: Tensor, setting: _Setting) -> Callable[[_Tile], Tensor]:
-        dtype, temperature = _wide(scores), setting.temperature or 1.0
-        return lambda tile: scores[tile.rows].to(dtype) / temperature
-
-
-class _RanksOfProducts(Function):
-    """Both ranks as a function of queries [query, dim] and items [item, dim], ranked by their dot product."""
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, items: Tensor, setting: _Setting) -> tuple[Tensor, Tensor]:
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(queries, items)
-        ctx.setting = setting
-        dtype = _wide(queries, items)
-        with torch.autocast(queries.device.type, enabled=False):
-            rows, columns = _RanksOfProducts.operands(queries, items, setting)
-            return _forward(lambda tile: rows[tile.rows] @ columns.T, setting, len(items), dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, Tensor | None, None]:
-        queries, items = ctx.saved_tensors
-        setting: _Setting = ctx.setting
-        wanted = ctx.needs_input_grad
-        with torch.no_grad(), torch.autocast(queries.device.type, enabled=False):
-            rows, columns = _RanksOfProducts.operands(queries, items, setting)
-            of_rows = torch.zeros_like(rows) if wanted[0] else None
-            of_columns = torch.zeros_like(columns) if wanted[1] else None
-            tiles = _backward(
-                lambda tile: rows[tile.rows] @ columns.T, setting, len(items), _wide(queries, items), upstream
-            )
-            for tile, part in tiles:
-                if of_rows is not None:
-                    of_rows[tile.rows] = part @ columns
-                if of_columns is not None:
-                    of_columns.addmm_(part.T, rows[tile.rows])
-            of_queries = None if of_rows is None else of_rows.div_(setting.temperature).to(queries.dtype)
-            of_items = None if of_columns is None else of_columns.to(items.dtype)
-        of_queries, of_items = _once((of_queries, of_items), queries, items, *upstream)
-        return of_queries, of_items, None
-
-    @staticmethod
-    def operands(queries: Tensor, items: Tensor, setting: _Setting) -> tuple[Tensor, Tensor]:
-        """Return both in float32 or wider, the queries divided by the temperature (0 divides by 1)."""
-        dtype = _wide(queries, items)
-        return queries.to(dtype) / (setting.temperature or 1.0), items.to(dtype)
-
-
-class _Once(Function):
-    """Hands gradients through and refuses to be differentiated, which would silently give 0 otherwise."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, *sources: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise NotImplementedError(
-            "positive_ranks: a second derivative was asked for (create_graph=True, a gradient penalty, a Hessian); "
-            "the soft ranks have a first derivative only. Take ranks of detached embeddings inside the penalty, or "
-            "write the small case with metricgrad.relax.step.logistic_step."
-        )
-
-
-def _once(gradients: tuple[Tensor | None, ...], *sources: Tensor | None) -> tuple[Any, ...]:
-    """Tie gradients to all that they depend on, so that a second derivative meets the refusal above."""
-    if not torch.is_grad_enabled():
-        return gradients
-    known = [source for source in sources if source is not None]
-    return tuple(None if part is None else _Once.apply(part, *known) for part in gradients)

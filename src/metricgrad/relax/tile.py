@@ -1,15 +1,23 @@
 """Ranks and their gradient for one tile of queries: the plain torch text.
 
-This is the seam of the hot operator. `rank.py` cuts the queries into tiles, makes the similarities of a tile and
+This is the seam of the hot operator. `plain.py` cuts the queries into tiles, makes the similarities of a tile and
 calls the two functions here; a fused kernel replaces them and has this text as its reference. Similarities come
 divided by the temperature, with -inf where an item does not compete, so that every step and slope there is 0.
 The loop runs over blocks of positives, never over queries, and each block fits a processor cache.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
+
+from metricgrad.relax.step import (
+    hard_step_,
+    laplace_slope_,
+    laplace_step_,
+    logistic_slope_,
+    logistic_step_,
+)
 
 __all__ = ["tile_gradient", "tile_ranks"]
 
@@ -20,19 +28,26 @@ ACCELERATOR_BLOCK_BYTES = 64 * 1024 * 1024
 
 InPlace = Callable[[Tensor], Tensor]
 
+STEPS: Mapping[str, InPlace] = {"logistic": logistic_step_, "laplace": laplace_step_, "hard": hard_step_}
+"""By name, what overwrites differences with their step."""
 
-def tile_ranks(scores: Tensor, levels: Tensor, valid: Tensor, step_: InPlace) -> tuple[Tensor, Tensor]:
+SLOPES: Mapping[str, InPlace] = {"logistic": logistic_slope_, "laplace": laplace_slope_}
+"""By name, what overwrites differences with the derivative of their step."""
+
+
+def tile_ranks(scores: Tensor, levels: Tensor, valid: Tensor, step: str) -> tuple[Tensor, Tensor]:
     """Return the (soft) ranks of the positives among all items and among the positives.
 
     Args:
         scores: [query, item], divided by the temperature, -inf where an item does not compete.
         levels: [query, positive] scores of the positives, 0 where not valid.
         valid: [query, positive].
-        step_: overwrites differences with their step.
+        step: `logistic`, `laplace` or `hard`.
 
     Returns:
         Two tensors [query, positive]; what stands where `valid` is False has no meaning.
     """
+    step_ = STEPS[step]
     among_all = torch.empty_like(levels)
     for rows, columns in _blocks(scores, levels.shape[1]):
         above = scores[rows].unsqueeze(1) - levels[rows, columns].unsqueeze(2)  # [query, positive, item]
@@ -42,7 +57,7 @@ def tile_ranks(scores: Tensor, levels: Tensor, valid: Tensor, step_: InPlace) ->
     for rows, columns in _blocks(competing, levels.shape[1]):
         above = competing[rows].unsqueeze(1) - levels[rows, columns].unsqueeze(
             2
-        )  # [query, positive, positive]
+        )  # as above, items = positives
         among_positives[rows, columns] = step_(above).sum(2)
     # an item meets itself with a step of 1/2, which is not counted: 1 + (sum - 1/2)
     return among_all.add_(0.5), among_positives.add_(0.5)
@@ -55,7 +70,7 @@ def tile_gradient(
     positives: Tensor,
     of_all: Tensor | None,
     of_positives: Tensor | None,
-    slope_: InPlace,
+    step: str,
 ) -> Tensor:
     """Return the gradient by the (divided) scores, given the gradients by the ranks.
 
@@ -66,11 +81,12 @@ def tile_gradient(
         positives: [query, positive] item numbers; any number where not valid.
         of_all: [query, positive] gradient by the ranks among all items; None for 0.
         of_positives: [query, positive] gradient by the ranks among the positives; None for 0.
-        slope_: overwrites differences with the derivative of their step.
+        step: `logistic` or `laplace`.
 
     Returns:
         [query, item].
     """
+    slope_ = SLOPES[step]
     gradient = torch.zeros_like(scores)
     of_levels = torch.zeros_like(levels)
     if of_all is not None:

@@ -11,6 +11,7 @@ from torch import nn
 from metricgrad._checks import fail
 from metricgrad._records import Budget
 from metricgrad._types import Method, MethodRun, Metric
+from metricgrad.scale import current
 from metricgrad.tune.auto import Road
 from metricgrad.tune.loop import Stage, training_batches
 from metricgrad.tune.plan import Plan, trainable_parameters
@@ -87,7 +88,8 @@ def budget_of(setup: Setup) -> Budget:
             steps = share / seconds
         steps = max(1, int(steps))
     every = plan.evaluate_every or max(1, steps // EVALUATIONS)
-    return Budget(steps, every, plan.checkpoint_every, plan.tries, plan.minutes, seconds)
+    budget = Budget(steps, every, plan.checkpoint_every, plan.tries, plan.minutes, seconds)
+    return Budget(**current().led(lambda: vars(budget)))
 
 
 def _time_a_step(setup: Setup, arm: Arm) -> tuple[float, float]:
@@ -96,7 +98,8 @@ def _time_a_step(setup: Setup, arm: Arm) -> tuple[float, float]:
     model = setup.build(seed)
     method = arm.road.make(arm.attempts[0])
     parameters = trainable_parameters(model, setup.plan.trainable)
-    method.begin(MethodRun(model.train(), parameters, setup.metric, _UNTIMED_STEPS + _TIMED_STEPS, seed))
+    steps = _UNTIMED_STEPS + _TIMED_STEPS
+    method.begin(MethodRun(model.train(), parameters, setup.metric, steps, seed, setup.plan.chunk))
     batches = training_batches(setup.splits.fit, seed)
     for _ in range(_UNTIMED_STEPS):
         method.step(next(batches))
@@ -118,7 +121,7 @@ def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
             stages += [
                 Stage(
                     seed, arm.name, attempt, arm.attempts[attempt].model_dump(), budget.steps, budget.evaluate_every,
-                    budget.checkpoint_every,
+                    budget.checkpoint_every, chunk=setup.plan.chunk,
                 )
                 for arm in setup.arms
             ]  # fmt: skip
@@ -136,7 +139,7 @@ def _start_stage(setup: Setup, seed: int) -> Stage:
     steps = plan.steps or START_STEPS
     settings: Mapping[str, Any] = setup.start.attempts[0].model_dump()
     every = plan.evaluate_every or max(1, steps // EVALUATIONS)
-    # Its own epochs: what the arms see next must be as new to the one as to the other.
+    first_epoch = 500_000  # its own epochs: what the arms see next must be as new to the one as to the other
     return Stage(
-        seed, "start", 0, settings, steps, every, plan.checkpoint_every, PATIENCE, first_epoch=500_000
+        seed, "start", 0, settings, steps, every, plan.checkpoint_every, PATIENCE, first_epoch, plan.chunk
     )

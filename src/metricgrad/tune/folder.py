@@ -22,6 +22,7 @@ import yaml
 from metricgrad._records import Progress, event_of, read_record
 from metricgrad._types import Observer
 from metricgrad.errors import CheckpointError, RunFolderError
+from metricgrad.scale import current
 from metricgrad.tune.checkpoint import load_state, save_state, write_atomically
 
 try:
@@ -29,7 +30,7 @@ try:
 except ImportError:  # a system without POSIX locks: two writers in one folder are then not noticed
     fcntl = None
 
-__all__ = ["RunFolder", "opened"]
+__all__ = ["FollowedFolder", "RunFolder", "opened"]
 
 
 class RunFolder:
@@ -131,10 +132,33 @@ class RunFolder:
         return self.path / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors"
 
 
+class FollowedFolder(RunFolder):
+    """The folder as the processes beside process 0 see it: read from, never written to, nothing shown."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def emit(self, record: Any, *, durable: bool = False) -> None:
+        """Process 0 writes and shows."""
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Process 0 saves."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the checkpoint; None where there is none."""
+        return load_state(self.path / "last")
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Process 0 writes."""
+
+
 @contextlib.contextmanager
 def opened(path: Path, observer: Observer) -> Iterator[RunFolder]:
-    """Open a run folder and release it whatever happens."""
-    folder = RunFolder(path, observer)
+    """Open a run folder, for writing on process 0 alone, and release it whatever happens."""
+    folder = RunFolder(path, observer) if current().leader else FollowedFolder(path)
     try:
         yield folder
     finally:

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from metricgrad.errors import CheckpointError, RunFolderError
+from metricgrad.scale import current
 from metricgrad.tune.arms import Setup
 from metricgrad.tune.splits import split_digest
 
@@ -50,6 +51,7 @@ def identity_of(setup: Setup, facts: Mapping[str, str], recipe: Mapping[str, Any
         "found": {
             "versions": versions(),
             "threads": torch.get_num_threads(),
+            "processes": current().size,
             "model": hashlib.sha256(repr(setup.build(setup.seeds[0])).encode()).hexdigest(),
             "data": {name: split_digest(getattr(setup.splits, name)) for name in ("fit", "select", "test")},
             **facts,
@@ -80,11 +82,12 @@ def read_config(folder: Path) -> dict[str, Any] | None:
 
 def check_identity(
     folder: Path, config: Mapping[str, Any], identity: Mapping[str, Any], *, force: bool
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Compare the run of the folder with the run that is asked for.
 
     Returns:
-        What differs and was overridden with `force`, as sentences; empty where all is equal.
+        What differs and was overridden with `force`, as sentences; and what may differ but must be told: the number
+        of processes, with their threads. Both are empty where all is equal.
 
     Raises:
         RunFolderError: the folder holds another run.
@@ -96,7 +99,16 @@ def check_identity(
             f"the run folder {folder} holds another run: {', '.join(different)} differ. Choose another folder, or "
             "repeat the call that made it (its settings stand in config.yaml)."
         )
-    before, now = _flat(config["found"]), _flat(identity["found"])
+    before, now = {"processes": 1, **_flat(config["found"])}, _flat(identity["found"])
+    told = []
+    if before["processes"] != now["processes"]:
+        told.append(
+            f"begun with {_processes(before)}, resumed with {_processes(now)}: sums are rounded "
+            "otherwise and dropout draws other masks, so the run is not the uninterrupted one bit for bit"
+        )
+        for key in ("processes", "threads"):  # fewer processes have more threads each
+            before.pop(key, None)
+            now.pop(key)
     changed = [
         f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
@@ -107,7 +119,11 @@ def check_identity(
             f"cannot resume {folder}: {'; '.join(changed)}; expected the same, or the resumed run would differ from an "
             "uninterrupted one. Restore it, or resume with force (--force), which marks the run."
         )
-    return changed
+    return changed, told
+
+
+def _processes(found: Mapping[str, Any]) -> str:
+    return "1 process" if found["processes"] == 1 else f"{found['processes']} processes"
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from metricgrad._checks import fail
 from metricgrad._records import Evaluated, Progress, StageFinished, StageStarted, Stepped
 from metricgrad._types import Method, MethodRun, Split
 from metricgrad.errors import Interrupted
+from metricgrad.scale import current
 from metricgrad.tune.checkpoint import random_state, restore_random_state
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.select import Evaluator
@@ -36,6 +37,7 @@ class Stage:
         evaluate_every: steps between two evaluations on `select`.
         checkpoint_every: steps between two checkpoints.
         patience: stop after so many evaluations without a better value; None trains all the steps.
+        chunk: rows that are embedded at once.
         first_epoch: number of the first epoch of the fit split: stages with the same one see the same batches.
     """
 
@@ -48,6 +50,7 @@ class Stage:
     checkpoint_every: int
     patience: int | None = None
     first_epoch: int = 0
+    chunk: int | Literal["auto"] | None = None
 
     @property
     def key(self) -> dict[str, Any]:
@@ -141,7 +144,7 @@ def train_stage(
     """
     trainer = _Trainer(stage, model, method, evaluator, select, folder, base)
     seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
-    method.begin(MethodRun(model.train(), parameters, evaluator.metric, stage.steps, stage.seed))
+    method.begin(MethodRun(model.train(), parameters, evaluator.metric, stage.steps, stage.seed, stage.chunk))
     if saved is None:
         folder.emit(StageStarted(**stage.key, settings=dict(stage.settings), steps=stage.steps))
         trainer.evaluate()
@@ -174,10 +177,11 @@ def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before
         if state.step % stage.checkpoint_every == 0 and not last:
             trainer.save()
         trainer.show()
-        if stop.signal is not None:
+        stopped_by = current().largest(stop.signal or 0)  # all processes stop after the same step
+        if stopped_by:
             trainer.save()
             raise Interrupted(
-                f"stopped by {signal.Signals(stop.signal).name} at step {state.step} of {stage.arm}; the checkpoint is "
+                f"stopped by {signal.Signals(stopped_by).name} at step {state.step} of {stage.arm}; the checkpoint is "
                 f"in {trainer.folder.path}"
             )
 
@@ -203,7 +207,7 @@ class _Trainer:
     def evaluate(self) -> None:
         """Measure on `select`, keep the weights where they are the best so far, write both curves."""
         state, stage = self.state, self.stage
-        value = self.evaluator.value(self.model, self.select, "select")
+        value = current().led(lambda: self.evaluator.value(self.model, self.select, "select"))
         # Step 0 is the start arm's: the others are models that were trained, so their first evaluation replaces it.
         untrained = state.best_step == 0 and stage.arm != "start"
         if state.step == 0 or untrained or self.evaluator.better(value, state.best):

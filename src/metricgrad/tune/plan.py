@@ -1,6 +1,7 @@
 """What a run may spend and touch: steps or minutes, evaluation and checkpoint intervals, trainable parameters."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
@@ -20,6 +21,8 @@ class Plan(BaseModel):
         minutes: wall-clock minutes for the training of all arms, seeds and tries together (evaluations included,
             the training of a start model excluded); turned into steps by timing the first ones, before training.
         batch: items of a batch, for a fit split that can change it; None leaves the split as it is.
+        chunk: items that are embedded at once, for a batch larger than memory: two forward passes, the gradient of
+            the whole batch; `auto` takes as many as 1 GB of activations allow; null embeds the batch as one.
         evaluate_every: steps between two evaluations on `select`; None makes it a twentieth of the steps.
         checkpoint_every: steps between two checkpoints: what a kill can lose.
         tries: settings that each arm may try; the first is the given one, the others are drawn from the method's
@@ -39,6 +42,7 @@ class Plan(BaseModel):
     steps: int | None = Field(default=None, ge=1)
     minutes: float | None = Field(default=None, gt=0)
     batch: int | None = Field(default=None, ge=2)
+    chunk: int | Literal["auto"] | None = None
     evaluate_every: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     tries: int = Field(default=1, ge=1)
@@ -48,6 +52,8 @@ class Plan(BaseModel):
     def _one_budget(self) -> "Plan":
         if self.steps is not None and self.minutes is not None:
             raise ValueError("both steps and minutes are given; give one of them")
+        if isinstance(self.chunk, int) and self.chunk < 1:
+            raise ValueError(f"chunk is {self.chunk}; give a number of items >= 1, auto or null")
         return self
 
 

@@ -17,6 +17,7 @@ from metricgrad._records import Budget, Chosen, Finished, Note, Resumed, RunStar
 from metricgrad._types import Observer
 from metricgrad.errors import MissingExtraError
 from metricgrad.metrics import adapt
+from metricgrad.scale import ProcessLost, current, joined
 from metricgrad.tune.arms import Arm, Setup, budget_of, stages_of
 from metricgrad.tune.auto import road_for_loss, road_named
 from metricgrad.tune.checkpoint import load_weights, save_weights
@@ -92,6 +93,11 @@ def tune(
         RunFolderError: the folder is read-only, full, in use, or holds another run.
         CheckpointError: the checkpoint is corrupt, or belongs to other data, versions or thread count.
         Interrupted: SIGINT or SIGTERM; the checkpoint is written, the same call resumes.
+        ProcessLost: another process of the run has died (runs of torchrun); the same call resumes.
+
+    Several processes:
+        Started by torchrun, every process makes this call and embeds its part of every batch; process 0 measures,
+        decides and writes. The folder must be one that all of them see.
 
     Cost:
         seeds * arms * tries * steps training steps, a twentieth as many evaluations of `select`, one of `test`.
@@ -121,14 +127,20 @@ def tune(
         model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
         start_plan, start_settings,
     )  # fmt: skip
-    identity = identity_of(setup, facts or {}, recipe)
-    path = Path(folder or tempfile.mkdtemp(prefix="metricgrad-"))
-    with opened(path, observer or plain_lines) as opened_folder, StopRequest() as stop:
-        run = _Run(setup, opened_folder, stop, task)
-        run.go(identity, force=force)
-    result = Result(path, temporary=folder is None)
-    result.model = setup.build(run.best_seed)
-    result.model.load_state_dict(result.weights())
+    with joined() as processes:
+        path = Path(processes.led(lambda: str(folder or tempfile.mkdtemp(prefix="metricgrad-"))))
+        try:
+            with opened(path, observer or plain_lines) as opened_folder, StopRequest() as stop:
+                run = _Run(setup, opened_folder, stop, task)
+                run.go(identity_of(setup, facts or {}, recipe), force=force)
+        except ProcessLost as error:
+            raise ProcessLost(
+                f"{error} The run in {path} can be resumed from its last checkpoint, with any number of processes."
+            ) from error
+        result = Result(path, temporary=folder is None and processes.leader)
+        result.model = setup.build(run.best_seed)
+        result.model.load_state_dict(result.weights())
+        processes.wait()  # a temporary folder goes with the result of process 0
     return result
 
 
@@ -217,6 +229,7 @@ class _Run:
         """Run, or go on, to the end."""
         began = time.time()
         state = self._open(identity, force=force)
+        current().wait()  # nobody writes before everybody has read
         self.evaluator.calls.update(state["metric_calls"])
         if state["finished"]:
             self.best_seed = state["best_seed"]
@@ -224,16 +237,31 @@ class _Run:
         stages = stages_of(self.setup, Budget(**state["budget"]))
         for index in range(len(state["values"]), len(stages)):
             self._stage(stages[index], state, state.pop("stage", None))
-        self._conclude(stages, state, began)
+        if current().leader:
+            self._conclude(stages, state, began)
+        self.best_seed = current().led(lambda: self.best_seed)
 
     def _open(self, identity: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
         """Return the state of the folder's run, a new one where there is none."""
+        found = self._found(identity, force=force) if current().leader else None
+        if current().led(lambda: found is None):
+            return self._new(identity)
+        if found is None:  # process 0 has found a state: it stands in the folder
+            found = self.folder.load()
+        assert found is not None
+        return found
+
+    def _found(self, identity: Mapping[str, Any], *, force: bool) -> dict[str, Any] | None:
+        """Return the state that the folder holds; None where it is new, or has no checkpoint yet."""
         config = read_config(self.folder.path)
-        if config is not None:
-            forced = check_identity(self.folder.path, config, identity, force=force)
-            state = self.folder.load()
-            if state is not None:
-                return self._resumed(state, forced)
+        if config is None:
+            return None
+        forced, told = check_identity(self.folder.path, config, identity, force=force)
+        state = self.folder.load()
+        return None if state is None else self._resumed(state, forced, told)
+
+    def _new(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin the record and decide the budget."""
         self.folder.load()  # no checkpoint: cuts a record without one back to nothing
         self.folder.write_config(identity)
         setup = self.setup
@@ -250,6 +278,8 @@ class _Run:
                 torch.get_num_threads(),
             )
         )  # fmt: skip
+        if current().size > 1:
+            self.folder.emit(Note(f"{current().size} processes: each embeds its part of every batch"))
         if setup.splits.test is None:
             self.folder.emit(Note("the run has no test split: nothing will be claimed"))
         budget = budget_of(setup)
@@ -264,8 +294,12 @@ class _Run:
         self.folder.save(state)
         return state
 
-    def _resumed(self, state: dict[str, Any], forced: list[str]) -> dict[str, Any]:
+    def _resumed(self, state: dict[str, Any], forced: list[str], told: list[str]) -> dict[str, Any]:
         state["marks"] += [f"resumed by force although {item}" for item in forced]
+        if not state["finished"]:
+            state["marks"] += told
+            for text in told:
+                self.folder.emit(Note(text))
         if not state["finished"]:
             stages = stages_of(self.setup, Budget(**state["budget"]))
             stage = stages[min(len(state["values"]), len(stages) - 1)]
@@ -276,10 +310,11 @@ class _Run:
     def _stage(self, stage: Stage, state: dict[str, Any], saved: Mapping[str, Any] | None) -> None:
         """Train one stage, keep its selected weights and move the checkpoint past it."""
         model = self.setup.build(stage.seed)
-        if stage.arm != "start":
+        if stage.arm != "start" and current().leader:
             model.load_state_dict(load_weights(self.folder.weights(stage.seed, "start", 0)))
+        current().same_weights(model)
         if stage.steps == 0:
-            value = self.evaluator.value(model, self.setup.splits.select, "select")
+            value = current().led(lambda: self.evaluator.value(model, self.setup.splits.select, "select"))
             weights = model.state_dict()
         else:
             trainable = self.setup.start_plan.trainable if stage.arm == "start" else self.setup.plan.trainable
@@ -288,7 +323,8 @@ class _Run:
                 fit=self.setup.splits.fit, select=self.setup.splits.select, evaluator=self.evaluator,
                 folder=self.folder, base=state, saved=saved, stop=self.stop,
             )  # fmt: skip
-        save_weights(self.folder.weights(stage.seed, stage.arm, stage.attempt), weights)
+        if current().leader:
+            save_weights(self.folder.weights(stage.seed, stage.arm, stage.attempt), weights)
         state["values"].append(value)
         state["metric_calls"] = dict(self.evaluator.calls)
         self.folder.save(state)

@@ -1,0 +1,130 @@
+"""What the compiled loops compare every block with: the positives' own similarities and the windows around them."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from metricgrad.relax.kernels import sparse
+from metricgrad.relax.kernels.threads import parts, run_on_threads
+from metricgrad.relax.lists import Setting
+
+__all__ = [
+    "Prepared",
+    "ends",
+    "on_parts",
+    "prepare",
+    "ranks_among_positives",
+    "slopes_among_positives",
+    "weights_of",
+]
+
+
+class Prepared(NamedTuple):
+    """The lists of a problem as arrays.
+
+    Attributes:
+        positives: [query, positive] int64 item numbers.
+        counts: [query] int64.
+        excluded: [query] int64, -1 for none.
+        levels: [query, positive] similarities of the positives, 0 beyond the count.
+        columns: [positive, query] the same, infinite beyond the count.
+        valid: [query, positive] bool.
+        scale: 1 / temperature, in the type of the levels.
+        margin: half width of a window in units of similarity.
+        laplace: the step: Laplace, else logistic.
+        threads: how many work.
+    """
+
+    positives: np.ndarray
+    counts: np.ndarray
+    excluded: np.ndarray
+    levels: np.ndarray
+    columns: np.ndarray
+    valid: np.ndarray
+    scale: Any
+    margin: Any
+    laplace: bool
+    threads: int
+
+
+def prepare(setting: Setting, levels: np.ndarray, items: int, threads: int) -> Prepared:
+    """Return the lists of a problem as arrays, given the similarities [query, positive] of the positives."""
+    valid = setting.valid.numpy()
+    excluded = setting.excluded
+    real = levels.dtype.type
+    return Prepared(
+        positives=setting.positives.contiguous().numpy(),
+        counts=setting.counts.contiguous().numpy(),
+        excluded=np.full(len(levels), -1) if excluded is None else excluded.contiguous().numpy(),
+        levels=np.where(valid, levels, real(0)),
+        columns=np.ascontiguousarray(np.where(valid, levels, real(np.inf)).T),
+        valid=valid,
+        scale=real(1 / setting.temperature),
+        margin=real(_window(levels.dtype, items) * setting.temperature),
+        laplace=setting.step == "laplace",
+        threads=threads,
+    )
+
+
+def _window(dtype: np.dtype, items: int) -> float:
+    """Return the half width of a window in temperatures; all that lies outside adds up to less than the precision."""
+    if dtype == np.float64:
+        return max(40.0, math.log(max(1, items) / 1e-14))
+    return max(17.0, math.log(max(1, items) / 1e-6))
+
+
+def ends(prepared: Prepared, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both ends [query] of the window around the positives that `among` marks; infinite without any."""
+    real = prepared.levels.dtype.type
+    low = np.where(among, prepared.levels, real(np.inf)).min(1, initial=real(np.inf)) - prepared.margin
+    high = np.where(among, prepared.levels, -real(np.inf)).max(1, initial=-real(np.inf)) + prepared.margin
+    return low, high
+
+
+def weights_of(upstream: Tensor, prepared: Prepared) -> np.ndarray:
+    """Return the gradient by the ranks times the scale; 0 for padding and for what is lost in rounding.
+
+    The rank of a saturated positive is far beyond every cut-off, and its gradient falls exponentially: below the
+    square of the float precision times the largest one it is left out, and with it all that it would cost.
+    """
+    given = upstream.numpy().astype(prepared.levels.dtype, copy=False)
+    weights = np.where(prepared.valid, given, given.dtype.type(0)) * prepared.scale
+    least = np.abs(weights).max(initial=0) * float(np.finfo(weights.dtype).eps) ** 2
+    weights[np.abs(weights) <= least] = 0
+    return weights
+
+
+def on_parts(loop: Any, length: int, threads: int) -> None:
+    """Run `loop(start, stop)` on ranges that share `length` rows out to the threads."""
+    ranges = parts(length, threads)
+    run_on_threads(lambda thread: loop(*ranges[thread]), threads)
+
+
+def ranks_among_positives(prepared: Prepared) -> np.ndarray:
+    """Return the ranks [query, positive] among the positives, 1 beyond the count."""
+    ranks = np.ones_like(prepared.levels)
+    on_parts(
+        lambda start, stop: sparse.among_positives(
+            prepared.levels, prepared.counts, prepared.scale, prepared.laplace, ranks, start, stop
+        ),
+        len(ranks),
+        prepared.threads,
+    )
+    return ranks
+
+
+def slopes_among_positives(prepared: Prepared, upstream: Tensor | None) -> np.ndarray:
+    """Return the gradient [query, positive] float64 by the levels, from the ranks among the positives alone."""
+    of_levels = np.zeros(prepared.levels.shape)
+    if upstream is not None:
+        weights = weights_of(upstream, prepared)
+        on_parts(
+            lambda start, stop: sparse.positive_slopes(
+                prepared.levels, prepared.counts, prepared.scale, prepared.laplace, weights, of_levels, start, stop
+            ),
+            len(weights),
+            prepared.threads,
+        )  # fmt: skip
+    return of_levels

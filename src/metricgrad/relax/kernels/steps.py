@@ -1,0 +1,184 @@
+"""The innermost loops of the CPU kernel: steps and slopes of one contiguous piece of a row, written to vectorise.
+
+Every loop runs over 64 or so scores that lie in the first-level cache. The exponential is made of additions and
+multiplications alone, because a call into the mathematics library would stop the compiler from using vectors.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import int32, int64, njit, types
+from numba.extending import intrinsic, overload
+
+__all__ = ["add_slopes_of_many", "add_slopes_of_one", "add_steps_of_many", "exponential", "steps_of_one"]
+
+FLAGS = {"reassoc", "contract", "arcp", "nsz", "nnan"}
+"""Rounding may differ from the written order of a sum; infinities keep their meaning (an item that is left out)."""
+
+
+@intrinsic
+def _float32_of_bits(_context: Any, bits: Any) -> Any:
+    """Read the 32 bits of an integer as a float."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+@intrinsic
+def _float64_of_bits(_context: Any, bits: Any) -> Any:
+    """Read the 64 bits of an integer as a float."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+def exponential(x: float) -> float:
+    """Return exp(x) to about one unit in the last place; arguments beyond +-87 (+-708 in float64) are cut there.
+
+    x = k ln 2 + r with |r| <= ln 2 / 2: the Taylor series of r to the 7th (13th) power, then k into the exponent
+    of the float. The remainder of the series is below 6e-9 (5e-18).
+    """
+    return math.exp(x)
+
+
+_LOG2_E = 1.4426950408889634
+_LN2_HIGH, _LN2_LOW = (
+    0.693359375,
+    math.log(2.0) - 0.693359375,
+)  # the high part has 9 bits: k times it is exact
+_TAYLOR = [1.0 / math.factorial(power) for power in range(14)]
+_T2, _T3, _T4, _T5, _T6, _T7, _T8, _T9, _T10, _T11, _T12, _T13 = _TAYLOR[2:]
+_F2, _F3, _F4, _F5, _F6, _F7 = (np.float32(value) for value in _TAYLOR[2:8])
+_F_LOG2_E, _F_HIGH, _F_LOW = np.float32(_LOG2_E), np.float32(_LN2_HIGH), np.float32(_LN2_LOW)
+_F_ONE, _F_HALF, _F_LIMIT = np.float32(1), np.float32(0.5), np.float32(87)
+# ln 2 in two parts for float64: the high one has 32 bits, so that k times it is exact
+_D_HIGH = math.floor(math.log(2.0) * 2**32) / 2**32
+_D_LOW = 0.6931471805599453 - _D_HIGH + 2.3190468138462996e-17  # what the float ln 2 itself leaves out
+
+
+@overload(exponential, jit_options={"fastmath": {"contract", "nnan"}})
+def _exponential(x: Any) -> Callable[..., Any]:
+    if x == types.float32:
+
+        def single(x: Any) -> Any:
+            if x < -_F_LIMIT:
+                x = -_F_LIMIT
+            if x > _F_LIMIT:
+                x = _F_LIMIT
+            k = np.floor(x * _F_LOG2_E + _F_HALF)
+            r = x - k * _F_HIGH - k * _F_LOW
+            p = r * _F7 + _F6
+            p = p * r + _F5
+            p = p * r + _F4
+            p = p * r + _F3
+            p = p * r + _F2
+            p = p * r + _F_ONE
+            p = p * r + _F_ONE
+            return p * _float32_of_bits(int32((int32(k) + int32(127)) << int32(23)))  # pyright: ignore[reportCallIssue]
+
+        return single
+
+    def double(x: Any) -> Any:
+        if x < -708.0:
+            x = -708.0
+        if x > 708.0:
+            x = 708.0
+        k = np.floor(x * _LOG2_E + 0.5)
+        r = x - k * _D_HIGH - k * _D_LOW
+        p = r * _T13 + _T12
+        p = p * r + _T11
+        p = p * r + _T10
+        p = p * r + _T9
+        p = p * r + _T8
+        p = p * r + _T7
+        p = p * r + _T6
+        p = p * r + _T5
+        p = p * r + _T4
+        p = p * r + _T3
+        p = p * r + _T2
+        p = p * r + 1.0
+        p = p * r + 1.0
+        return p * _float64_of_bits(int64((int64(int32(k)) + 1023) << 52))  # pyright: ignore[reportCallIssue]
+
+    return double
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def steps_of_one(scores, level, scale, laplace):
+    """Return the sum over items of step((scores - level) * scale)."""
+    one, half, total = scores.dtype.type(1), scores.dtype.type(0.5), scores.dtype.type(0)
+    if laplace:
+        for z in range(scores.shape[0]):
+            u = (scores[z] - level) * scale
+            v = half * exponential(-abs(u))
+            total += one - v if u > 0 else v
+    else:
+        for z in range(scores.shape[0]):
+            total += one / (one + exponential((level - scores[z]) * scale))
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def add_steps_of_many(scores, levels, scale, laplace, sums):
+    """Add step((scores[z] - levels[z]) * scale) to sums[z]: one item as seen by many queries."""
+    one, half = scores.dtype.type(1), scores.dtype.type(0.5)
+    if laplace:
+        for z in range(scores.shape[0]):
+            u = (scores[z] - levels[z]) * scale
+            v = half * exponential(-abs(u))
+            sums[z] += one - v if u > 0 else v
+    else:
+        for z in range(scores.shape[0]):
+            sums[z] += one / (one + exponential((levels[z] - scores[z]) * scale))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def add_slopes_of_one(scores, level, scale, laplace, weight, gradient):
+    """Add weight * slope to the gradient of every item; return the sum of the slopes."""
+    one, half, total = scores.dtype.type(1), scores.dtype.type(0.5), scores.dtype.type(0)
+    if laplace:
+        for z in range(scores.shape[0]):
+            slope = half * exponential(-abs((scores[z] - level) * scale))
+            gradient[z] += weight * slope
+            total += slope
+    else:
+        for z in range(scores.shape[0]):
+            v = exponential(-abs((scores[z] - level) * scale))
+            slope = v / ((one + v) * (one + v))
+            gradient[z] += weight * slope
+            total += slope
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def add_slopes_of_many(scores, levels, scale, laplace, weights, gradient, sums):
+    """Add weights * slope to the gradient of one item as seen by many queries, and the slopes to their sums."""
+    one, half = scores.dtype.type(1), scores.dtype.type(0.5)
+    if laplace:
+        for z in range(scores.shape[0]):
+            slope = half * exponential(-abs((scores[z] - levels[z]) * scale))
+            gradient[z] += weights[z] * slope
+            sums[z] += slope
+    else:
+        for z in range(scores.shape[0]):
+            v = exponential(-abs((scores[z] - levels[z]) * scale))
+            slope = v / ((one + v) * (one + v))
+            gradient[z] += weights[z] * slope
+            sums[z] += slope
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def largest(scores):
+    """Return the largest of the scores; none may be NaN."""
+    best = scores[0]
+    for z in range(1, scores.shape[0]):
+        if scores[z] > best:
+            best = scores[z]
+    return best

@@ -1,0 +1,23 @@
+"""Batches larger than memory and runs of several processes: takes any loss, knows none."""
+
+from metricgrad.scale.chunk import fitting_chunk as fitting_chunk
+from metricgrad.scale.gather import gather_rows as gather_rows
+from metricgrad.scale.gather import sum_gradients as sum_gradients
+from metricgrad.scale.processes import Processes as Processes
+from metricgrad.scale.processes import ProcessLost as ProcessLost
+from metricgrad.scale.processes import current as current
+from metricgrad.scale.processes import joined as joined
+from metricgrad.scale.shared_backward import SharedBackward as SharedBackward
+from metricgrad.scale.staged_backward import StagedBackward as StagedBackward
+
+__all__ = [
+    "ProcessLost",
+    "Processes",
+    "SharedBackward",
+    "StagedBackward",
+    "current",
+    "fitting_chunk",
+    "gather_rows",
+    "joined",
+    "sum_gradients",
+]

@@ -1,0 +1,194 @@
+"""The processes of one run, as torchrun starts them: who leads, what all must agree on, and what happens when one dies.
+
+Every process holds all the data and takes every step; process 0 leads: it alone measures, decides and writes. Without
+torchrun's environment there is one process, nothing here costs anything and torch.distributed is not touched.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from metricgrad._checks import fail
+from metricgrad.errors import MetricgradError
+
+__all__ = ["ProcessLost", "Processes", "answered", "current", "joined"]
+
+Answer = TypeVar("Answer")
+
+TIMEOUT = datetime.timedelta(minutes=30)
+"""How long a process waits for another one, for instance for process 0 while it measures a metric. A process that has
+died is noticed at once."""
+
+
+class ProcessLost(MetricgradError):
+    """Another process of the run has died or does not answer; the last checkpoint is unharmed."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a run, seen from one of them.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: how many there are.
+
+    Example:
+        >>> alone = Processes()
+        >>> alone.leader, alone.led(lambda: 0.5)
+        (True, 0.5)
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leader(self) -> bool:
+        """Whether this is process 0."""
+        return self.rank == 0
+
+    def led(self, decide: Callable[[], Answer]) -> Answer:
+        """Call a function on process 0 alone and return its answer (anything that JSON can hold) on all."""
+        if self.size == 1:
+            return decide()
+        from torch import distributed
+
+        text = json.dumps(decide()).encode() if self.leader else b""
+        length = torch.tensor([len(text)])
+        with answered():
+            distributed.broadcast(length, 0)
+            content = torch.zeros(int(length), dtype=torch.uint8)
+            if self.leader:
+                content.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
+            distributed.broadcast(content, 0)
+        return json.loads(bytes(content.tolist()))
+
+    def largest(self, number: int) -> int:
+        """Return the largest of the numbers that the processes give."""
+        if self.size == 1:
+            return number
+        from torch import distributed
+
+        given = torch.tensor([number])
+        with answered():
+            distributed.all_reduce(given, distributed.ReduceOp.MAX)
+        return int(given)
+
+    def wait(self) -> None:
+        """Go on once all processes are here."""
+        self.largest(0)
+
+    def same_weights(self, model: nn.Module) -> None:
+        """Give every process the parameters and buffers of process 0."""
+        if self.size == 1:
+            return
+        from torch import distributed
+
+        with torch.no_grad(), answered():
+            for value in model.state_dict().values():
+                if value.numel():  # as bytes: not every backend knows every dtype
+                    whole = value.detach().clone().contiguous().flatten()
+                    distributed.broadcast(whole.view(torch.uint8), 0)
+                    value.copy_(whole.view(value.shape))
+
+    @contextlib.contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Let process 0 go through alone, for instance to fill a cache, and the others after it."""
+        if not self.leader:
+            self.wait()
+        yield
+        if self.leader:
+            self.wait()
+
+
+_joined = Processes()
+
+
+def current() -> Processes:
+    """Return the processes that were joined; this one alone where none were."""
+    return _joined
+
+
+@contextlib.contextmanager
+def joined(timeout: datetime.timedelta = TIMEOUT) -> Iterator[Processes]:
+    """Join the processes that torchrun started (gloo on the CPU, NCCL between CUDA devices), and leave them at the end.
+
+    Args:
+        timeout: how long to wait for a process that is alive but does not answer.
+
+    Yields:
+        The processes; this one alone where WORLD_SIZE is unset or 1. Inside another `joined`, the same again. A
+        process group that the caller has started is used, and left as it is.
+
+    Raises:
+        InputError: the environment is incomplete, or the processes do not find each other.
+    """
+    global _joined
+    if _joined.size > 1 or int(os.environ.get("WORLD_SIZE") or 1) == 1:
+        yield _joined
+        return
+    from torch import distributed
+
+    ours = not distributed.is_initialized()
+    if ours:
+        _start(timeout)
+    _joined = Processes(distributed.get_rank(), distributed.get_world_size())
+    try:
+        yield _joined
+    finally:
+        _joined = Processes()
+        if ours:
+            distributed.destroy_process_group()
+
+
+def _start(timeout: datetime.timedelta) -> None:
+    from torch import distributed
+
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise fail(
+            "processes",
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but {' and '.join(missing)} are not set",
+            "the environment that torchrun makes",
+            "Start with: torchrun --nproc-per-node 2 -m metricgrad ...; or unset WORLD_SIZE.",
+        )
+    here = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ["WORLD_SIZE"])
+    if not os.environ.get("OMP_NUM_THREADS"):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // here))
+    backend = "gloo"
+    if torch.cuda.device_count() >= here:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or os.environ["RANK"]))
+        backend = "cpu:gloo,cuda:nccl"
+    try:
+        distributed.init_process_group(backend, timeout=timeout)
+    except (RuntimeError, ValueError) as error:
+        raise fail(
+            "processes",
+            f"they did not find each other: {_first_line(error)}",
+            "as many processes as WORLD_SIZE says, which reach MASTER_ADDR:MASTER_PORT",
+        ) from error
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Turn what a collective operation raises when a process is gone into `ProcessLost`."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessLost(
+            f"another process of the run has ended or does not answer ({_first_line(error)}); this one ends too."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What torch says, without the line of its source and its advice."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"^\[[^]]*\]\s*", "", line).split(". ")[0][:200]
