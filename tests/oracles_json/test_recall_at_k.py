@@ -1,6 +1,10 @@
 """Every case of recall_at_k.json and of recall_at_k.npz: ranks, losses, metrics, SiMix, staging, the sampler."""
 
+import importlib.util
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -348,10 +352,35 @@ OPERATIONS = {
 }
 
 
+@pytest.fixture(params=["torch", "numba"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The kernel of the ranks; one that stands in the environment already is the only one."""
+    forced = os.environ.get("METRICGRAD_KERNEL")
+    if forced is not None and request.param != "torch":
+        pytest.skip(f"METRICGRAD_KERNEL is {forced}")
+    monkeypatch.setenv("METRICGRAD_KERNEL", forced or request.param)
+    return forced or request.param
+
+
 @pytest.mark.parametrize("case", cases("recall_at_k", NOT_BUILT))
-def test_case(case: Case):
-    """A case of the file."""
+def test_case(case: Case, kernel: str):
+    """A case of the file, by every kernel."""
     hold(case, OPERATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_cases_by_triton():
+    """Every case and batch by the Triton kernel: on a CUDA device its programs run, without one they are interpreted.
+
+    Interpreting takes minutes, most of them for the two cases of 600 rows.
+    """
+    environment = {**os.environ, "METRICGRAD_KERNEL": "triton", "TRITON_INTERPRET": "1"}
+    chosen = ["-n", "2", "-m", "not slow", "-k", "test_case or test_batch", "-o", "timeout=1200"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, *chosen]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1700)
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def batches() -> list[int]:
@@ -361,8 +390,8 @@ def batches() -> list[int]:
 
 
 @pytest.mark.parametrize("number", batches())
-def test_batch_of_the_official_implementation(number: int):
-    """Loss and gradient of the official implementation, to 1e-10."""
+def test_batch_of_the_official_implementation(number: int, kernel: str):
+    """Loss and gradient of the official implementation, to 1e-10, by every kernel."""
     content = np.load(folder() / "recall_at_k.npz", allow_pickle=False)
     batch = {
         name: content[f"case{number}_{name}"]

@@ -56,13 +56,14 @@ def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
     """Return what has this name: a metric and a loss may share one (`recall_at_k`).
 
     Args:
-        name: as in the list, with or without `_loss`; a metric may carry its cut-off (`recall@5`, `hit_at_10`).
+        name: as in the list, with or without `_loss`; a metric may carry its cut-off (`recall@5`, `hit_at_10`),
+            a method its options (`surrogate:recall_at_k+simix`).
         also: further names that the caller knows, for the suggestion.
 
     Raises:
         InputError: nothing has this name; the message says which are near.
     """
-    everything = things()
+    everything, name = things(), name.partition("+")[0]  # `surrogate:recall_at_k+simix`: an option of a thing
     found = [thing for thing in everything if name in (thing.name, thing.name.removesuffix("_loss"))]
     found = found or _metric_of_its_own(name, everything)
     if not found:

@@ -181,7 +181,7 @@ def _checked_options(load: Callable[..., Any], recipe: Recipe) -> dict[str, Any]
 def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[int]) -> Recipe:
     """Fill in what the recipe leaves to the task."""
     settings, proxy_settings, start_settings = task.settings, task.proxy_settings, task.start_settings
-    if recipe.method not in _AUTOMATIC:
+    if recipe.method.partition("+")[0] not in _AUTOMATIC:
         settings = _without_objective(settings)
     if recipe.proxy is not None and recipe.proxy != task.proxy:
         settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}

@@ -54,7 +54,7 @@ def chosen(device: torch.device) -> Kernel:
     fitting: dict[str, Kernel] = {"torch": "torch"}
     if device.type == "cpu" and _installed("numba"):
         fitting["numba"] = "numba"
-    if _installed("triton") and (device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"):
+    if _installed("triton") and (_compiles(device) or os.environ.get("TRITON_INTERPRET") == "1"):
         fitting["triton"] = "triton"
     if forced in fitting:
         return fitting[forced]
@@ -71,6 +71,11 @@ def chosen(device: torch.device) -> Kernel:
 @functools.cache
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+def _compiles(device: torch.device) -> bool:
+    """Return whether Triton compiles for the device: CUDA devices of compute capability 7 or higher."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def tile(kernel: Kernel) -> ModuleType:
