@@ -1,44 +1,30 @@
-"""What `metricgrad bench ranks` compares, and the process that one of them is measured in.
+"""What `metricgrad bench ranks` compares.
 
 Every contestant goes from unit embeddings through a loss to the embeddings' gradient. Two of them are no losses but
 bounds: the products of matrices that a loss of similarities cannot do without.
-
-`python -m metricgrad.cli.contestants '{...}'` serves one contestant on one batch: it answers every line that it reads
-with a line of JSON, after one turn. Memory is that of the process, so that nothing else can hide or add any.
 """
 
 import importlib
 import importlib.util
-import json
-import os
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from metricgrad.losses.recall_at_k import recall_at_k_loss
 from metricgrad.ranking import positive_ranks
-from metricgrad.relax import kernels
 from metricgrad.relax.rank import PositiveRanks
 
-__all__ = ["CONTESTANTS", "KS", "PER_CLASS", "TEMPERATURE", "Batch", "Contestant", "batch_of", "serve"]
+__all__ = ["CONTESTANTS", "KS", "PER_CLASS", "TEMPERATURE", "Batch", "Contestant", "batch_of"]
 
 PER_CLASS, TEMPERATURE, KS = 4, 0.01, (1, 2, 4, 8, 16)
-
-TURN_SECONDS = 0.2
-"""A turn of a fast contestant is many calls, its time their mean: one call would measure caches that went cold."""
 
 BLOCK_FLOATS = 2**26
 """Numbers of the block that the bounds write their product into: 256 MB, and no more for a larger batch."""
 
-_WARM_UP_ROWS, _NOISES_OF_WARM_UP = 64, (2.0, 0.3)
-_CLASSES_APART = 2.0
-"""What torchsort gives a query itself: below every cosine, so that it comes last."""
+_BELOW_ALL = -2.0
+"""A similarity below every cosine: a query that has it with itself comes last."""
 
 
 class Batch(NamedTuple):
@@ -92,7 +78,9 @@ def batch_of(size: int, dims: int, noise: float) -> Batch:
 
 
 def _ours(batch: Batch) -> Callable[[], Tensor]:
-    return _gradient(batch.embeddings, lambda leaf: positive_ranks(leaf, batch.labels, temperature=TEMPERATURE))
+    return _gradient(
+        batch.embeddings, lambda leaf: positive_ranks(leaf, batch.labels, temperature=TEMPERATURE)
+    )
 
 
 def _dense(batch: Batch) -> Callable[[], Tensor]:
@@ -116,7 +104,7 @@ def _soft_rank_of(package: str) -> Callable[[Batch], Callable[[], Tensor]]:
         positives, itself = _positives(batch.labels), torch.eye(len(batch.labels), dtype=torch.bool)
 
         def ranks_of(leaf: Tensor) -> PositiveRanks:
-            distances = -(leaf @ leaf.T).masked_fill(itself, -_CLASSES_APART)
+            distances = -(leaf @ leaf.T).masked_fill(itself, _BELOW_ALL)
             ranks = soft_rank(distances, regularization_strength=TEMPERATURE)
             return _among_all(ranks.gather(1, positives))
 
@@ -154,18 +142,19 @@ def _product(batch: Batch) -> Callable[[], None]:
     return run
 
 
-def _three_products(batch: Batch) -> Callable[[], None]:
+def _three_products(batch: Batch) -> Callable[[], tuple[Tensor, Tensor]]:
     """E E^T and, with a gradient G of its shape, G E and G^T E: a dense forward and backward pass without a loss."""
     rows = batch.embeddings
     block, of_queries, of_items = _block(rows), torch.empty_like(rows), torch.empty_like(rows)
 
-    def run() -> None:
+    def run() -> tuple[Tensor, Tensor]:
         of_items.zero_()
         for start in range(0, len(rows), len(block)):
             part = rows[start : start + len(block)]
             gradient = torch.mm(part, rows.T, out=block[: len(part)])
             torch.mm(gradient, rows, out=of_queries[start : start + len(part)])
             of_items.addmm_(gradient.T, part)
+        return of_queries, of_items
 
     return run
 
@@ -203,7 +192,7 @@ CONTESTANTS = (
     Contestant("ours", "metricgrad.positive_ranks and recall_at_k_loss", _ours, lambda n, d: 6 * n * d),
     Contestant("plain", "the same in plain torch, METRICGRAD_KERNEL=torch", _ours,
                lambda n, d: min(4 * n * n, 2**27) + 6 * n * d, kernel="torch"),
-    Contestant("dense", "dense torch, [query, positive, item] with autograd", _dense, lambda n, d: 16.0 * n * n),
+    Contestant("dense", "dense torch, [query, positive, item] with autograd", _dense, lambda n, d: 13.0 * n * n),
     Contestant("SmoothAPLoss", "of pytorch-metric-learning", _metric_learning("SmoothAPLoss", temperature=0.01),
                lambda n, d: 6.0 * n**3, power=3, package=_PML),
     Contestant("FastAPLoss", "of pytorch-metric-learning", _metric_learning("FastAPLoss"),
@@ -216,71 +205,3 @@ CONTESTANTS = (
                lambda n, d: 10.0 * n * n, package="torchpsort"),
 )  # fmt: skip
 """All of them, in the order of the table."""
-
-
-def serve(contestant: Contestant, size: int, dims: int, noise: float, lines: TextIO, out: TextIO) -> None:
-    """Answer `ready`, then every line with one turn: seconds of a call, and extra memory at the peak so far.
-
-    Args:
-        contestant: what is measured.
-        size: rows of the batch.
-        dims: dimensions of its embeddings.
-        noise: of its rows.
-        lines: a line asks for a turn; the end of them ends it.
-        out: where the answers go, as lines of JSON.
-    """
-
-    def answer(**facts: Any) -> None:
-        out.write(json.dumps(facts) + "\n")
-        out.flush()
-
-    for warm_up in _NOISES_OF_WARM_UP:  # libraries, threads and compiled loops are there before memory is counted
-        contestant.prepare(batch_of(_WARM_UP_ROWS, dims, warm_up))()
-    batch = batch_of(size, dims, noise)
-    before = _peak(reset=True)
-    run = contestant.prepare(batch)
-    answer(
-        ready=True, threads=torch.get_num_threads(), torch=torch.__version__,
-        kernel=kernels.chosen(batch.embeddings.device),
-    )  # fmt: skip
-    for _ in lines:
-        calls, began = 0, time.perf_counter()
-        while not calls or time.perf_counter() - began < TURN_SECONDS:
-            run()
-            calls += 1
-        seconds, now = (time.perf_counter() - began) / calls, _peak()
-        answer(seconds=seconds, peak_bytes=None if now is None or before is None else max(0, now - before))
-
-
-def _peak(*, reset: bool = False) -> int | None:
-    """Most bytes that the process has held, since the last reset where the system can do that."""
-    if reset:
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _main() -> None:
-    asked = json.loads(sys.argv[1])
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a peer prints must not mix with the answers
-    contestant = next(one for one in CONTESTANTS if one.name == asked["contestant"])
-    try:
-        serve(contestant, asked["batch"], asked["dims"], asked["noise"], sys.stdin, answers)
-    except Exception as error:
-        text = " ".join(str(error).split())
-        answers.write(json.dumps({"error": f"{type(error).__name__}: {text[:200]}"}) + "\n")
-        answers.flush()
-
-
-if __name__ == "__main__":
-    _main()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from metricgrad.cli import cite, doctor, evaluate, explain, listing, run, settings
+from metricgrad.cli import bench, cite, doctor, evaluate, explain, listing, run, settings
 from metricgrad.cli.output import complain, examples
 from metricgrad.errors import Interrupted, MetricgradError
 
@@ -81,6 +81,7 @@ app.command("list", epilog=listing.EXAMPLES)(listing.list_names)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("cite", epilog=cite.EXAMPLES)(cite.cite)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.add_typer(bench.commands)
 
 
 def main() -> None:

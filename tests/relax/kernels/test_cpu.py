@@ -325,24 +325,30 @@ def test_choice(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_exponential(dtype):
-    """Correct to a unit in the last place over the whole range, cut beyond it, also for infinities."""
-    limit = 87 if dtype == np.float32 else 708
+    """Factors are correct to two units in the last place, and cut where every step is 0 or 1, also at infinity."""
+    limit = 70 if dtype == np.float32 else 600
     x = np.linspace(-limit, limit, 5001).astype(dtype)
-    ours = np.array([_exponential(value) for value in x], dtype)
+    factors = np.empty_like(x)
+    steps.fill_factors_of_one(-x, dtype(0), dtype(1), factors)
     exact = np.exp(x.astype(np.longdouble))
-    assert float(np.max(np.abs(ours - exact) / exact)) <= np.finfo(dtype).eps
-    assert _exponential(dtype(-np.inf)) == _exponential(dtype(-limit))
-    assert np.isfinite(_exponential(dtype(np.inf)))
+    assert float(np.max(np.abs(factors - exact) / exact)) <= 2 * np.finfo(dtype).eps
+    ends = np.empty(2, dtype)
+    steps.fill_factors_of_one(np.array([np.inf, -np.inf], dtype), dtype(0), dtype(1), ends)
+    assert ends.tolist() == [factors[0], factors[-1]]
 
 
-def _exponential(x: Any) -> Any:
-    """exp(x) by a sum of one Laplace slope: weight 2, level 0."""
-    slopes = np.zeros(1, x.dtype)
-    scale = x.dtype.type(1)
-    if x <= 0:
-        steps.add_slopes_of_one(np.array([x]), x.dtype.type(0), scale, True, x.dtype.type(2), slopes)
-        return slopes[0]
-    return 1 / _exponential(-x)
+def test_factors_keep_what_the_product_rounds_away():
+    """(centre - score) * scale is rounded in float32; the factor is that of the unrounded product."""
+    generator = np.random.default_rng(0)
+    scores, centre, scale = (
+        generator.uniform(0.5, 1, 1000).astype(np.float32),
+        np.float32(0.7),
+        np.float32(37.7),
+    )
+    factors = np.empty_like(scores)
+    steps.fill_factors_of_one(scores, centre, scale, factors)
+    exact = np.exp((np.float64(centre) - scores.astype(np.float64)) * np.float64(scale))
+    assert float(np.max(np.abs(factors / exact - 1))) <= 2.5e-7
 
 
 def test_threads_are_given_back():

@@ -13,10 +13,14 @@ from numba import njit
 
 from metricgrad.relax.kernels.steps import (
     FLAGS,
+    REACH,
     add_slopes_of_many,
     add_slopes_of_one,
     add_steps_of_many,
+    fill_factors_of_many,
+    fill_factors_of_one,
     largest,
+    own_factor,
     steps_of_one,
 )
 
@@ -46,6 +50,37 @@ def _place(block, first_query, first_item, positives, counts, levels, excluded):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def _columns_of(columns, first_item, width, scale):
+    """Return what the items of a block need as queries: centres and own factors, and where the centres change.
+
+    Levels ascend from place to place. Within a piece one place after the other shares the centres of the queries
+    until a level lies too far from its own.
+
+    Returns:
+        centres [positive, item], own factors [positive, item] (0 beyond the count), changed [positive, piece].
+    """
+    places = columns.shape[0]
+    reach = columns.dtype.type(REACH) / scale
+    centres, owns = np.zeros((places, width), columns.dtype), np.zeros((places, width), columns.dtype)
+    changed = np.zeros((places, (width + PIECE - 1) // PIECE), np.bool_)
+    for piece in range(changed.shape[1]):
+        start, stop = piece * PIECE, min(piece * PIECE + PIECE, width)
+        for p in range(places):
+            far = p == 0
+            for z in range(start, stop):
+                level = columns[p, first_item + z]
+                if level < np.inf and p > 0 and level - centres[p - 1, z] > reach:
+                    far = True
+            changed[p, piece] = far
+            for z in range(start, stop):
+                level = columns[p, first_item + z]
+                if level < np.inf:
+                    centres[p, z] = level + reach if far else centres[p - 1, z]
+                    owns[p, z] = own_factor(level, centres[p, z], scale)
+    return centres, owns, changed
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
 def rank_block(
     block, first_query, first_item, mirrored, positives, counts, levels, columns, excluded, low, high, scale, laplace,
     row_sums, column_sums, noted_query, noted_item, noted_score, noted, limit,
@@ -59,7 +94,7 @@ def rank_block(
         mirrored: whether its items are queries too, and its queries items, by the transposed block.
         positives: [query, positive] item numbers.
         counts: [query] how many.
-        levels: [query, positive] similarities of the positives.
+        levels: [query, positive] similarities of the positives, ascending.
         columns: [positive, query] the same, infinite beyond the count.
         excluded: [query] item that does not compete, -1 for none.
         low: [query] lower end of the window around its positives; infinite without positives.
@@ -80,6 +115,8 @@ def rank_block(
     height, width = block.shape
     _place(block, first_query, first_item, positives, counts, levels, excluded)
     sums = np.zeros((columns.shape[0] if mirrored else 0, width), block.dtype)
+    centres, owns, changed = _columns_of(columns, first_item, width if mirrored else 0, scale)
+    factors, reach = np.empty(PIECE, block.dtype), block.dtype.type(REACH) / scale
     fits = limit > noted
     for start in range(0, width, PIECE):
         stop = min(start + PIECE, width)
@@ -93,14 +130,20 @@ def rank_block(
             scores = block[i, start:stop]
             best = largest(scores)
             own, mirror = best >= low[query], best >= mirror_low
+            factor, centre = factors[: stop - start], scores[0]
             if own:
                 for p in range(counts[query]):
-                    row_sums[query, p] += steps_of_one(scores, levels[query, p], scale, laplace)
+                    level = levels[query, p]
+                    if p == 0 or level - centre > reach:
+                        centre = level + reach
+                        fill_factors_of_one(scores, centre, scale, factor)
+                    own_part = block.dtype.type(own_factor(level, centre, scale))
+                    row_sums[query, p] += steps_of_one(factor, own_part, laplace)
             if mirror:
                 for p in range(slots):
-                    add_steps_of_many(
-                        scores, columns[p, first_item + start : first_item + stop], scale, laplace, sums[p, start:stop]
-                    )  # fmt: skip
+                    if changed[p, start // PIECE]:
+                        fill_factors_of_many(scores, centres[p, start:stop], scale, factor)
+                    add_steps_of_many(factor, owns[p, start:stop], laplace, sums[p, start:stop])
             if fits and (own or mirror):
                 for z in range(stop - start):
                     item, score = first_item + start + z, scores[z]
@@ -177,6 +220,8 @@ def slope_block(
     height, width = block.shape
     _place(block, first_query, first_item, positives, counts, levels, excluded)
     sums = np.zeros((columns.shape[0] if mirrored else 0, width), block.dtype)
+    centres, owns, changed = _columns_of(columns, first_item, width if mirrored else 0, scale)
+    factors, reach = np.empty(PIECE, block.dtype), block.dtype.type(REACH) / scale
     gradient = np.empty(PIECE, block.dtype)
     touched = False
     for start in range(0, width, PIECE):
@@ -192,20 +237,25 @@ def slope_block(
             best = largest(scores)
             part = gradient[: stop - start]
             part[:] = 0
+            factor, centre = factors[: stop - start], scores[0]
             if best >= low[query]:
-                touched = True
+                touched, filled = True, False
                 for p in range(counts[query]):
-                    weight = row_weights[query, p]
+                    weight, level = row_weights[query, p], levels[query, p]
                     if weight != 0:
-                        row_sums[query, p] += add_slopes_of_one(
-                            scores, levels[query, p], scale, laplace, weight, part
-                        )
+                        if not filled or level - centre > reach:
+                            centre, filled = level + reach, True
+                            fill_factors_of_one(scores, centre, scale, factor)
+                        own_part = block.dtype.type(own_factor(level, centre, scale))
+                        row_sums[query, p] += add_slopes_of_one(factor, own_part, laplace, weight, part)
             if best >= mirror_low:
                 touched = True
                 here = slice(first_item + start, first_item + stop)
                 for p in range(slots):
+                    if changed[p, start // PIECE]:
+                        fill_factors_of_many(scores, centres[p, start:stop], scale, factor)
                     add_slopes_of_many(
-                        scores, columns[p, here], scale, laplace, column_weights[p, here], part, sums[p, start:stop]
+                        factor, owns[p, start:stop], laplace, column_weights[p, here], part, sums[p, start:stop]
                     )  # fmt: skip
             scores[:] = part
     if touched:

@@ -11,6 +11,7 @@ from metricgrad.relax.kernels.prepared import (
     ends,
     on_parts,
     prepare,
+    ranks_among_all,
     ranks_among_positives,
     slopes_among_positives,
     weights_of,
@@ -49,9 +50,7 @@ def ranks_of_scores(scores: Tensor, setting: Setting) -> tuple[Tensor, Tensor]:
             )  # fmt: skip
 
     on_parts(part, len(scores), prepared.threads)
-    # a positive met itself with a step of 1/2, which is not counted: 1 + (sum - 1/2)
-    among_all = np.where(prepared.valid, sums + 0.5, 1.0).astype(prepared.levels.dtype)
-    return torch.from_numpy(among_all), torch.from_numpy(ranks_among_positives(prepared))
+    return ranks_among_all(prepared, sums), ranks_among_positives(prepared)
 
 
 def gradient_of_scores(

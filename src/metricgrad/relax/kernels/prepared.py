@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from metricgrad.relax.kernels import sparse
@@ -15,6 +16,7 @@ __all__ = [
     "ends",
     "on_parts",
     "prepare",
+    "ranks_among_all",
     "ranks_among_positives",
     "slopes_among_positives",
     "weights_of",
@@ -25,10 +27,11 @@ class Prepared(NamedTuple):
     """The lists of a problem as arrays.
 
     Attributes:
+        order: [query, positive] place in the given lists; here they are in the order of their similarities.
         positives: [query, positive] int64 item numbers.
         counts: [query] int64.
         excluded: [query] int64, -1 for none.
-        levels: [query, positive] similarities of the positives, 0 beyond the count.
+        levels: [query, positive] similarities of the positives, ascending; 0 beyond the count.
         columns: [positive, query] the same, infinite beyond the count.
         valid: [query, positive] bool.
         scale: 1 / temperature, in the type of the levels.
@@ -37,6 +40,7 @@ class Prepared(NamedTuple):
         threads: how many work.
     """
 
+    order: np.ndarray
     positives: np.ndarray
     counts: np.ndarray
     excluded: np.ndarray
@@ -54,12 +58,16 @@ def prepare(setting: Setting, levels: np.ndarray, items: int, threads: int) -> P
     valid = setting.valid.numpy()
     excluded = setting.excluded
     real = levels.dtype.type
+    levels = np.where(valid, levels, real(np.inf))
+    order = np.argsort(levels, axis=1, kind="stable")
+    levels = np.take_along_axis(levels, order, 1)
     return Prepared(
-        positives=setting.positives.contiguous().numpy(),
+        order=order,
+        positives=np.take_along_axis(setting.positives.numpy(), order, 1),
         counts=setting.counts.contiguous().numpy(),
         excluded=np.full(len(levels), -1) if excluded is None else excluded.contiguous().numpy(),
         levels=np.where(valid, levels, real(0)),
-        columns=np.ascontiguousarray(np.where(valid, levels, real(np.inf)).T),
+        columns=np.ascontiguousarray(levels.T),
         valid=valid,
         scale=real(1 / setting.temperature),
         margin=real(_window(levels.dtype, items) * setting.temperature),
@@ -89,7 +97,7 @@ def weights_of(upstream: Tensor, prepared: Prepared) -> np.ndarray:
     The rank of a saturated positive is far beyond every cut-off, and its gradient falls exponentially: below the
     square of the float precision times the largest one it is left out, and with it all that it would cost.
     """
-    given = upstream.numpy().astype(prepared.levels.dtype, copy=False)
+    given = np.take_along_axis(upstream.numpy(), prepared.order, 1).astype(prepared.levels.dtype, copy=False)
     weights = np.where(prepared.valid, given, given.dtype.type(0)) * prepared.scale
     least = np.abs(weights).max(initial=0) * float(np.finfo(weights.dtype).eps) ** 2
     weights[np.abs(weights) <= least] = 0
@@ -102,8 +110,22 @@ def on_parts(loop: Any, length: int, threads: int) -> None:
     run_on_threads(lambda thread: loop(*ranges[thread]), threads)
 
 
-def ranks_among_positives(prepared: Prepared) -> np.ndarray:
-    """Return the ranks [query, positive] among the positives, 1 beyond the count."""
+def ranks_among_all(prepared: Prepared, sums: np.ndarray) -> Tensor:
+    """Return the ranks [query, positive] in the order of the given lists, given the sums of steps; 1 beyond the count.
+
+    A positive met itself with a step of 1/2, which is not counted: 1 + (sum - 1/2).
+    """
+    return _in_given_order(prepared, np.where(prepared.valid, sums + 0.5, 1.0).astype(prepared.levels.dtype))
+
+
+def _in_given_order(prepared: Prepared, values: np.ndarray) -> Tensor:
+    result = np.empty_like(values)
+    np.put_along_axis(result, prepared.order, values, 1)
+    return torch.from_numpy(result)
+
+
+def ranks_among_positives(prepared: Prepared) -> Tensor:
+    """Return the ranks [query, positive] among the positives in the order of the given lists, 1 beyond the count."""
     ranks = np.ones_like(prepared.levels)
     on_parts(
         lambda start, stop: sparse.among_positives(
@@ -112,7 +134,7 @@ def ranks_among_positives(prepared: Prepared) -> np.ndarray:
         len(ranks),
         prepared.threads,
     )
-    return ranks
+    return _in_given_order(prepared, ranks)
 
 
 def slopes_among_positives(prepared: Prepared, upstream: Tensor | None) -> np.ndarray:

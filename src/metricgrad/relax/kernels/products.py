@@ -19,6 +19,7 @@ from metricgrad.relax.kernels.prepared import (
     ends,
     on_parts,
     prepare,
+    ranks_among_all,
     ranks_among_positives,
     slopes_among_positives,
     weights_of,
@@ -175,11 +176,9 @@ def ranks_of_products(
                 free = after
 
     run_on_threads(work, problem.threads)
-    # a positive met itself with a step of 1/2, which is not counted: 1 + (sum - 1/2)
-    among_all = np.where(lists.valid, sums.total() + 0.5, 1.0).astype(lists.levels.dtype)
     return (
-        problem.restored(torch.from_numpy(among_all)),
-        problem.restored(torch.from_numpy(ranks_among_positives(lists))),
+        problem.restored(ranks_among_all(lists, sums.total())),
+        problem.restored(ranks_among_positives(lists)),
     )
 
 

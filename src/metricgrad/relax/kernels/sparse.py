@@ -40,14 +40,14 @@ def levels_of(queries, items, positives, counts, levels, start, stop):
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
 def _step(u, laplace):
     if laplace:
-        v = 0.5 * exponential(-abs(u))
+        v = 0.5 * exponential(-abs(np.float64(u)), 0.0)
         return 1.0 - v if u > 0 else v
-    return 1.0 / (1.0 + exponential(-u))
+    return 1.0 / (1.0 + exponential(-np.float64(u), 0.0))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
 def _slope(u, laplace):
-    v = exponential(-abs(u))
+    v = exponential(-abs(np.float64(u)), 0.0)
     if laplace:
         return 0.5 * v
     return v / ((1.0 + v) * (1.0 + v))

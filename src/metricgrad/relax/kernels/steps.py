@@ -1,7 +1,10 @@
 """The innermost loops of the CPU kernel: steps and slopes of one contiguous piece of a row, written to vectorise.
 
-Every loop runs over 64 or so scores that lie in the first-level cache. The exponential is made of additions and
+Every loop runs over a hundred scores that lie in the first-level cache. The exponential is made of additions and
 multiplications alone, because a call into the mathematics library would stop the compiler from using vectors.
+
+A step needs exp((level - score) / t). For positives whose levels lie close together it is a product of two factors,
+exp((level - centre) / t) and exp((centre - score) / t), and the second is made once for all of them.
 """
 
 import math
@@ -13,7 +16,18 @@ from llvmlite import ir
 from numba import int32, int64, njit, types
 from numba.extending import intrinsic, overload
 
-__all__ = ["add_slopes_of_many", "add_slopes_of_one", "add_steps_of_many", "exponential", "steps_of_one"]
+__all__ = [
+    "REACH",
+    "add_slopes_of_many",
+    "add_slopes_of_one",
+    "add_steps_of_many",
+    "exponential",
+    "fill_factors_of_many",
+    "fill_factors_of_one",
+    "largest",
+    "own_factor",
+    "steps_of_one",
+]
 
 FLAGS = {"reassoc", "contract", "arcp", "nsz", "nnan"}
 """Rounding may differ from the written order of a sum; infinities keep their meaning (an item that is left out)."""
@@ -39,13 +53,23 @@ def _float64_of_bits(_context: Any, bits: Any) -> Any:
     return types.float64(types.int64), generate
 
 
-def exponential(x: float) -> float:
-    """Return exp(x) to about one unit in the last place; arguments beyond +-87 (+-708 in float64) are cut there.
+@intrinsic
+def _fused(_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, rounded once."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return a(a, a, a), generate
+
+
+def exponential(x: float, rest: float) -> float:
+    """Return exp(x + rest), rest small, to a unit in the last place; x beyond +-87 (+-708 in float64) is cut there.
 
     x = k ln 2 + r with |r| <= ln 2 / 2: the Taylor series of r to the 7th (13th) power, then k into the exponent
     of the float. The remainder of the series is below 6e-9 (5e-18).
     """
-    return math.exp(x)
+    return math.exp(x + rest)
 
 
 _LOG2_E = 1.4426950408889634
@@ -64,16 +88,16 @@ _D_LOW = 0.6931471805599453 - _D_HIGH + 2.3190468138462996e-17  # what the float
 
 
 @overload(exponential, jit_options={"fastmath": {"contract", "nnan"}})
-def _exponential(x: Any) -> Callable[..., Any]:
+def _exponential(x: Any, rest: Any) -> Callable[..., Any]:
     if x == types.float32:
 
-        def single(x: Any) -> Any:
+        def single(x: Any, rest: Any) -> Any:
             if x < -_F_LIMIT:
                 x = -_F_LIMIT
             if x > _F_LIMIT:
                 x = _F_LIMIT
             k = np.floor(x * _F_LOG2_E + _F_HALF)
-            r = x - k * _F_HIGH - k * _F_LOW
+            r = x - k * _F_HIGH - k * _F_LOW + rest
             p = r * _F7 + _F6
             p = p * r + _F5
             p = p * r + _F4
@@ -85,13 +109,13 @@ def _exponential(x: Any) -> Callable[..., Any]:
 
         return single
 
-    def double(x: Any) -> Any:
+    def double(x: Any, rest: Any) -> Any:
         if x < -708.0:
             x = -708.0
         if x > 708.0:
             x = 708.0
         k = np.floor(x * _LOG2_E + 0.5)
-        r = x - k * _D_HIGH - k * _D_LOW
+        r = x - k * _D_HIGH - k * _D_LOW + rest
         p = r * _T13 + _T12
         p = p * r + _T11
         p = p * r + _T10
@@ -110,66 +134,113 @@ def _exponential(x: Any) -> Callable[..., Any]:
     return double
 
 
+REACH = 4.0
+"""How far a level may lie from its centre, in temperatures: further away the factors lose float precision."""
+
+
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
-def steps_of_one(scores, level, scale, laplace):
-    """Return the sum over items of step((scores - level) * scale)."""
-    one, half, total = scores.dtype.type(1), scores.dtype.type(0.5), scores.dtype.type(0)
+def fill_factors_of_one(scores, centre, scale, factors):
+    """Fill the factors exp((centre - score) * scale) of many items for one query.
+
+    The exponent is cut at +-70 (+-600 in float64), where every step is 0 or 1 and no product overflows. What the
+    product loses in rounding is given to the exponential apart: an error of an exponent is a relative one of a slope.
+    """
+    limit = scores.dtype.type(70 if scores.itemsize == 4 else 600) / scale
+    for z in range(scores.shape[0]):
+        difference = centre - scores[z]
+        if difference > limit:
+            difference = limit
+        if difference < -limit:
+            difference = -limit
+        u = difference * scale
+        factors[z] = exponential(u, _fused(difference, scale, -u))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def fill_factors_of_many(scores, centres, scale, factors):
+    """Fill the factors exp((centre - score) * scale) of one item for many queries, each with a centre of its own."""
+    limit = scores.dtype.type(70 if scores.itemsize == 4 else 600) / scale
+    for z in range(scores.shape[0]):
+        difference = centres[z] - scores[z]
+        if difference > limit:
+            difference = limit
+        if difference < -limit:
+            difference = -limit
+        u = difference * scale
+        factors[z] = exponential(u, _fused(difference, scale, -u))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def own_factor(level, centre, scale):
+    """Return exp((level - centre) * scale) in float64."""
+    return exponential((np.float64(level) - np.float64(centre)) * np.float64(scale), 0.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+def steps_of_one(factors, own, laplace):
+    """Return the sum over items of the steps past one level, whose own factor is `own`."""
+    one, half, total = factors.dtype.type(1), factors.dtype.type(0.5), factors.dtype.type(0)
     if laplace:
-        for z in range(scores.shape[0]):
-            u = (scores[z] - level) * scale
-            v = half * exponential(-abs(u))
-            total += one - v if u > 0 else v
+        for z in range(factors.shape[0]):
+            v = own * factors[z]
+            total += one - half * v if v < one else half / v
     else:
-        for z in range(scores.shape[0]):
-            total += one / (one + exponential((level - scores[z]) * scale))
+        for z in range(factors.shape[0]):
+            total += one / (one + own * factors[z])
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
-def add_steps_of_many(scores, levels, scale, laplace, sums):
-    """Add step((scores[z] - levels[z]) * scale) to sums[z]: one item as seen by many queries."""
-    one, half = scores.dtype.type(1), scores.dtype.type(0.5)
+def add_steps_of_many(factors, owns, laplace, sums):
+    """Add to sums[z] the step past the level of query z: one item as seen by many queries."""
+    one, half = factors.dtype.type(1), factors.dtype.type(0.5)
     if laplace:
-        for z in range(scores.shape[0]):
-            u = (scores[z] - levels[z]) * scale
-            v = half * exponential(-abs(u))
-            sums[z] += one - v if u > 0 else v
+        for z in range(factors.shape[0]):
+            v = owns[z] * factors[z]
+            sums[z] += one - half * v if v < one else half / v
     else:
-        for z in range(scores.shape[0]):
-            sums[z] += one / (one + exponential((levels[z] - scores[z]) * scale))
+        for z in range(factors.shape[0]):
+            sums[z] += one / (one + owns[z] * factors[z])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
-def add_slopes_of_one(scores, level, scale, laplace, weight, gradient):
+def add_slopes_of_one(factors, own, laplace, weight, gradient):
     """Add weight * slope to the gradient of every item; return the sum of the slopes."""
-    one, half, total = scores.dtype.type(1), scores.dtype.type(0.5), scores.dtype.type(0)
+    one, half, total = factors.dtype.type(1), factors.dtype.type(0.5), factors.dtype.type(0)
     if laplace:
-        for z in range(scores.shape[0]):
-            slope = half * exponential(-abs((scores[z] - level) * scale))
+        for z in range(factors.shape[0]):
+            v = own * factors[z]
+            slope = half * v if v < one else half / v
             gradient[z] += weight * slope
             total += slope
     else:
-        for z in range(scores.shape[0]):
-            v = exponential(-abs((scores[z] - level) * scale))
-            slope = v / ((one + v) * (one + v))
+        for z in range(factors.shape[0]):
+            v = own * factors[z]
+            below = one / (one + v)
+            slope = v * below * below
             gradient[z] += weight * slope
             total += slope
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
-def add_slopes_of_many(scores, levels, scale, laplace, weights, gradient, sums):
-    """Add weights * slope to the gradient of one item as seen by many queries, and the slopes to their sums."""
-    one, half = scores.dtype.type(1), scores.dtype.type(0.5)
+def add_slopes_of_many(factors, owns, laplace, weights, gradient, sums):
+    """Add weights * slope to the gradient of one item as seen by many queries, and the slopes to their sums.
+
+    A query without a positive in this place has 0 as its own factor, and no slope.
+    """
+    one, half = factors.dtype.type(1), factors.dtype.type(0.5)
     if laplace:
-        for z in range(scores.shape[0]):
-            slope = half * exponential(-abs((scores[z] - levels[z]) * scale))
+        for z in range(factors.shape[0]):
+            v = owns[z] * factors[z]
+            slope = half * v if v < one else half / v
             gradient[z] += weights[z] * slope
             sums[z] += slope
     else:
-        for z in range(scores.shape[0]):
-            v = exponential(-abs((scores[z] - levels[z]) * scale))
-            slope = v / ((one + v) * (one + v))
+        for z in range(factors.shape[0]):
+            v = owns[z] * factors[z]
+            below = one / (one + v)
+            slope = v * below * below
             gradient[z] += weights[z] * slope
             sums[z] += slope
 

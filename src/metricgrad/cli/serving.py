@@ -1,0 +1,175 @@
+"""A process for one contestant on one batch: what runs in it, and the handle of the process that asked for it.
+
+`python -m metricgrad.cli.serving '{...}'` answers every line that it reads with a line of JSON, after one turn. Memory
+is that of the process, so that nothing else can hide or add any.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metricgrad.cli.contestants import CONTESTANTS, Contestant, batch_of
+from metricgrad.relax import kernels
+
+__all__ = ["LeftOut", "Served", "serve"]
+
+TURN_SECONDS = 0.2
+"""A turn of a fast contestant is many calls, its time their mean: one call would measure caches that went cold."""
+
+_WARM_UP_ROWS, _NOISES_OF_WARM_UP = 64, (2.0, 0.3)
+
+_TICK = 0.2
+
+
+class LeftOut(Exception):
+    """A contestant cannot go on; the text says why."""
+
+
+class Served:
+    """A process that serves one contestant on one batch."""
+
+    def __init__(self, contestant: Contestant, batch: int, dims: int, noise: float) -> None:
+        asked = {"contestant": contestant.name, "batch": batch, "dims": dims, "noise": noise}
+        environment = dict(os.environ)
+        if contestant.kernel is not None:
+            environment["METRICGRAD_KERNEL"] = contestant.kernel
+        self._errors = tempfile.TemporaryFile()  # not a pipe: a full one would block it
+        # a session of its own: Ctrl-C is this process's to handle
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "metricgrad.cli.serving", json.dumps(asked)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put("")
+
+    def ask(self) -> None:
+        """Ask for one turn."""
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has ended: its last answer says why
+            self._process.stdin.write("turn\n")
+            self._process.stdin.flush()
+
+    def answer(self, limit: float, tick: Callable[[], None]) -> dict[str, Any]:
+        """Wait for the next answer, drawing meanwhile."""
+        began = time.monotonic()
+        while True:
+            with suppress(queue.Empty):
+                return self._facts(self._answers.get(timeout=_TICK))
+            tick()
+            if time.monotonic() - began > limit:
+                raise LeftOut(f"took more than {limit:.0f} s")
+
+    def _facts(self, line: str) -> dict[str, Any]:
+        if not line:
+            code = self._process.wait()
+            if code < 0:
+                raise LeftOut(f"ended by signal {-code}" + (", memory ran out" if code == -9 else ""))
+            raise LeftOut(f"ended with code {code}: {self._last_line()}")
+        facts = json.loads(line)
+        if "error" in facts:
+            raise LeftOut(facts["error"])
+        return facts
+
+    def _last_line(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else "no message"
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            with suppress(OSError):  # a pipe to a process that is gone cannot be flushed
+                if stream is not None:
+                    stream.close()
+
+
+def serve(
+    contestant: Contestant, size: int, dims: int, noise: float, lines: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield `ready`, then for every line one turn: seconds of a call, and extra memory at the peak so far.
+
+    Args:
+        contestant: what is measured.
+        size: rows of the batch.
+        dims: dimensions of its embeddings.
+        noise: of its rows.
+        lines: each asks for a turn; the end of them ends it.
+    """
+    for (
+        warm_up
+    ) in _NOISES_OF_WARM_UP:  # libraries, threads and compiled loops are there before memory is counted
+        contestant.prepare(batch_of(_WARM_UP_ROWS, dims, warm_up))()
+    batch = batch_of(size, dims, noise)
+    before = _peak(reset=True)
+    run = contestant.prepare(batch)
+    kernel = kernels.chosen(batch.embeddings.device)
+    yield {"ready": True, "threads": torch.get_num_threads(), "torch": torch.__version__, "kernel": kernel}
+    for _ in lines:
+        calls, began = 0, time.perf_counter()
+        while not calls or time.perf_counter() - began < TURN_SECONDS:
+            run()
+            calls += 1
+        seconds, now = (time.perf_counter() - began) / calls, _peak()
+        extra = None if now is None or before is None else max(0, now - before)
+        yield {"seconds": seconds, "peak_bytes": extra}
+
+
+def _peak(*, reset: bool = False) -> int | None:
+    """Most bytes that the process has held, since the last reset where the system can do that."""
+    if reset:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _main() -> None:
+    asked = json.loads(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a peer prints must not mix with the answers
+    contestant = next(one for one in CONTESTANTS if one.name == asked["contestant"])
+
+    def answer(facts: dict[str, Any]) -> None:
+        answers.write(json.dumps(facts) + "\n")
+        answers.flush()
+
+    try:
+        for facts in serve(contestant, asked["batch"], asked["dims"], asked["noise"], sys.stdin):
+            answer(facts)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        answer({"error": f"{type(error).__name__}: {text[:200]}"})
+
+
+if __name__ == "__main__":
+    _main()
