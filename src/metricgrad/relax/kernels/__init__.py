@@ -4,8 +4,10 @@ The choice is by the device of the tensors; METRICGRAD_KERNEL=torch, numba or tr
 """
 
 import functools
+import importlib
 import importlib.util
 import os
+import warnings
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -52,7 +54,7 @@ def chosen(device: torch.device) -> Kernel:
     """
     forced = os.environ.get("METRICGRAD_KERNEL", "")
     fitting: dict[str, Kernel] = {"torch": "torch"}
-    if device.type == "cpu" and _installed("numba"):
+    if device.type == "cpu" and _importable("numba"):
         fitting["numba"] = "numba"
     if _installed("triton") and (_compiles(device) or os.environ.get("TRITON_INTERPRET") == "1"):
         fitting["triton"] = "triton"
@@ -71,6 +73,22 @@ def chosen(device: torch.device) -> Kernel:
 @functools.cache
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+@functools.cache
+def _importable(package: str) -> bool:
+    """Return whether a package works here; one that is installed and does not is named once."""
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        if _installed(package):
+            warnings.warn(
+                f"metricgrad: {package} cannot be imported ({error}); soft ranks are computed by plain torch, slower",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return False
+    return True
 
 
 def _compiles(device: torch.device) -> bool:

@@ -9,10 +9,9 @@ the forward pass, while they are few; the backward pass then needs no product at
 """
 
 import numpy as np
-from numba import njit
 
+from metricgrad.relax.kernels.compiled import REORDERED, compiled
 from metricgrad.relax.kernels.steps import (
-    FLAGS,
     REACH,
     add_slopes_of_many,
     add_slopes_of_one,
@@ -30,7 +29,7 @@ PIECE = 128
 """Scores of a row that are dismissed or evaluated together."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def _place(block, first_query, first_item, positives, counts, levels, excluded):
     """Write the positives' own similarities into the block, and -inf where an item does not compete.
 
@@ -49,7 +48,7 @@ def _place(block, first_query, first_item, positives, counts, levels, excluded):
             block[i, j] = -np.inf
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def _columns_of(columns, first_item, width, scale):
     """Return what the items of a block need as queries: centres and own factors, and where the centres change.
 
@@ -80,7 +79,7 @@ def _columns_of(columns, first_item, width, scale):
     return centres, owns, changed
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def rank_block(
     block, first_query, first_item, mirrored, positives, counts, levels, columns, excluded, low, high, scale, laplace,
     row_sums, column_sums, noted_query, noted_item, noted_score, noted, limit,
@@ -159,7 +158,7 @@ def rank_block(
     return noted if fits else -1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def _take_positives_out(
     block, first_query, first_item, mirrored, positives, counts, laplace, row_weights, row_sums, column_sums, taken
 ):  # fmt: skip
@@ -188,7 +187,7 @@ def _take_positives_out(
                     column_sums[p, query] -= slope
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def slope_block(
     block, first_query, first_item, mirrored, positives, counts, levels, columns, excluded, low, scale, laplace,
     row_weights, column_weights, row_sums, column_sums, taken,
@@ -236,7 +235,8 @@ def slope_block(
             scores = block[i, start:stop]
             best = largest(scores)
             part = gradient[: stop - start]
-            part[:] = 0
+            for z in range(stop - start):
+                part[z] = 0
             factor, centre = factors[: stop - start], scores[0]
             if best >= low[query]:
                 touched, filled = True, False
@@ -257,7 +257,8 @@ def slope_block(
                     add_slopes_of_many(
                         factor, owns[p, start:stop], laplace, column_weights[p, here], part, sums[p, start:stop]
                     )  # fmt: skip
-            scores[:] = part
+            for z in range(stop - start):
+                scores[z] = part[z]
     if touched:
         _take_positives_out(
             block, first_query, first_item, mirrored, positives, counts, laplace, row_weights, row_sums, column_sums,

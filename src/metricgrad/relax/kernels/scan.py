@@ -10,7 +10,8 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from metricgrad.relax.kernels.compiled import compiled
 
 __all__ = ["laplace_gradient", "laplace_ranks", "logistic_gradient", "logistic_ranks"]
 
@@ -18,7 +19,7 @@ SUMS = {"reassoc", "contract", "nsz"}
 """Sums over pairs may be taken in another order, in vectors; the result is the same in every run."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def laplace_ranks(ordered, order, counts, temperature, descending, ranks):
     """Write the soft ranks for the Laplace step into `ranks`.
@@ -45,7 +46,7 @@ def laplace_ranks(ordered, order, counts, temperature, descending, ranks):
             above = decay[i] * (above + 1)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def laplace_gradient(ordered, order, counts, temperature, descending, upstream, gradient):
     """Write the gradient by the scores into `gradient` [row, item], given `upstream`, the one by the ranks."""
@@ -69,7 +70,7 @@ def laplace_gradient(ordered, order, counts, temperature, descending, upstream, 
             gradient[row, order[row, i]] = (pull[i] + part) / 2 / width
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def logistic_ranks(ordered, order, counts, temperature, descending, window, ranks):
     """Write the soft ranks for the logistic step into `ranks`, see `laplace_ranks`; `window` in temperatures."""
@@ -94,7 +95,7 @@ def logistic_ranks(ordered, order, counts, temperature, descending, window, rank
             ranks[row, order[row, i]] = count - i + balance[i] if descending else i + 1 - balance[i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def logistic_gradient(ordered, order, counts, temperature, descending, window, upstream, gradient):
     """Write the gradient by the scores into `gradient`, given `upstream`, the one by the ranks."""
@@ -118,7 +119,7 @@ def logistic_gradient(ordered, order, counts, temperature, descending, window, u
             gradient[row, order[row, i]] = pull[i] / (temperature if descending else -temperature)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def _begin(values, places, count, outside, result):
     """Write what needs no arithmetic; return how many items are left to do: none where there is NaN."""
@@ -131,7 +132,7 @@ def _begin(values, places, count, outside, result):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def _finite(values, count):
     """Return the range of the finite values among the first `count`, which rise."""
@@ -143,7 +144,7 @@ def _finite(values, count):
     return first, last
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def _gather_finite(values, places, count, upstream, weights, gradient):
     """Fetch the weights of the finite items and give the others a gradient of 0; return the range of the finite."""
@@ -156,7 +157,7 @@ def _gather_finite(values, places, count, upstream, weights, gradient):
     return first, last
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def _fill_decay(values, temperature, decay):
     """Write exp(z_{i-1} - z_i), 0 for the first item; equal values, infinite ones included, are no way apart."""
@@ -169,7 +170,7 @@ def _fill_decay(values, temperature, decay):
             decay[i] = math.exp((np.float64(values[i - 1]) - np.float64(values[i])) / temperature)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def _fill_exponentials(values, start, last, temperature, window, exponentials):
     """Write exp(z_start - z) for the items within two windows of an anchor.
@@ -189,7 +190,7 @@ def _fill_exponentials(values, start, last, temperature, window, exponentials):
     return own, stop
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 @no_type_check
 def _end_of_window(values, i, end, stop, temperature, window):
     """Return the first item from `end` on that is more than a window above item i."""
@@ -199,7 +200,7 @@ def _end_of_window(values, i, end, stop, temperature, window):
     return end
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS)
+@compiled(SUMS)
 @no_type_check
 def _add_steps(own, exponentials, balance):
     """Add the low side of the step between one item and those above it to theirs; return the sum."""
@@ -211,7 +212,7 @@ def _add_steps(own, exponentials, balance):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS)
+@compiled(SUMS)
 @no_type_check
 def _add_slopes(own, exponentials, own_weight, weights, pull):
     """Take slope times difference of weights between one item and those above it from theirs; return the sum."""

@@ -5,9 +5,9 @@ weighted sum of the other side's rows, so every thread writes rows of its own an
 """
 
 import numpy as np
-from numba import njit
 
-from metricgrad.relax.kernels.steps import FLAGS, exponential
+from metricgrad.relax.kernels.compiled import REORDERED, compiled
+from metricgrad.relax.kernels.steps import exponential
 
 __all__ = [
     "among_positives",
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@compiled({"contract"})
 def levels_of(queries, items, positives, counts, levels, start, stop):
     """Fill levels[query, positive] with the products of the rows `start` to `stop` of queries.
 
@@ -37,7 +37,7 @@ def levels_of(queries, items, positives, counts, levels, start, stop):
             levels[query, p] = total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def _step(u, laplace):
     if laplace:
         v = 0.5 * exponential(-abs(np.float64(u)), 0.0)
@@ -45,7 +45,7 @@ def _step(u, laplace):
     return 1.0 / (1.0 + exponential(-np.float64(u), 0.0))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def _slope(u, laplace):
     v = exponential(-abs(np.float64(u)), 0.0)
     if laplace:
@@ -53,7 +53,7 @@ def _slope(u, laplace):
     return v / ((1.0 + v) * (1.0 + v))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def among_positives(levels, counts, scale, laplace, ranks, start, stop):
     """Fill ranks[query, positive] among the positives alone."""
     for query in range(start, stop):
@@ -65,7 +65,7 @@ def among_positives(levels, counts, scale, laplace, ranks, start, stop):
             ranks[query, p] = total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def positive_slopes(levels, counts, scale, laplace, weights, of_levels, start, stop):
     """Add the gradient by the levels that comes from the ranks among the positives."""
     for query in range(start, stop):
@@ -79,7 +79,7 @@ def positive_slopes(levels, counts, scale, laplace, weights, of_levels, start, s
                         of_levels[query, p] -= slope
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def fill_rows(query, item, score, mirrored, next_free, row_item, row_score):
     """Sort noted entries into lists by query; a mirrored one goes into the lists of both its rows.
 
@@ -96,7 +96,7 @@ def fill_rows(query, item, score, mirrored, next_free, row_item, row_score):
             next_free[z] = place + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def entry_slopes(first, last, row_score, counts, levels, scale, laplace, weights, of_levels, start, stop):
     """Overwrite noted scores with their gradients, and take the same from the positives they were compared with."""
     for query in range(start, stop):
@@ -111,7 +111,7 @@ def entry_slopes(first, last, row_score, counts, levels, scale, laplace, weights
             row_score[entry] = total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def count_numbers(first, last, numbers, lengths):
     """Count how often each number stands in the lists."""
     for row in range(len(first)):
@@ -119,7 +119,7 @@ def count_numbers(first, last, numbers, lengths):
             lengths[numbers[entry]] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def transpose(first, last, row_item, row_value, next_free, column_query, column_value):
     """Sort lists by query into lists by item; `next_free` [item] as in `fill_rows`."""
     for query in range(len(first)):
@@ -129,7 +129,7 @@ def transpose(first, last, row_item, row_value, next_free, column_query, column_
             next_free[row_item[entry]] = place + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def gather_rows(own, noted, source, target, start, stop):
     """Add to every row of `target` the rows of `source` in both of its lists, each times its value.
 
@@ -137,7 +137,8 @@ def gather_rows(own, noted, source, target, start, stop):
     """
     total = np.empty(target.shape[1])
     for row in range(start, stop):
-        total[:] = 0
+        for d in range(total.shape[0]):
+            total[d] = 0
         for first, last, numbers, values in (own, noted):
             for entry in range(first[row], last[row]):
                 value, other = values[entry], source[numbers[entry]]

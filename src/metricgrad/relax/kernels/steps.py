@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import int32, int64, njit, types
+from numba import int32, int64, types
 from numba.extending import intrinsic, overload
+
+from metricgrad.relax.kernels.compiled import REORDERED, compiled
 
 __all__ = [
     "REACH",
@@ -28,9 +30,6 @@ __all__ = [
     "own_factor",
     "steps_of_one",
 ]
-
-FLAGS = {"reassoc", "contract", "arcp", "nsz", "nnan"}
-"""Rounding may differ from the written order of a sum; infinities keep their meaning (an item that is left out)."""
 
 
 @intrinsic
@@ -138,7 +137,7 @@ REACH = 4.0
 """How far a level may lie from its centre, in temperatures: further away the factors lose float precision."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def fill_factors_of_one(scores, centre, scale, factors):
     """Fill the factors exp((centre - score) * scale) of many items for one query.
 
@@ -153,10 +152,10 @@ def fill_factors_of_one(scores, centre, scale, factors):
         if difference < -limit:
             difference = -limit
         u = difference * scale
-        factors[z] = exponential(u, _fused(difference, scale, -u))
+        factors[z] = exponential(u, _fused(difference, scale, -u))  # pyright: ignore[reportCallIssue]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def fill_factors_of_many(scores, centres, scale, factors):
     """Fill the factors exp((centre - score) * scale) of one item for many queries, each with a centre of its own."""
     limit = scores.dtype.type(70 if scores.itemsize == 4 else 600) / scale
@@ -167,16 +166,16 @@ def fill_factors_of_many(scores, centres, scale, factors):
         if difference < -limit:
             difference = -limit
         u = difference * scale
-        factors[z] = exponential(u, _fused(difference, scale, -u))
+        factors[z] = exponential(u, _fused(difference, scale, -u))  # pyright: ignore[reportCallIssue]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def own_factor(level, centre, scale):
     """Return exp((level - centre) * scale) in float64."""
     return exponential((np.float64(level) - np.float64(centre)) * np.float64(scale), 0.0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def steps_of_one(factors, own, laplace):
     """Return the sum over items of the steps past one level, whose own factor is `own`."""
     one, half, total = factors.dtype.type(1), factors.dtype.type(0.5), factors.dtype.type(0)
@@ -190,7 +189,7 @@ def steps_of_one(factors, own, laplace):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def add_steps_of_many(factors, owns, laplace, sums):
     """Add to sums[z] the step past the level of query z: one item as seen by many queries."""
     one, half = factors.dtype.type(1), factors.dtype.type(0.5)
@@ -203,7 +202,7 @@ def add_steps_of_many(factors, owns, laplace, sums):
             sums[z] += one / (one + owns[z] * factors[z])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def add_slopes_of_one(factors, own, laplace, weight, gradient):
     """Add weight * slope to the gradient of every item; return the sum of the slopes."""
     one, half, total = factors.dtype.type(1), factors.dtype.type(0.5), factors.dtype.type(0)
@@ -223,7 +222,7 @@ def add_slopes_of_one(factors, own, laplace, weight, gradient):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def add_slopes_of_many(factors, owns, laplace, weights, gradient, sums):
     """Add weights * slope to the gradient of one item as seen by many queries, and the slopes to their sums.
 
@@ -245,7 +244,7 @@ def add_slopes_of_many(factors, owns, laplace, weights, gradient, sums):
             sums[z] += slope
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+@compiled(REORDERED)
 def largest(scores):
     """Return the largest of the scores; none may be NaN."""
     best = scores[0]
