@@ -154,9 +154,11 @@ def test_too_large_is_left_out(served: type[_Served]) -> None:
 
 def test_a_process_that_ends_is_named(served: type[_Served]) -> None:
     """The others go on; the reason stands in its row, and no figure."""
-    found = _of([1000], "dense", "ours")
+    found = _of([1000, 2000], "dense", "ours")
     assert found["dense", 1000].left_out == "ended by signal 9, memory ran out"
     assert found["dense", 1000].seconds is None and found["ours", 1000].seconds is not None
+    assert found["dense", 2000].left_out == "did not come through at batch 1,000"
+    assert served.closed.count("dense") == 2  # when it failed, and at the end; never started again
 
 
 def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,11 +62,13 @@ def together(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_check_of_the_program_holds(together: Path) -> None:
     """Gathering, sums, decisions, first gradients, BatchNorm, dropout, an agreed stop and its resume."""
     assert json.loads((together / "done.json").read_text()) == {"processes": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "chunk"), [("double", None), ("chunked", 5)])
 def test_equals_one_process(together: Path, tmp_path: Path, name: str, chunk: int | None) -> None:
     """In float64: weights to 1e-6 after 50 steps, and the same selected checkpoint, whole and in chunks."""
@@ -86,6 +88,7 @@ def test_equals_one_process(together: Path, tmp_path: Path, name: str, chunk: in
         )
 
 
+@pytest.mark.slow
 def test_the_record_says_how_many(together: Path) -> None:
     """One writer: every event stands in the record once, and a note tells the number of processes."""
     events = Result.load(together / "double").events

@@ -83,7 +83,7 @@ def measure(
     """
     contestants = [one for one in CONTESTANTS if not only or one.name in only]
     plan = [(batch, noise) for batch in sorted(set(batches)) for noise in noises]
-    progress = _Progress(contestants, plan, repeats, limit, tell)
+    progress = _Progress(contestants, plan, dims, repeats, limit, tell)
     for batch, noise in plan:
         measured = _side_by_side(contestants, batch, dims, noise, repeats, limit, progress)
         progress.finished(measured)
@@ -94,15 +94,27 @@ class _Progress:
     """What is known so far: for estimates of the next size, and of the time left."""
 
     def __init__(
-        self, contestants: list[Contestant], plan: list[tuple[int, float]], repeats: int, limit: float,
-        tell: Callable[[str], None],
+        self, contestants: list[Contestant], plan: list[tuple[int, float]], dims: int, repeats: int,
+        limit: float, tell: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._contestants, self._plan, self._turns, self._limit = contestants, list(plan), repeats + 1, limit
+        self._dims = dims
         self._tell, self._began, self._case_began = tell, time.monotonic(), time.monotonic()
         self._start_seconds = 10.0
         self._last: dict[tuple[str, float], Measurement] = {}
         self._now: dict[str, float] = {}
         self._done: dict[str, int] = {}
+        self._gave_up: dict[tuple[str, float], int] = {}
+        self._free = free_memory() or math.inf
+
+    def gave_up(self, contestant: Contestant, noise: float) -> int | None:
+        """The smaller batch at which a contestant was tried and did not come through, or None."""
+        return self._gave_up.get((contestant.name, noise))
+
+    def failed(self, contestant: Contestant) -> None:
+        """A contestant was tried and did not come through: a larger batch would only cost the same wait again."""
+        batch, noise = self._plan[0]
+        self._gave_up[contestant.name, noise] = batch
 
     def finished(self, measured: list[Measurement]) -> None:
         self._last |= {(one.contestant, one.noise): one for one in measured if one.seconds is not None}
@@ -142,6 +154,8 @@ class _Progress:
         for place, (batch, noise) in enumerate(self._plan):
             left += 0 if place == 0 and self._now else self._start_seconds
             for one in self._contestants:
+                if (one.name, noise) in self._gave_up or 4 * one.floats(batch, self._dims) > self._free:
+                    continue
                 known = self.seconds(one, batch, noise)
                 turns = self._turns
                 if place == 0:
@@ -181,6 +195,7 @@ def _side_by_side(
                     answer = _turn(running[one.name], turn, limit, lambda what=what: progress.tick(what))
                 except LeftOut as error:
                     reasons[one.name] = str(error)
+                    progress.failed(one)
                     running[one.name].close()
                     continue
                 facts.setdefault(one.name, {}).update(answer)
@@ -209,6 +224,8 @@ def _obstacle(
     """Why a contestant does not take part, or an empty string."""
     if not contestant.importable:
         return f"not installed (pip install {(contestant.package or '').replace('_', '-')})"
+    if (smaller := progress.gave_up(contestant, noise)) is not None:
+        return f"did not come through at batch {smaller:,}"
     seconds = progress.seconds(contestant, batch, noise)
     if seconds is not None and seconds > limit:
         return f"would take about {seconds:,.0f} s a call, more than {limit:g} s"

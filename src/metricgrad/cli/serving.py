@@ -7,6 +7,7 @@ is that of the process, so that nothing else can hide or add any.
 import json
 import os
 import queue
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from metricgrad.relax import kernels
 __all__ = ["LeftOut", "Served", "serve"]
 
 TURN_SECONDS = 0.2
-"""A turn of a fast contestant is many calls, its time their mean: one call would measure caches that went cold."""
+"""A turn of a fast contestant is many calls, its time their median: one call would measure caches that went cold."""
 
 _WARM_UP_ROWS, _NOISES_OF_WARM_UP = 64, (2.0, 0.3)
 
@@ -127,13 +128,14 @@ def serve(
     kernel = kernels.chosen(batch.embeddings.device)
     yield {"ready": True, "threads": torch.get_num_threads(), "torch": torch.__version__, "kernel": kernel}
     for _ in lines:
-        calls, began = 0, time.perf_counter()
-        while not calls or time.perf_counter() - began < TURN_SECONDS:
+        calls: list[float] = []
+        while sum(calls) < TURN_SECONDS:
+            began = time.perf_counter()
             run()
-            calls += 1
-        seconds, now = (time.perf_counter() - began) / calls, _peak()
+            calls.append(time.perf_counter() - began)
+        now = _peak()
         extra = None if now is None or before is None else max(0, now - before)
-        yield {"seconds": seconds, "peak_bytes": extra}
+        yield {"seconds": statistics.median(calls), "peak_bytes": extra}
 
 
 def _peak(*, reset: bool = False) -> int | None:

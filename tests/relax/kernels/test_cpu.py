@@ -1,6 +1,8 @@
 """The compiled loops of the CPU kernel against the plain torch text."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis.strategies as st
@@ -64,6 +66,17 @@ def assert_as_good(ours: list[Tensor], single: list[Tensor], double: list[Tensor
         assert error <= 2 * allowed + 1e-6 * float(exact.abs().max())
 
 
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Give torch another number of threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 UNEVEN = [1, 5, 2, 1, 9, 3, 4, 4, 40, 2] * 5  # 355 rows: two blocks, the last one ragged
 
 
@@ -85,9 +98,8 @@ def test_square_problem(classes, dtype, step, include_query, monkeypatch):
         text = both("torch", monkeypatch, ranks, rows)
         single = both("torch", monkeypatch, ranks, rows.float())
         for count in (1, 3):
-            with monkeypatch.context() as here:
-                here.setattr(torch, "get_num_threads", lambda count=count: count)
-                ours = both("numba", here, ranks, rows.to(dtype))
+            with torch_threads(count):
+                ours = both("numba", monkeypatch, ranks, rows.to(dtype))
             if dtype == torch.float64:
                 assert_same(ours, text)
             else:

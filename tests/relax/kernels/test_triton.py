@@ -30,7 +30,10 @@ TILE = ("scores", "levels", "valid", "positives", "of_all", "of_positives")
 DIFFERENCES = 64
 """Differences of one program here: 8 positives by 8 items, so that small tiles have many blocks and launches."""
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+pytestmark = [
+    pytest.mark.slow,  # interpreting takes a quarter of a minute
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed"),
+]
 
 
 def _tile(case: str, dtype: torch.dtype) -> dict[str, Tensor]:
