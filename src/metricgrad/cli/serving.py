@@ -123,9 +123,9 @@ def serve(
     ) in _NOISES_OF_WARM_UP:  # libraries, threads and compiled loops are there before memory is counted
         contestant.prepare(batch_of(_WARM_UP_ROWS, dims, warm_up))()
     batch = batch_of(size, dims, noise)
+    kernel = kernels.chosen(batch.embeddings.device)  # may import it: before memory is counted
     before = _peak(reset=True)
     run = contestant.prepare(batch)
-    kernel = kernels.chosen(batch.embeddings.device)
     yield {"ready": True, "threads": torch.get_num_threads(), "torch": torch.__version__, "kernel": kernel}
     for _ in lines:
         calls: list[float] = []
