@@ -5,8 +5,9 @@
 
 The start model of every seed is trained as the task says, then goes on with the task's own surrogate in batches of
 256, 1,024 and the whole fit split (staged, in chunks of 512), without and with SiMix: six virtual rows for every
-class of six, which doubles what is ranked. The learning rate follows the square root of the batch. The model after the last step is measured on `select`, whose classes are not trained on:
-nothing is chosen there, and the test split is not read. Intervals: paired bootstrap over queries, mean of the seeds.
+class of six, which doubles what is ranked. The learning rate follows the square root of the batch. The model after
+the last step is measured on `select`, whose classes are not trained on: nothing is chosen there, and the test split
+is not read. Intervals: paired bootstrap over queries, mean of the seeds.
 """
 
 import argparse
@@ -105,7 +106,7 @@ def main() -> None:
     arguments = parser.parse_args()
     task = emoji.load({})
     found: dict[Any, list[Tensor]] = {}
-    facts: dict[Any, tuple[int, float, float]] = {}
+    facts: dict[Any, tuple[int, float]] = {}
     began, done, total = time.perf_counter(), 0, len(arguments.seeds) * (2 * len(BATCHES) + 1)
     for seed in arguments.seeds:
         start = start_of(task, seed)
@@ -125,9 +126,9 @@ def main() -> None:
                     **task.settings["objective"],
                     "simix": {"pairs_per_class": 6} if simix else False,
                 }
-                model, before = copy.deepcopy(start), time.perf_counter()
+                model = copy.deepcopy(start)
                 steps = train(task, model, settings, batch, arguments.samples, seed)
-                facts[batch, simix] = steps, settings["learning_rate"], time.perf_counter() - before
+                facts[batch, simix] = steps, settings["learning_rate"]
                 found.setdefault((batch, simix), []).append(hits(task, model))
         done += 1
     table = [
@@ -137,7 +138,7 @@ def main() -> None:
         value = sum(float(one[:, 0].nanmean()) for one in statistics) / len(statistics)
         gain = paired_bootstrap(statistics, found[REFERENCE])
         batch, simix = ("start", "") if key == "start" else (key[0] or "whole", "on" if key[1] else "off")
-        steps, rate, seconds = ("", "", "") if key == "start" else facts[key]
+        steps, rate = ("", "") if key == "start" else facts[key]
         interval = [f"{end:+.4f}" if end is not None else "" for end in (gain.value, gain.low, gain.high)]
         row = [
             batch,
@@ -146,7 +147,6 @@ def main() -> None:
             rate and f"{rate:.2g}",
             f"{value:.4f}",
             *interval,
-            seconds and f"{seconds:.0f}",
         ]
         table.append([str(item) for item in row])
     for row in table:

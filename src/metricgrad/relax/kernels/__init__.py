@@ -6,6 +6,7 @@ The choice is by the device of the tensors; METRICGRAD_KERNEL=torch, numba or tr
 import functools
 import importlib
 import importlib.util
+import math
 import os
 import warnings
 from types import ModuleType
@@ -119,8 +120,9 @@ def empty_windows(queries: Tensor, items: Tensor, noted: bool) -> Windows:
 
 
 def finite(*tensors: Tensor | None) -> bool:
-    """Return whether all numbers are finite: the compiled loops assume it, the plain text carries NaN through."""
-    return all(tensor is None or bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    """Return whether all numbers and their sums are finite: compiled loops assume it, plain torch carries NaN on."""
+    different = {id(tensor): tensor for tensor in tensors if tensor is not None}
+    return all(math.isfinite(tensor.sum()) for tensor in different.values())
 
 
 def ordered(scores: Tensor, setting: Setting) -> bool:

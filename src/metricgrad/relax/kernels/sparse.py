@@ -21,13 +21,9 @@ __all__ = [
 ]
 
 
-@compiled({"contract"})
+@compiled(REORDERED)
 def levels_of(queries, items, positives, counts, levels, start, stop):
-    """Fill levels[query, positive] with the products of the rows `start` to `stop` of queries.
-
-    The terms are added one after the other, as the kernel of a matrix product does it: rows that are nearly the same
-    then have nearly the same rounding error here and there, and it cancels in the differences that ranks are made of.
-    """
+    """Fill levels[query, positive] with the products of the rows `start` to `stop` of queries."""
     for query in range(start, stop):
         for p in range(counts[query]):
             left, right = queries[query], items[positives[query, p]]
