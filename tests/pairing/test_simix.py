@@ -209,6 +209,7 @@ def test_by_name_and_by_setting(generator):
     assert bool(by_name(rows, labels).isfinite())
 
 
+@pytest.mark.slow
 def test_a_tuned_run_resumes_to_the_same_weights(tmp_path):
     """The shares come from the random state that a checkpoint holds: cut and resumed equals uninterrupted."""
 

@@ -71,6 +71,7 @@ def test_trains_to_the_same_weights(tmp_path: Path, whole: Result, chunk) -> Non
     assert best[0] == best[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [7, "auto"])
 def test_resumes_to_the_same_bytes(tmp_path: Path, chunk) -> None:
     """With dropout and chunks an interrupted run ends with the same bytes as one that nothing interrupted."""
@@ -128,6 +129,7 @@ def test_wrong_chunk(chunk) -> None:
         Plan(chunk=chunk)
 
 
+@pytest.mark.slow
 def test_digits_with_chunks(tmp_path: Path) -> None:
     """A task of ours, dropout 0, in float32: the first step's weights agree to rounding."""
     task = digits.load({})
@@ -142,6 +144,7 @@ def test_digits_with_chunks(tmp_path: Path) -> None:
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_emoji_with_chunks(tmp_path: Path, monkeypatch) -> None:
     """The task emoji, with pixels for features and no dropout: chunks change the weights by rounding only."""
 

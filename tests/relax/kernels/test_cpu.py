@@ -80,8 +80,9 @@ def torch_threads(count: int) -> Iterator[None]:
 UNEVEN = [1, 5, 2, 1, 9, 3, 4, 4, 40, 2] * 5  # 355 rows: two blocks, the last one ragged
 
 
-@pytest.mark.parametrize("include_query", [False, True, "positive"])
-@pytest.mark.parametrize("step", ["logistic", "laplace"])
+@pytest.mark.parametrize(
+    ("step", "include_query"), [("logistic", False), ("logistic", "positive"), ("laplace", True)]
+)
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("classes", [[4] * 100, UNEVEN], ids=["even", "uneven"])
 def test_square_problem(classes, dtype, step, include_query, monkeypatch):
