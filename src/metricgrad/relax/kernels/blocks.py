@@ -80,6 +80,16 @@ def _columns_of(columns, first_item, width, scale):
 
 
 @compiled(REORDERED)
+def _reach_of(low, counts, first, last):
+    """Return the lowest end of the windows of some queries, and the most positives that one of them has."""
+    lowest, most = np.inf, 0
+    for query in range(first, last):
+        lowest = min(lowest, low[query])
+        most = max(most, counts[query])
+    return lowest, most
+
+
+@compiled(REORDERED)
 def rank_block(
     block, first_query, first_item, mirrored, positives, counts, levels, columns, excluded, low, high, scale, laplace,
     row_sums, column_sums, noted_query, noted_item, noted_score, noted, limit,
@@ -121,9 +131,7 @@ def rank_block(
         stop = min(start + PIECE, width)
         mirror_low, slots = np.inf, 0
         if mirrored:
-            for query in range(first_item + start, first_item + stop):
-                mirror_low = min(mirror_low, low[query])
-                slots = max(slots, counts[query])
+            mirror_low, slots = _reach_of(low, counts, first_item + start, first_item + stop)
         for i in range(height):
             query = first_query + i
             scores = block[i, start:stop]
@@ -227,9 +235,7 @@ def slope_block(
         stop = min(start + PIECE, width)
         mirror_low, slots = np.inf, 0
         if mirrored:
-            for query in range(first_item + start, first_item + stop):
-                mirror_low = min(mirror_low, low[query])
-                slots = max(slots, counts[query])
+            mirror_low, slots = _reach_of(low, counts, first_item + start, first_item + stop)
         for i in range(height):
             query = first_query + i
             scores = block[i, start:stop]

@@ -138,21 +138,29 @@ REACH = 4.0
 
 
 @compiled(REORDERED)
+def _factor(difference, scale, limit):
+    """Return exp(difference * scale), the difference cut at +-limit.
+
+    What the product loses in rounding is given to the exponential apart: an error of an exponent is a relative one of
+    a slope.
+    """
+    if difference > limit:
+        difference = limit
+    if difference < -limit:
+        difference = -limit
+    u = difference * scale
+    return exponential(u, _fused(difference, scale, -u))  # pyright: ignore[reportCallIssue]
+
+
+@compiled(REORDERED)
 def fill_factors_of_one(scores, centre, scale, factors):
     """Fill the factors exp((centre - score) * scale) of many items for one query.
 
-    The exponent is cut at +-70 (+-600 in float64), where every step is 0 or 1 and no product overflows. What the
-    product loses in rounding is given to the exponential apart: an error of an exponent is a relative one of a slope.
+    The exponent is cut at +-70 (+-600 in float64), where every step is 0 or 1 and no product overflows.
     """
     limit = scores.dtype.type(70 if scores.itemsize == 4 else 600) / scale
     for z in range(scores.shape[0]):
-        difference = centre - scores[z]
-        if difference > limit:
-            difference = limit
-        if difference < -limit:
-            difference = -limit
-        u = difference * scale
-        factors[z] = exponential(u, _fused(difference, scale, -u))  # pyright: ignore[reportCallIssue]
+        factors[z] = _factor(centre - scores[z], scale, limit)
 
 
 @compiled(REORDERED)
@@ -160,13 +168,7 @@ def fill_factors_of_many(scores, centres, scale, factors):
     """Fill the factors exp((centre - score) * scale) of one item for many queries, each with a centre of its own."""
     limit = scores.dtype.type(70 if scores.itemsize == 4 else 600) / scale
     for z in range(scores.shape[0]):
-        difference = centres[z] - scores[z]
-        if difference > limit:
-            difference = limit
-        if difference < -limit:
-            difference = -limit
-        u = difference * scale
-        factors[z] = exponential(u, _fused(difference, scale, -u))  # pyright: ignore[reportCallIssue]
+        factors[z] = _factor(centres[z] - scores[z], scale, limit)
 
 
 @compiled(REORDERED)
