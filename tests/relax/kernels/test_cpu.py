@@ -1,6 +1,8 @@
 """The compiled loops of the CPU kernel against the plain torch text."""
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -382,3 +384,17 @@ def test_threads_are_given_back():
     with pytest.raises(ValueError, match="from a thread"):
         threads.run_on_threads(fail, 2)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    """Threads do not survive a fork; a worker of a data loader gets new ones and does not wait for the lost ones."""
+    threads.run_on_threads(lambda number: None, 2)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        seen = []
+        threads.run_on_threads(seen.append, 2)
+        os._exit(0 if sorted(seen) == [0, 1] else 1)
+    assert os.waitpid(child, 0)[1] == 0

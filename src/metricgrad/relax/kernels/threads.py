@@ -2,18 +2,42 @@
 
 A block is a small matrix product followed by a compiled loop over its result. One thread does both while the block is
 in its cache, and no thread waits for another; so the products run single-threaded, and the threads are ours. They
-live as long as one call: nothing is left behind that a forked process would miss.
+stay, because the library of the products keeps memory for every thread that it has met; a forked process gets new ones.
 """
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
 __all__ = ["parts", "run_on_threads"]
 
 _one_at_a_time = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+
+
+def _helpers(threads: int) -> ThreadPoolExecutor:
+    """Return a pool of at least so many threads; they are started as they are needed."""
+    global _pool, _pool_size
+    if _pool is None or _pool_size < threads:
+        if _pool is not None:
+            _pool.shutdown()
+        _pool, _pool_size = ThreadPoolExecutor(threads, thread_name_prefix="metricgrad"), threads
+    return _pool
+
+
+def _forget() -> None:
+    """Leave lock and threads to the process that they belong to."""
+    global _pool, _one_at_a_time
+    _pool, _one_at_a_time = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def run_on_threads(work: Callable[[int], None], threads: int) -> None:
@@ -25,27 +49,20 @@ def run_on_threads(work: Callable[[int], None], threads: int) -> None:
     Raises:
         Exception: the first one that a piece of work raised, when all have ended.
     """
-    failures: list[BaseException] = []
 
-    def guarded(number: int) -> None:
-        try:
-            with torch.no_grad(), torch.autocast("cpu", enabled=False):
-                work(number)
-        except BaseException as failure:
-            failures.append(failure)
+    def alone(number: int) -> None:
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            work(number)
 
     with _one_at_a_time:
         before = torch.get_num_threads()
-        others = [threading.Thread(target=guarded, args=(number,)) for number in range(1, threads)]
         torch.set_num_threads(1)
+        others: list[Future[None]] = []
         try:
-            for thread in others:
-                thread.start()
-            guarded(0)
+            others = [_helpers(threads - 1).submit(alone, number) for number in range(1, threads)]
+            alone(0)
         finally:
-            for thread in others:
-                if thread.ident is not None:
-                    thread.join()
+            failures = [failure for other in others if (failure := other.exception()) is not None]
             torch.set_num_threads(before)
     if failures:
         raise failures[0]
