@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["Loss", "Method", "MethodRun", "Metric", "Observer", "Split"]
+__all__ = ["Loss", "Method", "MethodRun", "Metric", "Observer", "Split", "Structure"]
 
 Observer = Callable[[Mapping[str, Any]], None]
 """Receives events (see `metricgrad._records`): progress, evaluations, notes. The default writes plain lines."""
@@ -47,6 +47,48 @@ class Loss(Protocol):
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """Return one value per unit [unit]."""
+        ...
+
+
+class Structure(Protocol):
+    """Discrete outputs y of a network: their score F(y; scores), linear in the scores, and their task loss L(y).
+
+    A *statistic* describes one output for each unit: float64 of the shape of the scores. Where several outputs tie for
+    the prediction it is their average. `mask` is False where an item (a token) is padding; None for none.
+
+    Attributes:
+        signs: of epsilon for which `augment` is exact, among +1 and -1.
+        exact: whether the outputs are all there are; False for a sample of them.
+
+    Optional members: `ideal(scores, targets, *, mask=None) -> (statistic, value)`, the output that the target names
+    (for the hinge), and `noise`, the law of noise on scores: "normal" (default) or "gumbel".
+    """
+
+    signs: frozenset[int]
+    exact: bool
+
+    def defined(self, scores: Tensor, targets: Any, *, mask: Tensor | None = None) -> Tensor:
+        """Check the arguments (InputError) and return which units have a task loss: bool [unit]."""
+        ...
+
+    def predict(
+        self, scores: Tensor, *, targets: Any = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the output of the largest score, and that score: statistic and float64 [unit]."""
+        ...
+
+    def augment(
+        self, scores: Tensor, targets: Any, *, epsilon: float, sign: int, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the output that maximises F + sign * epsilon * L, and the maximum: statistic and float64 [unit]."""
+        ...
+
+    def gradient(self, statistic: Tensor, targets: Any, *, mask: Tensor | None = None) -> Tensor:
+        """Return dF/dscores at an output: float64, of the shape of the scores."""
+        ...
+
+    def task_loss(self, statistic: Tensor, targets: Any, *, mask: Tensor | None = None) -> Tensor:
+        """Return L of an output: float64 [unit]."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""Direct loss minimisation: exact gradients of a task loss from two decodes."""
