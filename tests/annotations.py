@@ -59,7 +59,7 @@ class Compiled(MetaPathFinder):
         return PathFinder.find_spec(fullname, path) if fullname.startswith(COMPILED) else None
 
 
-COMPILED = "metricgrad.relax.kernels."
+COMPILED = ("metricgrad.relax.kernels.", "metricgrad.direct.kernels.")
 
 
 def install() -> None:

@@ -1,7 +1,7 @@
 """Read the oracle files and hold the library to their cases, whatever the cases are.
 
-A file is a list of cases or `{"cases": [...]}`; a case has `operation`, `name`, `inputs`, `params`, `expected` and
-`tolerance`. An operation is a function `(case) -> {expected key: value}`; every expected key of a case must be among
+A file is a list of cases or `{"cases": [...]}`; a case has `operation` (or `kind`, or `structure`), `name`, `inputs`,
+`params`, `expected` and `tolerance`. An operation is a function `(case) -> {expected key: value}`; every expected key of a case must be among
 the returned ones, and an operation without function fails. The environment variable METRICGRAD_ORACLES names
 another folder with files of the same names.
 """
@@ -41,6 +41,7 @@ def cases(topic: str, not_built: Collection[str] = ()) -> list[Any]:
         return []
     content = json.loads(path.read_text(encoding="utf-8"))
     rows = content if isinstance(content, list) else content["cases"]
+    rows = [{"operation": row.get("kind") or row.get("structure"), **row} for row in rows]
     not_yet = pytest.mark.xfail(strict=True, reason="this operation is not built yet")
     return [
         pytest.param(
