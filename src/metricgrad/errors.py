@@ -6,6 +6,7 @@ Every message says what was called, what came, what was expected and what to do 
 
 __all__ = [
     "CheckpointError",
+    "Collapsed",
     "InputError",
     "Interrupted",
     "MetricgradError",
@@ -36,3 +37,7 @@ class CheckpointError(MetricgradError, RuntimeError):
 
 class Interrupted(MetricgradError):
     """The run was asked to stop (SIGINT, SIGTERM); its checkpoint is written and it can be resumed."""
+
+
+class Collapsed(MetricgradError):
+    """Training has destroyed what it trains (all scores became equal); the stage ends with the best weights so far."""

@@ -199,7 +199,8 @@ def test_own_loss(kernel: str):
     for concave, sign in itertools.product((True, False), (1, -1)):
         own = Interleaving(loss=own_loss, concave=concave)
         values = [
-            one.augment(scores, targets, epsilon=0.8, sign=sign, mask=mask)[1][defined] for one in (own, known)
+            one.augment(scores, targets, epsilon=0.8, sign=sign, mask=mask)[1][defined]
+            for one in (own, known)
         ]
         torch.testing.assert_close(*values)
 

@@ -15,7 +15,14 @@ from torch import Tensor
 from metricgrad._checks import describe, fail, require_finite, require_matrix
 from metricgrad.direct.lifting import lift_each
 from metricgrad.direct.lists import (
-    Ranking, half_counts, in_place, kinds, prefix_sums, ranks_among, score_of, taken_apart,
+    Ranking,
+    half_counts,
+    in_place,
+    kinds,
+    prefix_sums,
+    ranks_among,
+    score_of,
+    taken_apart,
 )  # fmt: skip
 from metricgrad.direct.rows import best_path
 from metricgrad.direct.tables import Table, table_named
@@ -119,6 +126,10 @@ class Interleaving:
         """
         if targets is None:
             raise fail("Interleaving.predict", "there are no targets", "the relevance of the items")
+        if chosen(scores.device) == "numba":
+            from metricgrad.direct.kernels import placement  # numba is slow to import
+
+            return placement.predicted(scores.double(), _numbered(targets, mask))
         ranking = taken_apart(scores, targets, mask)
         above = half_counts(ranking.negatives, ranking.positives)
         behind = half_counts(ranking.positives, ranking.negatives)
@@ -128,8 +139,25 @@ class Interleaving:
         self, scores: Tensor, targets: Any, *, epsilon: float, sign: int, mask: Tensor | None = None
     ) -> tuple[Float[Tensor, "query item"], Float[Tensor, " query"]]:
         """Return the ranking of the largest F + sign * epsilon * L, and that value."""
+        lifting = sign > 0 and self.concave
+        if self.table is not None and chosen(scores.device) == "numba":
+            from metricgrad.direct.kernels import placement
+
+            sizes = [kind.sum(1, keepdim=True).double() for kind in kinds(targets, mask)]
+            m, n = (size.clamp(min=1) for size in sizes)
+            places = torch.arange(1, scores.shape[1] + 1, dtype=m.dtype)[None]
+            ranks = torch.nn.functional.pad(places, (1, 0))
+            statistic, value = placement.decoded(
+                scores.double(), _numbered(targets, mask), self.table.weight(places, m, n),
+                self.table.curve(ranks, m, n, self.k), of_rank=self.table.of_rank, strength=sign * epsilon,
+                lifting=lifting, table_bytes=TABLE_BYTES,
+            )  # fmt: skip
+            return statistic, value + sign * epsilon * self.table.rest(m, n, self.k)[:, 0]
         ranking = taken_apart(scores, targets, mask)
-        counts = self._placed(ranking, sign * epsilon)
+        if lifting and ranking.positives.shape[1] * ranking.negatives.shape[1] > _FEW_CELLS:
+            counts = torch.stack([self._lifted(ranking, query, epsilon) for query in range(len(scores))])
+        else:
+            counts = self._by_rows(ranking, sign * epsilon)
         above = counts.double().masked_fill(~ranking.real, 0)
         numbers = torch.arange(1, ranking.negatives.shape[1] + 1, device=counts.device)
         below = torch.searchsorted(
@@ -208,24 +236,6 @@ class Interleaving:
         slopes = self.table.slope(place, above, m, n, self.k).masked_fill(~positive, 0)
         return ranks.masked_fill(~(positive | negative), 0), slopes, shares.sum(1)
 
-    def _placed(self, ranking: Ranking, strength: float) -> Tensor:
-        """Return the best counts [query, positive] int64."""
-        lifting = strength > 0 and self.concave
-        if self.table is not None and chosen(ranking.m.device) == "numba":
-            from metricgrad.direct.kernels import placement  # numba is slow to import
-
-            table, m, n = self.table, ranking.m, ranking.n
-            ranks = torch.arange(ranking.positives.shape[1] + ranking.negatives.shape[1] + 1.0, dtype=m.dtype)
-            curve = table.curve(ranks[None], m.clamp(min=1), n.clamp(min=1), self.k)
-            weight = table.weight(ranking.places, m.clamp(min=1), n.clamp(min=1))
-            sizes = torch.cat([m, n], 1).long()
-            given = (ranking.positives, ranking.negatives, sizes, weight, curve, table.of_rank, strength)
-            return placement.lifted(*given) if lifting else placement.placed(*given, TABLE_BYTES)
-        cells = ranking.positives.shape[1] * ranking.negatives.shape[1]
-        if lifting and cells > _FEW_CELLS:
-            return torch.stack([self._lifted(ranking, query, strength) for query in range(len(ranking.m))])
-        return self._by_rows(ranking, strength)
-
     def _share(self, i: Tensor, c: Tensor, m: Tensor, n: Tensor) -> Tensor:
         """Return ell_i(c) element by element."""
         if self.table is None:
@@ -293,6 +303,12 @@ class Interleaving:
 
         found[: int(m)] = lift_each(gain, int(m), int(n), m.device)
         return found
+
+
+def _numbered(targets: Tensor, mask: Tensor | None) -> Tensor:
+    """Return 1 for a positive, 0 for a negative, -1 for no item."""
+    numbers = targets.to(torch.int8)
+    return numbers if mask is None else numbers.masked_fill(~mask, -1)
 
 
 def _check_targets(scores: Tensor, targets: Any, mask: Any) -> None:

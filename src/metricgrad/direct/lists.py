@@ -9,7 +9,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Ranking", "half_counts", "in_place", "kinds", "prefix_sums", "ranks_among", "score_of", "taken_apart"]
+__all__ = [
+    "Ranking",
+    "half_counts",
+    "in_place",
+    "kinds",
+    "prefix_sums",
+    "ranks_among",
+    "score_of",
+    "taken_apart",
+]
 
 
 class Ranking(NamedTuple):
@@ -54,6 +63,7 @@ def kinds(targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def taken_apart(scores: Tensor, targets: Tensor, mask: Tensor | None) -> Ranking:
+    """Sort a batch [query, item] and part its positives from its negatives."""
     order = scores.double().sort(dim=1, descending=True, stable=True)
     lists = []
     for kind in kinds(targets, mask):
@@ -116,5 +126,3 @@ def ranks_among(scores: Tensor, among: Tensor) -> Tensor:
     return torch.empty(scores.shape, dtype=torch.float64, device=scores.device).scatter_(
         1, order, numbers.expand(scores.shape)
     )
-
-

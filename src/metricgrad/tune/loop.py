@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
-from metricgrad._records import Evaluated, Progress, StageFinished, StageStarted, Stepped
+from metricgrad._records import Evaluated, Note, Progress, StageFinished, StageStarted, Stepped
 from metricgrad._types import Method, MethodRun, Split
-from metricgrad.errors import Interrupted
+from metricgrad.errors import Collapsed, Interrupted
 from metricgrad.scale import current
 from metricgrad.tune.checkpoint import random_state, restore_random_state
 from metricgrad.tune.folder import RunFolder
@@ -165,7 +165,11 @@ def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before
     batches = _batches(fit, stage.seed, state, random_before)
     began = time.perf_counter() - state.seconds
     while state.step < stage.steps and not state.stopped:
-        values = trainer.method.step(next(batches))
+        try:
+            values = trainer.method.step(next(batches))
+        except Collapsed as reason:
+            trainer.give_up(reason)
+            break
         state.step += 1
         state.summed += 1
         for name, value in values.items():
@@ -226,6 +230,14 @@ class _Trainer:
         )
         self.value = value
         state.stopped = stage.patience is not None and state.since_best >= stage.patience
+
+    def give_up(self, reason: Collapsed) -> None:
+        """Say why the stage ends here; its best weights stay."""
+        self.state.step += 1
+        self.folder.emit(Note(f"seed {self.stage.seed}: {self.stage.arm} stopped: {reason}"))
+        self.evaluate()
+        self.state.stopped = True
+        self.show()
 
     def show(self) -> None:
         """Show where the stage stands."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from metricgrad.relax.kernels.compiled import REORDERED, compiled
 from metricgrad.relax.kernels.threads import parts, run_on_threads
 
-__all__ = ["lifted", "placed"]
+__all__ = ["decoded", "predicted"]
 
 CHUNK = 64
 """Cells that are dismissed together; the bits of a word."""
@@ -256,74 +256,145 @@ def _lift_each(positives, negatives, weight, curve, of_rank, factor, counts):
 
 
 @compiled()
-def _place(positives, negatives, sizes, weight, curve, of_rank, strength, limit, first, last, counts):
-    for q in range(first, last):
-        m, n = sizes[q, 0], sizes[q, 1]
-        if m == 0 or n == 0:
-            continue
-        factor = 2.0 / (m * n)
-        p, negative = positives[q, :m], negatives[q, :n]
-        sums = np.empty(n + 1)
-        sums[0] = 0
-        for c in range(n):
-            sums[c + 1] = sums[c] + factor * negative[c]
-        signed = strength * weight[q % weight.shape[0], :m]
-        line = curve[q % curve.shape[0]]
-        low, high = np.empty(m, np.int64), np.empty(m, np.int64)
-        _windows(p, negative, strength > 0, low, high)
-        lifts = factor * p
-        _all_together(lifts, sums, signed, line, of_rank, low, high, limit, counts[q, :m])
+def _split(scores, kinds, kind):
+    """Return the items of one kind (1 positive, 0 negative) and their scores, both by descending score."""
+    size = 0
+    for item in range(kinds.shape[0]):
+        size += kinds[item] == kind
+    items, values = np.empty(size, np.int64), np.empty(size)
+    place = 0
+    for item in range(kinds.shape[0]):
+        if kinds[item] == kind:
+            items[place], values[place] = item, -scores[item]
+            place += 1
+    order = np.argsort(values)
+    return items[order], -values[order]
 
 
 @compiled()
-def _lift(positives, negatives, sizes, weight, curve, of_rank, strength, first, last, counts):
+def _score(positives, sums, counts, pairs):
+    """Return F of a ranking with so many negatives above each positive; a half count takes half of the next one.
+
+    `sums` are prefix sums of the negatives times 2 / pairs.
+    """
+    n = sums.shape[0] - 1
+    total = 0.0
+    for i in range(positives.shape[0]):
+        whole = int(counts[i])
+        taken = sums[whole]
+        if counts[i] > whole:
+            taken += (counts[i] - whole) * (sums[whole + 1] - taken)
+        total += (n - 2 * counts[i]) * positives[i] / pairs - sums[n] / 2 + taken
+    return total
+
+
+@compiled()
+def _prefix_sums(negatives, factor):
+    sums = np.empty(negatives.shape[0] + 1)
+    sums[0] = 0
+    for c in range(negatives.shape[0]):
+        sums[c + 1] = sums[c] + factor * negatives[c]
+    return sums
+
+
+@compiled()
+def _decode_queries(
+    scores, kinds, weight, curve, of_rank, strength, lifting, limit, first, last, statistic, values
+):  # fmt: skip
     for q in range(first, last):
-        m, n = sizes[q, 0], sizes[q, 1]
+        positive_items, positives = _split(scores[q], kinds[q], 1)
+        negative_items, negatives = _split(scores[q], kinds[q], 0)
+        m, n = positives.shape[0], negatives.shape[0]
         if m == 0 or n == 0:
             continue
-        signed = strength * weight[q % weight.shape[0], :m]
-        line = curve[q % curve.shape[0]]
-        _lift_each(positives[q, :m], negatives[q, :n], signed, line, of_rank, 2.0 / (m * n), counts[q, :m])
+        pairs = float(m) * n
+        shares, line = weight[q % weight.shape[0], :m], curve[q % curve.shape[0]]
+        sums = _prefix_sums(negatives, 2 / pairs)
+        counts = np.empty(m, np.int64)
+        if lifting:
+            _lift_each(positives, negatives, strength * shares, line, of_rank, 2 / pairs, counts)
+        else:
+            low, high = np.empty(m, np.int64), np.empty(m, np.int64)
+            _windows(positives, negatives, strength > 0, low, high)
+            lifts = 2 / pairs * positives
+            _all_together(lifts, sums, strength * shares, line, of_rank, low, high, limit, counts)
+        loss, place = 0.0, 0
+        for i in range(m):
+            start = i + 1 if of_rank else 0
+            loss += shares[i] * (line[start] - line[start + counts[i]])
+            statistic[q, positive_items[i]] = counts[i]
+        for j in range(n):
+            while place < m and counts[place] <= j:
+                place += 1
+            statistic[q, negative_items[j]] = place
+        values[q] = _score(positives, sums, counts, pairs) + strength * loss
 
 
-def placed(
-    positives: Tensor, negatives: Tensor, sizes: Tensor, weight: Tensor, curve: Tensor, of_rank: bool,
-    strength: float, table_bytes: int,
-) -> Tensor:  # fmt: skip
-    """Return the best counts [query, positive], for any table and sign.
+@compiled()
+def _half_counts(own, others, items, statistic):
+    """Write how many of the others are larger, and half of those that are equal; both lists descend."""
+    larger, at_least = 0, 0
+    counts = np.empty(own.shape[0])
+    for place in range(own.shape[0]):
+        while larger < others.shape[0] and others[larger] > own[place]:
+            larger += 1
+        while at_least < others.shape[0] and others[at_least] >= own[place]:
+            at_least += 1
+        counts[place] = (larger + at_least) / 2
+        statistic[items[place]] = counts[place]
+    return counts
+
+
+@compiled()
+def _predict_queries(scores, kinds, first, last, statistic, values):
+    for q in range(first, last):
+        positive_items, positives = _split(scores[q], kinds[q], 1)
+        negative_items, negatives = _split(scores[q], kinds[q], 0)
+        if positives.shape[0] == 0 or negatives.shape[0] == 0:
+            continue
+        counts = _half_counts(positives, negatives, positive_items, statistic[q])
+        _half_counts(negatives, positives, negative_items, statistic[q])
+        pairs = float(positives.shape[0]) * negatives.shape[0]
+        values[q] = _score(positives, _prefix_sums(negatives, 2 / pairs), counts, pairs)
+
+
+def decoded(
+    scores: Tensor, kinds: Tensor, weight: Tensor, curve: Tensor, *, of_rank: bool, strength: float, lifting: bool,
+    table_bytes: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the ranking that maximises F + strength * sum_i ell_i(c_i), and that maximum.
 
     Args:
-        positives: [query, positive] float64, each row descending.
-        negatives: [query, negative] the same.
-        sizes: [query, 2] int64, how many of both are real.
+        scores: [query, item] float64, finite.
+        kinds: [query, item] int8: 1 positive, 0 negative, -1 no item.
         weight: [query or 1, positive] of the table.
         curve: [query or 1, rank] of the table, at ranks 0, 1, ...
         of_rank: whether the curve is read at ranks or at counts.
         strength: sign times epsilon.
+        lifting: the table is concave and the strength positive.
         table_bytes: most memory for the way back, of one query; beyond it rows are computed twice.
 
     Returns:
-        int64, not decreasing along a row; 0 beyond the real positives.
+        Counts [query, item] float64 (negatives above a positive, positives above a negative) and values [query]; 0
+        where a kind is missing.
     """
-    counts = torch.zeros(positives.shape, dtype=torch.int64)
-    fixed = (*_arrays(positives, negatives, sizes, weight, curve), of_rank, strength, table_bytes // 8)
-    _on_queries(lambda first, last: _place(*fixed, first, last, counts.numpy()), len(counts))
-    return counts
+    statistic, values = torch.zeros_like(scores), scores.new_zeros(len(scores))
+    given = (*_arrays(scores, kinds, weight, curve), of_rank, strength, lifting, table_bytes // 8)
+    results = (statistic.numpy(), values.numpy())
+    _on_queries(lambda first, last: _decode_queries(*given, first, last, *results), len(scores))
+    return statistic, values
 
 
-def lifted(
-    positives: Tensor, negatives: Tensor, sizes: Tensor, weight: Tensor, curve: Tensor, of_rank: bool,
-    strength: float,
-) -> Tensor:  # fmt: skip
-    """Return the best counts [query, positive] for a concave table and a positive `strength`; arguments as above."""
-    counts = torch.zeros(positives.shape, dtype=torch.int64)
-    fixed = (*_arrays(positives, negatives, sizes, weight, curve), of_rank, strength)
-    _on_queries(lambda first, last: _lift(*fixed, first, last, counts.numpy()), len(counts))
-    return counts
+def predicted(scores: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ranking by score, equal ones counted half, and its F; arguments and results as of `decoded`."""
+    statistic, values = torch.zeros_like(scores), scores.new_zeros(len(scores))
+    given, results = _arrays(scores, kinds), (statistic.numpy(), values.numpy())
+    _on_queries(lambda first, last: _predict_queries(*given, first, last, *results), len(scores))
+    return statistic, values
 
 
 def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.contiguous().numpy() for tensor in tensors)
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
 
 
 def _on_queries(work: Callable[[int, int], None], queries: int) -> None:
