@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metricgrad.cli import bench_direct
 from metricgrad.cli.output import JsonOption, QuietOption, complain, console, examples, print_json
 from metricgrad.errors import InputError
 
@@ -35,6 +36,7 @@ commands = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXAMPLES,
 )
+commands.command("direct", epilog=bench_direct.EXAMPLES)(bench_direct.direct)
 
 
 @commands.command("ranks", epilog=EXAMPLES)

@@ -19,8 +19,10 @@ from metricgrad.direct.lists import (
     half_counts,
     in_place,
     kinds,
+    numbered,
     prefix_sums,
     ranks_among,
+    require_relevance,
     score_of,
     taken_apart,
 )  # fmt: skip
@@ -112,7 +114,7 @@ class Interleaving:
     ) -> Bool[Tensor, " query"]:
         """Return which queries have a positive and a negative; InputError for arguments that do not fit."""
         require_matrix("Interleaving", "scores", scores, "query, item")
-        _check_targets(scores, targets, mask)
+        require_relevance("Interleaving", scores, targets, mask)
         require_finite("Interleaving", "scores", scores if mask is None else scores.masked_fill(~mask, 0))
         positive, negative = kinds(targets, mask)
         return positive.any(1) & negative.any(1)
@@ -129,7 +131,7 @@ class Interleaving:
         if chosen(scores.device) == "numba":
             from metricgrad.direct.kernels import placement  # numba is slow to import
 
-            return placement.predicted(scores.double(), _numbered(targets, mask))
+            return placement.predicted(scores.double(), numbered(targets, mask))
         ranking = taken_apart(scores, targets, mask)
         above = half_counts(ranking.negatives, ranking.positives)
         behind = half_counts(ranking.positives, ranking.negatives)
@@ -148,7 +150,7 @@ class Interleaving:
             places = torch.arange(1, scores.shape[1] + 1, dtype=m.dtype)[None]
             ranks = torch.nn.functional.pad(places, (1, 0))
             statistic, value = placement.decoded(
-                scores.double(), _numbered(targets, mask), self.table.weight(places, m, n),
+                scores.double(), numbered(targets, mask), self.table.weight(places, m, n),
                 self.table.curve(ranks, m, n, self.k), of_rank=self.table.of_rank, strength=sign * epsilon,
                 lifting=lifting, table_bytes=TABLE_BYTES,
             )  # fmt: skip
@@ -303,31 +305,6 @@ class Interleaving:
 
         found[: int(m)] = lift_each(gain, int(m), int(n), m.device)
         return found
-
-
-def _numbered(targets: Tensor, mask: Tensor | None) -> Tensor:
-    """Return 1 for a positive, 0 for a negative, -1 for no item."""
-    numbers = targets.to(torch.int8)
-    return numbers if mask is None else numbers.masked_fill(~mask, -1)
-
-
-def _check_targets(scores: Tensor, targets: Any, mask: Any) -> None:
-    if not isinstance(targets, Tensor) or targets.shape != scores.shape:
-        raise fail(
-            "Interleaving",
-            f"targets are {describe(targets)} and scores {describe(scores)}",
-            "one 0 or 1 for every score",
-        )
-    if mask is not None and (
-        not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != scores.shape
-    ):
-        raise fail(
-            "Interleaving", f"mask is {describe(mask)}", f"bool of the shape {tuple(scores.shape)}, or None"
-        )
-    seen = targets if mask is None else targets.masked_fill(~mask, 0)
-    if targets.dtype != torch.bool and not bool(((seen == 0) | (seen == 1)).all()):
-        wrong = seen[(seen != 0) & (seen != 1)][0].item()
-        raise fail("Interleaving", f"targets hold {wrong}", "0 (not relevant) and 1 (relevant)")
 
 
 def _check_shares(loss: Share, concave: bool) -> None:

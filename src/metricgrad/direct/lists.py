@@ -4,10 +4,12 @@ A ranking that keeps both lists in order is the number c_i of negatives above ea
 F(c) = 1/(mN) sum_i [N p_i - A_N - 2 (c_i p_i - A_{c_i})], A_c the sum of the first c negatives.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from metricgrad._checks import describe, fail
 
 __all__ = [
     "Ranking",
@@ -126,3 +128,27 @@ def ranks_among(scores: Tensor, among: Tensor) -> Tensor:
     return torch.empty(scores.shape, dtype=torch.float64, device=scores.device).scatter_(
         1, order, numbers.expand(scores.shape)
     )
+
+
+def numbered(targets: Tensor, mask: Tensor | None) -> Tensor:
+    """Return 1 for a positive, 0 for a negative, -1 for no item."""
+    numbers = targets.to(torch.int8)
+    return numbers if mask is None else numbers.masked_fill(~mask, -1)
+
+
+def require_relevance(caller: str, scores: Tensor, targets: Any, mask: Any) -> None:
+    """Raise InputError where targets are not one 0 or 1 for every score, or the mask is not a bool of that shape."""
+    if not isinstance(targets, Tensor) or targets.shape != scores.shape:
+        raise fail(
+            caller,
+            f"targets are {describe(targets)} and scores {describe(scores)}",
+            "one 0 or 1 for every score",
+        )
+    if mask is not None and (
+        not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != scores.shape
+    ):
+        raise fail(caller, f"mask is {describe(mask)}", f"bool of the shape {tuple(scores.shape)}, or None")
+    seen = targets if mask is None else targets.masked_fill(~mask, 0)
+    if targets.dtype != torch.bool and not bool(((seen == 0) | (seen == 1)).all()):
+        wrong = seen[(seen != 0) & (seen != 1)][0].item()
+        raise fail(caller, f"targets hold {wrong}", "0 (not relevant) and 1 (relevant)")

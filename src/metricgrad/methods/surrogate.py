@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from metricgrad import losses
-from metricgrad._checks import fail, nearest
+from metricgrad._checks import describe, fail, nearest
 from metricgrad._types import MethodRun
 from metricgrad.pairing import SiMix, has_positive
 from metricgrad.ranking import RankingLoss, mean_valid
+from metricgrad.relax import positive_ranks_from_scores
 from metricgrad.scale import SharedBackward, StagedBackward, current
 
 __all__ = ["SPACE", "Surrogate", "SurrogateSettings", "added", "named_objective", "objectives", "space"]
@@ -32,6 +33,8 @@ SPACE: Mapping[str, tuple[Any, ...]] = {
 
 RANK_TEMPERATURE = 0.05
 """Default rank temperature of a surrogate of ranks on unit embeddings: smaller ones starve most positives."""
+SCORE_TEMPERATURE = 0.3
+"""The same on scores of samples, which spread over several units (logits)."""
 
 
 class SurrogateSettings(BaseModel):
@@ -172,14 +175,16 @@ def objectives() -> list[str]:
     return sorted(name.removesuffix("_loss") for name in losses.__all__ if name.endswith("_loss"))
 
 
-def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
-    """Build `(embeddings, labels) -> loss` from the name of a loss and its settings.
+def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool = False) -> Objective:
+    """Build `(outputs, targets) -> loss` from the name of a loss and its settings.
 
     Args:
         name: a public loss without its suffix: `recall_at_k`, `average_precision`, `supcon`, ... A loss of ranks may
             be followed by an option, `recall_at_k+simix`, which is the setting `simix: true`.
         settings: arguments of the loss by name; for a loss of ranks also those of `RankingLoss` (temperature,
             step, preset, normalize) and `simix`: true, false or the settings of `pairing.SiMix`.
+        of_scores: the outputs are scores [sample] of one ranking and the targets 0 or 1, not embeddings and labels;
+            only for a loss of ranks, whose `temperature` is then in units of score.
 
     Returns:
         The objective: a scalar or one value per unit.
@@ -195,7 +200,8 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
     arguments = inspect.signature(loss).parameters
     of_ranks = "ranks" in arguments
     known = {key for key, value in arguments.items() if value.kind is value.KEYWORD_ONLY}
-    known |= {"temperature", "step", "preset", "normalize", "simix"} if of_ranks else set()
+    if of_ranks:
+        known |= {"temperature", "step"} if of_scores else {"temperature", "step", "preset", "normalize", "simix"}
     for key in settings:
         if key not in known:
             raise fail(
@@ -204,11 +210,29 @@ def named_objective(name: str, settings: Mapping[str, Any]) -> Objective:
                 "one of its settings",
                 nearest(key, known),
             )
+    if of_scores:
+        return _of_scores(loss, name, settings, of_ranks)
     if of_ranks:
         simix = _simix(settings.get("simix", False))
         return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings, "simix": simix})
     # A loss of pairs: rows without another of their label have no loss, they are not losses of 0.
     return lambda outputs, targets: mean_valid(loss(outputs, targets, **settings), has_positive(targets))
+
+
+def _of_scores(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], of_ranks: bool) -> Objective:
+    """Return a loss of the ranks of scores [sample] under targets 0 or 1: one query."""
+    if not of_ranks:
+        raise fail("method", f"{name} is a loss of embeddings", "a loss of ranks, for a metric of scores")
+    own = {key: value for key, value in settings.items() if key not in ("temperature", "step")}
+    steps = {"temperature": SCORE_TEMPERATURE, **{key: settings[key] for key in settings if key not in own}}
+
+    def objective(outputs: Tensor, targets: Tensor) -> Tensor:
+        if outputs.ndim != 1:
+            raise fail(f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score a sample")
+        ranks = positive_ranks_from_scores(outputs[None], targets[None].bool(), **steps)
+        return mean_valid(loss(ranks, **own), ranks)
+
+    return objective
 
 
 def _with_options(options: Sequence[str], settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -251,7 +275,7 @@ def added(objective: Objective, proxy: Objective, weight: float) -> Objective:
     return both
 
 
-def space(name: str) -> Mapping[str, tuple[Any, ...]]:
+def space(name: str, *, of_scores: bool = False) -> Mapping[str, tuple[Any, ...]]:
     """Return the settings that tries may draw for a named objective: as many for a surrogate as for a proxy."""
-    temperatures = (0.04, 0.07, 0.1) if name == "supcon" else (0.02, 0.03, 0.05)
+    temperatures = (0.1, 0.3, 1.0) if of_scores else (0.04, 0.07, 0.1) if name == "supcon" else (0.02, 0.03, 0.05)
     return {**SPACE, "objective.temperature": temperatures}

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from metricgrad._checks import fail, nearest
 from metricgrad._types import Method, Metric
-from metricgrad.methods import surrogate
+from metricgrad.methods import direct, surrogate
 
 __all__ = ["Road", "road_for_loss", "road_named", "validated"]
 
-FAMILIES = ("surrogate",)
+FAMILIES = ("surrogate", "direct")
 
 Proxy = str | Callable[[Any, Any], Any]
 """The name of one of our losses, or a callable `(outputs, targets) -> loss`."""
@@ -56,7 +56,8 @@ def road_named(name: str, metric: Metric, proxy: Proxy | None = None) -> Road:
     """Return the road of that name.
 
     Args:
-        name: `auto` or `family:objective`. `auto` is `surrogate:recall_at_k` for a retrieval metric.
+        name: `auto` or `family:objective`. `auto` is `surrogate:recall_at_k` for a retrieval metric, and the direct
+            loss of a metric of samples that can be decoded (average precision, F1, ...).
         metric: of the run.
         proxy: the loss that settings with a `proxy_weight` add.
 
@@ -64,18 +65,19 @@ def road_named(name: str, metric: Metric, proxy: Proxy | None = None) -> Road:
         InputError: no such family or objective, or `auto` knows no road for this metric.
     """
     if name == "auto":
-        if metric.unit != "query":
+        decoded = direct.objective_for(metric)
+        if metric.unit != "query" and decoded is None:
             raise fail(
                 "method='auto'",
                 f"{metric.name} is measured per {metric.unit}",
-                "a retrieval metric (recall@k, average_precision, ndcg, ... of embeddings)",
-                "There is no surrogate for such a metric yet.",
+                "a retrieval metric of embeddings, or one of scores that can be decoded (average precision, AUC, F1)",
+                "Name a method: direct:multiclass for class scores, direct:error_rate for scores of two classes.",
             )
-        name = "surrogate:recall_at_k"
+        name = "surrogate:recall_at_k" if metric.unit == "query" else f"direct:{decoded}"
     family, _, objective = name.partition(":")
     if family not in FAMILIES:
         raise fail("method", f"there is no method {name!r}", "family:objective", nearest(family, FAMILIES))
-    return _surrogate(name, objective, proxy)
+    return (_direct if family == "direct" else _surrogate)(name, objective, metric, proxy)
 
 
 def road_for_loss(proxy: Proxy) -> Road:
@@ -115,23 +117,38 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> 
         raise fail(caller, f"{where} is {first['input']!r}", first["msg"].lower()) from error
 
 
-def _surrogate(name: str, objective: str, proxy: Proxy | None) -> Road:
-    surrogate.named_objective(objective, {})  # an unknown name must fail now, not once the start is trained
+def _surrogate(name: str, objective: str, metric: Metric, proxy: Proxy | None) -> Road:
+    of_scores = metric.unit != "query"
+    surrogate.named_objective(objective, {}, of_scores=of_scores)  # an unknown name must fail now, not later
 
     def make(settings: Any) -> Method:
-        loss = surrogate.named_objective(objective, settings.objective)
-        if settings.proxy_weight:
-            if proxy is None:
-                raise fail(
-                    name, f"proxy_weight is {settings.proxy_weight} but there is no proxy", "a proxy, or 0"
-                )
-            loss = surrogate.added(loss, _proxy_objective(proxy, settings.proxy), settings.proxy_weight)
-        return surrogate.Surrogate(loss, settings)
+        loss = surrogate.named_objective(objective, settings.objective, of_scores=of_scores)
+        return surrogate.Surrogate(_with_proxy(name, loss, settings, proxy), settings)
 
-    space = {**surrogate.space(objective), "proxy_weight": (0.0, 0.1, 0.3)}
-    return Road(
-        name, make, surrogate.SurrogateSettings, space if proxy is not None else surrogate.space(objective)
-    )
+    return Road(name, make, surrogate.SurrogateSettings, _with_weights(surrogate.space(objective, of_scores=of_scores), proxy))
+
+
+def _direct(name: str, objective: str, metric: Metric, proxy: Proxy | None) -> Road:
+    direct.named_direct(objective, metric, {})
+
+    def make(settings: Any) -> Method:
+        own = direct.named_direct(objective, metric, settings.objective)
+        return direct.Direct(_with_proxy(name, own, settings, proxy), settings, own.loss)
+
+    return Road(name, make, surrogate.SurrogateSettings, _with_weights(direct.space(), proxy))
+
+
+def _with_proxy(name: str, loss: Any, settings: Any, proxy: Proxy | None) -> Any:
+    """Add the share of the proxy that the settings ask for."""
+    if not settings.proxy_weight:
+        return loss
+    if proxy is None:
+        raise fail(name, f"proxy_weight is {settings.proxy_weight} but there is no proxy", "a proxy, or 0")
+    return surrogate.added(loss, _proxy_objective(proxy, settings.proxy), settings.proxy_weight)
+
+
+def _with_weights(space: Mapping[str, tuple[Any, ...]], proxy: Proxy | None) -> Mapping[str, tuple[Any, ...]]:
+    return space if proxy is None else {**space, "proxy_weight": (0.0, 0.1, 0.3)}
 
 
 def _proxy_objective(proxy: Proxy, settings: Mapping[str, Any]) -> Callable[[Any, Any], Any]:

@@ -10,14 +10,13 @@ has the whole. In practice nearly all stretches are single positives.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metricgrad.direct.kernels.lists import arrays, on_units, prefix_sums, split
 from metricgrad.relax.kernels.compiled import REORDERED, compiled
-from metricgrad.relax.kernels.threads import parts, run_on_threads
 
 __all__ = ["decoded", "predicted"]
 
@@ -256,22 +255,6 @@ def _lift_each(positives, negatives, weight, curve, of_rank, factor, counts):
 
 
 @compiled()
-def _split(scores, kinds, kind):
-    """Return the items of one kind (1 positive, 0 negative) and their scores, both by descending score."""
-    size = 0
-    for item in range(kinds.shape[0]):
-        size += kinds[item] == kind
-    items, values = np.empty(size, np.int64), np.empty(size)
-    place = 0
-    for item in range(kinds.shape[0]):
-        if kinds[item] == kind:
-            items[place], values[place] = item, -scores[item]
-            place += 1
-    order = np.argsort(values)
-    return items[order], -values[order]
-
-
-@compiled()
 def _score(positives, sums, counts, pairs):
     """Return F of a ranking with so many negatives above each positive; a half count takes half of the next one.
 
@@ -289,27 +272,18 @@ def _score(positives, sums, counts, pairs):
 
 
 @compiled()
-def _prefix_sums(negatives, factor):
-    sums = np.empty(negatives.shape[0] + 1)
-    sums[0] = 0
-    for c in range(negatives.shape[0]):
-        sums[c + 1] = sums[c] + factor * negatives[c]
-    return sums
-
-
-@compiled()
 def _decode_queries(
     scores, kinds, weight, curve, of_rank, strength, lifting, limit, first, last, statistic, values
 ):  # fmt: skip
     for q in range(first, last):
-        positive_items, positives = _split(scores[q], kinds[q], 1)
-        negative_items, negatives = _split(scores[q], kinds[q], 0)
+        positive_items, positives = split(scores[q], kinds[q], 1)
+        negative_items, negatives = split(scores[q], kinds[q], 0)
         m, n = positives.shape[0], negatives.shape[0]
         if m == 0 or n == 0:
             continue
         pairs = float(m) * n
         shares, line = weight[q % weight.shape[0], :m], curve[q % curve.shape[0]]
-        sums = _prefix_sums(negatives, 2 / pairs)
+        sums = prefix_sums(negatives, 2 / pairs)
         counts = np.empty(m, np.int64)
         if lifting:
             _lift_each(positives, negatives, strength * shares, line, of_rank, 2 / pairs, counts)
@@ -348,14 +322,14 @@ def _half_counts(own, others, items, statistic):
 @compiled()
 def _predict_queries(scores, kinds, first, last, statistic, values):
     for q in range(first, last):
-        positive_items, positives = _split(scores[q], kinds[q], 1)
-        negative_items, negatives = _split(scores[q], kinds[q], 0)
+        positive_items, positives = split(scores[q], kinds[q], 1)
+        negative_items, negatives = split(scores[q], kinds[q], 0)
         if positives.shape[0] == 0 or negatives.shape[0] == 0:
             continue
         counts = _half_counts(positives, negatives, positive_items, statistic[q])
         _half_counts(negatives, positives, negative_items, statistic[q])
         pairs = float(positives.shape[0]) * negatives.shape[0]
-        values[q] = _score(positives, _prefix_sums(negatives, 2 / pairs), counts, pairs)
+        values[q] = _score(positives, prefix_sums(negatives, 2 / pairs), counts, pairs)
 
 
 def decoded(
@@ -379,25 +353,15 @@ def decoded(
         where a kind is missing.
     """
     statistic, values = torch.zeros_like(scores), scores.new_zeros(len(scores))
-    given = (*_arrays(scores, kinds, weight, curve), of_rank, strength, lifting, table_bytes // 8)
+    given = (*arrays(scores, kinds, weight, curve), of_rank, strength, lifting, table_bytes // 8)
     results = (statistic.numpy(), values.numpy())
-    _on_queries(lambda first, last: _decode_queries(*given, first, last, *results), len(scores))
+    on_units(lambda first, last: _decode_queries(*given, first, last, *results), len(scores))
     return statistic, values
 
 
 def predicted(scores: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
     """Return the ranking by score, equal ones counted half, and its F; arguments and results as of `decoded`."""
     statistic, values = torch.zeros_like(scores), scores.new_zeros(len(scores))
-    given, results = _arrays(scores, kinds), (statistic.numpy(), values.numpy())
-    _on_queries(lambda first, last: _predict_queries(*given, first, last, *results), len(scores))
+    given, results = arrays(scores, kinds), (statistic.numpy(), values.numpy())
+    on_units(lambda first, last: _predict_queries(*given, first, last, *results), len(scores))
     return statistic, values
-
-
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
-
-
-def _on_queries(work: Callable[[int, int], None], queries: int) -> None:
-    """Run on ranges of queries, one for each thread."""
-    ranges = parts(queries, max(1, min(torch.get_num_threads(), queries)))
-    run_on_threads(lambda number: work(*ranges[number]), len(ranges))

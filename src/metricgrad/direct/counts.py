@@ -1,0 +1,52 @@
+"""Losses of two counts: how many positives, and how many negatives, a set of items holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["COUNTS", "CountLoss", "Loss"]
+
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""`(true_positives, false_positives, positives, negatives) -> loss`, float64, element by element."""
+
+
+@dataclass(frozen=True)
+class CountLoss:
+    """A loss of counts.
+
+    Attributes:
+        code: how the compiled loops know it.
+        loss: `(a, b, P, N, beta) -> Tensor`, a of P positives and b of N negatives taken.
+    """
+
+    code: int
+    loss: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
+
+
+def _error_rate(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
+    return (P - a + b) / (P + N).clamp(min=1)
+
+
+def _balanced_error(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
+    kinds = (P > 0).to(P.dtype) + (N > 0).to(P.dtype)
+    return ((P - a) / P.clamp(min=1) + b / N.clamp(min=1)) / kinds.clamp(min=1)
+
+
+def _f_beta(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
+    total = a + b + beta**2 * P
+    return torch.where(total > 0, 1 - (1 + beta**2) * a / total.clamp(min=1e-300), 0)
+
+
+def _iou(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
+    return torch.where(P + b > 0, 1 - a / (P + b).clamp(min=1), 0)
+
+
+COUNTS = {
+    "error_rate": CountLoss(0, _error_rate),
+    "balanced_error": CountLoss(1, _balanced_error),
+    "f_beta": CountLoss(2, _f_beta),
+    "iou": CountLoss(3, _iou),
+}
+"""By the name of the metric. 0/0 means metric 1: no positives and none taken is no error."""

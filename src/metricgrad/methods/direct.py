@@ -1,0 +1,176 @@
+"""Train on the difference of two decodes: direct loss minimisation of a metric that a structure decodes exactly."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricgrad._checks import describe, fail, nearest
+from metricgrad._types import Metric, MethodRun, Structure
+from metricgrad.direct import Contingency, DirectLoss, Interleaving, Multiclass
+from metricgrad.direct.counts import COUNTS
+from metricgrad.direct.tables import TABLES
+from metricgrad.errors import Collapsed
+from metricgrad.methods.surrogate import SPACE, Objective, Surrogate, SurrogateSettings
+from metricgrad.pairing.relevance import label_codes
+from metricgrad.pairing.similarity import unit_rows
+
+__all__ = ["Direct", "DirectObjective", "named_direct", "objective_for", "objectives", "space"]
+
+Arrangement = Callable[[Tensor, Any], tuple[Tensor, Any, Tensor | None]]
+"""`(outputs, targets) -> scores, targets and mask` of a structure."""
+
+COLLAPSED = 1e-3
+"""Share of its first standard deviation to which the spread of the scores may shrink."""
+
+_FOR_METRICS = {
+    "binary_average_precision": "average_precision", "roc_auc": "auc", "auc": "auc", "f1": "f_beta",
+    "f_beta": "f_beta", "balanced_error": "balanced_error",
+}  # fmt: skip
+
+
+class DirectObjective:
+    """A direct loss of a network's outputs: arranges them for the structure, and keeps the loss's state.
+
+    Args:
+        loss: what is minimised.
+        arrange: outputs and targets as the structure takes them.
+    """
+
+    def __init__(self, loss: DirectLoss, arrange: Arrangement) -> None:
+        self.loss, self.arrange = loss, arrange
+
+    def __call__(self, outputs: Tensor, targets: Any) -> Tensor:
+        """Return the mean loss over the units that have one."""
+        return self.loss(*self.arrange(outputs, targets))
+
+
+class Direct(Surrogate):
+    """One optimiser step on a direct loss, batch after batch; the spread of the scores is watched.
+
+    Args:
+        objective: what is followed; may hold more than the direct loss (a share of the proxy).
+        settings: see `SurrogateSettings`; `objective` holds the arguments of `DirectLoss` and of the structure.
+        loss: the direct loss within, whose state is kept.
+    """
+
+    def __init__(self, objective: Objective, settings: SurrogateSettings, loss: DirectLoss) -> None:
+        super().__init__(objective, settings)
+        self.loss, self.first_spread = loss, 0.0
+
+    def begin(self, run: MethodRun) -> None:
+        """Prepare the optimiser and forget the state of a former stage."""
+        super().begin(run)
+        self.loss.to(self.parameters[0].device)
+
+    def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
+        """Take one step; returns the loss before it, epsilon, and what is watched.
+
+        Raises:
+            Collapsed: the scores have shrunk to a thousandth of their first spread.
+        """
+        values = super().step(batch)
+        spread = self.loss.seen["score_std"]
+        if self.taken == 1:
+            self.first_spread = spread
+        if spread < COLLAPSED * self.first_spread:
+            raise Collapsed(
+                f"the scores collapsed: their standard deviation fell from {self.first_spread:.3g} to {spread:.3g} by "
+                f"step {self.taken}. Shrinking the scores lowers this loss and not the metric's; use update 'two', or "
+                "normalize: std with a margin."
+            )
+        return {**values, **self.loss.seen}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the optimiser and of the loss."""
+        loss = self.loss.state_dict()
+        memory = loss.pop("_extra_state")
+        return {**super().state_dict(), "loss": loss, "memory": memory, "first_spread": self.first_spread}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        self.loss.load_state_dict({**state["loss"], "_extra_state": state["memory"]})
+        self.first_spread = state["first_spread"]
+
+
+def objectives() -> list[str]:
+    """Return the names that `named_direct` knows; `@k` stands for `_at_` and a number."""
+    return sorted({name.replace("_at_k", "_at_1") for name in TABLES} | set(COUNTS) | {"multiclass"})
+
+
+def objective_for(metric: Metric) -> str | None:
+    """Return the objective that decodes a metric of samples, None where none is known."""
+    return _FOR_METRICS.get(metric.name.partition(":")[0])
+
+
+def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> DirectObjective:
+    """Build a direct loss of a network's outputs from the name of a metric and settings.
+
+    Args:
+        name: a ranking (`average_precision`, `ndcg`, `hit_at_1`, ...): of embeddings where `metric` is measured per
+            query, else of scores; a set (`f_beta`, `iou`, `error_rate`, `balanced_error`) of scores; `multiclass` of
+            class scores [sample, class]. Scores are [sample], or [sample, class] for one ranking or set a class.
+        metric: of the run.
+        settings: arguments of `DirectLoss` and of the structure (k, beta, ...) by name.
+
+    Raises:
+        InputError: unknown name or setting, a set or class scores for a retrieval metric.
+    """
+    of_queries = metric.unit == "query"
+    kind, fixed = _structure_named(name)
+    known = set(inspect.signature(kind).parameters) - {"loss", "concave", "monotone", "metric", "cost"}
+    known_of_loss = set(inspect.signature(DirectLoss).parameters) - {"structure"}
+    for key in settings:
+        if key not in known | known_of_loss or key in fixed:
+            raise fail(
+                f"direct:{name}", f"there is no setting {key!r}", "one of its settings",
+                nearest(key, (known | known_of_loss) - set(fixed)),
+            )  # fmt: skip
+    if of_queries and kind is not Interleaving:
+        raise fail(f"direct:{name}", f"{metric.name} ranks embeddings", "the name of a ranking", nearest(name, TABLES))
+    structure: Structure = kind(**fixed, **{key: settings[key] for key in settings if key in known})
+    loss = DirectLoss(structure, **{key: settings[key] for key in settings if key in known_of_loss})
+    arrange = _embedded if of_queries else _as_they_are if kind is Multiclass else _in_rows
+    return DirectObjective(loss, arrange)
+
+
+def space() -> Mapping[str, tuple[Any, ...]]:
+    """Return the settings that tries may draw."""
+    return {**SPACE, "objective.update": ("two", "pos"), "objective.moved": (0.05, 0.1, 0.2)}
+
+
+def _structure_named(name: str) -> tuple[Callable[..., Structure], dict[str, Any]]:
+    if name == "multiclass":
+        return Multiclass, {}
+    if name in COUNTS:
+        return Contingency, {"metric": name}
+    cut = re.fullmatch(r"(.+_at_)(\d+)", name)
+    table = f"{cut[1]}k" if cut else name
+    if table not in TABLES:
+        raise fail("method", f"there is no direct loss {name!r}", "the name of a metric", nearest(name, objectives()))
+    return Interleaving, {"metric": table, **({"k": int(cut[2])} if cut else {})}
+
+
+def _embedded(outputs: Tensor, targets: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Return cosine similarities [query, item], relevance, and that nobody is an item of its own."""
+    rows = unit_rows(outputs)
+    (codes,) = label_codes(targets, device=outputs.device)
+    return rows @ rows.T, codes[:, None] == codes, ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+
+
+def _as_they_are(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
+    return outputs, targets, None
+
+
+def _in_rows(outputs: Tensor, targets: Any) -> tuple[Tensor, Tensor, None]:
+    """Return one row of scores [1, sample], or one for each class [class, sample], and 0 or 1 for every score."""
+    if outputs.ndim == 1:
+        return outputs[None], targets[None], None
+    if outputs.ndim != 2:
+        raise fail("direct", f"outputs are {describe(outputs)}", "scores [sample] or [sample, class]")
+    classes = torch.arange(outputs.shape[1], device=outputs.device)
+    return outputs.T, classes[:, None] == targets, None
