@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metricgrad import direct as direct
     from metricgrad import losses as losses
     from metricgrad import metrics as metrics
     from metricgrad._types import Metric as Metric
@@ -46,6 +47,7 @@ __all__ = [
     "Result",
     "Splits",
     "__version__",
+    "direct",
     "losses",
     "mean_valid",
     "metrics",

@@ -1,9 +1,9 @@
 """Read the oracle files and hold the library to their cases, whatever the cases are.
 
 A file is a list of cases or `{"cases": [...]}`; a case has `operation` (or `kind`, or `structure`), `name`, `inputs`,
-`params`, `expected` and `tolerance`. An operation is a function `(case) -> {expected key: value}`; every expected key of a case must be among
-the returned ones, and an operation without function fails. The environment variable METRICGRAD_ORACLES names
-another folder with files of the same names.
+`params`, `expected` and `tolerance`. An operation is a function `(case) -> {expected key: value}`; every expected key
+of a case must be among the returned ones, and an operation without function fails. The environment variable
+METRICGRAD_ORACLES names another folder with files of the same names.
 """
 
 import builtins

@@ -1,5 +1,6 @@
 """`metricgrad bench direct`: the decodes of direct loss minimisation beside the row programme in plain torch."""
 
+import functools
 import os
 import statistics
 import time
@@ -27,7 +28,10 @@ def direct(
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Turns of each; the median counts.")] = 5,
     peers: Annotated[
-        bool, typer.Option("--peers/--no-peers", help="Run the plain torch forms beside: O(positives x negatives).")
+        bool,
+        typer.Option(
+            "--peers/--no-peers", help="Run the plain torch forms beside: O(positives x negatives)."
+        ),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,16 +85,17 @@ def measured(
     for name, sign, ours, peer, peer_name in contestants:
         units = epsilon * positives if ours is f1 else epsilon  # F1's scores are sums
 
-        def decode(structure: Any, sign: int = sign, units: float = units) -> Any:
-            return structure.augment(scores, targets, epsilon=units, sign=sign)[1]
-
+        runs = {
+            key: functools.partial(one.augment, scores, targets, epsilon=units, sign=sign)
+            for key, one in (("ours", ours), ("peer", peer))
+        }
         times: dict[str, list[float]] = {"ours": [], "peer": []}
         values = {}
         for turn in range(repeats + 1):
-            values["ours"] = _timed(lambda: decode(ours), times["ours"], counted=turn > 0)
+            values["ours"] = _timed(runs["ours"], times["ours"], counted=turn > 0)
             if peers and turn <= max(1, repeats // 2):
                 with _plain_torch():
-                    values["peer"] = _timed(lambda: decode(peer), times["peer"], counted=turn > 0)
+                    values["peer"] = _timed(runs["peer"], times["peer"], counted=turn > 0)
         if peers:
             torch.testing.assert_close(values["ours"], values["peer"], atol=1e-9, rtol=1e-9)
         milliseconds = {key: 1e3 * statistics.median(part) if part else None for key, part in times.items()}
@@ -102,7 +107,7 @@ def measured(
 
 def _timed(run: Callable[[], Any], times: list[float], *, counted: bool) -> Any:
     began = time.perf_counter()
-    value = run()
+    value = run()[1]
     if counted:
         times.append(time.perf_counter() - began)
     return value
@@ -130,7 +135,9 @@ def _draw(facts: dict[str, Any]) -> None:
     for name in ("decode", "sign", "ours ms", "peer", "peer ms", "times as fast"):
         table.add_column(name, justify="left" if name in ("decode", "peer") else "right", no_wrap=True)
     for row in facts["rows"]:
-        cells = ["" if row[key] is None else f"{row[key]:,.1f}" for key in ("ours_ms", "peer_ms", "times_as_fast")]
+        cells = [
+            "" if row[key] is None else f"{row[key]:,.1f}" for key in ("ours_ms", "peer_ms", "times_as_fast")
+        ]
         table.add_row(row["decode"], f"{row['sign']:+d}", cells[0], row["peer"], *cells[1:])
     out.print(table)
     out.print(

@@ -100,6 +100,7 @@ def task_loader(name: str) -> Callable[[Mapping[str, Any], Observer], Task]:
     """Return the function that loads a task: one of ours by name, or `package.module:name`."""
     if is_foreign(name):
         return imported(name, "the task")
+    name = name.replace("-", "_")
     if name not in tasks.__all__:
         raise InputError(
             f"there is no task {name!r}; expected a task's name, a recipe (a .yaml file) or package.module:name. "

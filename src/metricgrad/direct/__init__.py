@@ -5,6 +5,7 @@ from metricgrad.direct.candidates import Candidates, candidate_losses, gumbel_ca
 from metricgrad.direct.contingency import Contingency
 from metricgrad.direct.frame_edit import FrameEdit
 from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.hinge import hinge_average_precision_loss
 from metricgrad.direct.interleaving import Interleaving
 from metricgrad.direct.multiclass import Multiclass
 from metricgrad.direct.top_k import TopK
@@ -20,4 +21,5 @@ __all__ = [
     "TopK",
     "candidate_losses",
     "gumbel_candidates",
+    "hinge_average_precision_loss",
 ]

@@ -104,7 +104,9 @@ class Candidates:
 
 
 def candidate_losses(
-    task_loss: Callable[[Any, Any], float], candidates: Sequence[Sequence[Any]], targets: Sequence[Any]
+    task_loss: Callable[[Any, Any], float],
+    candidates: Sequence[Sequence[Any]] | Tensor,
+    targets: Sequence[Any] | Tensor,
 ) -> Float[Tensor, "query candidate"]:
     """Return the task loss of every candidate of every query (exact): what `Candidates` takes as targets.
 

@@ -1,18 +1,24 @@
 """Sets of items under a loss of counts, decoded exactly: F-beta, IoU, error rates, or a function of one's own."""
 
+import itertools
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from metricgrad._checks import fail, nearest, positive_number, require_finite, require_matrix
+from metricgrad._checks import describe, fail, nearest, positive_number, require_finite, require_matrix
 from metricgrad.direct.counts import COUNTS, Loss
 from metricgrad.direct.lists import kinds, numbered, require_relevance
 from metricgrad.relax.kernels import chosen
 
 __all__ = ["Contingency", "best_counts"]
 
-BLOCK_CELLS = 2**22
-"""Cells of the table of counts that plain torch holds at once."""
+BLOCK_CELLS = 2**20
+"""Cells of the table of counts that plain torch holds at once: about 40 MB with what the loss needs on the way."""
+
+SIZES = (0, 1, 2, 3, 5, 8, 64)
+"""Numbers of positives and of negatives that a user's loss is looked at for."""
 
 
 class Contingency:
@@ -23,16 +29,18 @@ class Contingency:
     membership of every item.
 
     Args:
-        metric: f_beta, iou, error_rate or balanced_error (1 - F-beta and 1 - IoU are the losses).
+        metric: f_beta, dice, iou, error_rate or balanced_error (1 - F-beta, 1 - Dice and 1 - IoU are the losses;
+            Dice is f_beta with beta 1).
         beta: weight of recall in f_beta, > 0.
         loss: instead of a metric, your own `(true_positives, false_positives, positives, negatives) -> loss`,
             float64, element by element over broadcast arguments.
-        monotone: of your own loss, whether the best number of negatives does not fall with the number of positives
-            for +1, and does not rise for -1: divide and conquer is then exact.
+        monotone: of your own loss, whether what one more negative adds to it does not fall with the number of
+            positives. The best number of negatives then does not fall with it for +1, and does not rise for -1, so
+            that divide and conquer is exact.
 
     Raises:
-        InputError: an unknown metric, a beta <= 0, or a loss that is declared monotone and is not (looked at on small
-            random problems).
+        InputError: an unknown metric, a beta <= 0 or one for dice, a loss of your own that is not a finite number
+            everywhere, or one that is declared monotone and is not (both looked at for P, N up to 8, and for 64).
 
     Edge cases:
         0/0 means metric 1: no positives and none taken has loss 0, no positives and some taken loss 1. Units without
@@ -67,8 +75,7 @@ class Contingency:
         self.own = loss
         if loss is not None:
             self.metric, self.monotone = getattr(loss, "__name__", "loss"), monotone
-            if monotone:
-                _check_monotone(self)
+            _check_loss(loss, monotone)
             return
         if metric not in COUNTS:
             raise fail(
@@ -77,6 +84,8 @@ class Contingency:
                 "a known metric",
                 nearest(metric, COUNTS),
             )
+        if metric == "dice" and self.beta != 1:
+            raise fail("Contingency", f"dice came with beta = {beta!r}", "none", "Take f_beta.")
         self.metric, self.code = metric, COUNTS[metric].code
         self.monotone = metric != "f_beta" or self.beta >= 1
 
@@ -181,9 +190,8 @@ def _by_table(structure: Contingency, taken: Tensor, also: Tensor, strength: flo
     best = (0, 0, -torch.inf)
     rows = max(1, BLOCK_CELLS // len(also))
     for first in range(0, len(taken), rows):
-        a = torch.arange(first, min(first + rows, len(taken)), dtype=taken.dtype, device=taken.device)[
-            :, None
-        ]
+        a = torch.arange(first, min(first + rows, len(taken)), dtype=taken.dtype, device=taken.device)
+        a = a[:, None]
         values = taken[first : first + rows, None] + also + strength * structure.loss(a, b, P, N)
         value, place = values.flatten().max(0)
         if value.item() > best[2]:
@@ -225,21 +233,41 @@ def _by_halves(
     return best
 
 
-def _check_monotone(structure: Contingency) -> None:
-    generator = torch.Generator().manual_seed(0)
-    for draw in range(60):
-        sizes = torch.randint(1, 7, (2,), generator=generator).tolist()
-        lists = [
-            torch.randn(size, generator=generator, dtype=torch.float64).sort(descending=True).values
-            for size in sizes
-        ]
-        taken, also = (torch.nn.functional.pad(part.cumsum(0), (1, 0)) for part in lists)
-        strength = (1 if draw % 2 else -1) * 2.0 ** (draw % 7)
-        halves, table = (search(structure, taken, also, strength)[2] for search in (_by_halves, _by_table))
-        if halves < table - 1e-9:
+def _check_loss(loss: Loss, monotone: bool) -> None:
+    """Raise InputError where a user's loss is not a number, or is not monotone though declared so."""
+    for P, N in itertools.product(SIZES, repeat=2):
+        if P + N == 0:
+            continue
+        a, b = (torch.arange(size + 1, dtype=torch.float64) for size in (P, N))
+        table: Any = loss(a[:, None], b[None], *torch.tensor([P, N], dtype=torch.float64))
+        if not isinstance(table, Tensor) or table.ndim != 2 or not _fits(table, (P + 1, N + 1)):
             raise fail(
-                "Contingency",
-                f"monotone=True, but with {sizes[0]} positives, {sizes[1]} negatives and sign * epsilon = {strength} "
-                f"divide and conquer finds {halves:.6g} where {table:.6g} is to be had",
-                "monotone=False",
-            )
+                "Contingency", f"the loss of counts {(P + 1, 1)} and {(1, N + 1)} is {describe(table)}",
+                "a tensor of the broadcast shape, computed element by element",
+            )  # fmt: skip
+        table = table.double().expand(P + 1, N + 1)
+        if not bool(table.isfinite().all()):
+            at = (~table.isfinite()).nonzero()[0].tolist()
+            raise fail(
+                "Contingency", f"the loss of {at[0]} of {P} positives and {at[1]} of {N} negatives is "
+                f"{table[at[0], at[1]].item()}", "a finite number", "Say what 0/0 shall mean, with torch.where.",
+            )  # fmt: skip
+        if monotone:
+            _check_monotone(table)
+
+
+def _fits(table: Tensor, shape: tuple[int, int]) -> bool:
+    return all(size in (1, whole) for size, whole in zip(table.shape, shape, strict=True))
+
+
+def _check_monotone(table: Tensor) -> None:
+    """Raise InputError where one more negative adds less to the loss [a, b] when there is one more positive."""
+    added = table.diff(dim=1)
+    falls = added.diff(dim=0) < -1e-12 * max(1.0, table.abs().max().item())
+    if bool(falls.any()):
+        a, b = falls.nonzero()[0].tolist()
+        raise fail(
+            "Contingency", f"monotone=True, but of {len(table) - 1} positives and {table.shape[1] - 1} negatives, "
+            f"negative {b + 1} adds {added[a, b]:.6g} to the loss of {a} positives and {added[a + 1, b]:.6g} to that "
+            f"of {a + 1}", "an addition that does not fall", "Leave monotone=False: the whole table is then looked at.",
+        )  # fmt: skip

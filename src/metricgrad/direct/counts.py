@@ -47,6 +47,7 @@ COUNTS = {
     "error_rate": CountLoss(0, _error_rate),
     "balanced_error": CountLoss(1, _balanced_error),
     "f_beta": CountLoss(2, _f_beta),
+    "dice": CountLoss(2, _f_beta),  # beta is 1
     "iou": CountLoss(3, _iou),
 }
 """By the name of the metric. 0/0 means metric 1: no positives and none taken is no error."""

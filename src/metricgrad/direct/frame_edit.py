@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, require_finite
+from metricgrad._checks import describe, fail
+from metricgrad.direct.candidates import require_choices
 from metricgrad.direct.choice import tied_ones
 
 __all__ = ["FrameEdit"]
@@ -40,7 +41,8 @@ class FrameEdit:
         dF/dS = 1 at the symbols.
 
     Cost:
-        O(token x (class + reference)) for -1, one vector operation a frame.
+        O(token x (class + reference)) for -1, a few vector operations a frame. +1 runs in Python, a sample at a time:
+        milliseconds for references of 10; seconds where one of 20 holds every class and epsilon is large.
 
     Differs from the paper:
         The positive sign is the easy one for rankings and the hard one here.
@@ -56,6 +58,7 @@ class FrameEdit:
     """
 
     exact = True
+    noise = "gumbel"
 
     def __init__(self, *, normalize_length: bool = False, automaton: bool = False) -> None:
         self.normalize_length, self.automaton = normalize_length, automaton
@@ -65,48 +68,30 @@ class FrameEdit:
         self, scores: Tensor, targets: Int[Tensor, "sample reference"], *, mask: Tensor | None = None
     ) -> Bool[Tensor, " sample"]:
         """Return True for every sample; InputError for arguments that do not fit."""
-        if not isinstance(scores, Tensor) or scores.ndim != 3 or not scores.is_floating_point():
-            raise fail(
-                "FrameEdit",
-                f"scores are {describe(scores)}",
-                "a floating-point tensor (sample, token, class)",
-            )
+        require_choices("FrameEdit", scores, mask, "sample, token, class")
         if not isinstance(targets, Tensor) or targets.ndim != 2 or len(targets) != len(scores):
             raise fail(
                 "FrameEdit",
                 f"targets are {describe(targets)}",
                 "symbol numbers [sample, reference], -1 at the end",
             )
-        if targets.is_floating_point() or (
-            targets.numel() and not -1 <= int(targets.min()) <= int(targets.max()) < scores.shape[2]
-        ):
-            raise fail(
-                "FrameEdit",
-                f"targets are {describe(targets)}",
-                f"symbol numbers 0 to {scores.shape[2] - 1}, or -1",
-            )
+        outside = (targets < -1) | (targets >= scores.shape[2])
+        if targets.is_floating_point() or targets.dtype == torch.bool or bool(outside.any()):
+            came = f"hold {targets[outside][0].item()}" if bool(outside.any()) else f"are {describe(targets)}"
+            raise fail("FrameEdit", f"targets {came}", f"symbol numbers 0 to {scores.shape[2] - 1}, or -1")
         if bool(((targets[:, :-1] < 0) & (targets[:, 1:] >= 0)).any()):
             raise fail("FrameEdit", "a target has -1 before its end", "-1 only after the last symbol")
-        if mask is not None and (mask.dtype != torch.bool or mask.shape != scores.shape[:2]):
-            raise fail(
-                "FrameEdit", f"mask is {describe(mask)}", f"bool of shape {tuple(scores.shape[:2])}, or None"
-            )
         if self.automaton and scores.shape[1] > AUTOMATON_FRAMES:
             raise fail(
                 "FrameEdit", f"{scores.shape[1]} frames with automaton=True", f"at most {AUTOMATON_FRAMES}",
                 "Take automaton=False with update='neg', or `Candidates`.",
             )  # fmt: skip
-        require_finite(
-            "FrameEdit", "scores", scores if mask is None else scores.masked_fill(~mask[..., None], 0)
-        )
         return torch.ones(len(scores), dtype=torch.bool, device=scores.device)
 
     def predict(
         self, scores: Tensor, *, targets: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Float[Tensor, "sample token class"], Float[Tensor, " sample"]]:
         """Return the symbols of the largest scores, and the sum of these."""
-        if scores.shape[1] == 0:
-            return scores.double(), scores.double().sum((1, 2))
         there = _there(scores, mask)
         chosen, best = tied_ones(scores.double())
         return chosen * there[..., None], (best * there).sum(1)

@@ -2,7 +2,7 @@
 
 Problem: the cost of a decision (an error rate, a confusion that is dear) has no gradient. Idea: compare the class that
 scores best with the one that scores best once a little of its cost is added. Helps where costs differ between classes
-or where cross-entropy spends itself on hopeless samples. With the perceptron's target it is the multi-class hinge.
+or where cross-entropy spends itself on hopeless samples. Its update "hinge" is the multi-class hinge loss.
 """
 
 from typing import Any

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, nearest
-from metricgrad._types import Metric, MethodRun, Structure
+from metricgrad._types import MethodRun, Metric, Structure
 from metricgrad.direct import Contingency, DirectLoss, Interleaving, Multiclass
 from metricgrad.direct.counts import COUNTS
 from metricgrad.direct.tables import TABLES
@@ -113,7 +113,8 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
     Args:
         name: a ranking (`average_precision`, `ndcg`, `hit_at_1`, ...): of embeddings where `metric` is measured per
             query, else of scores; a set (`f_beta`, `iou`, `error_rate`, `balanced_error`) of scores; `multiclass` of
-            class scores [sample, class]. Scores are [sample], or [sample, class] for one ranking or set a class.
+            class scores [sample, class]. Scores are [sample] (or two columns, whose difference counts), or
+            [sample, class] for one ranking or set a class.
         metric: of the run.
         settings: arguments of `DirectLoss` and of the structure (k, beta, ...) by name.
 
@@ -131,7 +132,12 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
                 nearest(key, (known | known_of_loss) - set(fixed)),
             )  # fmt: skip
     if of_queries and kind is not Interleaving:
-        raise fail(f"direct:{name}", f"{metric.name} ranks embeddings", "the name of a ranking", nearest(name, TABLES))
+        raise fail(
+            f"direct:{name}",
+            f"{metric.name} ranks embeddings",
+            "the name of a ranking",
+            nearest(name, TABLES),
+        )
     structure: Structure = kind(**fixed, **{key: settings[key] for key in settings if key in known})
     loss = DirectLoss(structure, **{key: settings[key] for key in settings if key in known_of_loss})
     arrange = _embedded if of_queries else _as_they_are if kind is Multiclass else _in_rows
@@ -151,7 +157,9 @@ def _structure_named(name: str) -> tuple[Callable[..., Structure], dict[str, Any
     cut = re.fullmatch(r"(.+_at_)(\d+)", name)
     table = f"{cut[1]}k" if cut else name
     if table not in TABLES:
-        raise fail("method", f"there is no direct loss {name!r}", "the name of a metric", nearest(name, objectives()))
+        raise fail(
+            "method", f"there is no direct loss {name!r}", "the name of a metric", nearest(name, objectives())
+        )
     return Interleaving, {"metric": table, **({"k": int(cut[2])} if cut else {})}
 
 
@@ -167,7 +175,12 @@ def _as_they_are(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
 
 
 def _in_rows(outputs: Tensor, targets: Any) -> tuple[Tensor, Tensor, None]:
-    """Return one row of scores [1, sample], or one for each class [class, sample], and 0 or 1 for every score."""
+    """Return one row of scores [1, sample], or one for each class [class, sample], and 0 or 1 for every score.
+
+    Two columns are one score, the second minus the first, as the metrics of two classes read them.
+    """
+    if outputs.ndim == 2 and outputs.shape[1] == 2:
+        outputs = outputs[:, 1] - outputs[:, 0]
     if outputs.ndim == 1:
         return outputs[None], targets[None], None
     if outputs.ndim != 2:

@@ -201,7 +201,9 @@ def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool =
     of_ranks = "ranks" in arguments
     known = {key for key, value in arguments.items() if value.kind is value.KEYWORD_ONLY}
     if of_ranks:
-        known |= {"temperature", "step"} if of_scores else {"temperature", "step", "preset", "normalize", "simix"}
+        known |= (
+            {"temperature", "step"} if of_scores else {"temperature", "step", "preset", "normalize", "simix"}
+        )
     for key in settings:
         if key not in known:
             raise fail(
@@ -219,7 +221,9 @@ def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool =
     return lambda outputs, targets: mean_valid(loss(outputs, targets, **settings), has_positive(targets))
 
 
-def _of_scores(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], of_ranks: bool) -> Objective:
+def _of_scores(
+    loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], of_ranks: bool
+) -> Objective:
     """Return a loss of the ranks of scores [sample] under targets 0 or 1: one query."""
     if not of_ranks:
         raise fail("method", f"{name} is a loss of embeddings", "a loss of ranks, for a metric of scores")
@@ -227,8 +231,10 @@ def _of_scores(loss: Callable[..., Tensor], name: str, settings: Mapping[str, An
     steps = {"temperature": SCORE_TEMPERATURE, **{key: settings[key] for key in settings if key not in own}}
 
     def objective(outputs: Tensor, targets: Tensor) -> Tensor:
+        if outputs.ndim == 2 and outputs.shape[1] == 2:
+            outputs = outputs[:, 1] - outputs[:, 0]
         if outputs.ndim != 1:
-            raise fail(f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score a sample")
+            raise fail(f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score a sample, or two")
         ranks = positive_ranks_from_scores(outputs[None], targets[None].bool(), **steps)
         return mean_valid(loss(ranks, **own), ranks)
 
@@ -277,5 +283,7 @@ def added(objective: Objective, proxy: Objective, weight: float) -> Objective:
 
 def space(name: str, *, of_scores: bool = False) -> Mapping[str, tuple[Any, ...]]:
     """Return the settings that tries may draw for a named objective: as many for a surrogate as for a proxy."""
-    temperatures = (0.1, 0.3, 1.0) if of_scores else (0.04, 0.07, 0.1) if name == "supcon" else (0.02, 0.03, 0.05)
+    temperatures = (
+        (0.1, 0.3, 1.0) if of_scores else (0.04, 0.07, 0.1) if name == "supcon" else (0.02, 0.03, 0.05)
+    )
     return {**SPACE, "objective.temperature": temperatures}

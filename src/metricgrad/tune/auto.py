@@ -125,7 +125,12 @@ def _surrogate(name: str, objective: str, metric: Metric, proxy: Proxy | None) -
         loss = surrogate.named_objective(objective, settings.objective, of_scores=of_scores)
         return surrogate.Surrogate(_with_proxy(name, loss, settings, proxy), settings)
 
-    return Road(name, make, surrogate.SurrogateSettings, _with_weights(surrogate.space(objective, of_scores=of_scores), proxy))
+    return Road(
+        name,
+        make,
+        surrogate.SurrogateSettings,
+        _with_weights(surrogate.space(objective, of_scores=of_scores), proxy),
+    )
 
 
 def _direct(name: str, objective: str, metric: Metric, proxy: Proxy | None) -> Road:
