@@ -1,11 +1,12 @@
 """Direct losses beside the recall@k surrogate on the task emoji: hit@1 and average precision by two decodes.
 
-    .venv/bin/python -m benchmarks.emoji_direct choose     tries on `select`, writes docs/emoji-direct-tries.csv
-    .venv/bin/python -m benchmarks.emoji_direct read       trains three seeds, reads `test`, writes docs/emoji-direct.csv
+    .venv/bin/python -m benchmarks.emoji_direct choose     tries on `select`: docs/emoji-direct-tries.csv
+    .venv/bin/python -m benchmarks.emoji_direct read       three seeds, reads `test`: docs/emoji-direct.csv
 
-Every arm goes on from the start model of its seed, with the batches, the steps and all settings that were frozen for the
-surrogate; only the objective differs. `choose` gives both direct losses two tries on a seed that is not reported;
-`read` takes the best of them. As in a run, the best evaluation on `select` after step 0 is kept and `test` is read once.
+Every arm goes on from the start model of its seed, with the batches, the steps and all settings that were frozen for
+the surrogate; only the objective differs. `choose` gives both direct losses two tries on a seed that is not reported;
+`read` takes the best of them. As in a run, the best evaluation on `select` after step 0 is kept, and `test` is read
+once.
 Intervals: paired bootstrap over queries, mean of the seeds, against the surrogate.
 """
 

@@ -54,9 +54,15 @@ def direct(
 
 
 def measured(
-    positives: int, negatives: int, *, epsilon: float, repeats: int, peers: bool
+    positives: int,
+    negatives: int,
+    *,
+    epsilon: float,
+    repeats: int,
+    peers: bool,
+    only: tuple[str, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return a row for every decode: milliseconds of ours and of the peer (None where it did not run)."""
+    """Return a row for every decode, or for one by name and sign: milliseconds of ours and of the peer, if it ran."""
     import torch
 
     from metricgrad.direct import Contingency, Interleaving
@@ -83,6 +89,8 @@ def measured(
     ]
     found = []
     for name, sign, ours, peer, peer_name in contestants:
+        if only not in (None, (name, sign)):
+            continue
         units = epsilon * positives if ours is f1 else epsilon  # F1's scores are sums
 
         runs = {

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metricgrad import losses, tasks
+from metricgrad import direct, losses, tasks
 from metricgrad._checks import nearest
 from metricgrad.errors import InputError
+from metricgrad.methods import direct as direct_road
 from metricgrad.methods import surrogate
 from metricgrad.metrics.names import ALIASES, FUNCTIONS, metric_by_name, named_metrics
 from metricgrad.tune import auto
@@ -23,7 +24,7 @@ __all__ = ["KINDS", "Thing", "find", "things"]
 _PREFIXES = re.compile(r"\b(?:jaxtyping|typing|torch|collections\.abc|metricgrad(?:\.\w+)*)\.")
 """Homes of types, which a reader of a signature can do without."""
 
-KINDS = ("metric", "loss", "method", "task")
+KINDS = ("metric", "loss", "structure", "method", "task")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Thing:
 
     Attributes:
         name: as it is written on the command line.
-        kind: `metric`, `loss`, `method` or `task`.
+        kind: `metric`, `loss`, `structure`, `method` or `task`.
         line: what it is, in one line.
         text: the whole docstring.
         signature: how it is called, or an empty string.
@@ -49,7 +50,7 @@ class Thing:
 
 def things() -> list[Thing]:
     """Return all of them, by kind and name."""
-    return [*_metrics(), *_losses(), *_methods(), *_tasks()]
+    return [*_metrics(), *_losses(), *_structures(), *_methods(), *_tasks()]
 
 
 def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
@@ -108,16 +109,26 @@ def _metric_of_its_own(name: str, everything: list[Thing]) -> list[Thing]:
 
 
 def _losses() -> list[Thing]:
-    return [
-        _thing(name, "loss", getattr(losses, name))
-        for name in sorted(losses.__all__)
+    named = {
+        name: getattr(home, name)
+        for home in (losses, direct)
+        for name in home.__all__
         if name.endswith("_loss")
+    }
+    return [_thing(name, "loss", named[name]) for name in sorted(named)]
+
+
+def _structures() -> list[Thing]:
+    return [
+        _thing(name, "structure", getattr(direct, name))
+        for name in sorted(direct.__all__)
+        if inspect.isclass(getattr(direct, name))
     ]
 
 
 def _methods() -> list[Thing]:
     automatic = _thing("auto", "method", auto.road_named)
-    line = "The road that suits the metric: surrogate:recall_at_k for a retrieval metric."
+    line = "The road that suits the metric: surrogate:recall_at_k for retrieval, a direct loss for scores."
     named = [
         _thing(
             f"surrogate:{name}",
@@ -127,7 +138,13 @@ def _methods() -> list[Thing]:
         )
         for name in surrogate.objectives()
     ]
-    return [Thing(automatic.name, "method", line, f"{line}\n\n{automatic.text}"), *named]
+    decoded = [
+        _thing(
+            f"direct:{name}", "method", direct_road.structure_of(name), settings=surrogate.SurrogateSettings
+        )
+        for name in direct_road.objectives()
+    ]
+    return [Thing(automatic.name, "method", line, f"{line}\n\n{automatic.text}"), *decoded, *named]
 
 
 def _tasks() -> list[Thing]:

@@ -90,16 +90,16 @@ class DirectLoss(nn.Module):
         Song et al. train with one side; "two" and the automatic epsilon are this project's.
 
     Reference:
-        [song2016direct]; [mcallester2010direct]; [yue2007svmmap] for the hinge; [vlastelica2020differentiation] and
+        [song2016direct]; [mcallester2010direct]; [yue2007map] for the hinge; [vlastelica2020blackbox] and
         [rolinek2020rank] for "blackbox"; [sahoo2023backpropagation] for "identity".
 
     Example:
         >>> from metricgrad.direct.interleaving import Interleaving
-        >>> loss = DirectLoss(Interleaving("average_precision"), epsilon=1.0)
+        >>> loss = DirectLoss(Interleaving("average_precision"), epsilon=2.0)
         >>> outputs = torch.tensor([[0.2, 0.9, 0.1]], requires_grad=True)
         >>> loss(outputs, torch.tensor([[1, 0, 0]])).backward()
         >>> outputs.grad  # the positive goes up, what stands above it or near it goes down
-        tensor([[-1.0000,  0.5000,  0.5000]])
+        tensor([[-0.5000,  0.2500,  0.2500]])
     """
 
     epsilon: Tensor

@@ -38,7 +38,7 @@ def hinge_average_precision_loss(
         Two sorts and O((m + N) log N) a query.
 
     Reference:
-        [yue2007svmmap]
+        [yue2007map]
 
     Example:
         >>> import torch

@@ -77,13 +77,13 @@ class Interleaving:
         The official programme walks a table of positives and negatives placed; rows of it have the same optimum.
 
     Reference:
-        [song2016direct] section 4; [yue2007svmmap] for F; [mohapatra2018efficient] for the places of negatives.
+        [song2016direct] section 4; [yue2007map] for F; [mohapatra2018efficient] for the places of negatives.
 
     Example:
         >>> structure = Interleaving("average_precision")
         >>> scores = torch.tensor([[0.2, 0.9, 0.1]], dtype=torch.float64)
         >>> targets = torch.tensor([[1, 0, 0]])
-        >>> ranking, value = structure.augment(scores, targets, epsilon=1.0, sign=-1)
+        >>> ranking, value = structure.augment(scores, targets, epsilon=2.0, sign=-1)
         >>> ranking.tolist()  # no negative above the positive
         [[0.0, 1.0, 1.0]]
     """

@@ -18,7 +18,15 @@ from metricgrad.methods.surrogate import SPACE, Objective, Surrogate, SurrogateS
 from metricgrad.pairing.relevance import label_codes
 from metricgrad.pairing.similarity import unit_rows
 
-__all__ = ["Direct", "DirectObjective", "named_direct", "objective_for", "objectives", "space"]
+__all__ = [
+    "Direct",
+    "DirectObjective",
+    "named_direct",
+    "objective_for",
+    "objectives",
+    "space",
+    "structure_of",
+]
 
 Arrangement = Callable[[Tensor, Any], tuple[Tensor, Any, Tensor | None]]
 """`(outputs, targets) -> scores, targets and mask` of a structure."""
@@ -147,6 +155,11 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
 def space() -> Mapping[str, tuple[Any, ...]]:
     """Return the settings that tries may draw."""
     return {**SPACE, "objective.update": ("two", "pos"), "objective.moved": (0.05, 0.1, 0.2)}
+
+
+def structure_of(name: str) -> Callable[..., Structure]:
+    """Return the class of the structure that decodes an objective."""
+    return _structure_named(name)[0]
 
 
 def _structure_named(name: str) -> tuple[Callable[..., Structure], dict[str, Any]]:
