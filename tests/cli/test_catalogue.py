@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from metricgrad import losses, tasks
+from metricgrad import direct, losses, tasks
 from metricgrad.cli import doctor
 from metricgrad.cli.catalogue import KINDS, things
 from metricgrad.cli.cite import bibliography, keys_in
@@ -21,9 +21,10 @@ def test_list_is_complete(command: Command) -> None:
     listed = command("list", "--json").json
     names = {kind: {item["name"] for item in listed if item["kind"] == kind} for kind in KINDS}
     assert names["metric"] == set(named_metrics())
-    assert names["loss"] == {name for name in losses.__all__ if name.endswith("_loss")}
+    assert names["loss"] == {name for name in (*losses.__all__, *direct.__all__) if name.endswith("_loss")}
+    assert names["structure"] == {name for name in direct.__all__ if name[0].isupper()}
     assert names["task"] == set(tasks.__all__)
-    assert {"auto", "surrogate:recall_at_k"} <= names["method"]
+    assert {"auto", "surrogate:recall_at_k", "direct:f_beta", "direct:hit_at_1"} <= names["method"]
     assert all(item["line"] and "\n" not in item["line"] for item in listed)
     text = command("list").out
     assert all(item["name"] in text for item in listed)
@@ -33,10 +34,12 @@ def test_listed_methods_exist() -> None:
     """Each listed method is one that `tune` knows."""
     for thing in THINGS:
         if thing.kind == "method":
-            assert road_named(thing.name, adapt("recall@1")).name in (thing.name, "surrogate:recall_at_k")
+            structure = thing.signature.partition("(")[0]
+            metric = adapt("f1" if structure in ("Contingency", "Multiclass") else "recall@1")
+            assert road_named(thing.name, metric).name in (thing.name, "surrogate:recall_at_k")
 
 
-@pytest.mark.parametrize("plural", ["metrics", "losses", "methods", "tasks"])
+@pytest.mark.parametrize("plural", ["metrics", "losses", "structures", "methods", "tasks"])
 def test_list_of_one_kind(command: Command, plural: str) -> None:
     """`list KIND` has that kind alone."""
     kinds = {item["kind"] for item in command("list", plural, "--json").json}

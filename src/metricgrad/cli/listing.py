@@ -11,14 +11,22 @@ __all__ = ["EXAMPLES", "list_names"]
 
 EXAMPLES = examples("metricgrad list", "metricgrad list metrics", "metricgrad list --json")
 
-_PLURALS = {"metrics": "metric", "losses": "loss", "methods": "method", "tasks": "task"}
+_PLURALS = {
+    "metrics": "metric",
+    "losses": "loss",
+    "structures": "structure",
+    "methods": "method",
+    "tasks": "task",
+}
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Argument(help="Only metrics, losses, methods or tasks.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="Only metrics, losses, structures, methods or tasks.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the metrics, losses, methods and tasks, with one line each; explain NAME tells more."""
+    """List the metrics, losses, structures, methods and tasks, with one line each; explain NAME tells more."""
     if kind is not None and kind not in _PLURALS and kind not in _PLURALS.values():
         raise InputError(f"list: there is no kind {kind!r}; expected one of {', '.join(_PLURALS)}.")
     from metricgrad.cli.catalogue import things
