@@ -61,7 +61,9 @@ class Structure(Protocol):
         exact: whether the outputs are all there are; False for a sample of them.
 
     Optional members: `ideal(scores, targets, *, mask=None) -> (statistic, value)`, the output that the target names
-    (for the hinge), and `noise`, the law of noise on scores: "normal" (default) or "gumbel".
+    (for the hinge); `augment_both(scores, targets, *, epsilon, mask=None)`, both signs at once;
+    `moved(first, second, targets, *, mask=None) -> [unit]`, how far two outputs lie apart (default: the share of the
+    items where their statistics differ); `noise`, the law of noise on scores: "normal" (default) or "gumbel".
     """
 
     signs: frozenset[int]

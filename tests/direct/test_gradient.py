@@ -267,3 +267,14 @@ def test_unsolved_signs():
             DirectLoss(_OneSided(), update=update)
     with pytest.raises(InputError, match="no slope in the ranks"):
         DirectLoss(Interleaving("hit_at_k", k=1), update="blackbox", normalize="std")(*batch())
+
+
+def test_moved_pairs_are_counted():
+    """`moved` is the share of pairs that change order between the two decodes."""
+    scores, targets = torch.tensor([[0.2, 0.9, 0.1]]), torch.tensor([[1, 0, 0]])
+    criterion = DirectLoss(Interleaving("average_precision"), epsilon=2.0)
+    criterion(scores, targets)  # the positive goes from the end to the front: both of its pairs
+    assert criterion.seen["moved"] == 1
+    small = DirectLoss(Interleaving("average_precision"), epsilon=1e-6)
+    small(scores, targets)
+    assert (small.seen["moved"], small.seen["zero"]) == (0, 1)

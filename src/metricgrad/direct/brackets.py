@@ -40,7 +40,9 @@ Decoded = tuple[Tensor, Tensor]
 Decode = Callable[..., tuple[Decoded, Decoded, float]]
 
 
-def _two(structure: Structure, scores: Tensor, targets: Any, epsilon: float, mask: Tensor | None) -> Any:
+def _two(structure: Any, scores: Tensor, targets: Any, epsilon: float, mask: Tensor | None) -> Any:
+    if hasattr(structure, "augment_both"):
+        return *structure.augment_both(scores, targets, epsilon=epsilon, mask=mask), 2 * epsilon
     upper = structure.augment(scores, targets, epsilon=epsilon, sign=1, mask=mask)
     return upper, structure.augment(scores, targets, epsilon=epsilon, sign=-1, mask=mask), 2 * epsilon
 

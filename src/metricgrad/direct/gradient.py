@@ -27,6 +27,8 @@ REFIT = 50
 """Calls between two fits of an automatic epsilon."""
 MEMORY = 0.9
 """How much of the logarithm of the old epsilon stays at a refit."""
+FITTED = 128
+"""Most units of a batch that an epsilon is fitted to; of more, so many that are evenly spaced."""
 STRENGTH = 0.5
 """Epsilon of the update "blackbox" unless another is given: the lambda of the authors' detection code."""
 _SIGNS = {"two": {1, -1}, "pos": {1}, "neg": {-1}, "hinge": {1}}
@@ -84,7 +86,7 @@ class DirectLoss(nn.Module):
         which lowers their value and not the loss: they warn without `normalize`. No second derivative.
 
     Cost:
-        Two decodes, in float64; a fit of epsilon some 40 more, every 50th call.
+        Two decodes, in float64; a fit of epsilon some 40 more of at most 128 units, every 50th call.
 
     Differs from the paper:
         Song et al. train with one side; "two" and the automatic epsilon are this project's.
@@ -154,8 +156,8 @@ class DirectLoss(nn.Module):
 
         Returns:
             A scalar, in float32 or wider. `seen` then holds what is worth logging: epsilon, the standard deviation
-            of the scores, `zero` (share of the units without a gradient), `moved` (share of the items with one),
-            `undefined` (units without a loss).
+            of the scores, `zero` (share of the units without a gradient), `undefined` (units without a loss) and, where
+            two outputs are decoded, `moved` (share of the pairs of a ranking, or of the items, in which they differ).
         """
         values, defined = self.per_unit(outputs, targets, mask)
         return values.sum() / defined.sum().clamp(min=1)
@@ -174,7 +176,7 @@ class DirectLoss(nn.Module):
             found = self._decoded(fixed, targets, mask)
         else:
             found = self._linearised(fixed, targets, mask)
-        self._watch(outputs, found, mask)
+        self._watch(outputs, targets, found, mask)
         # a sum of zeros with the right gradient: the value itself has none
         slopes = ((scores - fixed) * found.gradient).flatten(1).sum(1)
         wide = torch.promote_types(outputs.dtype, torch.float32)
@@ -206,17 +208,23 @@ class DirectLoss(nn.Module):
         self.past = deque(((scores, targets) for scores, targets in state), maxlen=self.memory)
 
     def _decoded(self, scores: Tensor, targets: Any, mask: Tensor | None) -> Bracket:
+        if self.automatic and self.training:
+            if self.calls % REFIT == 0:
+                few = torch.linspace(0, max(0, len(scores) - 1), min(FITTED, len(scores))).round().long()
+                few = few.to(scores.device)
+                targets_of_few = (
+                    targets[few] if isinstance(targets, Tensor) else [targets[one] for one in few.tolist()]
+                )
+                self._fit(scores[few], targets_of_few, None if mask is None else mask[few])
+            self.calls += 1
+        return bracket(self.structure, self.update, scores, targets, epsilon=self.epsilon.item(), mask=mask)
+
+    def _fit(self, scores: Tensor, targets: Any, mask: Tensor | None) -> None:
+        """Renew the automatic epsilon."""
+
         def at(epsilon: float) -> Bracket:
             return bracket(self.structure, self.update, scores, targets, epsilon=epsilon, mask=mask)
 
-        if self.automatic and self.training:
-            if self.calls % REFIT == 0:
-                self._fit(at, scores, targets, mask)
-            self.calls += 1
-        return at(self.epsilon.item())
-
-    def _fit(self, at: Any, scores: Tensor, targets: Any, mask: Tensor | None) -> None:
-        """Renew the automatic epsilon."""
         far = FAR * (1 + scores.abs().max().item() if scores.numel() else 1.0)
         furthest = self.structure.task_loss(at(far).upper, targets, mask=mask)
         scale = max(1.0, furthest.max().item()) if furthest.numel() else 1.0
@@ -282,7 +290,7 @@ class DirectLoss(nn.Module):
             scores = scores + self.noise * _noise(scores, getattr(self.structure, "noise", "normal"))
         return scores.masked_fill(~here, 0)
 
-    def _watch(self, outputs: Tensor, found: Bracket, mask: Tensor | None) -> None:
+    def _watch(self, outputs: Tensor, targets: Any, found: Bracket, mask: Tensor | None) -> None:
         slopes = found.gradient.flatten(1)[found.defined]
         with torch.no_grad():
             spread = outputs.double() if mask is None else outputs.double()[mask]
@@ -290,9 +298,17 @@ class DirectLoss(nn.Module):
                 "epsilon": self.epsilon.item(),
                 "score_std": spread.std(correction=0).item() if spread.numel() else 0.0,
                 "zero": 1 - (slopes != 0).any(1).double().mean().item() if len(slopes) else 1.0,
-                "moved": (slopes != 0).double().mean().item() if slopes.numel() else 0.0,
                 "undefined": float((~found.defined).sum()),
             }
+            if self.update in DECODES:
+                moved = self._moved(found, targets, mask)[found.defined]
+                self.seen["moved"] = moved.mean().item() if moved.numel() else 0.0
+
+    def _moved(self, found: Bracket, targets: Any, mask: Tensor | None) -> Tensor:
+        structure: Any = self.structure
+        if hasattr(structure, "moved"):
+            return structure.moved(found.upper, found.lower, targets, mask=mask)
+        return (found.upper != found.lower).flatten(1).double().mean(1)
 
     def _warn_of_collapse(self) -> None:
         if self.update in _SHRINKING and self.normalize is None:

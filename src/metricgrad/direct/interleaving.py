@@ -141,22 +141,10 @@ class Interleaving:
         self, scores: Tensor, targets: Any, *, epsilon: float, sign: int, mask: Tensor | None = None
     ) -> tuple[Float[Tensor, "query item"], Float[Tensor, " query"]]:
         """Return the ranking of the largest F + sign * epsilon * L, and that value."""
-        lifting = sign > 0 and self.concave
         if self.table is not None and chosen(scores.device) == "numba":
-            from metricgrad.direct.kernels import placement
-
-            sizes = [kind.sum(1, keepdim=True).double() for kind in kinds(targets, mask)]
-            m, n = (size.clamp(min=1) for size in sizes)
-            places = torch.arange(1, scores.shape[1] + 1, dtype=m.dtype)[None]
-            ranks = torch.nn.functional.pad(places, (1, 0))
-            statistic, value = placement.decoded(
-                scores.double(), numbered(targets, mask), self.table.weight(places, m, n),
-                self.table.curve(ranks, m, n, self.k), of_rank=self.table.of_rank, strength=sign * epsilon,
-                lifting=lifting, table_bytes=TABLE_BYTES,
-            )  # fmt: skip
-            return statistic, value + sign * epsilon * self.table.rest(m, n, self.k)[:, 0]
+            return self._compiled(self.table, scores, targets, mask, [sign * epsilon])[0]
         ranking = taken_apart(scores, targets, mask)
-        if lifting and ranking.positives.shape[1] * ranking.negatives.shape[1] > _FEW_CELLS:
+        if sign > 0 and self.concave and ranking.positives.shape[1] * ranking.negatives.shape[1] > _FEW_CELLS:
             counts = torch.stack([self._lifted(ranking, query, epsilon) for query in range(len(scores))])
         else:
             counts = self._by_rows(ranking, sign * epsilon)
@@ -168,6 +156,18 @@ class Interleaving:
         )
         value = score_of(ranking, above) + sign * epsilon * self._loss(ranking, above)
         return in_place(scores, ranking, above, below.double()), value
+
+    def augment_both(
+        self, scores: Tensor, targets: Any, *, epsilon: float, mask: Tensor | None = None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return what `augment` does for +1 and for -1; the items are sorted once where the decodes are compiled."""
+        if self.table is not None and chosen(scores.device) == "numba":
+            upper, lower = self._compiled(self.table, scores, targets, mask, [epsilon, -epsilon])
+            return upper, lower
+        upper, lower = (
+            self.augment(scores, targets, epsilon=epsilon, sign=sign, mask=mask) for sign in (1, -1)
+        )
+        return upper, lower
 
     def gradient(
         self, statistic: Tensor, targets: Tensor, *, mask: Tensor | None = None
@@ -189,6 +189,14 @@ class Interleaving:
         empty = above.new_empty(0)
         ranking = Ranking(above, empty, empty, empty, m, n)
         return self._loss(ranking, above.masked_fill(~ranking.real, 0))
+
+    def moved(
+        self, first: Tensor, second: Tensor, targets: Tensor, *, mask: Tensor | None = None
+    ) -> Float[Tensor, " query"]:
+        """Return the share of the pairs (positive, negative) whose order differs between two nested rankings."""
+        positive, negative = kinds(targets, mask)
+        pairs = positive.sum(1).double() * negative.sum(1)
+        return (first - second).masked_fill(~positive, 0).abs().sum(1) / pairs.clamp(min=1)
 
     def ideal(
         self, scores: Tensor, targets: Tensor, *, mask: Tensor | None = None
@@ -237,6 +245,25 @@ class Interleaving:
         shares = self.table.share(place, above, m, n, self.k).masked_fill(~positive, 0)
         slopes = self.table.slope(place, above, m, n, self.k).masked_fill(~positive, 0)
         return ranks.masked_fill(~(positive | negative), 0), slopes, shares.sum(1)
+
+    def _compiled(
+        self, table: Table, scores: Tensor, targets: Any, mask: Tensor | None, strengths: list[float]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Decode in compiled loops, for every sign times epsilon."""
+        from metricgrad.direct.kernels import placement  # numba is slow to import
+
+        m, n = (kind.sum(1, keepdim=True).double().clamp(min=1) for kind in kinds(targets, mask))
+        places = torch.arange(1, scores.shape[1] + 1, dtype=m.dtype)[None]
+        found = placement.decoded(
+            scores.double(), numbered(targets, mask), table.weight(places, m, n),
+            table.curve(torch.nn.functional.pad(places, (1, 0)), m, n, self.k), of_rank=table.of_rank,
+            strengths=strengths, concave=table.concave and self.concave, table_bytes=TABLE_BYTES,
+        )  # fmt: skip
+        rest = table.rest(m, n, self.k)[:, 0]
+        return [
+            (statistic, value + strength * rest)
+            for (statistic, value), strength in zip(found, strengths, strict=True)
+        ]
 
     def _share(self, i: Tensor, c: Tensor, m: Tensor, n: Tensor) -> Tensor:
         """Return ell_i(c) element by element."""

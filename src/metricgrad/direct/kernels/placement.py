@@ -10,6 +10,7 @@ has the whole. In practice nearly all stretches are single positives.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -272,8 +273,26 @@ def _score(positives, sums, counts, pairs):
 
 
 @compiled()
+def _decode(positives, negatives, sums, shares, line, of_rank, strength, concave, limit, counts):
+    """Fill the best counts of one query for one sign; return the value."""
+    m, pairs = positives.shape[0], float(positives.shape[0]) * negatives.shape[0]
+    if concave and strength > 0:
+        _lift_each(positives, negatives, strength * shares, line, of_rank, 2 / pairs, counts)
+    else:
+        low, high = np.empty(m, np.int64), np.empty(m, np.int64)
+        _windows(positives, negatives, strength > 0, low, high)
+        lifts = 2 / pairs * positives
+        _all_together(lifts, sums, strength * shares, line, of_rank, low, high, limit, counts)
+    loss = 0.0
+    for i in range(m):
+        start = i + 1 if of_rank else 0
+        loss += shares[i] * (line[start] - line[start + counts[i]])
+    return _score(positives, sums, counts, pairs) + strength * loss
+
+
+@compiled()
 def _decode_queries(
-    scores, kinds, weight, curve, of_rank, strength, lifting, limit, first, last, statistic, values
+    scores, kinds, weight, curve, of_rank, strengths, concave, limit, first, last, statistic, values
 ):  # fmt: skip
     for q in range(first, last):
         positive_items, positives = split(scores[q], kinds[q], 1)
@@ -281,27 +300,20 @@ def _decode_queries(
         m, n = positives.shape[0], negatives.shape[0]
         if m == 0 or n == 0:
             continue
-        pairs = float(m) * n
         shares, line = weight[q % weight.shape[0], :m], curve[q % curve.shape[0]]
-        sums = prefix_sums(negatives, 2 / pairs)
+        sums = prefix_sums(negatives, 2 / (float(m) * n))
         counts = np.empty(m, np.int64)
-        if lifting:
-            _lift_each(positives, negatives, strength * shares, line, of_rank, 2 / pairs, counts)
-        else:
-            low, high = np.empty(m, np.int64), np.empty(m, np.int64)
-            _windows(positives, negatives, strength > 0, low, high)
-            lifts = 2 / pairs * positives
-            _all_together(lifts, sums, strength * shares, line, of_rank, low, high, limit, counts)
-        loss, place = 0.0, 0
-        for i in range(m):
-            start = i + 1 if of_rank else 0
-            loss += shares[i] * (line[start] - line[start + counts[i]])
-            statistic[q, positive_items[i]] = counts[i]
-        for j in range(n):
-            while place < m and counts[place] <= j:
-                place += 1
-            statistic[q, negative_items[j]] = place
-        values[q] = _score(positives, sums, counts, pairs) + strength * loss
+        for s in range(strengths.shape[0]):
+            values[s, q] = _decode(
+                positives, negatives, sums, shares, line, of_rank, strengths[s], concave, limit, counts
+            )
+            place = 0
+            for i in range(m):
+                statistic[s, q, positive_items[i]] = counts[i]
+            for j in range(n):
+                while place < m and counts[place] <= j:
+                    place += 1
+                statistic[s, q, negative_items[j]] = place
 
 
 @compiled()
@@ -333,10 +345,10 @@ def _predict_queries(scores, kinds, first, last, statistic, values):
 
 
 def decoded(
-    scores: Tensor, kinds: Tensor, weight: Tensor, curve: Tensor, *, of_rank: bool, strength: float, lifting: bool,
-    table_bytes: int,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Return the ranking that maximises F + strength * sum_i ell_i(c_i), and that maximum.
+    scores: Tensor, kinds: Tensor, weight: Tensor, curve: Tensor, *, of_rank: bool, strengths: Sequence[float],
+    concave: bool, table_bytes: int,
+) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
+    """Return for each strength the ranking that maximises F + strength * sum_i ell_i(c_i), and that maximum.
 
     Args:
         scores: [query, item] float64, finite.
@@ -344,19 +356,20 @@ def decoded(
         weight: [query or 1, positive] of the table.
         curve: [query or 1, rank] of the table, at ranks 0, 1, ...
         of_rank: whether the curve is read at ranks or at counts.
-        strength: sign times epsilon.
-        lifting: the table is concave and the strength positive.
+        strengths: sign times epsilon; the items are sorted once for all of them.
+        concave: whether the table is.
         table_bytes: most memory for the way back, of one query; beyond it rows are computed twice.
 
     Returns:
         Counts [query, item] float64 (negatives above a positive, positives above a negative) and values [query]; 0
         where a kind is missing.
     """
-    statistic, values = torch.zeros_like(scores), scores.new_zeros(len(scores))
-    given = (*arrays(scores, kinds, weight, curve), of_rank, strength, lifting, table_bytes // 8)
+    statistic = scores.new_zeros(len(strengths), *scores.shape)
+    values = scores.new_zeros(len(strengths), len(scores))
+    given = (*arrays(scores, kinds, weight, curve), of_rank, np.array(strengths), concave, table_bytes // 8)
     results = (statistic.numpy(), values.numpy())
     on_units(lambda first, last: _decode_queries(*given, first, last, *results), len(scores))
-    return statistic, values
+    return list(zip(statistic, values, strict=True))
 
 
 def predicted(scores: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
