@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Callable, Iterator
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import given, settings
 from torch import Generator, Tensor
 
-from metricgrad.direct import interleaving
+from metricgrad.direct import BruteForce, interleaving
 from metricgrad.direct.gradient import DirectLoss
 from metricgrad.direct.interleaving import Interleaving
 from metricgrad.direct.tables import TABLES
@@ -181,9 +183,9 @@ def test_loss_is_the_metric(metric: str, k: int | None, exact: Callable[..., Ten
     structure = Interleaving(metric, k=k)
     defined = structure.defined(scores, targets)
     prediction, _ = structure.predict(scores, targets=targets)
-    settings = {} if k is None else {"k": k}
+    cut = {} if k is None else {"k": k}
     found = 1 - structure.task_loss(prediction, targets)[defined]
-    torch.testing.assert_close(found, exact(scores, targets, **settings)[defined].double())
+    torch.testing.assert_close(found, exact(scores, targets, **cut)[defined].double())
 
 
 def own_loss(i: Tensor, c: Tensor, m: Tensor, n: Tensor) -> Tensor:
@@ -218,7 +220,7 @@ def _wrong_shape(i: Tensor, c: Tensor, m: Tensor, n: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("arguments", "message"),
     [
         ({"metric": "average_precison"}, "Did you mean 'average_precision'"),
         ({"metric": "hit_at_k"}, "k = None; expected a whole number >= 1"),
@@ -229,10 +231,10 @@ def _wrong_shape(i: Tensor, c: Tensor, m: Tensor, n: Tensor) -> Tensor:
         ({"loss": _wrong_shape}, "expected a tensor of shape"),
     ],
 )
-def test_bad_structure(settings: dict, message: str):
+def test_bad_structure(arguments: dict, message: str):
     """A structure that would decode wrongly cannot be made."""
     with pytest.raises(InputError, match=message):
-        Interleaving(**settings)
+        Interleaving(**arguments)
 
 
 SCORES, TARGETS = torch.randn(2, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([[1, 0, 0]] * 2)
@@ -305,3 +307,51 @@ def test_collapsed_scores(kernel: str):
     assert (bracket.lower < 0.01).all()
     worst = structure.augment(scores, targets, epsilon=1e9, sign=1)[0]
     torch.testing.assert_close(bracket.upper, structure.task_loss(worst, targets), atol=0.01, rtol=0)
+
+
+def random_table(m: int, n: int, seed: int) -> Tensor:
+    """Losses [positive, count] that do not fall with the count."""
+    rises = torch.randint(0, 4, (m, n + 1), generator=generator_of(seed)).double() / 8
+    return rises.cumsum(1)
+
+
+def listed(m: int, n: int, table: Tensor) -> Callable[[Tensor, tuple[int, ...]], tuple[Tensor, Tensor]]:
+    """Every interleaving of m positives (who come first) and n negatives, with its feature and its loss."""
+    counts = torch.tensor(list(interleavings(m, n)))
+    loss = table[torch.arange(m), counts].sum(1)
+
+    def outputs(scores: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        order = [part.argsort(descending=True, stable=True) for part in (scores[:m], scores[m:])]
+        above = (counts[:, :, None] > torch.arange(n)).double()  # [output, positive, negative]
+        features = torch.empty(len(counts), m + n, dtype=torch.float64)
+        features[:, order[0]] = (n - 2 * above.sum(2)) / (m * n)
+        features[:, m + order[1]] = (2 * above.sum(1) - m) / (m * n)
+        return features, loss
+
+    return outputs
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    m=st.integers(1, 4), n=st.integers(1, 4), seed=st.integers(0, 10**6), epsilon=st.sampled_from([0.1, 1.0, 9.0]),
+    sign=st.sampled_from([1, -1]),
+)  # fmt: skip
+def test_random_tables_equal_brute_force(m: int, n: int, seed: int, epsilon: float, sign: int):
+    """Any table of one's own, scores with ties: the value, and what makes it up."""
+    table = random_table(8, 8, seed)
+    structure = Interleaving(loss=lambda i, c, m, n: table[(i - 1).long(), c.long()])
+    scores = torch.randint(-2, 3, (30, m + n), generator=generator_of(seed)).double()
+    targets = (torch.arange(m + n) < m).long().expand(30, -1)
+    brute = BruteForce(listed(m, n, table))
+    expected = brute.augment(scores, scores, epsilon=epsilon, sign=sign)[1]
+    output, value = structure.augment(scores, targets, epsilon=epsilon, sign=sign)
+    torch.testing.assert_close(value, expected, atol=1e-12, rtol=0)
+    score = (structure.gradient(output, targets) * scores).sum(1)
+    loss = structure.task_loss(output, targets)
+    torch.testing.assert_close(score + sign * epsilon * loss, expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        structure.predict(scores, targets=targets)[1],
+        brute.predict(scores, targets=scores)[1],
+        atol=1e-12,
+        rtol=0,
+    )
