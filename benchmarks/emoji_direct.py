@@ -3,10 +3,10 @@
     .venv/bin/python -m benchmarks.emoji_direct choose     tries on `select`: docs/emoji-direct-tries.csv
     .venv/bin/python -m benchmarks.emoji_direct read       three seeds, reads `test`: docs/emoji-direct.csv
 
-Every arm goes on from the start model of its seed, with the batches, the steps and all settings that were frozen for
-the surrogate; only the objective differs. `choose` gives both direct losses two tries on a seed that is not reported;
-`read` takes the best of them. As in a run, the best evaluation on `select` after step 0 is kept, and `test` is read
-once.
+Every arm goes on from the start model of its seed, with the batches, the steps and the settings that were frozen for
+the surrogate after four tries. `choose` gives both direct losses four tries of learning rate and displacement on a seed
+that is not reported; `read` takes the best of them. As in a run, the best evaluation on `select` after step 0 is kept,
+and `test` is read once.
 Intervals: paired bootstrap over queries, mean of the seeds, against the surrogate.
 """
 
@@ -15,9 +15,11 @@ import copy
 import csv
 import json
 import math
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from benchmarks.emoji_batches import start_of
@@ -32,19 +34,20 @@ from metricgrad.tune.select import Evaluator
 SEEDS, DEVELOPMENT_SEED = (0, 1, 2), 100
 SURROGATE, DIRECT = "surrogate:recall_at_k", ("direct:hit_at_1", "direct:average_precision")
 TRIES: list[dict[str, Any]] = [
-    {"update": "two", "moved": 0.1},
-    {"update": "two", "moved": 0.03},
+    {"learning_rate": rate, "objective": {"update": "two", "moved": moved}}
+    for rate in (3e-3, 1e-3)
+    for moved in (0.1, 0.03)
 ]
 DOCS = Path(__file__).parent.parent / "docs"
 TRIED, TABLE = DOCS / "emoji-direct-tries.csv", DOCS / "emoji-direct.csv"
 
 
 def arm_of(
-    task: Task, start: nn.Module, method: str, objective: dict[str, Any] | None, seed: int
+    task: Task, start: nn.Module, method: str, changes: dict[str, Any], seed: int
 ) -> tuple[nn.Module, float]:
-    """Train one arm from the start: the surrogate's frozen settings, with another objective where one is given."""
+    """Train one arm from the start: the surrogate's frozen settings, with some changed."""
     road = road_named(method, adapt("recall@1"), task.proxy)
-    settings = dict(task.settings) if objective is None else {**task.settings, "objective": objective}
+    settings = {**task.settings, **changes}
     steps = task.plan.steps or 300
     every = task.plan.evaluate_every or max(1, steps // 20)
     return trained(
@@ -52,46 +55,49 @@ def arm_of(
     )
 
 
-def choose(task: Task) -> list[list[Any]]:
-    """Rows of the table of tries."""
-    start = start_of(task, DEVELOPMENT_SEED)
-    rows = []
-    for method, objective in [(SURROGATE, None), *((one, given) for one in DIRECT for given in TRIES)]:
-        _, value = arm_of(task, start, method, objective, DEVELOPMENT_SEED)
-        rows.append([method, f"{value:.5f}", json.dumps(objective, sort_keys=True)])
-        print(rows[-1], flush=True)
-    return rows
+def tried(job: tuple[str, dict[str, Any]]) -> list[Any]:
+    """A row of the table of tries."""
+    torch.set_num_threads(1)
+    task = emoji.load({})
+    _, value = arm_of(task, start_of(task, DEVELOPMENT_SEED), *job, DEVELOPMENT_SEED)
+    return [job[0], f"{value:.5f}", json.dumps(job[1], sort_keys=True)]
 
 
-def read(task: Task) -> list[list[Any]]:
-    """Rows of the table of results."""
-    best: dict[str, tuple[float, Any]] = {}
+def chosen() -> dict[str, dict[str, Any]]:
+    """The best try of every method, from the table."""
+    best: dict[str, tuple[float, dict[str, Any]]] = {}
     with TRIED.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if float(row["select"]) > best.get(row["method"], (-math.inf, None))[0]:
-                best[row["method"]] = float(row["select"]), json.loads(row["objective"])
-    found: dict[str, list[Tensor]] = {}
-    selected: dict[str, list[float]] = {}
+            if float(row["select"]) > best.get(row["method"], (-math.inf, {}))[0]:
+                best[row["method"]] = float(row["select"]), json.loads(row["changes"])
+    return {method: changes for method, (_, changes) in best.items()}
+
+
+def read(seed: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Train every arm with one seed; return the statistics on test and the values on select."""
+    torch.set_num_threads(1)
+    task = emoji.load({})
+    start = start_of(task, seed)
+    models, values = {"start": start}, {}
+    for method, changes in chosen().items():
+        models[method], values[method] = arm_of(task, start, method, changes, seed)
     assert task.splits.test is not None
-    for seed in SEEDS:
-        start = start_of(task, seed)
-        models = {"start": start}
-        for method, (_, objective) in best.items():
-            models[method], value = arm_of(task, start, method, objective, seed)
-            selected.setdefault(method, []).append(value)
-            print(f"seed {seed}, {method}: select {value:.4f}", flush=True)
-        for name, model in models.items():
-            found.setdefault(name, []).append(
-                Evaluator(adapt("recall@1")).statistics(model, task.splits.test, "test")
-            )
+    evaluator = Evaluator(adapt("recall@1"))
+    return {
+        name: evaluator.statistics(model, task.splits.test, "test") for name, model in models.items()
+    }, values
+
+
+def summarised(runs: list[tuple[dict[str, Tensor], dict[str, float]]]) -> list[list[Any]]:
+    """Rows of the table of results."""
     rows = []
-    for name, statistics in found.items():
+    for name in runs[0][0]:
+        statistics = [found[name] for found, _ in runs]
         value = sum(float(one[:, 0].nanmean()) for one in statistics) / len(statistics)
-        gain = paired_bootstrap(statistics, found[SURROGATE])
+        gain = paired_bootstrap(statistics, [found[SURROGATE] for found, _ in runs])
         ends = ["" if end is None else f"{end:+.4f}" for end in (gain.value, gain.low, gain.high)]
-        select = sum(selected[name]) / len(SEEDS) if name in selected else math.nan
-        rows.append([name, f"{value:.4f}", *ends, f"{select:.4f}"])
-        print(rows[-1], flush=True)
+        select = "" if name == "start" else f"{sum(values[name] for _, values in runs) / len(runs):.4f}"
+        rows.append([name, f"{value:.4f}", *ends, select])
     return rows
 
 
@@ -102,12 +108,16 @@ def main() -> None:
     )
     parser.add_argument("stage", choices=["choose", "read"])
     stage = parser.parse_args().stage
-    task = emoji.load({})
-    rows = choose(task) if stage == "choose" else read(task)
-    header = ["method", "select", "objective"] if stage == "choose" else [
-        "method", "recall@1", "minus_surrogate", "low", "high", "select"
-    ]  # fmt: skip
-    with (TRIED if stage == "choose" else TABLE).open("w", newline="", encoding="utf-8") as file:
+    jobs = [(SURROGATE, {}), *((method, changes) for method in DIRECT for changes in TRIES)]
+    with ProcessPoolExecutor(2) as pool:
+        if stage == "choose":
+            table, header, rows = TRIED, ["method", "select", "changes"], list(pool.map(tried, jobs))
+        else:
+            table, header = TABLE, ["method", "recall@1", "minus_surrogate", "low", "high", "select"]
+            rows = summarised(list(pool.map(read, SEEDS)))
+    for row in rows:
+        print(row)
+    with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
