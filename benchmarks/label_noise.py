@@ -3,6 +3,7 @@
     .venv/bin/python -m benchmarks.label_noise choose      tries on `select`, writes docs/label-noise-tries.csv
     .venv/bin/python -m benchmarks.label_noise read        trains the chosen settings, reads `test`, writes
                                                            docs/label-noise.csv and docs/label-noise.svg
+    .venv/bin/python -m benchmarks.label_noise draw        the figure again, from the table
 
 The experiment of Song et al. (2016) on Fashion-MNIST: shirts and pullovers against the rest, 8,000 pictures whose
 labels are flipped at 0, 10, 20 and 30 %, a small convolutional network. The start is trained with cross-entropy to
@@ -208,13 +209,16 @@ def _told(found: Any, total: int) -> Iterator[Any]:
 
 
 def main() -> None:
-    """Run one of the two stages."""
+    """Run a stage."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=["choose", "read"])
+    parser.add_argument("stage", choices=["choose", "read", "draw"])
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
+    if arguments.stage == "draw":
+        draw()
+        return
     with ProcessPoolExecutor(arguments.processes) as pool:
         if arguments.stage == "choose":
             rows = [row for part in _told(pool.map(tries, RATES), len(RATES)) for row in part]
@@ -239,7 +243,7 @@ def main() -> None:
             )
             print(rows[-1])
     _write(TABLE, ["flip", "arm", "test", "spread", "minus_control", "low", "high", "select"], rows)
-    _draw(rows)
+    draw()
 
 
 def _write(path: Path, header: list[str], rows: list[list[Any]]) -> None:
@@ -251,42 +255,45 @@ def _write(path: Path, header: list[str], rows: list[list[Any]]) -> None:
 COLOURS = ("#444444", "#888888", "#1f7fc4", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31")
 
 
-def _draw(rows: list[list[Any]]) -> None:
-    """Draw test average precision over the rate of flipped labels, a line for each arm, its name at the end."""
-    names = list(dict.fromkeys(row[1] for row in rows))
-    values = {(row[0], row[1]): float(row[2]) for row in rows}
-    least, most = math.floor(20 * min(values.values())) / 20, math.ceil(20 * max(values.values())) / 20
-    left, top, width, height = 60, 20, 420, 300
+def draw() -> None:
+    """Draw the table: difference from the control over the rate of flipped labels, a line for each arm."""
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        values = {
+            (float(row["flip"]), row["arm"]): float(row["minus_control"]) for row in csv.DictReader(file)
+        }
+    names = ["start", *ARMS]
+    least, most = math.floor(100 * min(values.values())), math.ceil(100 * max(values.values()))
+    left, top, width, height = 70, 20, 420, 320
 
     def point(rate: float, value: float) -> tuple[float, float]:
-        return left + rate / RATES[-1] * width, top + (most - value) / (most - least) * height
+        return left + rate / RATES[-1] * width, top + (most - 100 * value) / (most - least) * height
 
     parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 370" font-family="sans-serif" font-size="12">',
-        '<rect width="640" height="370" fill="white"/>',
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 400" font-family="sans-serif" font-size="12">',
+        '<rect width="640" height="400" fill="white"/>',
     ]
-    for tick in range(round(20 * least), round(20 * most) + 1):
-        _, y = point(0, tick / 20)
+    for tick in range(least, most + 1):
+        _, y = point(0, tick / 100)
         parts.append(f'<path d="M{left} {y:.1f}h{width}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick / 20:.2f}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{tick / 100:+.2f}</text>')
     for rate in RATES:
-        parts.append(
-            f'<text x="{point(rate, least)[0]}" y="{top + height + 18}" text-anchor="middle">{rate:.0%}</text>'
-        )
+        x, _ = point(rate, 0)
+        parts.append(f'<text x="{x:.0f}" y="{top + height + 22}" text-anchor="middle">{rate:.0%}</text>')
     parts.append(
-        f'<text x="{left + width / 2}" y="360" text-anchor="middle">labels of fit that are flipped</text>'
+        f'<text x="{left + width / 2}" y="390" text-anchor="middle">labels of fit that are flipped</text>'
     )
-    parts.append(f'<text x="14" y="{top + height / 2}" transform="rotate(-90 14 {top + height / 2})" '
-                 'text-anchor="middle">average precision on test</text>')  # fmt: skip
-    taken: list[float] = []
+    parts.append(
+        f'<text x="16" y="{top + height / 2}" transform="rotate(-90 16 {top + height / 2})" text-anchor="middle">'
+        "average precision on test, minus cross-entropy</text>"
+    )
+    taken = 0.0
     for name, colour in sorted(zip(names, COLOURS, strict=True), key=lambda one: -values[RATES[-1], one[0]]):
         line = [point(rate, values[rate, name]) for rate in RATES]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.extend(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in line)
-        label = max([line[-1][1] + 4, *(y + 14 for y in taken)])  # names do not overlap
-        taken.append(label)
-        parts.append(f'<text x="{left + width + 10}" y="{label:.1f}" fill="{colour}">{name}</text>')
+        taken = max(line[-1][1] + 4, taken + 14)  # names do not overlap
+        parts.append(f'<text x="{left + width + 10}" y="{taken:.1f}" fill="{colour}">{name}</text>')
     FIGURE.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
 
 
