@@ -97,7 +97,17 @@ def test_idx_is_read(tmp_path) -> None:
         (gzip.compress(idx(np.zeros((5, 1), np.uint8))), "begins with 00 00 08 02; expected 00 00 08 01"),
         (gzip.compress(b"\0\0\x0d\1" + bytes(9)), "begins with 00 00 0d 01"),
     ],
-)
+    ids=[
+        "empty",
+        "cut off",
+        "not packed",
+        "too long",
+        "too short",
+        "cut in its head",
+        "too many axes",
+        "no bytes",
+    ],
+)  # the packed bytes hold the time: without ids two processes would collect different tests
 def test_a_damaged_file_is_refused(tmp_path, content, message) -> None:
     """Empty, cut, not packed, too long, too short, other axes or another type: the file is named, and what to do."""
     path = tmp_path / "labels.gz"
