@@ -40,7 +40,7 @@ def test_classes_are_disjoint_and_whole() -> None:
     assert sum(len(getattr(splits, name).targets) for name in found) == len(load_pictures().label)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2))])
 def test_development_never_sees_a_test_class(number: int) -> None:
     """Settings are chosen on the classes of fit and select alone."""
     real, development = classes(emoji.load({}).splits), classes(emoji.load({"development": number}).splits)

@@ -44,7 +44,9 @@ def whole(tmp_path_factory) -> Result:
     return small_run(tmp_path_factory.mktemp("runs") / "whole")
 
 
-@pytest.mark.parametrize("count", [1, 17, 26, 70])
+@pytest.mark.parametrize(
+    "count", [17, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 26, 70))]
+)
 def test_signal_leaves_a_run_that_resumes_to_the_same_weights(
     tmp_path: Path, whole: Result, count: int
 ) -> None:
@@ -58,9 +60,13 @@ def test_signal_leaves_a_run_that_resumes_to_the_same_weights(
     assert resumed.verdict == whole.verdict
 
 
-@pytest.mark.parametrize(
-    "event", ["started", "evaluated", "stage_finished", "chosen", "tested", "verdict", "finished"]
-)
+LATER = [
+    pytest.param(event, marks=pytest.mark.slow)
+    for event in ("started", "stage_finished", "tested", "finished")
+]
+
+
+@pytest.mark.parametrize("event", ["evaluated", "chosen", "verdict", *LATER])
 def test_a_crash_at_any_event_resumes_to_the_same_weights(tmp_path: Path, whole: Result, event: str) -> None:
     """Whatever was being written when the process died is written again, the same."""
     name = "run_started" if event == "started" else event
