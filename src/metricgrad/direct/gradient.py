@@ -166,9 +166,8 @@ class DirectLoss(nn.Module):
         self, outputs: Tensor, targets: Any, mask: Tensor | None = None
     ) -> tuple[Float[Tensor, " unit"], Bool[Tensor, " unit"]]:
         """Return the values [unit] and which units have a loss."""
-        self.structure.defined(
-            outputs, targets, mask=mask
-        )  # before anything is normalised: messages speak of these
+        # checked before anything is normalised: a message speaks of what came
+        self.structure.defined(outputs, targets, mask=mask)
         outputs, targets, mask = self._with_past(outputs, targets, mask)
         scores = self._prepared(outputs, targets, mask)
         fixed = scores.detach()
