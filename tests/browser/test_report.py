@@ -145,9 +145,10 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "no test"]
+SLOW += [pytest.param(kind, marks=pytest.mark.slow) for kind in ("unfinished", "just begun")]
 
 
-@pytest.mark.parametrize("kind", ["no test", "unfinished", "just begun", *SLOW])
+@pytest.mark.parametrize("kind", ["no test", *SLOW])
 def test_every_kind_of_run_is_drawn(browser: chromium.Chromium, tmp_path: Path, kind: str) -> None:
     """Whatever a run lacks, its page draws what it has and complains of nothing."""
     events = synthetic_runs.finished(**KINDS[kind]) if kind in KINDS else synthetic_runs.interrupted()

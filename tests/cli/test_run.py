@@ -93,7 +93,7 @@ def test_finished_run_is_shown_again(command: Command, finished: Path) -> None:
     assert {name: (finished / name).read_bytes() for name in kept} == kept
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted_run_is_resumed_to_the_same_end(
     command: Command, finished: Path, tmp_path: Path, interrupt: Callable[..., None], number: int
 ) -> None:
@@ -184,6 +184,7 @@ def test_task_of_ones_own(command: Command, tmp_path: Path) -> None:
     assert command("resume", "own", "--quiet").code == 0
 
 
+@pytest.mark.slow
 def test_minutes(command: Command) -> None:
     """--minutes becomes steps, which are told before training."""
     outcome = command(

@@ -50,6 +50,7 @@ def test_development_never_sees_a_test_class(number: int) -> None:
     assert sum(len(value) for value in development.values()) == len(seen)
 
 
+@pytest.mark.slow
 def test_left_out_vendor_is_met_at_test_only() -> None:
     """Its drawings are the queries, the other vendors' drawings of the test classes are searched."""
     pictures = load_pictures()

@@ -62,11 +62,11 @@ def test_signal_leaves_a_run_that_resumes_to_the_same_weights(
 
 LATER = [
     pytest.param(event, marks=pytest.mark.slow)
-    for event in ("started", "stage_finished", "tested", "finished")
+    for event in ("started", "stage_finished", "tested", "verdict", "finished")
 ]
 
 
-@pytest.mark.parametrize("event", ["evaluated", "chosen", "verdict", *LATER])
+@pytest.mark.parametrize("event", ["evaluated", "chosen", *LATER])
 def test_a_crash_at_any_event_resumes_to_the_same_weights(tmp_path: Path, whole: Result, event: str) -> None:
     """Whatever was being written when the process died is written again, the same."""
     name = "run_started" if event == "started" else event
