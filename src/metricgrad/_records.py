@@ -21,6 +21,7 @@ __all__ = [
     "Curve",
     "Evaluated",
     "Finished",
+    "Fitted",
     "Note",
     "Progress",
     "Resumed",
@@ -75,6 +76,7 @@ class StageStarted:
     attempt: int
     settings: dict[str, Any]
     steps: int
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,24 @@ class Evaluated:
     value: float
     best: float
     best_step: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How well the learned surrogate of a stage estimates the metric, on pairs that it was not trained on.
+
+    `values` holds the numbers of the trust report by name (None where undefined), `kept_fraction`, `skipped_steps` and
+    `sample_metric_calls` among them. `local` and `generated` hold points (metric, estimate) in metric units: pairs of
+    the model's own outputs and targets, and pairs made without data.
+    """
+
+    seed: int
+    arm: str
+    attempt: int
+    step: int
+    values: dict[str, float | None]
+    local: list[list[float]]
+    generated: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -205,7 +225,7 @@ class Progress:
 _NAMES = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        RunStarted, Budget, StageStarted, Stepped, Evaluated, StageFinished, Chosen, Tested, Curve, Verdict,
+        RunStarted, Budget, StageStarted, Stepped, Evaluated, Fitted, StageFinished, Chosen, Tested, Curve, Verdict,
         Finished, Resumed, Note, Progress,
     )
 }  # fmt: skip

@@ -7,12 +7,47 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 from torch import Tensor, nn
 
-__all__ = ["Loss", "Method", "MethodRun", "Metric", "Observer", "Split", "Structure"]
+__all__ = ["Encoder", "Loss", "Method", "MethodRun", "Metric", "Observer", "OutputKind", "Split", "Structure"]
 
 Observer = Callable[[Mapping[str, Any]], None]
 """Receives events (see `metricgrad._records`): progress, evaluations, notes. The default writes plain lines."""
+
+
+class Encoder(Protocol):
+    """The embedding network h of a learned surrogate: a `torch.nn.Module`, the same one for prediction and target.
+
+    No batch normalisation and no dropout: h must be a deterministic map of each sample by itself.
+    """
+
+    def compare(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
+        """Bring both into the comparison space: z, differentiable in the outputs, and y, each [sample, ...]."""
+        ...
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Embed points of the comparison space [sample, ...] as [sample, dim]."""
+        ...
+
+
+@dataclass(frozen=True)
+class OutputKind:
+    """What the outputs of a network are: how they are read, and how a learned surrogate compares them with targets.
+
+    Attributes:
+        name: for messages: `words`, `rotated boxes`, ...
+        decode: outputs -> predictions, one a sample, as the metric takes them (texts, boxes, classes); the deployed
+            reading, without a gradient.
+        encoder: makes a new embedding network (an `Encoder`); seeds are set by the caller.
+        pairs: `(count, generator) -> (outputs, targets)`: pairs made without data or labels, in the formats that the
+            network and the split use; None where there is no way to make them.
+    """
+
+    name: str
+    decode: Callable[[Any], Any]
+    encoder: Callable[[], nn.Module]
+    pairs: Callable[[int, np.random.Generator], tuple[Any, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +65,7 @@ class Metric:
         unit: what a row of the statistics is: `query`, `sample`, `word`, `image`; `whole` where one row stands
             for the whole set and no interval can be given.
         description: one sentence for tables and reports: which of the readings of an ambiguous name this is.
+        kind: what the outputs are, where `measure` decodes them itself; needed to learn the metric.
     """
 
     name: str
@@ -40,6 +76,7 @@ class Metric:
     per_sample: bool = False
     unit: str = "sample"
     description: str = ""
+    kind: OutputKind | None = None
 
 
 class Loss(Protocol):

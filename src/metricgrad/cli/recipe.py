@@ -37,7 +37,8 @@ class Recipe(BaseModel):
         data: options of the task; `metricgrad explain TASK` lists them.
         metric: a name (`metricgrad list`) or `package.module:name` of a callable; the task's where left out.
         higher_is_better: the direction, for a metric that does not say it itself.
-        method: `auto`, or `family:objective` such as `surrogate:average_precision`.
+        method: `auto`, or `family:objective` such as `surrogate:average_precision`; several, separated by commas, share
+            the tries.
         proxy: the loss of the control arm: a name, `package.module:name`, or `none` for no control arm.
         seeds: one run each; their mean is reported.
         plan: the budget of every arm.

@@ -26,9 +26,6 @@ __all__ = ["Job", "imported", "is_foreign", "merged", "metric_named", "override"
 SEEDS = (0, 1, 2)
 """Seeds of a run where the recipe names none: one alone says nothing of the spread."""
 
-_AUTOMATIC = ("auto", "surrogate:recall_at_k")
-"""Methods that the settings of our tasks were chosen for."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -182,7 +179,9 @@ def _checked_options(load: Callable[..., Any], recipe: Recipe) -> dict[str, Any]
 def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[int]) -> Recipe:
     """Fill in what the recipe leaves to the task."""
     settings, proxy_settings, start_settings = task.settings, task.proxy_settings, task.start_settings
-    if recipe.method.partition("+")[0] not in _AUTOMATIC:
+    method = task.method if recipe.method == "auto" else recipe.method
+    first = method.partition(",")[0].partition("+")[0].strip()
+    if first != task.method.partition("+")[0]:
         settings = _without_objective(settings)
     if recipe.proxy is not None and recipe.proxy != task.proxy:
         settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}
@@ -198,6 +197,7 @@ def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
         update={
             "data": dict(data),
             "metric": recipe.metric or task.metric,
+            "method": method,
             "seeds": seeds,
             "plan": _plan(task.plan, recipe.plan),
             "settings": merged(settings, recipe.settings),

@@ -47,7 +47,9 @@ def tune(
     metric: Annotated[
         str | None, typer.Option(help="The metric to tune for; the list command knows them.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="auto, or family:objective.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The first seed; the others count up from it.")
     ] = None,

@@ -25,6 +25,7 @@ __all__ = ["EXAMPLES", "settings"]
 EXAMPLES = examples(
     "metricgrad settings emoji --tries 8 --divisions 3 --run runs/settings",
     "metricgrad settings emoji --out settings.yaml --table tries.csv",
+    "metricgrad settings emoji --method surrogate:recall_at_k,direct:average_precision",
 )
 
 
@@ -37,6 +38,9 @@ def settings(
     ] = 8,
     divisions: Annotated[int, typer.Option(min=1, help="Divisions of the development classes.")] = 3,
     metric: Annotated[str | None, typer.Option(help="The metric; the task's where left out.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")
+    ] = None,
     run: Annotated[Path, typer.Option(help="Folder of the runs; finished ones are not repeated.")] = Path(
         "runs/settings"
     ),
@@ -59,7 +63,7 @@ def settings(
     from metricgrad.metrics import adapt
     from metricgrad.tune.settings import best_of, choose_settings, write_table
 
-    given = {"metric": metric, "plan": {"tries": tries}}
+    given = {"metric": metric, "method": method, "plan": {"tries": tries}}
     with Drawing(quiet=quiet) as observer:
         calls = [_call(what, given, assignments or [], number, observer) for number in range(divisions)]
         try:
@@ -117,6 +121,7 @@ def _write_settings(call: dict[str, Any], chosen: "dict[str, Trial]", path: Path
     document = {
         "plan": {**call["plan"].model_dump(exclude_none=True, exclude={"tries"})},
         **_start(call),
+        "method": chosen["tuned"].method,
         **{arm: dict(trial.settings) for arm, trial in chosen.items()},
     }
     head = "# Chosen by `metricgrad settings` on development classes, as many tries for each arm; test took no part.\n"
@@ -134,12 +139,19 @@ def _show(trials: "list[Trial]", chosen: "dict[str, Trial]", metric: str) -> Non
     from rich.table import Table
 
     view = Table(
-        "arm", "try", f"{metric}, mean", "by division", "settings", title="Held-out development classes"
+        "arm",
+        "try",
+        "method",
+        f"{metric}, mean",
+        "by division",
+        "settings",
+        title="Held-out development classes",
     )
     for trial in trials:
         mark = " *" if trial in chosen.values() else ""
         values = " ".join(f"{value:.4f}" for value in trial.values)
         view.add_row(
-            trial.arm, f"{trial.attempt}{mark}", f"{trial.mean:.4f}", values, str(dict(trial.settings))
-        )
+            trial.arm, f"{trial.attempt}{mark}", trial.method, f"{trial.mean:.4f}", values,
+            str(dict(trial.settings)),
+        )  # fmt: skip
     console().print(view)

@@ -100,6 +100,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         proxy="supcon",
         metric="recall@1",
         plan=Plan(**frozen["plan"]),
+        method=frozen["method"],
         settings=frozen["tuned"],
         proxy_settings=frozen["continued"],
         start_plan=Plan(**frozen["start"]["plan"]),

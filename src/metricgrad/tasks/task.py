@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from metricgrad._types import OutputKind
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import Splits
 
@@ -26,10 +27,12 @@ class Task:
             a callable `(outputs, targets) -> loss`.
         metric: what is reported unless the user names another.
         plan: budget of the arms unless the user gives another.
+        method: what `auto` means here: the method that `settings` were chosen for.
         settings: of the method; frozen on `select`.
         proxy_settings: of the control arm; frozen on `select` with as many tries.
         start_plan: the training of the start model, up to its plateau on `select`; None where `model` is trained.
         start_settings: of that training.
+        kind: what the outputs of the model are, where a metric reads them decoded (texts, boxes).
         facts: what a resumed run must find unchanged (hash of the feature cache, ...).
     """
 
@@ -39,8 +42,10 @@ class Task:
     proxy: str | Callable[[Any, Any], Tensor]
     metric: str
     plan: Plan = field(default_factory=Plan)
+    method: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
     proxy_settings: Mapping[str, Any] = field(default_factory=dict)
     start_plan: Plan | None = None
     start_settings: Mapping[str, Any] = field(default_factory=dict)
+    kind: OutputKind | None = None
     facts: Mapping[str, str] = field(default_factory=dict)

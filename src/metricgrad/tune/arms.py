@@ -18,7 +18,7 @@ from metricgrad.tune.plan import Plan, trainable_parameters
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import Splits
 
-__all__ = ["Arm", "Setup", "budget_of", "stages_of"]
+__all__ = ["Arm", "Attempt", "Setup", "budget_of", "shared_tries", "stages_of"]
 
 PATIENCE = 5
 """A start model stands at its plateau when so many evaluations on `select` brought no better value."""
@@ -31,12 +31,28 @@ _UNTIMED_STEPS, _TIMED_STEPS = 3, 8
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A road with settings."""
+
+    road: Road
+    settings: BaseModel
+
+    def make(self) -> Method:
+        """Make the method."""
+        return self.road.make(self.settings)
+
+
+@dataclass(frozen=True)
 class Arm:
-    """One arm: its road and the settings that it may try, as many as the other arm."""
+    """One arm: the roads and settings that it may try, as many as the other arm."""
 
     name: str
-    road: Road
-    attempts: Sequence[BaseModel]
+    attempts: Sequence[Attempt]
+
+    @property
+    def method(self) -> str:
+        """Names of its roads, each once."""
+        return ", ".join(dict.fromkeys(attempt.road.name for attempt in self.attempts))
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,33 @@ class Setup:
         arm = self.start if stage.arm == "start" else next(arm for arm in self.arms if arm.name == stage.arm)
         if arm is None:
             raise RuntimeError("a start arm without training has no method")
-        return arm.road.make(arm.attempts[stage.attempt])
+        return arm.attempts[stage.attempt].make()
+
+
+def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) -> list[Attempt]:
+    """Share the tries out among roads, the first ones getting what is left over.
+
+    Args:
+        roads: one or several.
+        given: settings; what belongs to the objective is the first road's and no other's.
+        tries: of all roads together.
+
+    Raises:
+        InputError: fewer tries than roads, or a setting that does not fit.
+    """
+    if tries < len(roads):
+        raise fail(
+            "tune",
+            f"{tries} tries for {len(roads)} methods",
+            "at least one a method",
+            "Give more tries (plan.tries, --tries), or fewer methods.",
+        )
+    common = {key: value for key, value in given.items() if key != "objective"}
+    attempts = []
+    for number, road in enumerate(roads):
+        share = tries // len(roads) + (number < tries % len(roads))
+        attempts += [Attempt(road, one) for one in road.attempts(common if number else given, share)]
+    return attempts
 
 
 def budget_of(setup: Setup) -> Budget:
@@ -96,7 +138,7 @@ def _time_a_step(setup: Setup, arm: Arm) -> tuple[float, float]:
     """Time the first steps and one evaluation on a copy of the model; returns seconds of each."""
     seed = setup.seeds[0]
     model = setup.build(seed)
-    method = arm.road.make(arm.attempts[0])
+    method = arm.attempts[0].make()
     parameters = trainable_parameters(model, setup.plan.trainable)
     steps = _UNTIMED_STEPS + _TIMED_STEPS
     method.begin(MethodRun(model.train(), parameters, setup.metric, steps, seed, setup.plan.chunk))
@@ -120,8 +162,9 @@ def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
         for attempt in range(budget.tries):
             stages += [
                 Stage(
-                    seed, arm.name, attempt, arm.attempts[attempt].model_dump(), budget.steps, budget.evaluate_every,
-                    budget.checkpoint_every, chunk=setup.plan.chunk,
+                    seed, arm.name, attempt, arm.attempts[attempt].settings.model_dump(), budget.steps,
+                    budget.evaluate_every, budget.checkpoint_every, chunk=setup.plan.chunk,
+                    method=arm.attempts[attempt].road.name,
                 )
                 for arm in setup.arms
             ]  # fmt: skip
@@ -137,9 +180,19 @@ def _start_stage(setup: Setup, seed: int) -> Stage:
             "start_plan", f"minutes is {plan.minutes}", "steps: a start model trains to its plateau on select"
         )
     steps = plan.steps or START_STEPS
-    settings: Mapping[str, Any] = setup.start.attempts[0].model_dump()
+    settings: Mapping[str, Any] = setup.start.attempts[0].settings.model_dump()
     every = plan.evaluate_every or max(1, steps // EVALUATIONS)
     first_epoch = 500_000  # its own epochs: what the arms see next must be as new to the one as to the other
     return Stage(
-        seed, "start", 0, settings, steps, every, plan.checkpoint_every, PATIENCE, first_epoch, plan.chunk
+        seed,
+        "start",
+        0,
+        settings,
+        steps,
+        every,
+        plan.checkpoint_every,
+        PATIENCE,
+        first_epoch,
+        plan.chunk,
+        setup.start.method,
     )

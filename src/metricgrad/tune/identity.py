@@ -31,13 +31,16 @@ def versions() -> dict[str, str]:
 def identity_of(setup: Setup, facts: Mapping[str, str], recipe: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what `config.yaml` holds: `asked` (must be equal), `found` (must be equal or forced) and the recipe."""
     arms = {
-        arm.name: {"method": arm.road.name, "tries": [item.model_dump() for item in arm.attempts]}
+        arm.name: {
+            "method": arm.method,
+            "tries": [{"method": one.road.name, **one.settings.model_dump()} for one in arm.attempts],
+        }
         for arm in setup.arms
     }
     if setup.start is not None:
         arms["start"] = {
-            "method": setup.start.road.name,
-            "tries": [setup.start.attempts[0].model_dump()],
+            "method": setup.start.method,
+            "tries": [setup.start.attempts[0].settings.model_dump()],
             "plan": setup.start_plan.model_dump(),
         }
     identity = {

@@ -39,6 +39,7 @@ class Stage:
         patience: stop after so many evaluations without a better value; None trains all the steps.
         chunk: rows that are embedded at once.
         first_epoch: number of the first epoch of the fit split: stages with the same one see the same batches.
+        method: name of the road.
     """
 
     seed: int
@@ -51,6 +52,7 @@ class Stage:
     patience: int | None = None
     first_epoch: int = 0
     chunk: int | Literal["auto"] | None = None
+    method: str = ""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -146,7 +148,9 @@ def train_stage(
     seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
     method.begin(MethodRun(model.train(), parameters, evaluator.metric, stage.steps, stage.seed, stage.chunk))
     if saved is None:
-        folder.emit(StageStarted(**stage.key, settings=dict(stage.settings), steps=stage.steps))
+        folder.emit(
+            StageStarted(**stage.key, settings=dict(stage.settings), steps=stage.steps, method=stage.method)
+        )
         trainer.evaluate()
     else:
         trainer.restore(saved)

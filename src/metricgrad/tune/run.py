@@ -18,7 +18,7 @@ from metricgrad._types import Observer
 from metricgrad.errors import MissingExtraError
 from metricgrad.metrics import adapt
 from metricgrad.scale import ProcessLost, current, joined
-from metricgrad.tune.arms import Arm, Setup, budget_of, stages_of
+from metricgrad.tune.arms import Arm, Setup, budget_of, shared_tries, stages_of
 from metricgrad.tune.auto import road_for_loss, road_named
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.evidence import Selected, judge, read_test, write_gallery
@@ -68,11 +68,13 @@ def tune(
             a `Metric`, or any `callable(outputs, targets) -> float`.
         proxy: the loss that the model was trained with: `(outputs, targets) -> Tensor`, or the name of one of ours
             ("supcon"). Without it there is no control arm, and the result says so.
-        method: `auto`, or `surrogate:NAME` with the name of one of our losses.
+        method: `auto`, or `family:objective` (`surrogate:recall_at_k`, `direct:average_precision`, ...). Several,
+            separated by commas, share the tries out among them: select chooses the method, too.
         plan: budget of the arms.
         higher_is_better: direction of a metric that does not tell its own.
         seed: one or several; each draws its own batches, and its own start model where `model` is a callable.
-        settings: of the method (learning_rate, objective temperature, ...).
+        settings: of the method (learning_rate, objective temperature, ...); of several methods what belongs to the
+            objective is the first one's.
         proxy_settings: of the control arm.
         start_plan: train the start model with the proxy first, until it has no better select value for 5
             evaluations; the best checkpoint is the start.
@@ -179,8 +181,8 @@ def _resolve(
     seeds = [seed] if isinstance(seed, int) else [int(item) for item in seed]
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers >= 0")
-    road = road_named(method, exact, proxy)
-    arms = [Arm("tuned", road, road.attempts(settings or {}, plan.tries))]
+    roads = [road_named(name.strip(), exact, proxy) for name in method.split(",")]
+    arms = [Arm("tuned", shared_tries(roads, settings or {}, plan.tries))]
     start = None
     if isinstance(proxy, nn.Module) and proxy.state_dict():
         raise fail(
@@ -190,15 +192,15 @@ def _resolve(
             "Put them into the model, or give a loss without state.",
         )
     if proxy is not None:
-        control = road_for_loss(proxy)
-        arms.insert(0, Arm("continued", control, control.attempts(proxy_settings or {}, plan.tries)))
+        control = [road_for_loss(proxy)]
+        arms.insert(0, Arm("continued", shared_tries(control, proxy_settings or {}, plan.tries)))
         if start_plan is not None:
-            start = Arm("start", control, control.attempts(start_settings or {}, 1))
+            start = Arm("start", shared_tries(control, start_settings or {}, 1))
     elif start_plan is not None:
         raise fail("tune", "start_plan without a proxy", "a proxy: the start model is trained with it")
     for arm in [*arms, *([start] if start is not None else [])]:
         for attempt in arm.attempts:
-            arm.road.make(attempt)  # settings that do not fit must fail before anything is trained
+            attempt.make()  # settings that do not fit must fail before anything is trained
     return Setup(SeededModel(model), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
 
 
@@ -265,7 +267,7 @@ class _Run:
         self.folder.load()  # no checkpoint: cuts a record without one back to nothing
         self.folder.write_config(identity)
         setup = self.setup
-        roads = {arm.name: arm.road.name for arm in setup.arms}
+        roads = {arm.name: arm.method for arm in setup.arms}
         splits = {
             name: describe_split(split)
             for name in ("fit", "select", "test")
@@ -342,8 +344,12 @@ class _Run:
         test, statistics = self.setup.splits.test, None
         if test is not None:
             statistics = read_test(models, test, self.evaluator, self.folder)
-        tuned = next(arm.road.name for arm in self.setup.arms if arm.name == "tuned")
-        selected = Selected(self.setup.metric, tuned, values, dict(self.evaluator.calls), state["marks"])
+        tuned = next(arm for arm in self.setup.arms if arm.name == "tuned")
+        chosen_roads = (
+            tuned.attempts[chosen.attempts[str(seed)]["tuned"]].road.name for seed in self.setup.seeds
+        )
+        method = " or ".join(dict.fromkeys(chosen_roads))
+        selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), state["marks"])
         verdict = judge(selected, statistics, self.setup.seeds)
         self.folder.emit(verdict)
         self.best_seed = chosen.best_seed

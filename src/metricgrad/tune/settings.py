@@ -30,12 +30,13 @@ __all__ = ["Trial", "best_of", "choose_settings", "write_table"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One try of one arm: its settings and its held-out value in every division."""
+    """One try of one arm: its method, its settings and its held-out value in every division."""
 
     arm: str
     attempt: int
     settings: Mapping[str, Any]
     values: Sequence[float]
+    method: str = ""
 
     @property
     def mean(self) -> float:
@@ -61,7 +62,7 @@ def choose_settings(
         InputError: a division without a held-out part.
     """
     values: dict[tuple[str, int], list[float]] = {}
-    settings: dict[tuple[str, int], Mapping[str, Any]] = {}
+    settings: dict[tuple[str, int], tuple[str, Mapping[str, Any]]] = {}
     for number, call in enumerate(calls):
         held_out = call["splits"].test
         if held_out is None:
@@ -80,7 +81,10 @@ def choose_settings(
         for (arm, attempt, chosen), model in _trained(result, call, number):
             values.setdefault((arm, attempt), []).append(evaluator.value(model, held_out, "held-out"))
             settings[arm, attempt] = chosen
-    trials = [Trial(arm, attempt, settings[arm, attempt], found) for (arm, attempt), found in values.items()]
+    trials = [
+        Trial(arm, attempt, settings[arm, attempt][1], found, settings[arm, attempt][0])
+        for (arm, attempt), found in values.items()
+    ]
     return sorted(trials, key=lambda trial: (("start", "continued", "tuned").index(trial.arm), trial.attempt))
 
 
@@ -94,15 +98,21 @@ def best_of(trials: Sequence[Trial], arm: str, *, higher_is_better: bool) -> Tri
 
 
 def write_table(trials: Sequence[Trial], path: Path) -> None:
-    """Write the trials as CSV: arm, attempt, mean, one column a division, the settings as JSON."""
+    """Write the trials as CSV: arm, attempt, method, mean, one column a division, the settings as JSON."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     divisions = [f"division_{number}" for number in range(len(trials[0].values))]
-    writer.writerow(["arm", "attempt", "mean", *divisions, "settings"])
+    writer.writerow(["arm", "attempt", "method", "mean", *divisions, "settings"])
     for trial in trials:
         figures = [f"{value:.5f}" for value in (trial.mean, *trial.values)]
         writer.writerow(
-            [trial.arm, trial.attempt, *figures, json.dumps(dict(trial.settings), sort_keys=True)]
+            [
+                trial.arm,
+                trial.attempt,
+                trial.method,
+                *figures,
+                json.dumps(dict(trial.settings), sort_keys=True),
+            ]
         )
     write_atomically(path, text.getvalue().encode())
 
@@ -119,4 +129,4 @@ def _trained(
         model.load_state_dict(
             load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors")
         )
-        yield (arm, attempt, event["settings"]), model
+        yield (arm, attempt, (event["method"], event["settings"])), model
