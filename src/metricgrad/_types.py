@@ -66,6 +66,7 @@ class Metric:
             for the whole set and no interval can be given.
         description: one sentence for tables and reports: which of the readings of an ambiguous name this is.
         kind: what the outputs are, where `measure` decodes them itself; needed to learn the metric.
+        of_predictions: then `(predictions, targets) -> statistics`, what `measure` does after decoding.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Metric:
     unit: str = "sample"
     description: str = ""
     kind: OutputKind | None = None
+    of_predictions: Callable[[Any, Any], Tensor] | None = None
 
 
 class Loss(Protocol):
@@ -158,6 +160,8 @@ class MethodRun:
         seed: seed of anything that the method draws itself.
         chunk: rows that are embedded at once where a batch is larger than memory, `auto` for as many as fit; None
             for the whole batch.
+        fit: the split that the batches come from, for a method that prepares itself before the first step.
+        select: the split that decides, for a method that must know what it may trust.
     """
 
     model: nn.Module
@@ -166,10 +170,16 @@ class MethodRun:
     steps: int
     seed: int
     chunk: int | Literal["auto"] | None = None
+    fit: "Split | None" = None
+    select: "Split | None" = None
 
 
 class Method(Protocol):
-    """How a road becomes training steps; owns its optimisers and extra networks."""
+    """How a road becomes training steps; owns its optimisers and extra networks.
+
+    Optional member: `examine() -> Mapping | None`, called at every evaluation, step 0 included: the fields `values`,
+    `local` and `generated` of a `Fitted` record, of a method that learns the metric.
+    """
 
     def begin(self, run: MethodRun) -> None:
         """Prepare optimisers and extra networks for a stage."""

@@ -7,6 +7,7 @@ Every message says what was called, what came, what was expected and what to do 
 __all__ = [
     "CheckpointError",
     "Collapsed",
+    "Distrusted",
     "InputError",
     "Interrupted",
     "MetricgradError",
@@ -41,3 +42,7 @@ class Interrupted(MetricgradError):
 
 class Collapsed(MetricgradError):
     """Training has destroyed what it trains (all scores became equal); the stage ends with the best weights so far."""
+
+
+class Distrusted(MetricgradError):
+    """A learned surrogate does not agree with the metric and must not touch the model; the stage ends there."""

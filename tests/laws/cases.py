@@ -5,6 +5,7 @@ are welcome (other settings, other inputs). `test_completeness.py` holds the tar
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,9 @@ from torch import Generator, Tensor
 
 from metricgrad import losses, metrics
 from tests.oracles import classification as slow_classification
+from tests.oracles import overlap as slow_overlap
 from tests.oracles import retrieval as slow_retrieval
+from tests.oracles import sequence as slow_sequence
 
 
 @dataclass(frozen=True)
@@ -23,24 +26,29 @@ class MetricCase:
 
     Attributes:
         target: the public function.
-        make_inputs: draws `(outputs, targets)` from a generator; small, with ties and undefined units among them.
+        make_inputs: draws `(outputs, targets)` from a generator; small, with ties and undefined units among them. Two
+            tensors, or two lists of str.
         oracle: the same from a slow, torch-free definition: lists in, a list of units or one number out.
         settings: keyword arguments of target and oracle.
         ranking: one row per query, scores of items in it (else one sample per row).
+        each: one value per sample (else, but for a ranking, one for all).
         increasing_map: whether a strictly increasing map of the scores must change nothing.
+        empty: the value of no sample at all, where there is one for all.
         perfect: inputs on which the metric is at its best bound; `worst` at the other one.
         bounds: smallest and largest value.
         skip: laws that do not apply, each with its reason.
     """
 
     target: Callable[..., Tensor]
-    make_inputs: Callable[[Generator], tuple[Tensor, Tensor]]
+    make_inputs: Callable[[Generator], tuple[Any, Any]]
     oracle: Callable[..., Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
     ranking: bool = False
+    each: bool = False
     increasing_map: bool = True
-    perfect: tuple[Tensor, Tensor] | None = None
-    worst: tuple[Tensor, Tensor] | None = None
+    empty: float = math.nan
+    perfect: tuple[Any, Any] | None = None
+    worst: tuple[Any, Any] | None = None
     bounds: tuple[float, float] = (0.0, 1.0)
     higher_is_better: bool = True
     skip: Mapping[str, str] = field(default_factory=dict)
@@ -117,11 +125,44 @@ def binary_scores(generator: Generator) -> tuple[Tensor, Tensor]:
     return scores, torch.rand(40, generator=generator) < 0.3
 
 
+def texts(generator: Generator) -> tuple[list[str], list[str]]:
+    """Readings and texts of few letters, spaces among them; equal, empty and far longer ones occur."""
+
+    def drawn() -> str:
+        length = int(torch.randint(0, 9, (1,), generator=generator))
+        return "".join("ab é"[int(place)] for place in torch.randint(0, 4, (length,), generator=generator))
+
+    predictions, targets = [drawn() for _ in range(20)], [drawn() for _ in range(20)]
+    predictions[:5] = targets[:5]
+    predictions[5], targets[6], predictions[7], targets[7] = "", "", "", ""
+    predictions[8] = "ab" * 50
+    return predictions, targets
+
+
+def upright_boxes(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Boxes cx, cy, w, h on a grid (equal, touching, nested ones occur), and some with a side that is no length."""
+    boxes = torch.randint(-3, 4, (2, 40, 4), generator=generator).double() / 2
+    boxes[..., 2:] = boxes[..., 2:].abs() + 0.5
+    boxes[1, :10] = boxes[0, :10] + torch.randn(10, 4, generator=generator).double() / 20
+    boxes[0, 10, 2], boxes[1, 11, 3], boxes[:, 12, 2:] = 0.0, -1.0, 0.0
+    return boxes[0], boxes[1]
+
+
+def rotated_boxes(generator: Generator) -> tuple[Tensor, Tensor]:
+    """The same with angles, of which some are equal or a quarter turn apart."""
+    angles = 7 * torch.rand(2, 40, 1, generator=generator, dtype=torch.float64)
+    angles[1, 20:] = angles[0, 20:] + torch.arange(20)[:, None] % 3 * torch.pi / 4
+    upright = upright_boxes(generator)
+    return torch.cat([upright[0], angles[0]], 1), torch.cat([upright[1], angles[1]], 1)
+
+
 TIES = ("pessimistic", "mid", "optimistic")
 FOUR_ITEMS = torch.tensor([[0.9, 0.1, -0.5, -2.0]], dtype=torch.float64)
 FIRST, LAST = torch.tensor([[1, 0, 0, 0]]).bool(), torch.tensor([[0, 0, 0, 1]]).bool()
 IDS = torch.tensor([0, 1, 1, 0])
 BINARY = torch.tensor([-2.0, 1.0, 3.0, -1.0], dtype=torch.float64)
+BOX = torch.tensor([[1.0, 2.0, 3.0, 4.0, 0.5]], dtype=torch.float64)
+ELSEWHERE = torch.tensor([[6.0, 2.0, 3.0, 4.0, 0.7]], dtype=torch.float64)
 
 GRADED = {"perfect": "held by the binary rows", "worst": "held by the binary rows"}
 
@@ -144,6 +185,53 @@ def _ranking(
             skip=skip,
         )
         for ties in TIES
+    )
+
+
+def _of_texts(
+    target: Callable[..., Tensor],
+    *,
+    each: bool = False,
+    empty: float = math.nan,
+    worst: tuple[str, str] | None = None,
+    higher_is_better: bool = False,
+    **settings: Any,
+) -> tuple[MetricCase, ...]:
+    """A metric of texts; one without a worst pair has no upper bound."""
+    return (
+        MetricCase(
+            target=target,
+            make_inputs=texts,
+            oracle=getattr(slow_sequence, target.__name__),
+            settings=settings,
+            each=each,
+            empty=empty,
+            perfect=(["ab", "é"], ["ab", "é"]),
+            worst=None if worst is None else ([worst[0]], [worst[1]]),
+            bounds=(0.0, math.inf if worst is None else 1.0),
+            higher_is_better=higher_is_better,
+            skip={"worst": "there is no upper bound"} if worst is None else {},
+        ),
+    )
+
+
+def _of_boxes(
+    target: Callable[..., Tensor], *, each: bool = False, **settings: Any
+) -> tuple[MetricCase, ...]:
+    """A metric of boxes."""
+    rotated = target.__name__.startswith("rotated")
+    columns = 5 if rotated else 4
+    return (
+        MetricCase(
+            target=target,
+            make_inputs=rotated_boxes if rotated else upright_boxes,
+            oracle=getattr(slow_overlap, target.__name__),
+            settings=settings,
+            each=each,
+            increasing_map=False,
+            perfect=(BOX[:, :columns], BOX[:, :columns]),
+            worst=(BOX[:, :columns], ELSEWHERE[:, :columns]),
+        ),
     )
 
 
@@ -214,6 +302,20 @@ METRIC_CASES: tuple[MetricCase, ...] = (
         slow_classification.roc_auc,
         perfect=(BINARY, IDS.bool()),
         worst=(-BINARY, IDS.bool()),
+    ),
+    *_of_texts(metrics.edit_distance, each=True),
+    *_of_texts(metrics.edit_distance, each=True, worst=("ab", "cde"), normalizer="longer"),
+    *_of_texts(metrics.total_edit_distance, empty=0.0),
+    *_of_texts(metrics.character_error_rate),
+    *_of_texts(metrics.word_error_rate),
+    *_of_texts(metrics.sequence_accuracy, worst=("ab", "abc"), higher_is_better=True),
+    *_of_boxes(metrics.iou, each=True),
+    *_of_boxes(metrics.rotated_iou, each=True),
+    *(
+        case
+        for target in (metrics.iou_above, metrics.rotated_iou_above)
+        for threshold in (0.3, 1 / 3 + 1e-6, 0.9)
+        for case in _of_boxes(target, threshold=threshold)
     ),
 )
 

@@ -17,10 +17,12 @@ MACHINERY = {
     "metric_calls",
     "named_metrics",
     "nearest_items",
+    "of_kind",
     "per_sample",
     "ranks_from_scores",
     "retrieval_metric",
     "retrieval_ranks",
+    "sample_metric",
 }
 """Public functions of `metrics` that are no metrics of scores; each has tests of its own in `tests/metrics`."""
 

@@ -1,6 +1,8 @@
 """The laws that every exact metric keeps, one test per law and row of `cases.py`."""
 
+import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,12 +14,22 @@ every_metric = pytest.mark.parametrize("case", METRIC_CASES, ids=lambda case: ca
 SEEDS = range(3)
 
 
-def inputs(case: MetricCase, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw the inputs of a case."""
+def inputs(case: MetricCase, seed: int) -> tuple[Any, Any]:
+    """Draw the inputs of a case: tensors or lists of str."""
     return case.make_inputs(torch.Generator().manual_seed(seed))
 
 
-def value(case: MetricCase, outputs: Tensor, targets: Tensor) -> Tensor:
+def listed(side: Any) -> list:
+    """A side as the oracles take it."""
+    return side.tolist() if isinstance(side, Tensor) else side
+
+
+def chosen(side: Any, rows: Tensor) -> Any:
+    """Some rows of a side."""
+    return side[rows] if isinstance(side, Tensor) else [side[int(row)] for row in rows]
+
+
+def value(case: MetricCase, outputs: Any, targets: Any) -> Tensor:
     """Call the metric with the settings of the case."""
     return case.target(outputs, targets, **case.settings)
 
@@ -38,7 +50,7 @@ def same(found: Tensor, wanted: Tensor) -> None:
 def test_equals_the_slow_definition(case: MetricCase, seed: int) -> None:
     """The loop-written definition gives the same, ties and undefined units included."""
     outputs, targets = inputs(case, seed)
-    wanted = case.oracle(outputs.tolist(), targets.tolist(), **case.settings)
+    wanted = case.oracle(listed(outputs), listed(targets), **case.settings)
     wanted = [math.nan if item is None else item for item in wanted] if case.ranking else wanted
     same(value(case, outputs, targets), torch.tensor(wanted, dtype=torch.float64))
 
@@ -54,8 +66,9 @@ def test_order_of_items_does_not_matter(case: MetricCase, seed: int) -> None:
     if case.ranking:
         items = torch.randperm(outputs.shape[1], generator=generator)
         same(value(case, outputs[:, items], targets[:, items]), before)
+    if case.ranking or case.each:
         before = before[rows]
-    same(value(case, outputs[rows], targets[rows]), before)
+    same(value(case, chosen(outputs, rows), chosen(targets, rows)), before)
 
 
 @every_metric
@@ -63,8 +76,8 @@ def test_order_of_items_does_not_matter(case: MetricCase, seed: int) -> None:
 def test_increasing_map_changes_nothing(case: MetricCase, seed: int) -> None:
     """Only the order of the scores counts: negative scores are scores."""
     outputs, targets = inputs(case, seed)
-    if not outputs.is_floating_point():
-        pytest.skip("predicted ids have no scale")
+    if not case.increasing_map or not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        pytest.skip("predicted ids, texts and boxes have no scale")
     before = value(case, outputs, targets)
     for mapped in (outputs - 100.0, outputs.exp(), 3 * outputs + 7, outputs.float(), outputs.bfloat16()):
         same(value(case, mapped, targets), before)
@@ -104,8 +117,8 @@ def test_worst_input_reaches_the_bound(case: MetricCase) -> None:
 @every_metric
 @pytest.mark.parametrize("seed", SEEDS)
 def test_batch_is_the_stack_of_its_queries(case: MetricCase, seed: int) -> None:
-    """A query's value does not depend on the other queries."""
-    if not case.ranking:
+    """A query's value does not depend on the other queries, nor a sample's on the other samples."""
+    if not (case.ranking or case.each):
         pytest.skip("one value for all samples; concatenated statistics are held by the records' test")
     outputs, targets = inputs(case, seed)
     singles = [value(case, outputs[row : row + 1], targets[row : row + 1]) for row in range(len(outputs))]
@@ -114,22 +127,19 @@ def test_batch_is_the_stack_of_its_queries(case: MetricCase, seed: int) -> None:
 
 @every_metric
 def test_without_a_query_or_sample(case: MetricCase) -> None:
-    """Empty input has no value: no row for rankings, NaN for samples."""
+    """Empty input has no value: no row where each has one, NaN for all samples together (0 for a sum)."""
     outputs, targets = inputs(case, 0)
     found = value(case, outputs[:0], targets[:0])
-    wanted = (
-        torch.empty(0, dtype=torch.float64) if case.ranking else torch.tensor(math.nan, dtype=torch.float64)
-    )
-    same(found, wanted)
+    one_each = case.ranking or case.each
+    same(found, torch.tensor([] if one_each else case.empty, dtype=torch.float64))
 
 
 @every_metric
 def test_inputs_are_left_alone(case: MetricCase) -> None:
     """A metric changes neither its outputs nor its targets, and carries no gradient."""
     outputs, targets = inputs(case, 0)
-    copies = outputs.clone(), targets.clone()
-    if outputs.is_floating_point():
+    copies = copy.deepcopy((listed(outputs), listed(targets)))
+    if isinstance(outputs, Tensor) and outputs.is_floating_point():
         outputs.requires_grad_()
     assert not value(case, outputs, targets).requires_grad
-    same(outputs.detach(), copies[0])
-    same(targets, copies[1])
+    assert (listed(outputs), listed(targets)) == copies

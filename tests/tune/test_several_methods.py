@@ -12,7 +12,7 @@ BOTH = "surrogate:recall_at_k, direct:average_precision"
 
 
 def test_methods_share_the_tries_and_the_verdict_names_the_chosen(tmp_path: Path) -> None:
-    """Three tries of two methods: two and one; the control arm has three; what belongs to an objective stays with it."""
+    """Three tries of two methods: two and one; the control arm has three; an objective keeps what is its own."""
     result = tune(
         small_model, small_splits(), metric="recall@1", proxy="supcon", method=BOTH, plan=Plan(steps=4, tries=3),
         settings={"learning_rate": 0.003, "objective": {"k": [1, 2]}}, seed=[0, 1], folder=tmp_path / "run",

@@ -14,7 +14,9 @@ from typing import Any
 from metricgrad import direct, losses, tasks
 from metricgrad._checks import nearest
 from metricgrad.errors import InputError
+from metricgrad.learned import FilteredSurrogate, LearnedSurrogate
 from metricgrad.methods import direct as direct_road
+from metricgrad.methods import learned as learned_road
 from metricgrad.methods import surrogate
 from metricgrad.metrics.names import ALIASES, FUNCTIONS, metric_by_name, named_metrics
 from metricgrad.tune import auto
@@ -128,7 +130,7 @@ def _structures() -> list[Thing]:
 
 def _methods() -> list[Thing]:
     automatic = _thing("auto", "method", auto.road_named)
-    line = "The road that suits the metric: surrogate:recall_at_k for retrieval, a direct loss for scores."
+    line = "The road that suits the metric: a surrogate for retrieval, a direct loss for scores, learned for samples."
     named = [
         _thing(
             f"surrogate:{name}",
@@ -144,7 +146,11 @@ def _methods() -> list[Thing]:
         )
         for name in direct_road.objectives()
     ]
-    return [Thing(automatic.name, "method", line, f"{line}\n\n{automatic.text}"), *decoded, *named]
+    learned = [
+        _thing(name, "method", kind, settings=learned_road.LearnedSettings)
+        for name, kind in (("learned", LearnedSurrogate), ("learned+filter", FilteredSurrogate))
+    ]
+    return [Thing(automatic.name, "method", line, f"{line}\n\n{automatic.text}"), *decoded, *learned, *named]
 
 
 def _tasks() -> list[Thing]:

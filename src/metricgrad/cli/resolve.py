@@ -17,7 +17,7 @@ from metricgrad._checks import nearest
 from metricgrad._types import Metric, Observer
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.errors import InputError
-from metricgrad.metrics import adapt
+from metricgrad.metrics import adapt, of_kind
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
 
@@ -72,11 +72,13 @@ def resolve(
         )
     complete = _complete(recipe, task, data, _seeds(recipe, first_seed, seeds))
     metric = metric_named(complete.metric or task.metric, complete.higher_is_better)
+    if task.kind is not None and metric.kind is None and metric.unit != "query":
+        metric = of_kind(metric, task.kind)
     has_start = task.start_plan is not None
     arguments = {
         "model": task.model,
         "splits": task.splits,
-        "metric": complete.metric,
+        "metric": metric if task.kind is not None else complete.metric,
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
         "method": complete.method,
         "plan": complete.plan,

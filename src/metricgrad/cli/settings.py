@@ -72,8 +72,10 @@ def settings(
             complain(error)
             complain(Interrupted("the same command goes on from there"))
             raise typer.Exit(130) from error
-    higher = adapt(calls[0]["metric"], higher_is_better=calls[0]["higher_is_better"]).higher_is_better
-    chosen = {arm: best_of(trials, arm, higher_is_better=higher) for arm in ("continued", "tuned")}
+    exact = adapt(calls[0]["metric"], higher_is_better=calls[0]["higher_is_better"])
+    chosen = {
+        arm: best_of(trials, arm, higher_is_better=exact.higher_is_better) for arm in ("continued", "tuned")
+    }
     out, table = out or run / "settings.yaml", table or run / "tries.csv"
     write_table(trials, table)
     _write_settings(calls[0], chosen, out)
@@ -81,7 +83,7 @@ def settings(
         facts = [{**vars(trial), "mean": trial.mean, "chosen": trial in chosen.values()} for trial in trials]
         print_json({"trials": facts, "settings": str(out), "table": str(table)})
         return
-    _show(trials, chosen, str(calls[0]["metric"]))
+    _show(trials, chosen, exact.name)
     typer.echo(f"settings: {out}\ntable:    {table}")
 
 

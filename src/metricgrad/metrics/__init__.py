@@ -1,8 +1,9 @@
 """Exact metrics, without gradient.
 
 Functions of scores (`hit_at_k`, `average_precision`, `f_beta`, ...), the same over embeddings without the whole
-similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`, `knn_classify`), and `Metric` records that
-`tune` and the bootstrap use (`retrieval_metric`, `classification_metric`, `adapt`, `per_sample`).
+similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`, `knn_classify`), functions of texts and boxes
+(`edit_distance`, `rotated_iou`, ...), and `Metric` records that `tune` and the bootstrap use (`retrieval_metric`,
+`classification_metric`, `sample_metric`, `adapt`, `per_sample`); `of_kind` lets one read the outputs of a network.
 """
 
 from metricgrad.metrics.adapt import adapt as adapt
@@ -14,6 +15,7 @@ from metricgrad.metrics.classification import binary_average_precision as binary
 from metricgrad.metrics.classification import error_rate as error_rate
 from metricgrad.metrics.classification import f_beta as f_beta
 from metricgrad.metrics.classification import roc_auc as roc_auc
+from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
 from metricgrad.metrics.names import metric_by_name as metric_by_name
 from metricgrad.metrics.names import named_metrics as named_metrics
@@ -24,11 +26,16 @@ from metricgrad.metrics.neighbours import knn_accuracy as knn_accuracy
 from metricgrad.metrics.neighbours import knn_classify as knn_classify
 from metricgrad.metrics.neighbours import knn_classify_from_scores as knn_classify_from_scores
 from metricgrad.metrics.neighbours import knn_error as knn_error
+from metricgrad.metrics.overlap import iou as iou
+from metricgrad.metrics.overlap import iou_above as iou_above
+from metricgrad.metrics.overlap import rotated_iou as rotated_iou
+from metricgrad.metrics.overlap import rotated_iou_above as rotated_iou_above
 from metricgrad.metrics.ranks import ExactRanks as ExactRanks
 from metricgrad.metrics.ranks import ranks_from_scores as ranks_from_scores
 from metricgrad.metrics.records import classification_metric as classification_metric
 from metricgrad.metrics.records import knn_metric as knn_metric
 from metricgrad.metrics.records import retrieval_metric as retrieval_metric
+from metricgrad.metrics.records import sample_metric as sample_metric
 from metricgrad.metrics.retrieval import average_precision as average_precision
 from metricgrad.metrics.retrieval import hit_at_k as hit_at_k
 from metricgrad.metrics.retrieval import ndcg as ndcg
@@ -36,6 +43,11 @@ from metricgrad.metrics.retrieval import precision_at_k as precision_at_k
 from metricgrad.metrics.retrieval import r_precision as r_precision
 from metricgrad.metrics.retrieval import recall_at_k as recall_at_k
 from metricgrad.metrics.retrieval import reciprocal_rank as reciprocal_rank
+from metricgrad.metrics.sequence import character_error_rate as character_error_rate
+from metricgrad.metrics.sequence import edit_distance as edit_distance
+from metricgrad.metrics.sequence import sequence_accuracy as sequence_accuracy
+from metricgrad.metrics.sequence import total_edit_distance as total_edit_distance
+from metricgrad.metrics.sequence import word_error_rate as word_error_rate
 
 __all__ = [
     "ExactRanks",
@@ -46,10 +58,14 @@ __all__ = [
     "average_precision",
     "balanced_error",
     "binary_average_precision",
+    "character_error_rate",
     "classification_metric",
+    "edit_distance",
     "error_rate",
     "f_beta",
     "hit_at_k",
+    "iou",
+    "iou_above",
     "knn_accuracy",
     "knn_classify",
     "knn_classify_from_scores",
@@ -60,6 +76,7 @@ __all__ = [
     "named_metrics",
     "ndcg",
     "nearest_items",
+    "of_kind",
     "per_sample",
     "precision_at_k",
     "r_precision",
@@ -69,4 +86,10 @@ __all__ = [
     "retrieval_metric",
     "retrieval_ranks",
     "roc_auc",
+    "rotated_iou",
+    "rotated_iou_above",
+    "sample_metric",
+    "sequence_accuracy",
+    "total_edit_distance",
+    "word_error_rate",
 ]

@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
-from metricgrad._types import Metric
+from metricgrad._types import Metric, OutputKind
 from metricgrad.interval import mean_of_units
+from metricgrad.metrics.decoded import Decoded, EachSample
 from metricgrad.metrics.foreign import ForeignFunction
 from metricgrad.metrics.names import FUNCTIONS, metric_by_name, value_of
 from metricgrad.metrics.records import metric_record
@@ -37,7 +36,7 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
     | given | called | direction |
     |---|---|---|
     | a `Metric` | as it is | its own |
-    | a name such as `recall@1`, `map`, `f1` (`metrics.named_metrics()`) | ours | known |
+    | a name such as `recall@1`, `f1`, `edit_distance` (`metrics.named_metrics()`) | ours | known |
     | a function of `metrics`, or a partial of one | ours | known |
     | `package.module:function`, with settings `:higher_is_better=false,unit=whole` | as that function | as there |
     | a `torchmetrics.Metric` | a copy: reset, update(outputs, targets), compute | its `higher_is_better` |
@@ -70,6 +69,7 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
     Cost: that of the function, once per measurement and once per resample of an interval.
 
     Example:
+        >>> import torch
         >>> def largest_miss(outputs, targets):
         ...     return (outputs - targets).abs().max()
         >>> metric = adapt(largest_miss, higher_is_better=False)
@@ -109,6 +109,7 @@ def per_sample(
     higher_is_better: bool,
     name: str | None = None,
     bounds: tuple[float, float] = (-math.inf, math.inf),
+    kind: OutputKind | None = None,
 ) -> Metric:
     """Make a metric of a function e(prediction, target) of one sample: its mean over samples (exact).
 
@@ -117,13 +118,16 @@ def per_sample(
     Args:
         function: takes one prediction and one target, returns a number; NaN where it is undefined.
         decode: turns the outputs of the model into a sequence of predictions (e.g. an argmax, or the greedy text);
-            None hands the outputs over row by row.
+            None decodes as the kind does; without a kind the outputs are handed over row by row.
         higher_is_better: the direction of e.
         name: what tables call it; by default the name of the function.
         bounds: smallest and largest value of e.
+        kind: what the outputs are, e.g. `learned.words(...)`; a learned surrogate needs it. Where `decode` is given
+            the record's kind decodes in that way, too.
 
     Returns:
-        A record with one column of statistics and `per_sample=True`.
+        A record with one column of statistics and `per_sample=True`. Its `measure` can be pickled when the functions
+        that are given can: those at the top of a module.
 
     Raises:
         InputError: (on measuring) other numbers of predictions and targets.
@@ -141,23 +145,21 @@ def per_sample(
         0.5
     """
     label = name or _name(function)
-
-    def measure(outputs: Any, targets: Any) -> Float[Tensor, "sample 1"]:
-        predictions = outputs if decode is None else decode(outputs)
-        if len(predictions) != len(targets):
-            raise fail(label, f"{len(predictions)} predictions for {len(targets)} targets", "one target each")
-        values = [float(function(*pair)) for pair in zip(predictions, targets, strict=True)]
-        return torch.tensor(values, dtype=torch.float64)[:, None]
-
+    if kind is not None and decode is not None:
+        kind = dataclasses.replace(kind, decode=decode)
+    decode = kind.decode if kind is not None else decode
+    of_predictions = EachSample(label, function)
     return Metric(
         name=label,
-        measure=measure,
+        measure=of_predictions if decode is None else Decoded(decode, of_predictions),
         summarise=mean_of_units,
         higher_is_better=higher_is_better,
         bounds=bounds,
         per_sample=True,
         unit="sample",
         description=f"mean over samples of {label}(prediction, target), {_better(higher_is_better)}",
+        kind=kind,
+        of_predictions=None if decode is None else of_predictions,
     )
 
 

@@ -1,8 +1,9 @@
 """Metrics by name, for the command line and for recipes.
 
 The grammar is `name[@k][:setting=value,...]`: `recall@1`, `ndcg@10`, `map`, `f_beta:beta=2,average=macro`,
-`recall_at_k@5:normalizer=min_k_positives`, `hit@1:ties=mid`. A function name that ends in `_at_k` may carry the
-number itself: `recall_at_10`. Upper and lower case are the same.
+`recall_at_k@5:normalizer=min_k_positives`, `hit@1:ties=mid`, `edit_distance:normalizer=longer`,
+`iou_above:threshold=0.75`. A function name that ends in `_at_k` may carry the number itself: `recall_at_10`. Upper and
+lower case are the same.
 
 `recall@10` and `recall_at_10` are different metrics, because the field uses one name for two: `recall@10` is what
 metric learning prints (any relevant item among the first 10, `hit_at_k`), `recall_at_10` the share of the relevant
@@ -19,13 +20,15 @@ from torch import Tensor
 from metricgrad._checks import fail, nearest
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
-from metricgrad.metrics import classification, neighbours, retrieval
+from metricgrad.metrics import classification, neighbours, overlap, retrieval, sequence
 from metricgrad.metrics.records import metric_record
 
 __all__ = ["metric_by_name", "named_metrics"]
 
 FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
-    name: getattr(module, name) for module in (retrieval, classification) for name in module.__all__
+    name: getattr(module, name)
+    for module in (retrieval, classification, sequence, overlap)
+    for name in module.__all__
 } | {"knn_accuracy": neighbours.knn_accuracy, "knn_error": neighbours.knn_error}
 
 ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -38,6 +41,9 @@ ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "macro_f1": ("f_beta", {"beta": 1.0, "average": "macro"}),
     "micro_f1": ("f_beta", {"beta": 1.0, "average": "micro"}),
     "auc": ("roc_auc", {}),
+    "cer": ("character_error_rate", {}),
+    "wer": ("word_error_rate", {}),
+    "word_accuracy": ("sequence_accuracy", {}),
 }
 """What the field says, and what it means here."""
 

@@ -6,9 +6,10 @@ each sample and is computed in the summary.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,11 +18,11 @@ from torch import Tensor
 from metricgrad._checks import describe, fail, nearest
 from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics import classification, neighbours, of_ranks, retrieval
+from metricgrad.metrics import classification, neighbours, of_ranks, overlap, retrieval, sequence
 from metricgrad.metrics.embedded import Labels, rank_tiles
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, require_ties
 
-__all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric"]
+__all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric", "sample_metric"]
 
 _LOWER_IS_BETTER = {"error_rate", "balanced_error", "knn_error"}
 _OF_NEIGHBOURS = ("knn_accuracy", "knn_error")
@@ -30,6 +31,39 @@ _OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "f_beta": (classification.prediction_rows, classification.f_beta_of_rows),
     "binary_average_precision": (classification.score_rows, classification.average_precision_of_rows),
     "roc_auc": (classification.score_rows, classification.roc_auc_of_rows),
+}
+
+
+class _SampleFacts(NamedTuple):
+    """How a metric of texts or boxes is kept and summarised.
+
+    Attributes:
+        rows: (predictions, targets, **settings) -> [sample] or [sample, stat].
+        of_rows: rows -> value; None for a mean over samples.
+        highest: upper bound; the lower one is 0.
+        higher_is_better: the direction.
+        per_sample: whether it is made of one value for each sample.
+    """
+
+    rows: Callable[..., Tensor]
+    of_rows: Callable[[Tensor], Tensor] | None = None
+    highest: float = 1.0
+    higher_is_better: bool = True
+    per_sample: bool = True
+
+
+_OF_SAMPLES: Mapping[str, _SampleFacts] = {
+    "edit_distance": _SampleFacts(sequence.edit_distance, None, math.inf, False),
+    "total_edit_distance": _SampleFacts(sequence.edit_distance, sequence.total_of_rows, math.inf, False),
+    "character_error_rate": _SampleFacts(
+        sequence.character_rows, sequence.rate_of_rows, math.inf, False, False
+    ),
+    "word_error_rate": _SampleFacts(sequence.word_rows, sequence.rate_of_rows, math.inf, False, False),
+    "sequence_accuracy": _SampleFacts(sequence.exact_rows),
+    "iou": _SampleFacts(overlap.iou),
+    "rotated_iou": _SampleFacts(overlap.rotated_iou),
+    "iou_above": _SampleFacts(overlap.reached_rows),
+    "rotated_iou_above": _SampleFacts(overlap.rotated_reached_rows),
 }
 
 
@@ -176,11 +210,63 @@ def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **se
     )
 
 
+def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
+    """Make the record of a metric of texts or boxes (exact; the unit is the sample).
+
+    Args:
+        function: one of the functions of `metrics.sequence` or `metrics.overlap`, e.g. `edit_distance`.
+        name: what tables call it; by default the name of the function.
+        **settings: settings of the function (`normalizer`, `threshold`).
+
+    Returns:
+        A record whose `measure(predictions, targets)` can be pickled and gives, for each sample, its value; for the two
+        error rates (edits, length of the target). A metric of single samples is `per_sample`; so is
+        `total_edit_distance`, whose summary is a sum: the sum over n samples is n times a mean.
+        Where the outputs of a network are no predictions, `of_kind` puts their decoding before.
+
+    Raises:
+        InputError: not a function of those modules, a setting that it does not have or that does not fit.
+
+    Edge cases: as the function; an undefined summary is NaN, and the bootstrap leaves such resamples out.
+
+    Gradient: none.
+
+    Cost: as the function; a summary reads a column or two.
+
+    Example:
+        >>> metric = sample_metric(sequence.character_error_rate)
+        >>> rows = metric.measure(["kitten", "flaw"], ["sitting", "law"])
+        >>> rows.tolist(), metric.summarise(rows)
+        ([[3.0, 7.0], [1.0, 3.0]], 0.4)
+    """
+    caller = getattr(function, "__name__", describe(function))
+    of_texts = getattr(sequence, caller, None) is function
+    if caller not in _OF_SAMPLES or not (of_texts or getattr(overlap, caller, None) is function):
+        raise fail("sample_metric", f"the function is {caller}", f"one of {', '.join(_OF_SAMPLES)}")
+    _check_settings(caller, function, settings)
+    nothing = [] if of_texts else torch.zeros(0, 5 if caller.startswith("rotated") else 4)
+    function(nothing, nothing, **settings)  # checks the values of the settings
+    facts = _OF_SAMPLES[caller]
+    highest = 1.0 if caller == "edit_distance" and settings.get("normalizer") else facts.highest
+    return Metric(
+        name=name or _short_name(caller, settings),
+        measure=partial(_sample_rows, facts.rows, settings),
+        summarise=mean_of_units if facts.of_rows is None else partial(_number, facts.of_rows),
+        higher_is_better=facts.higher_is_better,
+        bounds=(0.0, highest),
+        per_sample=facts.per_sample,
+        unit="sample",
+        description=_reading(caller, settings),
+    )
+
+
 def metric_record(function: Callable[..., Tensor], **settings: Any) -> Metric:
     """Make the record of any metric function of ours, by the maker of its family."""
     name = getattr(function, "__name__", "")
     if name in _OF_NEIGHBOURS:
         return knn_metric(function, **settings)
+    if name in _OF_SAMPLES:
+        return sample_metric(function, **settings)
     return (retrieval_metric if name in retrieval.__all__ else classification_metric)(function, **settings)
 
 
@@ -237,6 +323,14 @@ def classification_metric(
     )
 
 
+def _sample_rows(
+    rows: Callable[..., Tensor], settings: Mapping[str, Any], predictions: Any, targets: Any
+) -> Float[Tensor, "sample stat"]:
+    """Statistics of a metric of texts or boxes, on the CPU."""
+    found = rows(predictions, targets, **settings).cpu()
+    return found if found.ndim == 2 else found[:, None]
+
+
 def _right_or_wrong(caller: str, outputs: Tensor, targets: Tensor) -> Float[Tensor, "sample 1"]:
     """1 for every sample that counts (right for accuracy, wrong for the error rate), else 0."""
     guess, target = classification.prediction_rows(caller, outputs, targets).unbind(1)
@@ -290,7 +384,8 @@ def _reading(caller: str, settings: Mapping[str, Any]) -> str:
         return f"any relevant item {place} (metric learning's recall@{k})"
     if caller == "recall_at_k":
         return f"share of the relevant items within the first {k} (metric learning's recall@{k} is hit@{k})"
-    function = getattr(retrieval, caller, None) or getattr(classification, caller)
+    modules = (retrieval, classification, sequence, overlap)
+    function = next(getattr(module, caller) for module in modules if caller in module.__all__)
     sentence = (inspect.getdoc(function) or "").partition("\n")[0].removesuffix(".")
     values = ", ".join(f"{key}={value}" for key, value in settings.items())
     return f"{sentence} [{values}]" if values else sentence

@@ -141,7 +141,12 @@ def _time_a_step(setup: Setup, arm: Arm) -> tuple[float, float]:
     method = arm.attempts[0].make()
     parameters = trainable_parameters(model, setup.plan.trainable)
     steps = _UNTIMED_STEPS + _TIMED_STEPS
-    method.begin(MethodRun(model.train(), parameters, setup.metric, steps, seed, setup.plan.chunk))
+    method.begin(
+        MethodRun(
+            model.train(), parameters, setup.metric, steps, seed, setup.plan.chunk, setup.splits.fit,
+            setup.splits.select,
+        )
+    )  # fmt: skip
     batches = training_batches(setup.splits.fit, seed)
     for _ in range(_UNTIMED_STEPS):
         method.step(next(batches))

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from metricgrad._checks import fail, nearest
 from metricgrad._types import Method, Metric
-from metricgrad.methods import direct, surrogate
+from metricgrad.methods import direct, learned, surrogate
 
 __all__ = ["Road", "road_for_loss", "road_named", "validated"]
 
-FAMILIES = ("surrogate", "direct")
+FAMILIES = ("surrogate", "direct", "learned")
 
 Proxy = str | Callable[[Any, Any], Any]
 """The name of one of our losses, or a callable `(outputs, targets) -> loss`."""
@@ -56,8 +56,9 @@ def road_named(name: str, metric: Metric, proxy: Proxy | None = None) -> Road:
     """Return the road of that name.
 
     Args:
-        name: `auto` or `family:objective`. `auto` is `surrogate:recall_at_k` for a retrieval metric, and the direct
-            loss of a metric of samples that can be decoded (average precision, F1, ...).
+        name: `auto` or `family:objective`. `auto` is `surrogate:recall_at_k` for a retrieval metric, the direct loss
+            of a metric of scores that can be decoded (average precision, F1, ...), and `learned` for a mean over
+            samples of outputs whose kind is known.
         metric: of the run.
         proxy: the loss that settings with a `proxy_weight` add.
 
@@ -66,18 +67,38 @@ def road_named(name: str, metric: Metric, proxy: Proxy | None = None) -> Road:
     """
     if name == "auto":
         decoded = direct.objective_for(metric)
-        if metric.unit != "query" and decoded is None:
+        learnable = metric.per_sample and metric.kind is not None
+        if metric.unit != "query" and decoded is None and not learnable:
             raise fail(
                 "method='auto'",
                 f"{metric.name} is measured per {metric.unit}",
-                "a retrieval metric of embeddings, or one of scores that can be decoded (average precision, AUC, F1)",
+                "a retrieval metric of embeddings, one of scores that can be decoded (average precision, AUC, F1), or "
+                "one of samples with a kind of output",
                 "Name a method: direct:multiclass for class scores, direct:error_rate for scores of two classes.",
             )
-        name = "surrogate:recall_at_k" if metric.unit == "query" else f"direct:{decoded}"
+        of_samples = "learned" if decoded is None else f"direct:{decoded}"
+        name = "surrogate:recall_at_k" if metric.unit == "query" else of_samples
+    if name.split("+")[0].split(":")[0] == "learned":
+        return _learned(name, metric, proxy)
     family, _, objective = name.partition(":")
     if family not in FAMILIES:
         raise fail("method", f"there is no method {name!r}", "family:objective", nearest(family, FAMILIES))
     return (_direct if family == "direct" else _surrogate)(name, objective, metric, proxy)
+
+
+def _learned(name: str, metric: Metric, proxy: Proxy | None) -> Road:
+    """`learned` or `learned+filter`: the metric itself says what is learned."""
+    base, *options = name.split("+")
+    if base != "learned" or any(option != "filter" for option in options):
+        raise fail("method", f"there is no method {name!r}", "learned or learned+filter")
+    filtered = "filter" in options
+    learned.check_learnable(metric)
+
+    def make(settings: Any) -> Method:
+        own = _own_proxy(name, settings, proxy) if settings.proxy_weight else None
+        return learned.Learned(settings, filtered=filtered, proxy=own)
+
+    return Road(name, make, learned.LearnedSettings, _with_weights(learned.space(filtered=filtered), proxy))
 
 
 def road_for_loss(proxy: Proxy) -> Road:
@@ -147,9 +168,14 @@ def _with_proxy(name: str, loss: Any, settings: Any, proxy: Proxy | None) -> Any
     """Add the share of the proxy that the settings ask for."""
     if not settings.proxy_weight:
         return loss
+    return surrogate.added(loss, _own_proxy(name, settings, proxy), settings.proxy_weight)
+
+
+def _own_proxy(name: str, settings: Any, proxy: Proxy | None) -> Callable[[Any, Any], Any]:
+    """Return the proxy loss that settings with a `proxy_weight` add."""
     if proxy is None:
         raise fail(name, f"proxy_weight is {settings.proxy_weight} but there is no proxy", "a proxy, or 0")
-    return surrogate.added(loss, _proxy_objective(proxy, settings.proxy), settings.proxy_weight)
+    return _proxy_objective(proxy, settings.proxy)
 
 
 def _with_weights(space: Mapping[str, tuple[Any, ...]], proxy: Proxy | None) -> Mapping[str, tuple[Any, ...]]:

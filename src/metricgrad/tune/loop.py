@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
-from metricgrad._records import Evaluated, Note, Progress, StageFinished, StageStarted, Stepped
+from metricgrad._records import Evaluated, Fitted, Note, Progress, StageFinished, StageStarted, Stepped
 from metricgrad._types import Method, MethodRun, Split
-from metricgrad.errors import Collapsed, Interrupted
+from metricgrad.errors import Collapsed, Distrusted, Interrupted
 from metricgrad.scale import current
-from metricgrad.tune.checkpoint import random_state, restore_random_state
+from metricgrad.tune.checkpoint import random_state, restore_random_state, same_random_state
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.select import Evaluator
 
@@ -146,7 +146,12 @@ def train_stage(
     """
     trainer = _Trainer(stage, model, method, evaluator, select, folder, base)
     seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
-    method.begin(MethodRun(model.train(), parameters, evaluator.metric, stage.steps, stage.seed, stage.chunk))
+    metric = evaluator.metric
+    method.begin(
+        MethodRun(
+            model.train(), parameters, metric, stage.steps, stage.seed, stage.chunk, fit=fit, select=select
+        )
+    )
     if saved is None:
         folder.emit(
             StageStarted(**stage.key, settings=dict(stage.settings), steps=stage.steps, method=stage.method)
@@ -171,7 +176,7 @@ def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before
     while state.step < stage.steps and not state.stopped:
         try:
             values = trainer.method.step(next(batches))
-        except Collapsed as reason:
+        except (Collapsed, Distrusted) as reason:
             trainer.give_up(reason)
             break
         state.step += 1
@@ -233,9 +238,19 @@ class _Trainer:
             Evaluated(**stage.key, step=state.step, value=value, best=state.best, best_step=state.best_step)
         )
         self.value = value
+        self._examine()
         state.stopped = stage.patience is not None and state.since_best >= stage.patience
 
-    def give_up(self, reason: Collapsed) -> None:
+    def _examine(self) -> None:
+        """Let a method that learns the metric say how well it knows it."""
+        examine = getattr(self.method, "examine", None)
+        if examine is not None:
+            with same_random_state():
+                found = examine()
+            if found is not None:
+                self.folder.emit(Fitted(**self.stage.key, step=self.state.step, **found))
+
+    def give_up(self, reason: Exception) -> None:
         """Say why the stage ends here; its best weights stay."""
         self.state.step += 1
         self.folder.emit(Note(f"seed {self.stage.seed}: {self.stage.arm} stopped: {reason}"))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
 from metricgrad._records import Budget, Chosen, Finished, Note, Resumed, RunStarted
-from metricgrad._types import Observer
+from metricgrad._types import Observer, Split
 from metricgrad.errors import MissingExtraError
 from metricgrad.metrics import adapt
 from metricgrad.scale import ProcessLost, current, joined
@@ -22,6 +22,7 @@ from metricgrad.tune.arms import Arm, Setup, budget_of, shared_tries, stages_of
 from metricgrad.tune.auto import road_for_loss, road_named
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.evidence import Selected, judge, read_test, write_gallery
+from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder, opened
 from metricgrad.tune.identity import check_identity, identity_of, read_config, versions
 from metricgrad.tune.loop import Stage, StopRequest, seed_everything, train_stage
@@ -344,11 +345,7 @@ class _Run:
         test, statistics = self.setup.splits.test, None
         if test is not None:
             statistics = read_test(models, test, self.evaluator, self.folder)
-        tuned = next(arm for arm in self.setup.arms if arm.name == "tuned")
-        chosen_roads = (
-            tuned.attempts[chosen.attempts[str(seed)]["tuned"]].road.name for seed in self.setup.seeds
-        )
-        method = " or ".join(dict.fromkeys(chosen_roads))
+        method = self._chosen_method(chosen)
         selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), state["marks"])
         verdict = judge(selected, statistics, self.setup.seeds)
         self.folder.emit(verdict)
@@ -357,13 +354,8 @@ class _Run:
         facts = {"arm": returned, "seed": str(self.best_seed), "metric": self.setup.metric.name}
         best = self.folder.path / "best.safetensors"
         save_weights(best, models[self.best_seed, returned].state_dict(), facts)
-        if test is not None and verdict.baseline is not None and self.setup.metric.unit == "query":
-            first = self.setup.seeds[0]
-            before, after = models[first, verdict.baseline], models[first, "tuned"]
-            try:
-                write_gallery(before, after, verdict.baseline, test, self.folder)
-            except MissingExtraError as error:
-                self.folder.emit(Note(f"no gallery: {error}"))
+        if test is not None and verdict.baseline is not None:
+            self._keep_examples(models, verdict.baseline, test)
         self.folder.emit(Finished(returned, best.name, round(time.time() - began, 1)))
         self.folder.save(
             {
@@ -373,6 +365,24 @@ class _Run:
                 "best_seed": self.best_seed,
             }
         )
+
+    def _chosen_method(self, chosen: Chosen) -> str:
+        """Name the roads of the tries that stand for the tuned arm."""
+        tuned = next(arm for arm in self.setup.arms if arm.name == "tuned")
+        attempts = [chosen.attempts[str(seed)]["tuned"] for seed in self.setup.seeds]
+        return " or ".join(dict.fromkeys(tuned.attempts[attempt].road.name for attempt in attempts))
+
+    def _keep_examples(self, models: Mapping[tuple[int, str], nn.Module], baseline: str, test: Split) -> None:
+        """Keep queries or samples that changed with the first seed, with pictures, for the report."""
+        first, metric = self.setup.seeds[0], self.setup.metric
+        before, after = models[first, baseline], models[first, "tuned"]
+        try:
+            if metric.unit == "query":
+                write_gallery(before, after, baseline, test, self.folder)
+            elif metric.kind is not None:
+                write_examples(before, after, baseline, test, metric, self.folder)
+        except MissingExtraError as error:
+            self.folder.emit(Note(f"no gallery: {error}"))
 
     def _choose(self, stages: Sequence[Stage], values: Sequence[float]) -> tuple[Chosen, dict[str, float]]:
         """Pick the try of every arm, the arm of every seed and the seed, all by select; earlier arms win ties."""

@@ -1,0 +1,401 @@
+"""Learn the metric, then follow what was learned: LS, and with a filter FEDS.
+
+Surrogate steps fit the distance of two embeddings to the metric; model steps lower that distance. No gradient of the
+one reaches the parameters of the other. A surrogate that does not agree with the metric on pairs that did not
+teach it must not touch the model.
+"""
+
+import inspect
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from metricgrad._checks import fail, nearest
+from metricgrad._types import MethodRun, Metric
+from metricgrad.errors import Distrusted
+from metricgrad.learned import (
+    FilteredSurrogate,
+    LearnedSurrogate,
+    SampleErrors,
+    agreement,
+    filtered_mean,
+    sign_agreement,
+)
+from metricgrad.learned.pairs import Pairs, PairSource
+from metricgrad.methods.surrogate import Objective, Surrogate, SurrogateSettings
+from metricgrad.scale import current
+
+__all__ = ["Learned", "LearnedSettings", "make_surrogate", "space"]
+
+PROBE = 512
+"""Held-out pairs of either kind on which trust is measured."""
+POINTS = 200
+"""Of these so many are kept for the report."""
+GROWTH = 10_000_000
+"""Offset of the seed of held-out made-up pairs: no draw for training has it."""
+
+
+class LearnedSettings(SurrogateSettings):
+    """How the metric is learned and followed; `objective` holds the arguments of the surrogate by name.
+
+    Args:
+        surrogate_learning_rate: of Adam, for the embedding.
+        surrogate_steps: before every model step.
+        surrogate_warmup: surrogate steps before the first model step: half on made-up pairs, half on both kinds.
+        surrogate_batch: pairs of a surrogate step.
+        local_fraction: share of the pairs that come from the model and the fit split.
+        replay_batches: batches of local pairs that are remembered.
+        trust: least concordance of estimate and metric on held-out pairs, in -1 to 1.
+        kept_floor: least share of the samples that pass the filter.
+        patience: model steps below that floor before the surrogate is taught more.
+        extra_steps: surrogate steps of one such lesson.
+        lessons: of those after which the surrogate, still distrusted, ends the stage.
+    """
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    surrogate_learning_rate: float = Field(default=1e-3, gt=0)
+    surrogate_steps: int = Field(default=5, ge=1)
+    surrogate_warmup: int = Field(default=2000, ge=1)
+    surrogate_batch: int = Field(default=128, ge=2)
+    local_fraction: float = Field(default=0.5, ge=0, le=1)
+    replay_batches: int = Field(default=20, ge=1)
+    trust: float = Field(default=0.7, ge=-1, le=1)
+    kept_floor: float = Field(default=0.1, ge=0, le=1)
+    patience: int = Field(default=50, ge=1)
+    extra_steps: int = Field(default=200, ge=1)
+    lessons: int = Field(default=3, ge=0)
+
+
+class Learned(Surrogate):
+    """Surrogate steps and a model step, batch after batch, watched by the metric itself.
+
+    Args:
+        settings: see `LearnedSettings`.
+        filtered: weight the samples of a model step by the ramp filter (FEDS); False is plain LS, which never asks.
+        proxy: added to the surrogate with `settings.proxy_weight`; None for none.
+
+    Reference:
+        [patel2020learning], [patel2021feds]
+    """
+
+    settings: LearnedSettings
+
+    def __init__(
+        self, settings: LearnedSettings, *, filtered: bool = False, proxy: Objective | None = None
+    ) -> None:
+        super().__init__(proxy or _nothing, settings)
+        self.filtered, self.proxy = filtered, proxy
+        make_surrogate(nn.Identity(), settings.objective, filtered=filtered)  # wrong settings must fail now
+
+    def begin(self, run: MethodRun) -> None:
+        """Prepare the optimisers, the embedding and the held-out pairs; the metric is checked on generated pairs.
+
+        Raises:
+            InputError: a metric that cannot be learned, several processes, a batch in chunks.
+        """
+        super().begin(run)
+        if current().size > 1 or run.chunk is not None:
+            raise fail("learned", "several processes, or a batch in chunks", "one process and whole batches")
+        if run.fit is None or run.select is None:
+            raise fail(
+                "learned",
+                "the run has no fit or select split",
+                "both: pairs come from one, trust from the other",
+            )
+        self.run, self.device = run, self.parameters[0].device
+        objective = dict(self.settings.objective)
+        self.errors = SampleErrors(run.metric, symmetrize=objective.pop("symmetrize", False))
+        self.kind = self.errors.kind
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.seed)
+            encoder = self.kind.encoder().to(self.device)
+        self.surrogate = make_surrogate(encoder, objective, filtered=self.filtered)
+        self.teacher = torch.optim.Adam(self.surrogate.parameters(), lr=self.settings.surrogate_learning_rate)
+        self.pairs = PairSource(
+            None if self.kind.pairs is None else self._made_up, batches=self.settings.replay_batches,
+            local_fraction=self.settings.local_fraction, seed=run.seed,
+        )  # fmt: skip
+        self.counts = {"taught": 0, "skipped": 0, "poor": 0, "lessons": 0, "kept": 0.0, "steps": 0}
+        self.seconds, self.warm, self.distrust = 0.0, False, ""
+        self.before: tuple[Tensor, Tensor] | None = None
+        self.latest: dict[str, float] = {}
+
+    def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
+        """Take the surrogate steps and one model step; returns the loss before it, fit, penalty, kept fraction.
+
+        Raises:
+            Distrusted: the surrogate does not agree with the metric.
+            InputError: the metric fails for too many samples, or the loss is not finite.
+        """
+        self._warm_up()
+        if self.distrust:
+            raise Distrusted(self.distrust)
+        inputs, targets = batch
+        outputs = self.model(_to(inputs, self.device))
+        errors = self.errors(outputs.detach(), targets)
+        z, y = self.surrogate.encoder.compare(outputs, targets)  # pyright: ignore[reportCallIssue]
+        self.pairs.add(Pairs.known(z, y, errors))
+        for _ in range(self.settings.surrogate_steps):
+            self._teach()
+        value, kept = self._follow(outputs, targets, z, y.detach(), errors)
+        self.taken += 1
+        self.counts["kept"] += kept
+        self.counts["steps"] += 1
+        self.counts["poor"] = self.counts["poor"] + 1 if kept < self.settings.kept_floor else 0
+        if self.counts["poor"] >= self.settings.patience:
+            self.counts["poor"] = 0
+            self._lesson()
+        return {"loss": value, **self.latest, "kept_fraction": kept}
+
+    def _follow(
+        self, outputs: Tensor, targets: Any, z: Tensor, y: Tensor, errors: Tensor
+    ) -> tuple[float, float]:
+        """Take the model step, unless the filter leaves no sample; returns the loss and the share of samples kept."""
+        self.surrogate.requires_grad_(False)
+        estimates = self.surrogate(z, y)
+        losses, kept = self.surrogate.loss(estimates), 1.0
+        if isinstance(self.surrogate, FilteredSurrogate) and self.surrogate.filter_on != "surrogate":
+            weights = self.surrogate.weights(estimates, errors)
+            kept = float((weights > 0).float().mean())
+            loss = filtered_mean(losses, weights)
+        else:
+            loss = losses.sum() / len(losses)
+        self.surrogate.requires_grad_(True)
+        if kept == 0 and self.proxy is None:
+            self.counts["skipped"] += 1  # not even momentum or weight decay may move the model
+            return float(loss.detach()), kept
+        if self.proxy is not None:
+            loss = loss + self.settings.proxy_weight * self.proxy(outputs, targets).mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise fail(
+                "training", f"the loss is {value} at step {self.taken + 1}", "a finite loss",
+                "Lower the learning rate.",
+            )  # fmt: skip
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.settings.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+        self.optimiser.step()
+        return value, kept
+
+    def _teach(self, *, made_up_only: bool = False) -> None:
+        """Take one surrogate step."""
+        began = time.perf_counter()
+        pairs = self.pairs.draw(self.settings.surrogate_batch, made_up_only=made_up_only)
+        fit = self.surrogate.fit(*pairs)
+        self.teacher.zero_grad(set_to_none=True)
+        fit.objective.backward()
+        torch.nn.utils.clip_grad_norm_(self.surrogate.parameters(), 1.0)
+        self.teacher.step()
+        self.counts["taught"] += 1
+        self.latest = {"fit": float(fit.fit.detach()), "penalty": float(fit.penalty.detach())}
+        self.seconds += time.perf_counter() - began
+
+    def _lesson(self) -> None:
+        """Take extra surrogate steps: the filter keeps too few samples, or trust is lost."""
+        for _ in range(self.settings.extra_steps):
+            self._teach()
+
+    def _warm_up(self) -> None:
+        """Teach the surrogate before the first model step, once: made-up pairs, then both kinds."""
+        if self.warm:
+            return
+        self.warm = True
+        inputs, targets = next(iter(_first(self.run.select, PROBE)))
+        if self.kind.pairs is None:
+            self.errors.check(np.random.default_rng(self.run.seed), self._outputs(inputs), targets)
+        else:
+            rng = np.random.default_rng((self.run.seed, GROWTH))
+            self.errors.check(rng, *self.kind.pairs(200, rng))
+        for inputs, targets in _first(self.run.fit, None, batches=self.settings.replay_batches):
+            self.pairs.add(self._compared(self._outputs(inputs), targets))
+        for number in range(self.settings.surrogate_warmup):
+            self._teach(made_up_only=2 * number < self.settings.surrogate_warmup)
+
+    def examine(self) -> dict[str, Any]:
+        """Measure the surrogate on held-out pairs; one that is not trusted is taught more, or ends the stage.
+
+        Returns:
+            The fields `values`, `local` and `generated` of a `Fitted` record.
+        """
+        self._warm_up()
+        report, trusted = self._report()
+        while not trusted and self.counts["lessons"] < self.settings.lessons:
+            self.counts["lessons"] += 1
+            self._lesson()
+            report, trusted = self._report()
+        self.distrust = "" if trusted else _distrust(report["values"], self.settings)
+        if self.taken == 0:
+            self.counts["lessons"] = 0
+        self.before = report.pop("measured")
+        self.counts["kept"], self.counts["steps"] = 0.0, 0
+        return report
+
+    def _report(self) -> tuple[dict[str, Any], bool]:
+        """Return the trust report, and whether the surrogate passes."""
+        local, errors, estimates = self._probe()
+        near = agreement(estimates, errors)
+        values = {
+            "mae_local": near.mean_absolute_error, "mae_of_mean": near.of_mean, "kendall_tau": near.kendall_tau,
+            "concordance": near.concordance, "best_decile_bias": near.best_decile_bias,
+        }  # fmt: skip
+        trusted, generated = near.passes(self.settings.trust), []
+        if self.kind.pairs is not None:
+            pairs = self._made_up(np.random.default_rng((self.run.seed, GROWTH, 1)), PROBE)
+            guesses = self.surrogate.estimate(pairs.z, pairs.y)
+            wide = agreement(guesses, pairs.errors)
+            values |= {"mae_generated": wide.mean_absolute_error, "concordance_generated": wide.concordance}
+            trusted = trusted and (self.taken > 0 or wide.passes(self.settings.trust))
+            generated = _points(pairs.errors, guesses)
+        fit = self.surrogate.fit(*local)
+        agreeing, changed = (math.nan, 0) if self.before is None else sign_agreement(
+            self.before[0], estimates, self.before[1], errors
+        )  # fmt: skip
+        steps = self.counts["steps"]
+        values |= {
+            "sign_agreement": agreeing, "changed_pairs": changed, "mean_gradient_norm": float(fit.gradient_norm),
+            "fit": float(fit.fit.detach()), "penalty": float(fit.penalty.detach()),
+            "kept_fraction": self.counts["kept"] / steps if steps else math.nan,
+            "skipped_steps": self.counts["skipped"], "surrogate_steps": self.counts["taught"],
+            "pauses": self.counts["lessons"], "sample_metric_calls": self.errors.calls,
+            "dropped_samples": self.errors.dropped, "seconds": round(self.seconds, 3),
+        }  # fmt: skip
+        values = {name: None if math.isnan(value) else value for name, value in values.items()}
+        return {
+            "values": values, "local": _points(errors, estimates), "generated": generated,
+            "measured": (estimates, errors),
+        }, trusted  # fmt: skip
+
+    def _probe(self) -> tuple[Pairs, Tensor, Tensor]:
+        """Errors and estimates of the model on the first samples of select, which never teach."""
+        assert self.run.select is not None
+        zs, ys, errors = [], [], []
+        for inputs, targets in _first(self.run.select, PROBE):
+            outputs = self._outputs(inputs)
+            z, y = self.surrogate.encoder.compare(outputs, targets)  # pyright: ignore[reportCallIssue]
+            zs.append(z.detach())
+            ys.append(y.detach())
+            errors.append(self.errors(outputs, targets).to(z))
+        z, y, measured = torch.cat(zs), torch.cat(ys), torch.cat(errors)
+        return Pairs.known(z, y, measured), measured, self.surrogate.estimate(z, y)
+
+    def _outputs(self, inputs: Any) -> Tensor:
+        """Run the model as it will be used."""
+        self.model.eval()
+        with torch.no_grad():
+            outputs = self.model(_to(inputs, self.device))
+        self.model.train()
+        return outputs
+
+    def _compared(self, outputs: Tensor, targets: Any) -> Pairs:
+        errors = self.errors(outputs, targets)
+        return Pairs.known(*self.surrogate.encoder.compare(outputs, targets), errors)  # pyright: ignore[reportCallIssue]
+
+    def _made_up(self, rng: np.random.Generator, count: int) -> Pairs:
+        assert self.kind.pairs is not None
+        outputs, targets = self.kind.pairs(count, rng)
+        return self._compared(_to(outputs, self.device), targets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return both optimisers, the embedding, the remembered pairs and the counts."""
+        return {
+            **super().state_dict(),
+            "surrogate": self.surrogate.state_dict(), "teacher": self.teacher.state_dict(),
+            "pairs": self.pairs.state_dict(), "counts": dict(self.counts), "seconds": self.seconds,
+            "distrust": self.distrust, "before": None if self.before is None else list(self.before),
+            "measured": [self.errors.calls, self.errors.dropped], "latest": dict(self.latest),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        self.surrogate.load_state_dict(dict(state["surrogate"]))
+        self.teacher.load_state_dict(dict(state["teacher"]))
+        self.pairs.load_state_dict(state["pairs"])
+        self.counts, self.seconds, self.warm = dict(state["counts"]), state["seconds"], True
+        self.distrust, self.latest = state["distrust"], dict(state["latest"])
+        self.before = None if state["before"] is None else tuple(state["before"])
+        self.errors.calls, self.errors.dropped = state["measured"]
+
+
+def make_surrogate(
+    encoder: nn.Module, objective: Mapping[str, Any], *, filtered: bool
+) -> LearnedSurrogate | FilteredSurrogate:
+    """Make a surrogate from its settings by name.
+
+    Raises:
+        InputError: an unknown setting (with the nearest ones) or one out of range.
+    """
+    kind = FilteredSurrogate if filtered else LearnedSurrogate
+    known = set(inspect.signature(LearnedSurrogate).parameters) | set(inspect.signature(kind).parameters)
+    known = known - {"encoder", "settings"}
+    settings = {key: value for key, value in objective.items() if key != "symmetrize"}
+    for key in settings:
+        if key not in known:
+            raise fail("learned", f"there is no setting {key!r}", "one of its settings", nearest(key, known))
+    return kind(encoder, **settings)
+
+
+def space(*, filtered: bool) -> Mapping[str, tuple[Any, ...]]:
+    """Return the settings that tries may draw."""
+    values: dict[str, tuple[Any, ...]] = {
+        "learning_rate": (3e-5, 1e-4, 3e-4),
+        "objective.gradient_penalty_weight": (0.1, 1.0, 10.0),
+        "objective.metric_scale": (0.3, 1.0),
+        "local_fraction": (0.5, 0.8),
+    }
+    return {**values, "objective.zero_above": (0.5, 1.0, 2.0)} if filtered else values
+
+
+def check_learnable(metric: Metric) -> None:
+    """Raise InputError where a metric cannot be learned."""
+    SampleErrors(metric)
+
+
+def _distrust(values: Mapping[str, float | None], settings: LearnedSettings) -> str:
+    numbers = ", ".join(
+        f"{name} {'undefined' if values.get(name) is None else format(values[name], '.3g')}"
+        for name in ("concordance", "mae_local", "mae_of_mean", "concordance_generated")
+        if name in values
+    )
+    return (
+        f"the learned surrogate does not agree with the metric on held-out pairs ({numbers}); expected concordance >= "
+        f"{settings.trust} and an error below that of the mean. It must not touch the model. Teach it longer "
+        "(surrogate_warmup), lower objective.metric_scale or gradient_penalty_weight, or give an encoder that fits."
+    )
+
+
+def _first(split: Any, items: int | None, *, batches: int | None = None) -> list[tuple[Any, Any]]:
+    """Return the first batches of a split: so many, or until there are so many items."""
+    found, seen = [], 0
+    for number, (inputs, targets) in enumerate(split):
+        if (items is not None and seen >= items) or (batches is not None and number >= batches):
+            break
+        room = len(targets) if items is None else items - seen
+        found.append((inputs[:room], targets[:room]))
+        seen += len(targets)
+    return found
+
+
+def _points(errors: Tensor, estimates: Tensor) -> list[list[float]]:
+    """Points (metric, estimate) for the report, the first ones."""
+    known = ~torch.isnan(errors)
+    rows = torch.stack([errors[known].double(), estimates[known].double()], 1)[:POINTS]
+    return [[round(float(one), 5) for one in row] for row in rows]
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _nothing(outputs: Any, targets: Any) -> Tensor:
+    raise RuntimeError("a learned surrogate without a proxy has no other objective")

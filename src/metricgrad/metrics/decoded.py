@@ -1,0 +1,124 @@
+"""Metrics of what a network's outputs say: texts, boxes, classes are read from the outputs and then measured.
+
+A metric of texts knows nothing of networks. Its record gets a `kind` of output here, whose `decode` comes first; a
+learned surrogate needs both, the outputs for their gradient and the predictions for the metric. What measures is a
+small object and no closure, so that it can be sent to other processes when the functions in it can.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from metricgrad._checks import describe, fail
+from metricgrad._types import Metric, OutputKind
+
+__all__ = ["Decoded", "EachSample", "of_kind"]
+
+LARGEST_SHARE_UNDEFINED = 0.01
+"""Share of the samples, of a thousand at least, for which a user's function may raise."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`(outputs, targets) -> statistics` by way of predictions.
+
+    Attributes:
+        decode: outputs -> predictions.
+        of_predictions: (predictions, targets) -> statistics.
+    """
+
+    decode: Callable[[Any], Any]
+    of_predictions: Callable[[Any, Any], Tensor]
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        """Decode and measure."""
+        return self.of_predictions(self.decode(outputs), targets)
+
+
+@dataclass(frozen=True)
+class EachSample:
+    """`(predictions, targets) -> statistics` by one call of a function for each sample.
+
+    Attributes:
+        name: what messages call the metric.
+        function: (prediction, target) -> number.
+    """
+
+    name: str
+    function: Callable[[Any, Any], float]
+
+    def __call__(self, predictions: Any, targets: Any) -> Float64[Tensor, "sample 1"]:
+        """Call the function for every pair; a sample for which it raises is NaN, undefined.
+
+        Raises:
+            InputError: other numbers of predictions and targets, or the function raised for more than a hundredth of
+                the samples (ten at least).
+        """
+        if len(predictions) != len(targets):
+            came = f"{len(predictions)} predictions for {len(targets)} targets"
+            raise fail(self.name, came, "one target each")
+        values, failures = [], []
+        for pair in zip(predictions, targets, strict=True):
+            try:
+                values.append(float(self.function(*pair)))
+            except Exception as error:  # whatever the user's function raises
+                values.append(math.nan)
+                failures.append(error)
+        if len(failures) > LARGEST_SHARE_UNDEFINED * max(len(values), 1000):
+            first = failures[0]
+            raise fail(
+                self.name,
+                f"it raised for {len(failures):,} of {len(values):,} samples, first {type(first).__name__}: {first}",
+                "a number for every pair, or at most 1 % without one",
+            ) from first  # fmt: skip
+        return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+def of_kind(metric: Metric, kind: OutputKind) -> Metric:
+    """Let a metric of predictions measure the outputs of a network (exact): they are decoded first.
+
+    Args:
+        metric: its `measure` takes predictions, as `decode` of the kind gives them; or a metric that has a kind or a
+            `decode` already, which this one replaces.
+        kind: what the outputs are, e.g. `learned.words(alphabet, max_length)`.
+
+    Returns:
+        The same metric with `kind`, whose `measure` takes outputs and whose `of_predictions` takes predictions. Both
+        can be pickled when the metric's `measure` and the kind's `decode` can.
+
+    Raises:
+        InputError: not a metric, not a kind, a metric that ranks embeddings (they are no predictions).
+
+    Edge cases: as the metric.
+
+    Gradient: none; a learned surrogate of the metric has one.
+
+    Cost: one `decode` for each measurement.
+
+    Example:
+        >>> from metricgrad.metrics.names import metric_by_name
+        >>> kind = OutputKind(
+        ...     "numbers as texts", lambda outputs: [str(one) for one in outputs.tolist()], torch.nn.Identity
+        ... )
+        >>> metric = of_kind(metric_by_name("edit_distance"), kind)
+        >>> metric.summarise(metric.measure(torch.tensor([12, 345]), ["12", "35"]))
+        0.5
+    """
+    if not isinstance(metric, Metric):
+        raise fail(
+            "of_kind", f"metric is {describe(metric)}", "a Metric", "metrics.adapt makes one of a name."
+        )
+    if not isinstance(kind, OutputKind):
+        raise fail("of_kind", f"kind is {describe(kind)}", "an OutputKind, such as learned.words(...)")
+    if metric.unit == "query":
+        raise fail("of_kind", f"{metric.name} ranks embeddings", "a metric of decoded predictions")
+    of_predictions = metric.of_predictions or metric.measure
+    return dataclasses.replace(
+        metric, measure=Decoded(kind.decode, of_predictions), kind=kind, of_predictions=of_predictions
+    )
