@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metricgrad import direct as direct
+    from metricgrad import learned as learned
     from metricgrad import losses as losses
     from metricgrad import metrics as metrics
     from metricgrad._types import Metric as Metric
@@ -48,6 +49,7 @@ __all__ = [
     "Splits",
     "__version__",
     "direct",
+    "learned",
     "losses",
     "mean_valid",
     "metrics",

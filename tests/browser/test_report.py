@@ -50,7 +50,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chrom
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a finished run with everything in it."""
     folder = tmp_path_factory.mktemp("runs") / "full"
-    return render(synthetic_runs.write(folder, synthetic_runs.finished(), pictures=synthetic_runs.gallery(2)))
+    events = synthetic_runs.with_surrogate(synthetic_runs.finished())
+    pictures, changed = synthetic_runs.gallery(2), synthetic_runs.examples(3)
+    return render(synthetic_runs.write(folder, events, pictures=pictures, changed=changed))
 
 
 def _from_outside(browser: chromium.Chromium, page: Path) -> list[str]:
@@ -74,11 +76,13 @@ def test_everything_is_drawn_and_nothing_complains(
         "loss-tuned",
         "hit-plot",
         "hit-gain-plot",
+        *(f"fit-{seed}-{step}" for seed in (0, 1, 2) for step in (0, 300)),
+        *(f"fit-{name}" for name in ("error", "order", "agreement", "kept", "objectives")),
     }
     assert all(svgs > 0 and traces > 0 for svgs, traces in drawn.values()), drawn
     assert drawn["select-plot"][1] == 1 + 2 * (6 + 1 + 3)
     pictures = browser.ask("[...document.images].map(i => [i.naturalWidth, i.alt])")
-    assert len(pictures) == 4 * 11 and all(size > 0 and alt for size, alt in pictures)
+    assert len(pictures) == 4 * 11 + 2 * 3 and all(size > 0 and alt for size, alt in pictures)
     assert browser.complaints == [] and _from_outside(browser, report) == []
 
 
@@ -125,6 +129,40 @@ def test_an_arm_has_one_colour_in_plots_and_tables(
         assert sample in curves
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_pairs_of_a_surrogate_are_all_there(browser: chromium.Chromium, report: Path, dark: bool) -> None:
+    """Every pair is a point, in one of two colours that no arm has; all figures of a seed open at once."""
+    browser.open(report, dark=dark)
+    browser.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
+    count = (
+        "[...document.querySelectorAll('.pairs .canvas')].map(c => c.querySelectorAll('path.point').length)"
+    )
+    assert browser.ask(count) == [60 + 120] * 6
+    colours = browser.ask(
+        "[...new Set([...document.querySelectorAll('.pairs path.point')].map(p => {"
+        " const s = getComputedStyle(p); return s.fill === 'none' || s.fillOpacity === '0' ? s.stroke : s.fill; }))]"
+    )
+    arms = browser.ask("[...document.querySelectorAll('.arm line')].map(l => getComputedStyle(l).stroke)")
+    assert len(colours) == 2 and not set(colours) & set(arms)
+
+
+def test_differing_letters_are_marked(browser: chromium.Chromium, report: Path) -> None:
+    """A reading stands beside its target with marks at what is wrong or missing, and nothing of it is lost."""
+    browser.open(report)
+    texts = browser.ask("[...document.querySelectorAll('.cards .text')].slice(0, 6).map(t => t.textContent)")
+    assert texts == ["umbrella", "umbrella", "umbrella", "guitar", "quitars", "guitar"]
+    marks = "[...document.querySelectorAll('.cards mark, .cards del')].map(m => [m.tagName, m.textContent])"
+    word = [["DEL", "l"], ["MARK", "q"], ["MARK", "s"], ["DEL", "key"], ["MARK", "v"]]
+    assert browser.ask(marks) == [
+        *word,
+        ["DEL", "l"],
+        ["MARK", "q"],
+        ["MARK", "s"],
+        ["MARK", "v"],
+        ["DEL", "key"],
+    ]
+
+
 def test_tables_and_plots_are_told_to_those_who_cannot_see(browser: chromium.Chromium, report: Path) -> None:
     """One first heading, a name for every plot, a scope for every header cell, a language."""
     browser.open(report)
@@ -140,19 +178,26 @@ KINDS: dict[str, dict[str, Any]] = {
     "no test": {"test": False},
     "no proxy": {"proxy": None},
     "one seed": {"seeds": (0,), "tries": 1},
+    "boxes": {"unit": "sample", "tries": 1},
     "no interval": {"unit": "whole", "interval": False, "verdict": "nothing claimed"},
 }
 
 
-SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "no test"]
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind not in ("no test", "boxes")]
 SLOW += [pytest.param(kind, marks=pytest.mark.slow) for kind in ("unfinished", "just begun")]
 
 
-@pytest.mark.parametrize("kind", ["no test", *SLOW])
+@pytest.mark.parametrize("kind", ["no test", "boxes", *SLOW])
 def test_every_kind_of_run_is_drawn(browser: chromium.Chromium, tmp_path: Path, kind: str) -> None:
     """Whatever a run lacks, its page draws what it has and complains of nothing."""
     events = synthetic_runs.finished(**KINDS[kind]) if kind in KINDS else synthetic_runs.interrupted()
-    page = render(synthetic_runs.write(tmp_path, events[:1] if kind == "just begun" else events))
+    changed = None
+    if kind == "boxes":
+        events = synthetic_runs.with_surrogate(events, tau=0.5, without=("kept_fraction",))
+        changed = synthetic_runs.examples(8, boxes=True)
+    page = render(
+        synthetic_runs.write(tmp_path, events[:1] if kind == "just begun" else events, changed=changed)
+    )
     browser.open(page, width=400)
     drawn = browser.ask(DRAWN)
     assert all(svgs and traces for _, svgs, traces, _ in drawn)

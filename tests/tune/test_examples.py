@@ -98,7 +98,9 @@ def test_better_and_worse_are_found_and_described(tmp_path: Path) -> None:
     split = _words()
     document = _written(tmp_path, split)
     assert (document["before"], document["after"], document["metric"]) == ("continued", "tuned", "error")
-    assert document["letters"] is True and document["higher_is_better"] is False
+    assert (
+        document["letters"] is True and document["boxes"] is False and document["higher_is_better"] is False
+    )
     assert document["caption"] == (
         "With the first seed: of 40 test samples, 20 have a better error after tuning, 20 a worse one and 0 the same. "
         "Drawn at random from better and worse, large changes and small alike."
@@ -172,7 +174,8 @@ def test_boxes_are_drawn_in_and_no_text_is_kept(tmp_path: Path) -> None:
     inputs = torch.arange(10.0)[:, None].repeat(1, 5)
     split = Scenes(inputs, inputs + 1.0)
     document = _written(tmp_path, split, dataclasses.replace(ERROR, kind=BOXES), after=0.5)
-    assert len(document["better"]) == 8 and document["worse"] == [] and document["letters"] is False
+    assert len(document["better"]) == 8 and document["worse"] == []
+    assert document["letters"] is False and document["boxes"] is True
     assert split.asked == []
     for (indices, boxes), entry in zip(split.boxes, document["better"], strict=True):
         (index,) = indices

@@ -10,9 +10,10 @@ import binascii
 import contextlib
 import hashlib
 import json
+import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from plotly.offline import get_plotlyjs
 
 from metricgrad._checks import describe, fail
 from metricgrad.errors import RunFolderError
-from metricgrad.report import plot, sections, wording
+from metricgrad.report import fit, plot, sections, trust, wording
 from metricgrad.report.reading import Run, read_run
 
 __all__ = ["render"]
@@ -44,19 +45,21 @@ def render(folder: Path, *, out: Path | None = None) -> Path:
     """Write the report of a run folder as one self-contained HTML file.
 
     Args:
-        folder: the run folder; `record.jsonl` is read, and `gallery.json` and `config.yaml` where they exist.
+        folder: the run folder; `record.jsonl` is read, and `gallery.json`, `examples.json` and `config.yaml` where
+            they exist.
         out: the file to write. Default: `report.html` in the run folder.
 
     Returns:
         the path of the file.
 
     Raises:
-        InputError: the record or the gallery is missing (the record), damaged or of another form.
+        InputError: the record is missing, or it, the gallery or the examples are damaged or of another form.
         RunFolderError: the file cannot be written.
 
     Edge cases:
         an unfinished run shows how far it got and its curves so far; a run without a test split, a proxy, several
-        seeds, curves over k or a gallery goes without the part. The same files give the same bytes.
+        seeds, curves over k, a learned surrogate, a gallery or examples goes without the part. The same files give
+        the same bytes.
 
     Cost:
         well under a second; about 5 MB on disk, nearly all of it the plotting library.
@@ -95,6 +98,8 @@ def _page(folder: Path, run: Run, lines: int) -> str:
         provenance=sections.provenance_rows(run, lines),
         config=_config(folder),
         gallery=_gallery(folder / "gallery.json"),
+        examples=_examples(folder / "examples.json"),
+        surrogate=_surrogate(run),
         **_figures(run),
     )
 
@@ -125,6 +130,33 @@ def _figures(run: Run) -> dict[str, Any]:
     }
 
 
+def _surrogate(run: Run) -> dict[str, Any] | None:
+    """What the page shows of a learned surrogate; None for a run without one."""
+    stages = trust.fitted_stages(run)
+    if not stages:
+        return None
+    pairs = []
+    for stage in stages:
+        found = []
+        for event in trust.shown_events(stage):
+            label = f"Estimate against metric, seed {stage.seed}, step {event.step}"
+            title = f"Step {event.step:,}" if event.step else "Step 0, after the warm-up of the surrogate"
+            if figure := _figure(fit.pair_figure(stage, event), label):
+                found.append((f"fit-{stage.seed}-{event.step}", title, figure))
+        pairs += [(stage.seed, found)] if found else []
+    curves = [
+        (f"fit-{name}", title, _figure(figure, f"{title} of the learned surrogate over training steps"))
+        for name, (title, figure) in fit.curve_figures(run).items()
+    ]
+    return {
+        "reading": trust.trust_reading(run),
+        "table": trust.trust_table(run),
+        "pairs": pairs,
+        "key": fit.pair_key(run),
+        "curves": curves,
+    }
+
+
 def _figure(figure: go.Figure | None, label: str) -> _Figure | None:
     """A plot as JSON that may stand inside a script element: no `<` can end the element."""
     if figure is None:
@@ -135,26 +167,61 @@ def _figure(figure: go.Figure | None, label: str) -> _Figure | None:
 
 def _gallery(path: Path) -> Mapping[str, Any] | None:
     """The pictures of queries whose neighbours changed, checked; None where the run has none."""
-    if not path.is_file():
-        return None
-    try:
-        gallery = json.loads(path.read_bytes())
-        for key in ("caption", "before", "after"):
-            _require(isinstance(gallery[key], str), f"{key} is {describe(gallery[key])}")
+    with _damage_named(
+        path, "an object with caption, before, after, better and worse, pictures as base64 of PNG"
+    ):
+        if (gallery := _document(path)) is None:
+            return None
         for entry in [*gallery["better"], *gallery["worse"]]:
             _check_picture(entry["query"])
             for neighbour in [*entry["before"], *entry["after"]]:
                 _check_picture(neighbour)
                 _require(isinstance(neighbour["relevant"], bool), "relevant is neither true nor false")
                 neighbour["similarity"] = float(neighbour["similarity"])
+        return gallery
+
+
+def _examples(path: Path) -> Mapping[str, Any] | None:
+    """The samples that changed, checked and ready to be shown; None where the run has none."""
+    with _damage_named(
+        path, "an object with caption, before, after, metric, better and worse, as `tune` writes it"
+    ):
+        if (examples := _document(path)) is None:
+            return None
+        _require(isinstance(examples["metric"], str), f"metric is {describe(examples['metric'])}")
+        for key in ("letters", "boxes"):
+            _require(isinstance(examples[key], bool), f"{key} is neither true nor false")
+        for entry in [*examples["better"], *examples["worse"]]:
+            _check_picture(entry)
+            for text in (entry["target"], entry["before"]["text"], entry["after"]["text"]):
+                _require(text is None or isinstance(text, str), f"a text is {describe(text)}")
+            for side in (entry["before"], entry["after"]):
+                _require(math.isfinite(side["value"]), f"a value is {describe(side['value'])}")
+        return {**examples, **sections.example_cards(examples)}
+
+
+def _document(path: Path) -> Any:
+    """The object in a file of pictures, its texts checked; None where there is no such file."""
+    if not path.is_file():
+        return None
+    document = json.loads(path.read_bytes())
+    for key in ("caption", "before", "after"):
+        _require(isinstance(document[key], str), f"{key} is {describe(document[key])}")
+    return document
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path, expected: str) -> Iterator[None]:
+    """Turn what goes wrong while a file of pictures is read into an error that names the file."""
+    try:
+        yield
     except (ValueError, KeyError, TypeError) as error:
         raise fail(
             "report",
             f"{path} is damaged ({type(error).__name__}: {error})",
-            "an object with caption, before, after, better and worse, with pictures as base64 of PNG files",
-            "Delete the file to get a report without a gallery.",
+            expected,
+            "Delete the file to get a report without it.",
         ) from error
-    return gallery
 
 
 def _check_picture(item: Any) -> None:

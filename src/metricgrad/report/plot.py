@@ -16,7 +16,16 @@ import plotly.graph_objects as go
 from metricgrad.report.reading import Run, Stage
 from metricgrad.report.wording import opponents, per_seed, plural
 
-__all__ = ["COLOURS", "gain_figure", "hit_figure", "hit_gain_figure", "loss_figure", "select_figure"]
+__all__ = [
+    "COLOURS",
+    "dressed",
+    "gain_figure",
+    "hit_figure",
+    "hit_gain_figure",
+    "loss_figure",
+    "select_figure",
+    "show_steps",
+]
 
 COLOURS = {"start": "#7a828c", "continued": "#d55e00", "tuned": "#1f7fc4"}
 _DASHES = {"start": "dot", "continued": "dash", "tuned": "solid"}
@@ -65,7 +74,7 @@ def gain_figure(run: Run) -> go.Figure | None:
     bounds = [0.0, *(float(x) for trace in figure.data for x in trace.x)]  # pyright: ignore[reportAttributeAccessIssue]
     room = 0.06 * (max(bounds) - min(bounds)) or 0.01
     figure.update_xaxes(range=[min(bounds) - room, max(bounds) + room])
-    return _dressed(
+    return dressed(
         figure, x=f"gain in test {run.start.metric}", y="", height=72 + 48 * len(arms), legend=False
     )
 
@@ -106,8 +115,8 @@ def select_figure(run: Run, *, start_stage: bool = False) -> go.Figure | None:
                             "line": {"width": 1.5, "color": "#ffffff"}},
                     hovertemplate=f"{arm}, seed {stage.seed}: best at step %{{x}}, %{{y:.4f}}<extra></extra>",
                 )  # fmt: skip
-    _show_steps(figure, max(max(stage.select) for stage in shown))
-    return _dressed(figure, x="training step", y=f"select {run.start.metric}", height=380)
+    show_steps(figure, max(max(stage.select) for stage in shown))
+    return dressed(figure, x="training step", y=f"select {run.start.metric}", height=380)
 
 
 def loss_figure(run: Run, arm: str) -> go.Figure | None:
@@ -136,8 +145,8 @@ def loss_figure(run: Run, arm: str) -> go.Figure | None:
         return None
     figure = go.Figure()
     _add_arm(figure, arm, curves, run)
-    _show_steps(figure, max(max(curve) for curve in curves.values()))
-    return _dressed(figure, x="training step", y="loss", height=260, legend=False)
+    show_steps(figure, max(max(curve) for curve in curves.values()))
+    return dressed(figure, x="training step", y="loss", height=260, legend=False)
 
 
 def hit_figure(run: Run) -> go.Figure | None:
@@ -161,7 +170,7 @@ def hit_figure(run: Run) -> go.Figure | None:
             hovertemplate=f"{arm}, k = %{{x}}: %{{y:.4f}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(type="log", tickvals=_ticks(run), ticktext=[str(k) for k in _ticks(run)])
-    return _dressed(figure, x="k nearest items", y=f"share of {plural(run.start.unit)}", height=320)
+    return dressed(figure, x="k nearest items", y=f"share of {plural(run.start.unit)}", height=320)
 
 
 def hit_gain_figure(run: Run) -> go.Figure | None:
@@ -189,7 +198,7 @@ def hit_gain_figure(run: Run) -> go.Figure | None:
             hovertemplate=f"{curve.arm} minus start, k = %{{x}}: %{{y:+.4f}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(type="log", tickvals=_ticks(run), ticktext=[str(k) for k in _ticks(run)])
-    return _dressed(figure, x="k nearest items", y="difference to start", height=320)
+    return dressed(figure, x="k nearest items", y="difference to start", height=320)
 
 
 def _keyed(run: Run, arm: str) -> list[tuple[tuple[int, int], Stage]]:
@@ -223,7 +232,7 @@ def _add_arm(
     )  # fmt: skip
 
 
-def _show_steps(figure: go.Figure, last: int) -> None:
+def show_steps(figure: go.Figure, last: int) -> None:
     """Let the axis of training steps run from 0 to a little beyond the last one."""
     figure.update_xaxes(range=[-0.01 * last, 1.02 * last] if last else None)
 
@@ -237,7 +246,7 @@ def _ticks(run: Run) -> list[int]:
     return ticks
 
 
-def _dressed(figure: go.Figure, *, x: str, y: str, height: int, legend: bool = True) -> go.Figure:
+def dressed(figure: go.Figure, *, x: str, y: str, height: int, legend: bool = True) -> go.Figure:
     """Give a figure the house's layout; names that a user chose are shown as they are, not as markup."""
     figure.update_layout(
         template="none",

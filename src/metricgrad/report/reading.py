@@ -26,6 +26,7 @@ from metricgrad._records import (
     Curve,
     Evaluated,
     Finished,
+    Fitted,
     Note,
     Progress,
     Resumed,
@@ -51,6 +52,7 @@ class Stage:
     settings: dict[str, Any] = field(default_factory=dict)
     select: dict[int, float] = field(default_factory=dict)  # step -> exact metric on the select split
     losses: dict[int, dict[str, float]] = field(default_factory=dict)  # step -> logged training values
+    fits: dict[int, Fitted] = field(default_factory=dict)  # step -> how well a learned surrogate estimates
     best: float | None = None
     best_step: int | None = None
     seconds: float | None = None
@@ -208,6 +210,10 @@ def _record_of(event: Any, where: str) -> Any:
         raise _corrupt(f"{where} ({event['event']}) is wrong at {place}: {wrong['msg']}") from error
     if isinstance(record, Curve) and len(record.k) != len(record.value):
         raise _corrupt(f"{where} (curve) has {len(record.k)} cut-offs and {len(record.value)} values")
+    if isinstance(record, Fitted):
+        wrong = next((point for point in (*record.local, *record.generated) if len(point) != 2), None)
+        if wrong is not None:
+            raise _corrupt(f"{where} (fitted) has the point {wrong}, not a pair (metric, estimate)")
     return record
 
 
@@ -219,7 +225,7 @@ def _reader(kind: type) -> Callable[[Any], Any]:
 
 def _fold(run: Run, record: Any) -> None:
     """Add one record to what is known of the run."""
-    if isinstance(record, (Stepped, Evaluated, StageStarted, StageFinished)):
+    if isinstance(record, (Stepped, Evaluated, Fitted, StageStarted, StageFinished)):
         _fold_stage(run, record)
     elif isinstance(record, Tested):
         run.tested[record.arm, record.seed] = record
@@ -234,7 +240,7 @@ def _fold(run: Run, record: Any) -> None:
         setattr(run, type(record).__name__.lower(), record)
 
 
-def _fold_stage(run: Run, record: Stepped | Evaluated | StageStarted | StageFinished) -> None:
+def _fold_stage(run: Run, record: Stepped | Evaluated | Fitted | StageStarted | StageFinished) -> None:
     """Add a record of one stage to it."""
     key = (record.seed, record.arm, record.attempt)
     stage = run.stages.setdefault(key, Stage(*key))
@@ -245,6 +251,8 @@ def _fold_stage(run: Run, record: Stepped | Evaluated | StageStarted | StageFini
     elif isinstance(record, Evaluated):
         stage.select[record.step] = record.value
         stage.best, stage.best_step = record.best, record.best_step
+    elif isinstance(record, Fitted):
+        stage.fits[record.step] = record
     else:
         stage.best, stage.best_step = record.value, record.best_step
         stage.seconds, stage.finished = record.seconds, True

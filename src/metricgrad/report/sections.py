@@ -13,16 +13,19 @@ from metricgrad.report.wording import (
     arm_meaning,
     duration,
     interval,
+    letters,
     number,
     opponents,
     per_seed,
     plural,
     proxy_name,
+    sample_value,
     signed,
 )
 
 __all__ = [
     "arm_rows",
+    "example_cards",
     "fact_rows",
     "gain_rows",
     "hit_rows",
@@ -112,6 +115,40 @@ def hit_rows(run: Run) -> Table:
     values = {arm: dict(zip(run.curves[arm].k, run.curves[arm].value, strict=True)) for arm in arms}
     ks = sorted({k for curve in values.values() for k in curve})
     return Table(["k", *arms], [[str(k), *(number(values[arm].get(k)) for arm in arms)] for k in ks])
+
+
+def example_cards(examples: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The samples that changed, by `better` and `worse`: picture, target, and for each arm its reading and value.
+
+    A reading is a list of pieces as `letters` gives them, marked where predictions and target are strings; None
+    where there is no text to show.
+    """
+    return {
+        change: [
+            {
+                "name": entry["name"],
+                "png": entry["png"],
+                "target": entry["target"],
+                "sides": [
+                    {
+                        "arm": examples[side],
+                        "pieces": _reading(entry[side]["text"], entry["target"], marked=examples["letters"]),
+                        "value": sample_value(entry[side]["value"]),
+                    }
+                    for side in ("before", "after")
+                ],
+            }
+            for entry in examples[change]
+        ]
+        for change in ("better", "worse")
+    }
+
+
+def _reading(text: str | None, target: str | None, *, marked: bool) -> list[tuple[str, str]] | None:
+    """A reading in pieces, marked against its target where both are strings of letters."""
+    if text is None:
+        return None
+    return letters(text, target) if marked and target is not None else [(text, "same")]
 
 
 def setting_rows(run: Run) -> Table:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rapidfuzz.distance import Levenshtein
+
 from metricgrad.report.reading import Run
 
 __all__ = [
@@ -20,11 +22,13 @@ __all__ = [
     "headline",
     "interval",
     "interval_meaning",
+    "letters",
     "number",
     "opponents",
     "per_seed",
     "plural",
     "proxy_name",
+    "sample_value",
     "signed",
     "status",
 ]
@@ -45,6 +49,38 @@ def number(value: float | None) -> str:
         return "not finite"
     size = abs(value)
     return f"{value:,.1f}" if size >= 1000 else f"{value:.2f}" if size >= 10 else f"{value:.4f}"
+
+
+def sample_value(value: float) -> str:
+    """The metric of one sample: a whole number without decimals, as counts of errors are.
+
+    Example:
+        >>> sample_value(3.0), sample_value(0.53421)
+        ('3', '0.5342')
+    """
+    return f"{value:,.0f}" if float(value).is_integer() else number(value)
+
+
+def letters(reading: str, target: str) -> list[tuple[str, str]]:
+    """A reading in pieces, by a shortest way to edit the target into it: `same`, `wrong` or `missing` letters.
+
+    Letters that stand instead of others or were added are `wrong`; `missing` ones are the target's. Pieces that are
+    not `same` hold as many letters as the edit distance.
+
+    Example:
+        >>> letters("kitens", "kitten")
+        [('kit', 'same'), ('t', 'missing'), ('en', 'same'), ('s', 'wrong')]
+    """
+    pieces: list[tuple[str, str]] = []
+    for step in Levenshtein.opcodes(target, reading):
+        kind = {"equal": "same", "delete": "missing"}.get(step.tag, "wrong")
+        gone = kind == "missing"
+        text = target[step.src_start : step.src_end] if gone else reading[step.dest_start : step.dest_end]
+        if pieces and pieces[-1][1] == kind:
+            pieces[-1] = (pieces[-1][0] + text, kind)
+        else:
+            pieces.append((text, kind))
+    return pieces
 
 
 def signed(value: float | None) -> str:

@@ -1,7 +1,8 @@
 """Examples that changed: test samples that the tuned model reads better or worse than the baseline, for the report.
 
-examples.json    before, after (arms), metric, higher_is_better, letters, caption; better and worse: lists of
-                 name, png (base64), target, and for each side `text` and `value`
+examples.json    before, after (arms), metric, higher_is_better, caption; letters (readings are strings), boxes (they
+                 are drawn into the pictures); better and worse: lists of name, png (base64), target, and for each
+                 side `text` and `value`
 """
 
 import base64
@@ -47,8 +48,8 @@ def write_examples(
         after: the tuned model.
         baseline: the arm of `before`.
         test: yields its samples in the order of its `pictures(indices)`, in every pass; with a member
-            `drawn(indices, boxes_by_name)` that picture is kept instead, with the boxes `target`, `before` and `after`
-            drawn in (a row an index), and no text.
+            `drawn(indices, boxes_by_name)` that picture is kept instead and no text, with the boxes `target` in white,
+            `before` in vermilion and `after` in blue, a row of each for an index.
         metric: its first statistic is the value of a sample.
         folder: of the run; `examples.json` is replaced.
 
@@ -77,6 +78,7 @@ def write_examples(
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,
         "letters": all(isinstance(side.predictions[0], str) for side in sides.values()),
+        "boxes": _draws(test),
         "caption": _caption(metric, lists, undefined=int((~finite).sum())),
     }
     for name, changed in lists.items():
@@ -129,7 +131,7 @@ def _caption(metric: Metric, lists: dict[str, Tensor], *, undefined: int) -> str
 def _entry(sample: int, targets: Any, sides: dict[str, _Side], test: Any) -> dict[str, Any]:
     """One sample: its picture, its target and both sides."""
     names: Sequence[str] = getattr(test, "names", None) or []
-    boxes = getattr(test, "drawn", None) is not None
+    boxes = _draws(test)
     if boxes:
         shown = {"target": targets, **{name: side.predictions for name, side in sides.items()}}
         picture = test.drawn([sample], {name: rows[sample : sample + 1] for name, rows in shown.items()})[0]
@@ -144,6 +146,11 @@ def _entry(sample: int, targets: Any, sides: dict[str, _Side], test: Any) -> dic
         text = None if boxes else _text(side.predictions[sample])
         entry[name] = {"text": text, "value": float(side.values[sample])}
     return entry
+
+
+def _draws(test: Any) -> bool:
+    """Whether a split can draw boxes into its pictures."""
+    return getattr(test, "drawn", None) is not None
 
 
 def _text(value: Any) -> str | None:

@@ -6,6 +6,7 @@ last/                the checkpoint
 arms/*.safetensors   the selected weights of every finished stage
 best.safetensors     the weights that are returned
 test.safetensors     the statistics of every arm on the test split, per unit
+examples.json        samples that changed (metrics of single samples, where the split has pictures)
 gallery.json         queries whose neighbours changed (retrieval, where the split has pictures)
 report.html          drawn from the files above
 """
