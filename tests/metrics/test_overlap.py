@@ -55,6 +55,23 @@ def random_pairs(count: int, smallest: float, seed: int) -> tuple[Tensor, Tensor
     return torch.from_numpy(first), torch.from_numpy(second)
 
 
+def flush_pairs(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Boxes and up to ten million times longer ones whose long edges coincide with theirs, but for rounding."""
+    rng = np.random.default_rng(seed)
+    first = np.column_stack(
+        [rng.normal(size=(count, 2)), rng.uniform(0.5, 2, (count, 2)), rng.uniform(-7, 7, count)]
+    )
+    second, longer = first.copy(), 10 ** rng.uniform(0, 7, count)
+    second[:, 2] *= longer
+    along = rng.choice([0, 0.5, -0.5], count) * (second[:, 2] - first[:, 2])
+    across = rng.normal(size=count) * rng.choice([0, 1e-16, 1e-15], count) * longer
+    cosine, sine = np.cos(first[:, 4]), np.sin(first[:, 4])
+    second[:, 0] += cosine * along - sine * across
+    second[:, 1] += sine * along + cosine * across
+    second[:, 4] += rng.choice([0, math.pi, -math.pi, 2 * math.pi], count)
+    return torch.from_numpy(first), torch.from_numpy(second)
+
+
 # ------------------------------------------------------------------------------------------- definition
 
 
@@ -126,6 +143,15 @@ def test_forms_agree_on_many_pairs() -> None:
         assert (overlap_kernel.overlaps(*arrays, threads=threads) == found.numpy()).all()
     permuted = torch.randperm(len(first), generator=torch.Generator().manual_seed(0))
     assert torch.equal(metrics.rotated_iou(first[permuted], second[permuted]), found[permuted])
+
+
+def test_no_corner_is_lost_where_edges_coincide() -> None:
+    """Long edges that lie on each other up to rounding: both forms, both ways round, and the ratio of the sides."""
+    first, second = flush_pairs(50_000, seed=7)
+    wanted = first[:, 2] / second[:, 2]
+    for a, b in ((first, second), (second, first)):
+        close(metrics.rotated_iou(a, b), wanted)
+        close(overlap_of_vertices(a, b), wanted)
 
 
 def test_upright_boxes_are_rotated_ones_without_an_angle() -> None:

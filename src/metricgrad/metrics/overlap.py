@@ -14,10 +14,11 @@ __all__ = ["iou", "iou_above", "rotated_iou", "rotated_iou_above"]
 
 TILE = 65_536
 """Pairs whose vertices are held at a time."""
-TOLERANCE = 1e-12
-"""How far outside a box, in units of its side, a point still counts as its own: rounding must not lose a corner."""
-ROUNDING = 1e-15
-"""The same for every unit that the other box extends."""
+ROUNDING = 4e-15
+"""How far outside a box a point still counts as its own, in units of its side, for every unit that the other reaches.
+
+Where edges coincide but for rounding neither a corner nor the crossing beside it may be lost.
+"""
 LARGEST = 1e300
 """Units of the target's side that a prediction may reach."""
 
@@ -54,8 +55,9 @@ def iou(
     predictions, targets = _boxes("iou", predictions, targets, 4)
     sides, other_sides = predictions[:, 2:].clamp_min(0), targets[:, 2:].clamp_min(0)
     # Along each axis in units of the longer side: no area is too small or too large for a number.
-    unit = torch.maximum(sides, other_sides)
-    unit = torch.where(unit > 0, unit, 1.0)
+    unit = torch.maximum(
+        sides, other_sides
+    )  # 0 where both are empty: then nothing below is a number, and nothing shared
     apart = (predictions[:, :2] - targets[:, :2]).abs() / unit
     sides, other_sides = sides / unit, other_sides / unit
     shared = torch.minimum(torch.minimum(sides, other_sides), (sides + other_sides) / 2 - apart).clamp_min(0)
@@ -206,7 +208,7 @@ def _overlap_of_vertices(predictions: Tensor, targets: Tensor) -> Float64[Tensor
     others, other_extent = _corners_in_frame(targets, predictions)  # the target, seen from the prediction
     solid = solid & (extent < LARGEST) & (other_extent < LARGEST)
     square = corners.new_tensor([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]]).expand_as(corners)
-    room, other_room = (0.5 + TOLERANCE + ROUNDING * size for size in (extent, other_extent))
+    room, other_room = (0.5 + ROUNDING * (1 + size) for size in (extent, other_extent))
     crossings, crossed = _crossings(corners, room)
     points = torch.cat([corners, square, crossings], 1)  # [sample, 24, 2]
     inside = (corners.abs() <= room[:, None, None]).all(2), (others.abs() <= other_room[:, None, None]).all(2)

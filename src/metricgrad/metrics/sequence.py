@@ -76,9 +76,9 @@ def edit_distance(
 def total_edit_distance(
     predictions: Texts, targets: Texts, *, normalizer: Normalizer | None = None
 ) -> Float64[Tensor, ""]:
-    """Sum over the samples of their edit distance (exact): the figure that scene-text papers print for a test set.
+    """Sum over the samples of their edit distance (exact): what learned surrogates for scene text are judged by.
 
-    It is a sum and no mean because that is how it is published; it is the number of samples times the mean of
+    It is a sum and no mean because that is how it is published. It is the number of samples times the mean of
     `edit_distance` and orders models alike. Two totals compare only where they are over the same samples.
 
     Args:
