@@ -9,7 +9,8 @@ from metricgrad import direct, losses, tasks
 from metricgrad.cli import doctor
 from metricgrad.cli.catalogue import KINDS, things
 from metricgrad.cli.cite import bibliography, keys_in
-from metricgrad.metrics import adapt, named_metrics
+from metricgrad.learned import words
+from metricgrad.metrics import adapt, named_metrics, of_kind
 from metricgrad.tune.auto import road_named
 from tests.cli.outcome import Command
 
@@ -24,7 +25,9 @@ def test_list_is_complete(command: Command) -> None:
     assert names["loss"] == {name for name in (*losses.__all__, *direct.__all__) if name.endswith("_loss")}
     assert names["structure"] == {name for name in direct.__all__ if name[0].isupper()}
     assert names["task"] == set(tasks.__all__)
-    assert {"auto", "surrogate:recall_at_k", "direct:f_beta", "direct:hit_at_1"} <= names["method"]
+    assert {"auto", "surrogate:recall_at_k", "direct:f_beta", "direct:hit_at_1", "learned+filter"} <= names[
+        "method"
+    ]
     assert all(item["line"] and "\n" not in item["line"] for item in listed)
     text = command("list").out
     assert all(item["name"] in text for item in listed)
@@ -36,6 +39,8 @@ def test_listed_methods_exist() -> None:
         if thing.kind == "method":
             structure = thing.signature.partition("(")[0]
             metric = adapt("f1" if structure in ("Contingency", "Multiclass") else "recall@1")
+            if thing.name.startswith("learned"):
+                metric = of_kind(adapt("edit_distance"), words("ab", 3))
             assert road_named(thing.name, metric).name in (thing.name, "surrogate:recall_at_k")
 
 

@@ -66,7 +66,9 @@ def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
     Raises:
         InputError: nothing has this name; the message says which are near.
     """
-    everything, name = things(), name.partition("+")[0]  # `surrogate:recall_at_k+simix`: an option of a thing
+    everything = things()
+    if all(name != thing.name for thing in everything):
+        name = name.partition("+")[0]  # `surrogate:recall_at_k+simix`: an option of a thing
     found = [thing for thing in everything if name in (thing.name, thing.name.removesuffix("_loss"))]
     found = found or _metric_of_its_own(name, everything)
     if not found:

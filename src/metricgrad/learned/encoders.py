@@ -39,13 +39,14 @@ def _mlp(*widths: int) -> nn.Sequential:
 class SequenceEncoder(nn.Module):
     """Embeds texts: rows of probabilities per step over an alphabet and an end symbol (learned-surrogate encoder).
 
-    Network: 1x1 convolution to 64 channels, three convolutions of width 3 (64, 128, 256 channels, stride 2 on the last
-    two) with leaky ReLU, then 512 and `dim` units.
+    Network: 1x1 convolution to 64 channels, three convolutions over 3 steps (64, 128, 256 channels, stride 2 on the
+    last two) with leaky ReLU, then 512 and `dim` units; `width` scales all but the last.
 
     Args:
         alphabet: the symbols, in the order of the network's outputs; the end symbol follows them.
         max_length: steps L of an output, and the longest text.
         dim: of the embedding.
+        width: channels of the first two convolutions; on a CPU 32 takes less than half the time of 64.
         unknown: symbol of the alphabet that stands for any other; None refuses them.
         truncate: cut longer texts instead of refusing them.
 
@@ -65,6 +66,7 @@ class SequenceEncoder(nn.Module):
         max_length: int,
         *,
         dim: int = 256,
+        width: int = 64,
         unknown: str | None = None,
         truncate: bool = False,
     ) -> None:
@@ -78,11 +80,11 @@ class SequenceEncoder(nn.Module):
         self.alphabet, self.max_length, self.unknown, self.truncate = alphabet, max_length, unknown, truncate
         symbols, steps = len(alphabet) + 1, (max_length + 3) // 4  # after two strides of 2
         self.network = nn.Sequential(
-            nn.Conv1d(symbols, 64, 1),
-            nn.Conv1d(64, 64, 3, padding=1), nn.LeakyReLU(SLOPE),
-            nn.Conv1d(64, 128, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE),
-            nn.Conv1d(128, 256, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE),
-            nn.Flatten(), nn.Linear(256 * steps, 512), nn.LeakyReLU(SLOPE), nn.Linear(512, dim),
+            nn.Conv1d(symbols, width, 1),
+            nn.Conv1d(width, width, 3, padding=1), nn.LeakyReLU(SLOPE),
+            nn.Conv1d(width, 2 * width, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE),
+            nn.Conv1d(2 * width, 4 * width, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE),
+            nn.Flatten(), nn.Linear(4 * width * steps, 8 * width), nn.LeakyReLU(SLOPE), nn.Linear(8 * width, dim),
         )  # fmt: skip
 
     def forward(self, points: Float[Tensor, "sample step symbol"]) -> Float[Tensor, "sample dim"]:

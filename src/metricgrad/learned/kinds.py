@@ -20,6 +20,7 @@ def words(
     max_length: int,
     *,
     vocabulary: Sequence[str] | None = None,
+    width: int = 64,
     unknown: str | None = None,
     truncate: bool = False,
 ) -> OutputKind:
@@ -29,6 +30,7 @@ def words(
         alphabet: symbols in the order of the outputs; the end symbol is the one after them.
         max_length: steps of an output.
         vocabulary: words that made-up pairs are drawn from; None makes them of random letters.
+        width: of the encoder, see `SequenceEncoder`.
         unknown: symbol of the alphabet that stands for any other in a target; None refuses them.
         truncate: cut longer targets instead of refusing them.
 
@@ -37,7 +39,7 @@ def words(
         >>> kind.decode(torch.tensor([[[0.0, 9.0, 1.0], [5.0, 0.0, 1.0], [0.0, 0.0, 7.0]]]))
         ['ba']
     """
-    encoder = partial(SequenceEncoder, alphabet, max_length, unknown=unknown, truncate=truncate)
+    encoder = partial(SequenceEncoder, alphabet, max_length, width=width, unknown=unknown, truncate=truncate)
     encoder()  # checks the arguments
     pairs = TextPairs(alphabet, max_length, None if vocabulary is None else tuple(vocabulary))
     return OutputKind("words", partial(read_texts, alphabet=alphabet), encoder, pairs)
