@@ -19,11 +19,12 @@ from tests.tune.small_run import same_weights
 CLASSES = 4
 TABLE = [[0, 1, 2, 3], [1, 0, 1, 2], [2, 1, 0, 1], [3, 2, 1, 0]]
 QUICK = {
-    "surrogate_warmup": 250,
-    "surrogate_batch": 64,
+    "surrogate_warmup": 150,
+    "surrogate_batch": 32,
+    "surrogate_learning_rate": 5e-3,
     "surrogate_steps": 2,
     "extra_steps": 20,
-    "trust": 0.3,
+    "trust": 0.2,
 }
 
 
@@ -79,7 +80,7 @@ def test_a_run_reports_trust_and_tunes(tmp_path: Path) -> None:
     last = reports[-1]
     assert last["values"]["concordance"] >= QUICK["trust"]
     assert last["values"]["mae_local"] < last["values"]["mae_of_mean"]
-    assert last["values"]["surrogate_steps"] == 250 + 12 * 2
+    assert last["values"]["surrogate_steps"] == 150 + 12 * 2
     assert last["values"]["skipped_steps"] == 0 and last["values"]["kept_fraction"] == 1.0
     assert last["values"]["sample_metric_calls"] > reports[0]["values"]["sample_metric_calls"] > 0
     assert reports[0]["values"]["sign_agreement"] is None

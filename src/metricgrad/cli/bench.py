@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metricgrad.cli import bench_direct
+from metricgrad.cli import bench_direct, bench_learned
 from metricgrad.cli.output import JsonOption, QuietOption, complain, console, examples, print_json
 from metricgrad.errors import InputError
 
@@ -37,6 +37,7 @@ commands = typer.Typer(
     epilog=EXAMPLES,
 )
 commands.command("direct", epilog=bench_direct.EXAMPLES)(bench_direct.direct)
+commands.command("learned", epilog=bench_learned.EXAMPLES)(bench_learned.learned)
 
 
 @commands.command("ranks", epilog=EXAMPLES)

@@ -1,3 +1,3 @@
 """Tasks: real data, a model to start from and its proxy loss, one file each. `load(options, observer)` makes one."""
 
-__all__ = ["boxes", "digits", "emoji", "fashion_ap", "imbalanced_f1"]
+__all__ = ["boxes", "digits", "emoji", "fashion_ap", "imbalanced_f1", "words"]

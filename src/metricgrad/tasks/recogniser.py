@@ -1,0 +1,138 @@
+"""A small network that reads the word in a picture, and the proxy loss that it is trained with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from metricgrad._checks import describe, fail
+from metricgrad.learned.encoders import encoded
+from metricgrad.tasks.words_pictures import ALPHABET
+
+__all__ = ["MAX_LENGTH", "START_WEIGHTS", "Recogniser", "letter_cross_entropy", "read_start"]
+
+MAX_LENGTH = 16
+"""Steps of an output: letters of the longest text that can be read."""
+START_WEIGHTS = Path(__file__).parent / "data" / "words" / "start.safetensors"
+
+_END = len(ALPHABET)
+_COLUMNS = 32  # of the features that are read
+
+
+class Recogniser(nn.Module):
+    """Logits over 26 letters and an end symbol for each of 16 steps, all steps at once.
+
+    Convolutions with group norm look at the picture, a GRU goes along its columns both ways and so can count letters,
+    and each step has a query of its own that draws its letter from the columns by attention. A last convolution over
+    the steps lets neighbouring letters agree. Nothing depends on the batch.
+
+    Args:
+        width: channels of the first convolution, a multiple of 8; the others have two and three times as many.
+        hidden: units of the GRU in each direction.
+
+    Example:
+        >>> Recogniser()(torch.zeros(3, 32, 128, dtype=torch.uint8)).shape
+        torch.Size([3, 16, 27])
+    """
+
+    def __init__(self, *, width: int = 16, hidden: int = 64) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *_block(1, width, (4, 4), (4, 2), (0, 1)),  # [sample, width, 8, 64]
+            *_block(width, 3 * width, (3, 3), (2, 2), (1, 1)),  # [sample, 3 width, 4, 32]
+            *_block(3 * width, 6 * width, (4, 3), (4, 1), (0, 1)),  # [sample, 6 width, 1, 32]
+        )
+        self.columns = nn.Sequential(
+            nn.Conv1d(6 * width, 6 * width, 3, padding=1), nn.GroupNorm(8, 6 * width), nn.ReLU()
+        )  # fmt: skip
+        self.along = nn.GRU(6 * width, hidden, batch_first=True, bidirectional=True)
+        self.query = nn.Parameter(torch.randn(MAX_LENGTH, 2 * hidden) / hidden**0.5)
+        self.key = nn.Linear(2 * hidden, 2 * hidden)
+        self.place = nn.Parameter(torch.zeros(_COLUMNS, 2 * hidden))
+        self.mix = nn.Conv1d(2 * hidden, 6 * width, 3, padding=1)
+        self.read = nn.Sequential(nn.ReLU(), nn.Linear(6 * width, _END + 1))
+
+    def forward(self, pictures: UInt8[Tensor, "sample 32 128"]) -> Float[Tensor, "sample 16 27"]:
+        """Return the logits of pictures with levels 0 to 255; each picture is brought to mean 0 and deviation 1."""
+        levels = pictures.to(self.query.dtype)
+        mean, deviation = levels.mean((1, 2), keepdim=True), levels.std((1, 2), keepdim=True)
+        seen = self.body(((levels - mean) / (deviation + 1.0)).unsqueeze(1))
+        columns = self.columns(seen.flatten(1, 2)).transpose(1, 2)  # [sample, column, hidden]
+        states, _ = self.along(columns)  # [sample, column, 2 hidden]
+        match = self.query @ (self.key(states) + self.place).transpose(1, 2) / states.shape[2] ** 0.5
+        drawn = match.softmax(-1) @ states  # [sample, step, 2 hidden]
+        return self.read(self.mix(drawn.transpose(1, 2)).transpose(1, 2))
+
+
+def _block(
+    channels: int, out: int, size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> list[nn.Module]:
+    """A convolution, group norm, ReLU."""
+    convolution = nn.Conv2d(channels, out, size, stride=stride, padding=padding, bias=False)
+    return [convolution, nn.GroupNorm(8, out), nn.ReLU()]
+
+
+def letter_cross_entropy(
+    outputs: Float[Tensor, "sample 16 27"], targets: Sequence[str]
+) -> Float[Tensor, "sample"]:
+    """Compute the cross-entropy of the letters of each text, a *surrogate* of the edit distance.
+
+    The mean over all 16 steps of -log p(step, symbol); after the last letter every step has the end symbol, as in the
+    comparison space of `learned.words`: what stands after the end is trained, too.
+
+    Args:
+        outputs: logits over the letters a to z and, last, the end symbol.
+        targets: texts of a to z, at most 16 letters; the empty text is allowed.
+
+    Returns:
+        One loss for each sample, >= 0.
+
+    Raises:
+        InputError: another shape or number of texts, a longer text, another symbol.
+
+    Edge cases:
+        a text of 16 letters has no end symbol.
+
+    Gradient:
+        exact.
+
+    Example:
+        >>> logits = torch.zeros(2, 16, 27)
+        >>> [round(loss, 4) for loss in letter_cross_entropy(logits, ["", "word"]).tolist()]  # log 27
+        [3.2958, 3.2958]
+    """
+    if tuple(outputs.shape) != (len(targets), MAX_LENGTH, _END + 1):
+        raise fail(
+            "letter_cross_entropy",
+            f"outputs are {describe(outputs)} for {len(targets)} targets",
+            f"logits [{len(targets)}, {MAX_LENGTH}, {_END + 1}]",
+        )
+    symbols = encoded(targets, ALPHABET, MAX_LENGTH).to(outputs.device)
+    return cross_entropy(outputs.transpose(1, 2), symbols, reduction="none").mean(1)
+
+
+def read_start(path: Path = START_WEIGHTS) -> Recogniser:
+    """Return the network of the start model, in eval, with the weights that `scripts/train_words.py` wrote.
+
+    Args:
+        path: safetensors file.
+
+    Raises:
+        InputError: no such file, or not the weights of this network.
+    """
+    network = Recogniser()
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise fail(
+            "task words",
+            f"the start model {path} cannot be read ({type(error).__name__}: {error})",
+            "the weights of this version's network",
+            "Install the package again, or train the start model again: python scripts/train_words.py",
+        ) from error
+    return network.eval()
