@@ -10,9 +10,9 @@ arm four tries on a seed that is not reported; `read` takes the best of them. As
 on `select` after step 0 is kept. All arms take equal steps; `proxy, equal time` is the control arm with as many more
 steps as fit into the time that LS took with its chosen settings, warm-up and surrogate steps included.
 
-Each training is a cell with files of its own under `runs/learned`: an interrupted command goes on with the cells that are
-missing. `read` trains every cell first and reads test only after that. Intervals: paired bootstrap over test samples,
-mean of the seeds.
+Each training is a cell with files of its own under `runs/learned`: an interrupted command goes on with the cells that
+are missing. `read` trains every cell first and reads test only after that. Intervals: paired bootstrap over test
+samples, mean of the seeds.
 """
 
 import argparse
@@ -78,7 +78,52 @@ def _tries(shared: Settings, *changes: Settings) -> list[dict[str, Any]]:
     return [{**shared, **change} for change in changes]
 
 
-EXPERIMENTS: Mapping[str, Experiment] = {}
+def _share(least: float) -> Callable[[Tensor], Tensor]:
+    return lambda values: (values >= least).double()
+
+
+_TAUGHT = {"surrogate_warmup": 1500, "surrogate_steps": 3, "local_fraction": 0.8}
+_SCALED = {"metric_scale": 0.35}
+_RAMP = {"full_below": 0.05, "zero_above": 0.2}
+_RATES: list[Settings] = [{"learning_rate": rate} for rate in (1e-4, 2.5e-4, 5e-4, 1e-3)]
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "words": Experiment(
+        words.load,
+        300,
+        {
+            CONTROL: (None, _tries({}, *_RATES)),
+            "LS": ("learned", _tries({**_TAUGHT, "surrogate_batch": 64, "objective": _SCALED}, *_RATES)),
+            "FEDS": ("learned+filter", _tries({**_TAUGHT, "surrogate_batch": 64, "objective": _SCALED}, *_RATES)),
+            "LS + proxy": (
+                "learned",
+                _tries({**_TAUGHT, "surrogate_batch": 64, "objective": _SCALED, "proxy_weight": 1.0}, *_RATES),
+            ),
+        },
+        {
+            "total edit distance": (lambda values: values, _total),
+            "accuracy": (lambda values: (values == 0).double(), mean_of_units),
+        },
+    ),
+    "boxes": Experiment(
+        boxes.load,
+        200,
+        {
+            CONTROL: (None, _tries({}, *_RATES)),
+            "LS": ("learned", _tries({**_TAUGHT, "objective": {"gradient_penalty_weight": 0.0}}, *_RATES)),
+            "FEDS": (
+                "learned+filter",
+                _tries({**_TAUGHT, "objective": {"gradient_penalty_weight": 0.0, **_RAMP}}, *_RATES),
+            ),
+        },
+        {
+            "mean IoU": (lambda values: values, mean_of_units),
+            "F1 at 0.5": (_share(0.5), mean_of_units),
+            "F1 at 0.75": (_share(0.75), mean_of_units),
+        },
+    ),
+}  # fmt: skip
+"""F1 at a threshold is the share of the scenes whose box reaches it: one object and one box a scene."""
 
 
 def metric_of(task: Task) -> Metric:
@@ -108,7 +153,7 @@ def trained(task: Task, method: Method, steps: int, seed: int) -> tuple[nn.Modul
     examine = getattr(method, "examine", lambda: None)
     batches = training_batches(task.splits.fit, seed)
     began, fitted, curve = time.perf_counter(), [examine()], []
-    seconds, kept = time.perf_counter() - began, copy.deepcopy(model)
+    seconds, kept, step = time.perf_counter() - began, copy.deepcopy(model), 0
     for step in range(1, steps + 1):
         began = time.perf_counter()
         try:
@@ -178,7 +223,17 @@ def choose(name: str, pool: ProcessPoolExecutor) -> None:
              json.dumps(job[4], sort_keys=True)]
         )  # fmt: skip
         print(rows[-1], flush=True)
-    header = ["arm", "try", "select", "seconds", "steps", "concordance", "mae_local", "kept_fraction", "settings"]
+    header = [
+        "arm",
+        "try",
+        "select",
+        "seconds",
+        "steps",
+        "concordance",
+        "mae_local",
+        "kept_fraction",
+        "settings",
+    ]
     _write(_table(name, "-tries"), header, rows)
 
 
@@ -216,7 +271,9 @@ def read(name: str, pool: ProcessPoolExecutor) -> None:
     test = task.splits.test
     assert test is not None
     models = {arm: [load_file(found["weights"]) for found in cells] for arm, cells in facts.items()}
-    values: dict[str, list[Tensor]] = {"start": [evaluator.statistics(task.model(0), test, "test")] * len(SEEDS)}
+    values: dict[str, list[Tensor]] = {
+        "start": [evaluator.statistics(task.model(0), test, "test")] * len(SEEDS)
+    }
     for arm, weights in models.items():
         values[arm] = []
         for one in weights:
@@ -226,8 +283,23 @@ def read(name: str, pool: ProcessPoolExecutor) -> None:
     rows = [row for arm in values for row in _rows(experiment, arm, values, facts.get(arm, []))]
     for row in rows:
         print(row)
-    header = ["arm", "metric", "test", "spread", "minus_control", "low", "high", "minus_longer", "low", "high"]
-    _write(_table(name, ""), [*header, "steps", "seconds", "concordance", "sign_agreement", "kept_fraction"], rows)
+    header = [
+        "arm",
+        "metric",
+        "test",
+        "spread",
+        "minus_control",
+        "low",
+        "high",
+        "minus_longer",
+        "low",
+        "high",
+    ]
+    _write(
+        _table(name, ""),
+        [*header, "steps", "seconds", "concordance", "sign_agreement", "kept_fraction"],
+        rows,
+    )
 
 
 def _rows(

@@ -13,6 +13,7 @@ from PIL import Image, ImageFont
 from torch.testing import assert_close
 
 from metricgrad.errors import InputError
+from metricgrad.learned import words as words_kind
 from metricgrad.metrics import adapt
 from metricgrad.metrics.decoded import of_kind
 from metricgrad.tasks import words, words_sets
@@ -365,7 +366,7 @@ def test_pictures_and_texts_must_fit(items, texts) -> None:
 
 def test_texts_are_decoded() -> None:
     """Empty and full-length texts, and letters after the end, which count for nothing."""
-    kind = words._kind()
+    kind = words_kind(ALPHABET, MAX_LENGTH)
     texts = ["", "a", "abcdefghijklmnop", "word"]
     outputs = logits(texts)
     assert kind.decode(outputs) == texts

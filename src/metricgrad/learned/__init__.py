@@ -1,5 +1,6 @@
 """Learned surrogates: an embedding learns any per-sample metric, and its distance is the loss."""
 
+from metricgrad._types import OutputKind
 from metricgrad.learned.embedding import Fit, LearnedSurrogate
 from metricgrad.learned.encoders import (
     BoxEncoder,
@@ -20,6 +21,7 @@ __all__ = [
     "FilteredSurrogate",
     "Fit",
     "LearnedSurrogate",
+    "OutputKind",
     "SampleErrors",
     "SequenceEncoder",
     "VectorEncoder",

@@ -1,5 +1,6 @@
 """Learned surrogate (LS): an embedding whose Euclidean distance reproduces the metric."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,8 @@ class Fit(NamedTuple):
         objective: fit + gradient_penalty_weight * penalty, scalar.
         fit: mean squared difference between estimate and scaled error, scalar.
         penalty: mean squared difference between the length of the gradient and 1, scalar.
-        gradient_norm: mean length of the gradient of the estimate on the prediction side, without gradient.
+        gradient_norm: mean length of the gradient of the estimate on the prediction side, without gradient; NaN where
+            the penalty has no weight.
     """
 
     objective: Tensor
@@ -121,8 +123,7 @@ class LearnedSurrogate(nn.Module):
         estimates = self(moving, y.detach())
         fit = self._mean_fit(estimates, errors.detach().to(estimates))
         if self.gradient_penalty_weight == 0:
-            nothing = fit.new_zeros(())
-            return Fit(fit, fit, nothing, nothing)
+            return Fit(fit, fit, fit.new_zeros(()), fit.new_full((), math.nan))  # the length was not computed
         penalty, norm = self._penalty(moving, y, estimates)
         return Fit(fit + self.gradient_penalty_weight * penalty, fit, penalty, norm)
 

@@ -21,6 +21,7 @@ __all__ = [
     "VectorEncoder",
     "box_features",
     "box_in_frame",
+    "encoded",
     "one_hot",
 ]
 

@@ -105,11 +105,11 @@ class RotatedBoxPairs:
     def __call__(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Return boxes cx, cy, w, h, angle [count, 5], candidates and targets."""
         kept: list[tuple[np.ndarray, np.ndarray]] = []
+        if count == 0:
+            return torch.zeros(0, 5), torch.zeros(0, 5)
         wanted = np.full(BINS, count // BINS)
         wanted[rng.permutation(BINS)[: count % BINS]] += 1
-        for _ in range(50):
-            if not wanted.any():
-                break
+        while wanted.any():  # every bin has a share of the candidates: it ends
             boxes, targets = self._candidates(POOL * count, rng)
             overlap = rotated_iou(torch.from_numpy(boxes), torch.from_numpy(targets)).numpy()
             bins = np.minimum((overlap * BINS).astype(int), BINS - 1)

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._types import OutputKind
-from metricgrad.learned.encoders import BoxEncoder, ClassEncoder, SequenceEncoder, VectorEncoder
+from metricgrad.learned.encoders import (
+    BoxEncoder,
+    ClassEncoder,
+    SequenceEncoder,
+    VectorEncoder,
+    encoded,
+    one_hot,
+)
 from metricgrad.learned.generators import ClassPairs, RotatedBoxPairs, TextPairs, UprightBoxPairs, VectorPairs
 
 __all__ = ["classes", "rotated_boxes", "upright_boxes", "vectors", "words"]
@@ -41,8 +48,20 @@ def words(
     """
     encoder = partial(SequenceEncoder, alphabet, max_length, width=width, unknown=unknown, truncate=truncate)
     encoder()  # checks the arguments
-    pairs = TextPairs(alphabet, max_length, None if vocabulary is None else tuple(vocabulary))
+    pairs = TextPairs(alphabet, max_length, _read_back(vocabulary, alphabet, max_length, unknown, truncate))
     return OutputKind("words", partial(read_texts, alphabet=alphabet), encoder, pairs)
+
+
+def _read_back(
+    vocabulary: Sequence[str] | None, alphabet: str, max_length: int, unknown: str | None, truncate: bool
+) -> tuple[str, ...] | None:
+    """Check a vocabulary, and return its words as a target of theirs is read."""
+    if vocabulary is None:
+        return None
+    if not len(vocabulary):
+        raise fail("words", "the vocabulary is empty", "words, or None for random letters")
+    codes = encoded(vocabulary, alphabet, max_length, unknown=unknown, truncate=truncate)
+    return tuple(read_texts(one_hot(codes, len(alphabet) + 1), alphabet=alphabet))
 
 
 def read_texts(outputs: Tensor, *, alphabet: str) -> list[str]:

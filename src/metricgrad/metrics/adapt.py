@@ -157,7 +157,7 @@ def per_sample(
         bounds=bounds,
         per_sample=True,
         unit="sample",
-        description=f"mean over samples of {label}(prediction, target), {_better(higher_is_better)}",
+        description=f"mean over samples of {label}(prediction, target)",
         kind=kind,
         of_predictions=None if decode is None else of_predictions,
     )

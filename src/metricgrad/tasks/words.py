@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail
-from metricgrad._types import Observer, OutputKind
+from metricgrad._types import Observer
+from metricgrad.learned import words
 from metricgrad.tasks.recogniser import MAX_LENGTH, letter_cross_entropy, read_start
 from metricgrad.tasks.task import Task
 from metricgrad.tasks.words_pictures import ALPHABET, fonts_folder
@@ -95,7 +96,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         metric="edit_distance",
         plan=Plan(steps=1000),
         proxy_settings={"learning_rate": 3e-4},
-        kind=_kind(),
+        kind=words(ALPHABET, MAX_LENGTH),
         facts={"pictures": key, "start": hashlib.sha256(b"".join(weights.values())).hexdigest()},
     )
 
@@ -126,16 +127,8 @@ def word_splits(options: Options, observer: Observer | None = None) -> tuple[Spl
 
 def _split(sets: WordSets, name: str, **settings: Any) -> "WordSplit":
     """One split, its items named by word and font."""
-    words, fonts = sets.words[name], sets.fonts[name]
-    names = [f"{word} ({font})" for word, font in zip(words, fonts, strict=True)]
-    return WordSplit(torch.from_numpy(sets.splits[name].pictures), words, names=names, **settings)
-
-
-def _kind() -> OutputKind:
-    """What the outputs are: texts of a to z, at most 16 letters."""
-    from metricgrad.learned import words
-
-    return words(ALPHABET, MAX_LENGTH)
+    names = [f"{word} ({font})" for word, font in zip(sets.words[name], sets.fonts[name], strict=True)]
+    return WordSplit(torch.from_numpy(sets.splits[name].pictures), sets.words[name], names=names, **settings)
 
 
 class WordSplit:
