@@ -107,7 +107,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     ),
     "boxes": Experiment(
         boxes.load,
-        200,
+        300,
         {
             CONTROL: (None, _tries({}, *_RATES)),
             "LS": ("learned", _tries({**_TAUGHT, "objective": {"gradient_penalty_weight": 0.0}}, *_RATES)),

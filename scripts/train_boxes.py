@@ -61,13 +61,12 @@ def _arguments() -> argparse.Namespace:
 
 def train(network: nn.Module, fit: BoxScenes, select: BoxScenes, arguments: argparse.Namespace) -> None:
     """Train to the plateau on `select`; write the weights whenever they are the best so far."""
-    generator = torch.Generator().manual_seed(arguments.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATES[0], weight_decay=0.02)
     best, since, place, epoch = -1.0, 0, 0, 0
     began = time.perf_counter()
     while place < len(RATES) and time.perf_counter() - began < 60 * arguments.minutes:
         fit.set_epoch(epoch)
-        loss = _epoch(network, optimiser, fit, generator, rate=RATES[place], warm_up=0 if epoch else WARM_UP)
+        loss = _epoch(network, optimiser, fit, rate=RATES[place], warm_up=0 if epoch else WARM_UP)
         value = float(measure(network, select).mean())
         since, epoch = since + 1, epoch + 1
         if value > best:
@@ -92,7 +91,6 @@ def _epoch(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     fit: BoxScenes,
-    generator: torch.Generator,
     *,
     rate: float,
     warm_up: int,
@@ -100,8 +98,7 @@ def _epoch(
     """Train for one pass over the fit scenes; return the mean loss."""
     network.train()
     losses = []
-    for step, batch in enumerate(fit):
-        pictures, boxes = turned(*batch, generator)
+    for step, (pictures, boxes) in enumerate(fit):
         optimiser.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / max(warm_up, 1))
         optimiser.zero_grad()
         loss = smooth_l1_box_loss(network(pictures), boxes).mean()
@@ -110,21 +107,6 @@ def _epoch(
         optimiser.step()
         losses.append(loss.item())
     return math.fsum(losses) / len(losses)
-
-
-def turned(pictures: Tensor, boxes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror every scene at random left to right, top to bottom and at the diagonal, and its box with it."""
-    pictures, boxes = pictures.clone(), boxes.clone()
-    across, down, diagonal = (torch.rand(3, len(boxes), generator=generator) < 0.5).unbind()
-    pictures[across] = pictures[across].flip(3)
-    pictures[down] = pictures[down].flip(2)
-    pictures[diagonal] = pictures[diagonal].transpose(2, 3)
-    boxes[across, 0] = 1 - boxes[across, 0]
-    boxes[down, 1] = 1 - boxes[down, 1]
-    boxes[across ^ down, 4] *= -1
-    boxes[diagonal, 4] = math.pi / 2 - boxes[diagonal, 4]
-    boxes[diagonal, :2] = boxes[diagonal, :2].flip(1)
-    return pictures, boxes
 
 
 def measure(network: nn.Module, split: BoxScenes) -> Tensor:

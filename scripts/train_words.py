@@ -9,15 +9,14 @@ kept. The test split is never looked at.
 """
 
 import argparse
-import copy
 import math
 import os
 import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from metricgrad.learned import words as words_kind
 from metricgrad.metrics.names import metric_by_name
@@ -43,13 +42,9 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     network = Recogniser()
     print(f"{sum(parameter.numel() for parameter in network.parameters())} parameters", flush=True)
-    best = train(network, fit.rebatch(BATCH), select, minutes=arguments.minutes)
-    network.load_state_dict(best)
+    train(network, fit.rebatch(BATCH), select, minutes=arguments.minutes, out=arguments.out)
+    network.load_state_dict(load_file(arguments.out))
     distance, accuracy, errors = measure(network, select)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    beside = arguments.out.with_name(arguments.out.name + ".part")
-    save_file(best, beside)
-    os.replace(beside, arguments.out)
     print(
         f"select: edit distance {distance:.4f}, accuracy {accuracy:.4f}, CER {errors:.4f}; "
         f"{time.perf_counter() - began:.0f} s, {time.process_time():.0f} s of processor time; {arguments.out}"
@@ -67,18 +62,19 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(network: nn.Module, fit: WordSplit, select: WordSplit, *, minutes: float) -> dict[str, Tensor]:
-    """Train to the plateau on `select` and return the best weights."""
+def train(network: nn.Module, fit: WordSplit, select: WordSplit, *, minutes: float, out: Path) -> None:
+    """Train to the plateau on `select` and keep the best weights in a file."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATES[0], weight_decay=0.02)
-    best, best_value, since, place, epoch = network.state_dict(), math.inf, 0, 0, 0
+    best, since, place, epoch = math.inf, 0, 0, 0
     began = time.perf_counter()
     while place < len(RATES) and time.perf_counter() - began < 60 * minutes:
         fit.set_epoch(epoch)
         loss = _epoch(network, optimiser, fit, rate=RATES[place], warm_up=WARM_UP if epoch == 0 else 0)
         value, accuracy, _ = measure(network, select)
         since, epoch = since + 1, epoch + 1
-        if value < best_value:
-            best, best_value, since = copy.deepcopy(network.state_dict()), value, 0
+        if value < best:
+            best, since = value, 0
+            _keep(network, out)
         print(
             f"{time.perf_counter() - began:6.0f} s  epoch {epoch:3d}  rate {RATES[place]:.2e}  loss {loss:.4f}  "
             f"edit distance {value:.4f}  accuracy {accuracy:.4f}",
@@ -86,7 +82,14 @@ def train(network: nn.Module, fit: WordSplit, select: WordSplit, *, minutes: flo
         )
         if since == PATIENCE:
             since, place = 0, place + 1
-    return best
+
+
+def _keep(network: nn.Module, out: Path) -> None:
+    """Write the weights beside their place and rename them into it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(out.name + ".part")
+    save_file(network.state_dict(), beside)
+    os.replace(beside, out)
 
 
 def _epoch(

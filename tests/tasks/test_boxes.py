@@ -351,3 +351,34 @@ def test_drawn_boxes(task) -> None:
         assert (after != before).any(2).mean() < 0.4
     with pytest.raises(InputError, match=r"the boxes 'target' are \(1, 5\).*\[2, 5\]"):
         select.drawn([3, 5], {"target": select.targets[:1]})
+
+
+def test_mirrored_scenes_keep_their_boxes() -> None:
+    """A mirrored scene with its mirrored box: what lay inside still does; the draws hang on seed and epoch alone."""
+    torch.manual_seed(0)
+    picture = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    box = torch.tensor([[0.4, 0.6, 0.5, 0.125, 0.4]])
+    rows, columns = torch.meshgrid(*[(torch.arange(64) + 0.5) / 64] * 2, indexing="ij")
+
+    def inside(one: torch.Tensor) -> torch.Tensor:
+        x, y = columns - one[0], rows - one[1]
+        along = one[4].cos() * x + one[4].sin() * y
+        across = one[4].cos() * y - one[4].sin() * x
+        return (along.abs() <= one[2] / 2) & (across.abs() <= one[3] / 2)
+
+    picture[0, :, inside(box[0])] = 255
+    split = boxes.BoxScenes(
+        picture.repeat(16, 1, 1, 1), box.repeat(16, 1), batch=16, shuffle=True, mirror=True
+    )
+    ((pictures, mirrored),) = list(split)
+    seen = set()
+    for one, its_box in zip(pictures, mirrored, strict=True):
+        drawn = one[0] > 0
+        assert (drawn != inside(its_box)).float().mean() < 0.005  # pixels on the edge
+        seen.add(drawn.numpy().tobytes())
+    assert len(seen) > 4
+    again = next(iter(split))
+    assert torch.equal(again[0], pictures) and torch.equal(again[1], mirrored)
+    split.set_epoch(1)
+    assert not torch.equal(next(iter(split))[0], pictures)
+    assert split.rebatch(4).mirror and split.digest != boxes.BoxScenes(picture, box).digest

@@ -17,7 +17,8 @@ Reference:
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def scene_splits(options: Options, observer: Observer | None = None) -> tuple[Sp
         inputs, targets = torch.from_numpy(pictures), torch.from_numpy(boxes)
         return BoxScenes(inputs, targets, names=found.names[name], **settings)
 
-    fit = split("fit", batch=options.batch, shuffle=True, seed=options.split_seed)
+    fit = split("fit", batch=options.batch, shuffle=True, seed=options.split_seed, mirror=True)
     return Splits(fit, split("select"), split("test")), found.key
 
 
@@ -146,6 +147,7 @@ class BoxScenes(ArraySplit):
         shuffle: draw a new order every epoch (from seed and epoch alone).
         seed: of the order.
         names: one text a scene: which emoji, drawn by whom.
+        mirror: mirror every scene at random when it is drawn into a batch (from seed, epoch and batch alone).
 
     Example:
         >>> scenes = BoxScenes(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.full((2, 5), 0.5))
@@ -162,7 +164,9 @@ class BoxScenes(ArraySplit):
         shuffle: bool = False,
         seed: int = 0,
         names: Sequence[str] | None = None,
+        mirror: bool = False,
     ) -> None:
+        self.mirror = mirror
         super().__init__(
             inputs, targets, batch=batch, shuffle=shuffle, seed=seed, names=names, pictures=self._pictures
         )
@@ -170,8 +174,21 @@ class BoxScenes(ArraySplit):
     def rebatch(self, size: int) -> "BoxScenes":
         """Return the same scenes in batches of another size."""
         return BoxScenes(
-            self.inputs, self.targets, batch=size, shuffle=self.shuffle, seed=self.seed, names=self.names
-        )
+            self.inputs, self.targets, batch=size, shuffle=self.shuffle, seed=self.seed, names=self.names,
+            mirror=self.mirror,
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield `(inputs, targets)` batches of the current epoch, mirrored anew in each."""
+        for number, batch in enumerate(super().__iter__()):
+            seeds = np.random.SeedSequence((self.seed, self.epoch, number)).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(seeds[0] >> 1))
+            yield turned(*batch, generator) if self.mirror else batch
+
+    @property
+    def digest(self) -> str:
+        """Hash (SHA-256) of inputs, targets, batches and whether they are mirrored."""
+        return hashlib.sha256(f"{super().digest} {self.mirror}".encode()).hexdigest()
 
     def _pictures(self, indices: Sequence[int]) -> list[bytes]:
         return self.drawn(indices, {})
@@ -220,3 +237,20 @@ def _outline(scene: Any, box: Float[Tensor, "5"], colour: str) -> None:
     line = [tuple(corner) for corner in (scene.width * corners[[0, 1, 2, 3, 0, 1]]).tolist()]
     for rim, shade in ((5, "#000000"), (3, colour)):
         drawing.line(line, fill=shade, width=rim, joint="curve")
+
+
+def turned(
+    pictures: UInt8[Tensor, "scene 3 64 64"], boxes: Float[Tensor, "scene 5"], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Mirror every scene at random left to right, top to bottom and at the diagonal, and its box with it."""
+    pictures, boxes = pictures.clone(), boxes.clone()
+    across, down, diagonal = (torch.rand(3, len(boxes), generator=generator) < 0.5).unbind()
+    pictures[across] = pictures[across].flip(3)
+    pictures[down] = pictures[down].flip(2)
+    pictures[diagonal] = pictures[diagonal].transpose(2, 3)
+    boxes[across, 0] = 1 - boxes[across, 0]
+    boxes[down, 1] = 1 - boxes[down, 1]
+    boxes[across ^ down, 4] *= -1
+    boxes[diagonal, 4] = math.pi / 2 - boxes[diagonal, 4]
+    boxes[diagonal, :2] = boxes[diagonal, :2].flip(1)
+    return pictures, boxes

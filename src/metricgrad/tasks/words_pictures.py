@@ -46,11 +46,15 @@ FONTS = {
     "fit": {
         "fonts-adf-accanthis": "GPL-2+ with font exception",
         "fonts-adf-gillius": "GPL-2+ with font exception",
+        "fonts-adf-universalis": "GPL-2+ with font exception",
         "fonts-comfortaa": "OFL-1.1",
         "fonts-croscore": "Apache-2.0 or OFL-1.1",
         "fonts-dejavu-core": "Bitstream Vera licence",
         "fonts-dkg-handwriting": "OFL-1.1",
+        "fonts-essays1743": "OFL-1.1 or LGPL-2.1",
+        "fonts-georgewilliams": "OFL-1.1 or BSD-3-Clause",
         "fonts-inconsolata": "OFL-1.0",
+        "fonts-junction": "OFL-1.1",
         "fonts-lato": "OFL-1.1",
         "fonts-linuxlibertine": "OFL-1.1 or GPL-2+ with font exception",
         "fonts-lobstertwo": "OFL-1.1",
@@ -58,6 +62,7 @@ FONTS = {
         "fonts-okolaks": "OFL-1.1",
         "fonts-oldstandard": "OFL-1.0",
         "fonts-roboto-slab": "Apache-2.0",
+        "fonts-rufscript": "GPL-3 with font exception",
         "fonts-sjfonts": "GPL-2 with font exception",
     },
     "select": {
@@ -65,6 +70,7 @@ FONTS = {
         "fonts-courier-prime": "OFL-1.1",
         "fonts-ebgaramond": "OFL-1.1",
         "fonts-open-sans": "Apache-2.0",
+        "fonts-play": "OFL-1.1",
     },
     "test": {
         "fonts-adf-baskervald": "GPL-2+ with font exception",
@@ -82,7 +88,8 @@ WORD_LIST = Path("wamerican") / "american-english"
 
 SIZE = 44  # of the letters before they are scaled, in pixels
 FINE = 2  # pictures are drawn at this multiple of their size and averaged down
-LINE = (0.65, 0.98)  # height from the highest ascender to the lowest descender, as a share of the picture's
+INK = (0.7, 0.98)  # height of the word, as a share of the picture's
+LEAST_INK = 0.7  # of the height of a line, counted for words without ascenders and descenders
 STRETCH = (0.8, 1.3)  # of the width
 TURN = np.radians(5.0)
 SLANT = 0.2  # of the upright strokes, either way
@@ -295,9 +302,10 @@ def _written(word: str, path: Path) -> Any:
 
 @lru_cache(maxsize=512)
 def _line_height(path: str) -> float:
-    """Height from the highest ascender to the lowest descender of a font, in pixels."""
-    _, top, _, bottom = _font(path).getbbox("bdfhklpqygjt")
-    return float(bottom - top)
+    """Height from the ascenders to the descenders of a font, in pixels; medians, since some letters swing out."""
+    boxes = {letter: _font(path).getbbox(letter) for letter in "bdhklgpqy"}
+    top = np.median([boxes[letter][1] for letter in "bdhkl"])
+    return float(np.median([boxes[letter][3] for letter in "gpqy"]) - top)
 
 
 def _placed(written: Any, rng: np.random.Generator, *, line: float) -> Any:
@@ -305,12 +313,13 @@ def _placed(written: Any, rng: np.random.Generator, *, line: float) -> Any:
     image = extra("PIL.Image", "emoji", "drawing words")
     drawing = extra("PIL.ImageDraw", "emoji", "drawing words")
     canvas = np.array([WIDTH, HEIGHT]) * FINE
-    scale = rng.uniform(*LINE) * canvas[1] / line
+    share = rng.uniform(*INK)
     angle, slant, stretch = rng.uniform(-TURN, TURN), rng.uniform(-SLANT, SLANT), rng.uniform(*STRETCH)
     place, stroke, through = rng.random(2), rng.random() < STROKE, rng.uniform(0.15, 0.85, 2)
     if written is None:
         return image.new("L", tuple(canvas.tolist()))
     size = np.array(written.size, dtype=np.float64)
+    scale = share * canvas[1] / max(size[1], LEAST_INK * line)
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[stretch, slant], [0.0, 1.0]]) * scale
     reach = np.abs(turn) @ size  # of the turned rectangle
