@@ -117,6 +117,7 @@ def test_importing_the_package_is_lazy():
     assert printed.split() == ["[]", "True"]
 
 
+@pytest.mark.slow
 def test_the_public_surface_resolves():
     """Every name that the package root lists can be had, and each is documented."""
     printed = _python(

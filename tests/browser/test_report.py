@@ -187,6 +187,7 @@ SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind not
 SLOW += [pytest.param(kind, marks=pytest.mark.slow) for kind in ("unfinished", "just begun")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no test", "boxes", *SLOW])
 def test_every_kind_of_run_is_drawn(browser: chromium.Chromium, tmp_path: Path, kind: str) -> None:
     """Whatever a run lacks, its page draws what it has and complains of nothing."""
@@ -205,6 +206,7 @@ def test_every_kind_of_run_is_drawn(browser: chromium.Chromium, tmp_path: Path, 
     assert browser.complaints == [] and browser.ask("document.documentElement.scrollWidth") <= 400
 
 
+@pytest.mark.slow
 def test_the_policy_holds(browser: chromium.Chromium, report: Path) -> None:
     """A script that is not the page's own does not run, nothing can be fetched, and both are noticed here."""
     browser.open(report)
@@ -227,6 +229,7 @@ def test_names_are_shown_and_not_obeyed(browser: chromium.Chromium, tmp_path: Pa
     assert browser.ask("document.querySelector('h1').textContent") == evil
 
 
+@pytest.mark.slow
 def test_it_can_be_printed(browser: chromium.Chromium, report: Path) -> None:
     """Printing opens the details for the paper, closes them again, and gives a PDF."""
     browser.open(report, dark=True)

@@ -74,6 +74,7 @@ def test_table_of_one_part_without_peers(command: Command) -> None:
     assert outcome.err == ""
 
 
+@pytest.mark.slow
 def test_table_names_the_networks(command: Command) -> None:
     """The steps say whose they are."""
     text = command("bench", "learned", *SIZES, "--only", "steps", "--threads", "1").out

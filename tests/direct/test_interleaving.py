@@ -331,6 +331,7 @@ def listed(m: int, n: int, table: Tensor) -> Callable[[Tensor, tuple[int, ...]],
     return outputs
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(
     m=st.integers(1, 4), n=st.integers(1, 4), seed=st.integers(0, 10**6), epsilon=st.sampled_from([0.1, 1.0, 9.0]),

@@ -92,6 +92,7 @@ class _Objective(nn.Module):
         return self.surrogate.fit(z, y, errors).objective
 
 
+@pytest.mark.slow
 def test_a_linear_embedding_of_a_euclidean_metric_becomes_orthogonal() -> None:
     """With e = |z - y| the surrogate step reaches h'h = I."""
     torch.manual_seed(0)

@@ -188,6 +188,7 @@ def test_a_box_overlaps_itself(form: Form, box: tuple) -> None:
         close(form(row(*box), row(*same)), 1.0)
 
 
+@pytest.mark.slow
 @every_form
 @given(boxes, boxes, angles, numbers, numbers, st.floats(0.1, 10))
 def test_moving_both_changes_nothing(

@@ -282,6 +282,7 @@ def test_a_run_of_another_road_has_no_such_section(tmp_path: Path) -> None:
     assert "The learned surrogate" not in shown and "Trust over" not in shown
 
 
+@pytest.mark.slow
 def test_every_prefix_of_such_a_record_has_a_page(tmp_path: Path) -> None:
     """Killed at any line, a run with a surrogate can be looked at."""
     events = synthetic_runs.with_surrogate(

@@ -113,6 +113,7 @@ def test_an_unfinished_run_has_a_page(tmp_path: Path) -> None:
     assert "Evidence on the test split" not in shown
 
 
+@pytest.mark.slow
 def test_every_prefix_of_a_record_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed at any line, a run can be looked at."""
     monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")

@@ -166,6 +166,7 @@ def test_words_are_divided() -> None:
         divided_words(listed, {"fit": 1, "select": 16}, seed=0)
 
 
+@pytest.mark.slow
 def test_real_fonts_have_26_letters(real) -> None:
     """In every font of every split the letters are 26 different pictures, and none is drawn like its capital."""
     for packages in FONTS.values():
@@ -432,6 +433,7 @@ def test_the_start_model_is_whole(tmp_path) -> None:
             read_start(path)
 
 
+@pytest.mark.slow
 def test_the_start_model_reads(task) -> None:
     """Most letters of unseen words in unseen fonts; the model of every seed is the same start."""
     metric = of_kind(adapt(task.metric), task.kind)

@@ -87,7 +87,7 @@ def test_a_run_reports_trust_and_tunes(tmp_path: Path) -> None:
     assert len(last["local"]) > 100 and len(last["generated"]) > 100
 
 
-@pytest.mark.parametrize("method", ["learned", "learned+filter"])
+@pytest.mark.parametrize("method", [pytest.param("learned", marks=pytest.mark.slow), "learned+filter"])
 def test_resumed_run_is_the_uninterrupted_one(tmp_path: Path, method: str) -> None:
     """Embedding, optimiser, remembered pairs, draws and counts are in the checkpoint: the same bytes and figures."""
     seen = [0]
@@ -115,6 +115,7 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path: Path, method: str) -> No
     assert timeless[0] == timeless[1]
 
 
+@pytest.mark.slow
 def test_same_seed_same_run_and_a_filter_that_keeps_all_is_ls(tmp_path: Path) -> None:
     """FEDS with nothing filtered ends with the weights of LS, bit for bit."""
     wide = {"objective": {"full_below": 1e6, "zero_above": 2e6}}
@@ -272,6 +273,7 @@ def test_what_cannot_be_learned_is_refused_at_once() -> None:
         run(method="learned+filter", settings={"objective": {"full_below": 2.0, "zero_above": 1.0}})
 
 
+@pytest.mark.slow
 def test_a_share_of_the_proxy_may_be_added() -> None:
     """LS and the proxy: the loss is larger by the share."""
     plain = run(settings={"proxy_weight": 0.5})
