@@ -5,12 +5,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
 from metricgrad._checks import describe, fail
+from metricgrad.tasks.start_model import started
 
 __all__ = ["START_WEIGHTS", "BoxNetwork", "read_start", "smooth_l1_box_loss"]
 
@@ -152,14 +151,4 @@ def read_start(path: Path = START_WEIGHTS) -> BoxNetwork:
     Raises:
         InputError: no such file, or not the weights of this network.
     """
-    network = BoxNetwork()
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise fail(
-            "task boxes",
-            f"the start model {path} cannot be read ({type(error).__name__}: {error})",
-            "the weights of this version's network",
-            "Install the package again, or train the start model again: python scripts/train_boxes.py",
-        ) from error
-    return network.eval()
+    return started(BoxNetwork(), path, task="boxes")

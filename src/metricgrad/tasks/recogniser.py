@@ -5,13 +5,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from metricgrad._checks import describe, fail
 from metricgrad.learned.encoders import encoded
+from metricgrad.tasks.start_model import started
 from metricgrad.tasks.words_pictures import ALPHABET
 
 __all__ = ["MAX_LENGTH", "START_WEIGHTS", "Recogniser", "letter_cross_entropy", "read_start"]
@@ -125,14 +124,4 @@ def read_start(path: Path = START_WEIGHTS) -> Recogniser:
     Raises:
         InputError: no such file, or not the weights of this network.
     """
-    network = Recogniser()
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise fail(
-            "task words",
-            f"the start model {path} cannot be read ({type(error).__name__}: {error})",
-            "the weights of this version's network",
-            "Install the package again, or train the start model again: python scripts/train_words.py",
-        ) from error
-    return network.eval()
+    return started(Recogniser(), path, task="words")

@@ -1,34 +1,22 @@
-"""All pictures of the task words: who is drawn in which split, drawn once in several processes, kept on disk.
-
-The pictures lie in one file that is written beside its place and renamed. It carries a key of everything that settles
-their pixels, and a checksum: a file that is cut off or altered is reported and drawn again, never used.
-"""
+"""All pictures of the task words: who is drawn in which split, drawn once in several processes, kept on disk."""
 
 import hashlib
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from metricgrad._checks import extra, fail
-from metricgrad._records import Note, Progress, event_of
 from metricgrad._types import Observer
-from metricgrad.tasks.features import cache_folder
+from metricgrad.tasks.drawing import PART, Part, drawn_splits
+from metricgrad.tasks.kept import kept_splits
 from metricgrad.tasks.words_pictures import (
     FONTS,
-    HEIGHT,
     VERSION,
-    WIDTH,
     WORD_LIST,
     draw_word,
     font_files,
@@ -40,10 +28,6 @@ __all__ = ["WordPictures", "WordSets", "divided_words", "draw_words", "kept_word
 
 SHARES = (0.6, 0.15)
 """Share of the words in fit and in select; the others are test."""
-
-_PART = 500  # pictures that a process draws at once
-_FEW = 1500  # fewer are drawn here: other processes take longer to start
-_KEY = "words"  # one key only: safetensors writes several in no fixed order
 
 
 class WordPictures(NamedTuple):
@@ -119,29 +103,18 @@ def draw_words(
     Cost:
         About 2 ms a picture and process, and a few seconds to start processes.
     """
-    total = sum(map(len, words.values()))
-    if processes is None:
-        processes = 1 if total < _FEW else os.cpu_count() or 1
     parts = [
-        _Part(list(words[name][start : start + _PART]), fonts[name], (seed, number), start)
+        Part(name, len(chunk), _Work(chunk, fonts[name], (seed, number), start))
         for number, name in enumerate(words)
-        for start in range(0, len(words[name]), _PART)
+        for start in range(0, len(words[name]), PART)
+        for chunk in [list(words[name][start : start + PART])]
     ]
-    names = [name for name in words for _ in range(0, len(words[name]), _PART)]
-    found: dict[str, list[WordPictures]] = {name: [] for name in words}
-    done = 0
-    for name, part, pictures in zip(names, parts, _drawn(parts, processes), strict=True):
-        found[name].append(pictures)
-        done += len(part.words)
-        if observer is not None:
-            observer(event_of(Progress(what="words", done=done, total=total, unit="picture")))
-    return {
-        name: WordPictures(*(np.concatenate(arrays) for arrays in zip(*several, strict=True)))
-        for name, several in found.items()
-    }
+    return drawn_splits(
+        _draw_part, parts, task="words", what="words", unit="picture", processes=processes, observer=observer
+    )
 
 
-class _Part(NamedTuple):
+class _Work(NamedTuple):
     """Words that one process draws at once: the first one has the number `start` in its split."""
 
     words: list[str]
@@ -150,24 +123,7 @@ class _Part(NamedTuple):
     start: int
 
 
-def _drawn(parts: list[_Part], processes: int) -> Iterator[WordPictures]:
-    """Draw the parts here or in other processes, in order."""
-    if processes == 1:
-        yield from map(_draw_part, parts)
-        return
-    try:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            yield from pool.map(_draw_part, parts)
-    except BrokenProcessPool as error:
-        raise fail(
-            "task words",
-            f"a process that draws words ended ({error})",
-            "processes that can start and have memory",
-            'Call the task below `if __name__ == "__main__":` in your script, or set data.processes=1.',
-        ) from error
-
-
-def _draw_part(part: _Part) -> WordPictures:
+def _draw_part(part: _Work) -> WordPictures:
     """Draw the words of a part."""
     numbers = {path: number for number, path in enumerate(chain(*part.fonts))}
     drawn = [
@@ -212,13 +168,13 @@ def kept_words(
     words = divided_words(read_words(folder), counts, seed=seed)
     files = {name: font_files(folder, packages) for name, packages in FONTS.items()}
     key = _key(folder, files, words, seed)
-    path = cache_folder(cache) / f"words-{key}.safetensors"
-    found = _read(path, key, words, observer)
-    if found is None:
+
+    def draw() -> dict[str, WordPictures]:
         fonts = {name: usable_fonts(groups) for name, groups in files.items()}
-        found = draw_words(words, fonts, seed=seed, processes=processes, observer=observer)
-        found = {name: _renumbered(found[name], fonts[name], files[name]) for name in words}
-        _keep(path, key, found)
+        drawn = draw_words(words, fonts, seed=seed, processes=processes, observer=observer)
+        return {name: _renumbered(drawn[name], fonts[name], files[name]) for name in words}
+
+    found = kept_splits("words", key, WordPictures, list(words), draw, cache=cache, observer=observer)
     names = {}
     for name, pictures in found.items():
         known = [f"{path.parent.name}/{path.stem}" for path in chain(*files[name])]
@@ -252,70 +208,3 @@ def _key(
     listed = hashlib.sha256((folder / WORD_LIST).read_bytes()).hexdigest()
     drawn = hashlib.sha256(json.dumps(words).encode()).hexdigest()
     return hashlib.sha256(json.dumps([letters, listed, drawn, seed, versions]).encode()).hexdigest()
-
-
-def _keep(path: Path, key: str, found: Mapping[str, WordPictures]) -> None:
-    """Write pictures into the cache folder, or say what keeps them out."""
-    try:
-        _write(path, key, found)
-    except OSError as error:
-        raise fail(
-            "task words",
-            f"the pictures cannot be kept in {path.parent} ({error.strerror or error})",
-            "a folder that can be written, with room for 111 MB",
-            "Make room there, or set METRICGRAD_CACHE to another folder.",
-        ) from error
-
-
-def _read(
-    path: Path, key: str, words: Mapping[str, Sequence[str]], observer: Observer | None
-) -> dict[str, WordPictures] | None:
-    """The pictures in a file, or None where there is no file or a damaged one (which the observer hears of)."""
-    if not os.path.exists(path):  # unlike Path.exists, False in a folder that may not be looked into
-        return None
-    try:
-        with safe_open(path, framework="np") as file:
-            facts = json.loads((file.metadata() or {})[_KEY])
-            found = {
-                name: WordPictures(*(file.get_tensor(f"{name}.{field}") for field in WordPictures._fields))
-                for name in words
-            }
-        shapes = {name: (len(words[name]), HEIGHT, WIDTH) for name in words}
-        fits = {name: pictures.pictures.shape for name, pictures in found.items()} == shapes
-        if facts == {"key": key, "sha256": _checksum(found)} and fits:
-            return found
-        wrong = "do not have their key and checksum"
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        wrong = f"cannot be read ({type(error).__name__}: {error})"
-    if observer is not None:
-        observer(event_of(Note(f"The kept pictures {path} {wrong}; they are drawn again.")))
-    return None
-
-
-def _write(path: Path, key: str, found: Mapping[str, WordPictures]) -> None:
-    """Write pictures beside their place, bring them to the disk and rename them into it."""
-    arrays = {
-        f"{name}.{field}": array
-        for name, pictures in found.items()
-        for field, array in pictures._asdict().items()
-    }
-    facts = json.dumps({"key": key, "sha256": _checksum(found)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(save(arrays, metadata={_KEY: facts}))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _checksum(found: Mapping[str, WordPictures]) -> str:
-    """sha256 of all values, in the order of the splits."""
-    total = hashlib.sha256()
-    for name in found:
-        for array in found[name]:
-            total.update(np.ascontiguousarray(array).data)
-    return total.hexdigest()
