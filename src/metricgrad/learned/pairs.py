@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metricgrad._checks import fail
+
 __all__ = ["PairSource", "Pairs"]
 
 
@@ -60,7 +62,11 @@ class PairSource:
             self.local = [*self.local, pairs][-self.batches :]
 
     def draw(self, count: int, *, made_up_only: bool = False) -> Pairs:
-        """Return `count` pairs (fewer where there are no local ones and none can be made)."""
+        """Return `count` pairs.
+
+        Raises:
+            InputError: there are no local pairs, and none can be made without data.
+        """
         rng = np.random.default_rng((self.seed, self.draws))
         self.draws += 1
         local = round(self.local_fraction * count) if self.local else 0
@@ -69,6 +75,11 @@ class PairSource:
         parts = [self._remembered(rng, local)] if local else []
         if self.make is not None and count > local:
             parts.append(self.make(rng, count - local))
+        if not parts:
+            raise fail(
+                "learned", "no pair of the model has an error, and the kind of output makes none without data",
+                "a metric that is defined for the start model's outputs, or a kind with `pairs`",
+            )  # fmt: skip
         return Pairs(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _remembered(self, rng: np.random.Generator, count: int) -> Pairs:

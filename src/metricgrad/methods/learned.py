@@ -37,8 +37,8 @@ PROBE = 512
 """Held-out pairs of either kind on which trust is measured."""
 POINTS = 200
 """Of these so many are kept for the report."""
-GROWTH = 10_000_000
-"""Offset of the seed of held-out made-up pairs: no draw for training has it."""
+HELD_OUT = 10_000_000
+"""In the seed of held-out made-up pairs; training counts its draws from 0 and never gets here."""
 
 
 class LearnedSettings(SurrogateSettings):
@@ -214,7 +214,7 @@ class Learned(Surrogate):
         if self.kind.pairs is None:
             self.errors.check(np.random.default_rng(self.run.seed), self._outputs(inputs), targets)
         else:
-            rng = np.random.default_rng((self.run.seed, GROWTH))
+            rng = np.random.default_rng((self.run.seed, HELD_OUT))
             self.errors.check(rng, *self.kind.pairs(200, rng))
         for inputs, targets in _first(self.run.fit, None, batches=self.settings.replay_batches):
             self.pairs.add(self._compared(self._outputs(inputs), targets))
@@ -250,7 +250,7 @@ class Learned(Surrogate):
         }  # fmt: skip
         trusted, generated = near.passes(self.settings.trust), []
         if self.kind.pairs is not None:
-            pairs = self._made_up(np.random.default_rng((self.run.seed, GROWTH, 1)), PROBE)
+            pairs = self._made_up(np.random.default_rng((self.run.seed, HELD_OUT, 1)), PROBE)
             guesses = self.surrogate.estimate(pairs.z, pairs.y)
             wide = agreement(guesses, pairs.errors)
             values |= {"mae_generated": wide.mean_absolute_error, "concordance_generated": wide.concordance}
