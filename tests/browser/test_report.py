@@ -103,6 +103,7 @@ def test_nothing_reaches_beyond_the_screen(browser: chromium.Chromium, report: P
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_all_text_can_be_read(browser: chromium.Chromium, report: Path, dark: bool) -> None:
     """Every piece of text, in the plots too, stands out at least 4.5 to 1, by day and by night."""
@@ -115,6 +116,7 @@ def test_all_text_can_be_read(browser: chromium.Chromium, report: Path, dark: bo
     assert (max(paper) < 60) if dark else (min(paper) > 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_an_arm_has_one_colour_in_plots_and_tables(
     browser: chromium.Chromium, report: Path, dark: bool
@@ -129,6 +131,7 @@ def test_an_arm_has_one_colour_in_plots_and_tables(
         assert sample in curves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_pairs_of_a_surrogate_are_all_there(browser: chromium.Chromium, report: Path, dark: bool) -> None:
     """Every pair is a point, in one of two colours that no arm has; all figures of a seed open at once."""
@@ -218,6 +221,7 @@ def test_the_policy_holds(browser: chromium.Chromium, report: Path) -> None:
     assert len([text for text in browser.complaints if "Content Security Policy" in text]) >= 2
 
 
+@pytest.mark.slow
 def test_names_are_shown_and_not_obeyed(browser: chromium.Chromium, tmp_path: Path) -> None:
     """Markup in the names of a run is text in the page and in the plots."""
     events = synthetic_runs.finished(seeds=(0,), tries=1)

@@ -272,6 +272,7 @@ def test_photographs_share_no_pixel() -> None:
     assert widths == [640, 640]
 
 
+@pytest.mark.slow
 def test_the_cache_is_used_and_repaired(task, cache, monkeypatch) -> None:
     """The second time nothing is drawn; a damaged file is told of and drawn again."""
 

@@ -135,6 +135,7 @@ def test_an_interrupted_computation_goes_on(whole, tmp_path):
     assert not events.notes() and not _parts(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_computation_goes_on(whole, tmp_path):
     """Kill -9 loses one part at most."""
     code = (

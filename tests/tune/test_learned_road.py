@@ -251,6 +251,7 @@ def test_metrics_that_a_distance_cannot_represent() -> None:
         run(metric=cost_metric(lambda prediction, target: -cost(prediction, target)))
 
 
+@pytest.mark.slow
 def test_where_higher_is_better_the_best_value_must_be_known() -> None:
     """Error = best - value."""
     with pytest.raises(InputError, match="best value"):
