@@ -61,8 +61,8 @@ def _from_outside(browser: chromium.Chromium, page: Path) -> list[str]:
     return [address for address in browser.requests if not address.startswith(inside)]
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [1280, pytest.param(400, marks=pytest.mark.slow)])
 def test_everything_is_drawn_and_nothing_complains(
     browser: chromium.Chromium, report: Path, width: int, dark: bool
 ) -> None:
@@ -86,6 +86,7 @@ def test_everything_is_drawn_and_nothing_complains(
     assert browser.complaints == [] and _from_outside(browser, report) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "width", [768, 400, pytest.param(320, marks=pytest.mark.slow), pytest.param(1280, marks=pytest.mark.slow)]
 )

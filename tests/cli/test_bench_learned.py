@@ -25,6 +25,7 @@ def _single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_learned, "_TURN_SECONDS", 0.0)
 
 
+@pytest.mark.slow
 def test_json_has_every_step(command: Command) -> None:
     """Seven steps of two networks, as ratios to the proxy step; the random state stays as it was."""
     before = torch.random.get_rng_state()

@@ -176,6 +176,7 @@ def test_bounds_and_symmetry(form: Form, first: tuple, second: tuple) -> None:
     close(form(b, a), found)
 
 
+@pytest.mark.slow
 @every_form
 @given(boxes)
 def test_a_box_overlaps_itself(form: Form, box: tuple) -> None:

@@ -181,6 +181,7 @@ def test_real_fonts_have_26_letters(real) -> None:
                 assert all(masks[letter] != masks[letter.upper()] for letter in ALPHABET), path
 
 
+@pytest.mark.slow
 def test_real_splits_are_disjoint(real, task) -> None:
     """By word, by package and by the content of the font files; the packages are as many as the table says."""
     parts = {name: getattr(task.splits, name) for name in ("fit", "select", "test")}

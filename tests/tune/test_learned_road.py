@@ -239,6 +239,7 @@ def asymmetric(prediction: Any, target: Any) -> float:
     return float(2 * difference if difference > 0 else -difference)
 
 
+@pytest.mark.slow
 def test_metrics_that_a_distance_cannot_represent() -> None:
     """Not symmetric: refused, or the mean of both with a warning; not 0 at equality, negative: refused."""
     with pytest.raises(InputError, match="symmetrize=True"):
