@@ -82,23 +82,21 @@ def _share(least: float) -> Callable[[Tensor], Tensor]:
     return lambda values: (values >= least).double()
 
 
-_TAUGHT = {"surrogate_warmup": 1500, "surrogate_steps": 3, "local_fraction": 0.8}
-_SCALED = {"metric_scale": 0.35}
-_RAMP = {"full_below": 0.05, "zero_above": 0.2}
-_RATES: list[Settings] = [{"learning_rate": rate} for rate in (1e-4, 2.5e-4, 5e-4, 1e-3)]
+_EXACT_FIT: Settings = {"gradient_penalty_weight": 0.0}
+_TEXTS = {"surrogate_warmup": 2000, "surrogate_steps": 2, "objective": {**_EXACT_FIT, "metric_scale": 0.35}}
+_BOXES = {"surrogate_warmup": 1500, "surrogate_steps": 3, "local_fraction": 0.9, "objective": _EXACT_FIT}
+_FILTERED_BOXES = {**_BOXES, "objective": {**_EXACT_FIT, "full_below": 0.05, "zero_above": 0.2}}
+_RATES: list[Settings] = [{"learning_rate": rate} for rate in (2.5e-4, 5e-4, 1e-3, 2e-3)]
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "words": Experiment(
         words.load,
-        300,
+        400,
         {
             CONTROL: (None, _tries({}, *_RATES)),
-            "LS": ("learned", _tries({**_TAUGHT, "surrogate_batch": 64, "objective": _SCALED}, *_RATES)),
-            "FEDS": ("learned+filter", _tries({**_TAUGHT, "surrogate_batch": 64, "objective": _SCALED}, *_RATES)),
-            "LS + proxy": (
-                "learned",
-                _tries({**_TAUGHT, "surrogate_batch": 64, "objective": _SCALED, "proxy_weight": 1.0}, *_RATES),
-            ),
+            "LS": ("learned", _tries(_TEXTS, *_RATES)),
+            "FEDS": ("learned+filter", _tries(_TEXTS, *_RATES)),
+            "LS + proxy": ("learned", _tries({**_TEXTS, "proxy_weight": 0.3}, *_RATES)),
         },
         {
             "total edit distance": (lambda values: values, _total),
@@ -107,14 +105,11 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     ),
     "boxes": Experiment(
         boxes.load,
-        300,
+        800,
         {
             CONTROL: (None, _tries({}, *_RATES)),
-            "LS": ("learned", _tries({**_TAUGHT, "objective": {"gradient_penalty_weight": 0.0}}, *_RATES)),
-            "FEDS": (
-                "learned+filter",
-                _tries({**_TAUGHT, "objective": {"gradient_penalty_weight": 0.0, **_RAMP}}, *_RATES),
-            ),
+            "LS": ("learned", _tries(_BOXES, *_RATES)),
+            "FEDS": ("learned+filter", _tries(_FILTERED_BOXES, *_RATES)),
         },
         {
             "mean IoU": (lambda values: values, mean_of_units),

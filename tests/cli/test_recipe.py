@@ -1,5 +1,6 @@
 """Recipes: what is left out, what is laid over what, and what explain says of them."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 from metricgrad.cli import resolve
 from metricgrad.cli.recipe import Recipe, checked, meanings, models_inside, read_recipe
 from metricgrad.errors import InputError
+from metricgrad.tasks import digits
+from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
 from tests.cli.outcome import Command
 
@@ -81,6 +84,23 @@ def test_minutes_replace_the_steps_of_the_task() -> None:
     """Naming one budget drops the other one, wherever that came from."""
     assert complete(plan=Plan(minutes=2))["plan"]["steps"] is None
     assert complete(plan=Plan(steps=7))["plan"]["minutes"] is None
+
+
+def taught_digits(options: Mapping[str, Any], observer: Any = None) -> Task:
+    """Digits, as a task whose settings are those of a learned surrogate."""
+    settings = {"learning_rate": 0.5, "surrogate_warmup": 7, "objective": {"metric_scale": 0.3}}
+    return dataclasses.replace(digits.load(options, observer), method="learned", settings=settings)
+
+
+def test_settings_of_another_kind_of_method_are_left_out() -> None:
+    """Of a learned surrogate's settings another method takes those that all methods have."""
+    name = f"{__name__}:{taught_digits.__name__}"
+    kept = {
+        method: resolve.resolve(Recipe(task=name, method=method), lambda event: None).recipe["settings"]
+        for method in ("auto", "learned+filter", "surrogate:recall_at_k")
+    }
+    assert kept["auto"]["surrogate_warmup"] == 7 and kept["learned+filter"] == kept["auto"]
+    assert kept["surrogate:recall_at_k"] == {"learning_rate": 0.5}
 
 
 def test_options_go_over_the_recipe(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from metricgrad.learned import (
     SequenceEncoder,
     VectorEncoder,
     box_features,
+    encoders,
 )
 from metricgrad.learned.encoders import box_in_frame
 from metricgrad.metrics import rotated_iou
@@ -104,6 +105,18 @@ def test_any_length_of_text(length: int) -> None:
     """The strides leave as many steps as the linear layer takes."""
     encoder = SequenceEncoder("ab", length)
     assert encoder(torch.zeros(2, length, 3)).shape == (2, 256)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("steps", [1, 2, 5, 8])
+def test_windows_before_a_linear_layer_are_a_convolution(
+    steps: int, stride: int, generator: torch.Generator
+) -> None:
+    """The convolutions of texts are written as windows, which is faster on a CPU."""
+    rows = torch.randn(3, steps, 4, generator=generator, dtype=torch.float64)
+    weight = torch.randn(6, 3, 4, generator=generator, dtype=torch.float64)  # [out, shift, in]
+    expected = torch.nn.functional.conv1d(rows.mT, weight.mT, stride=stride, padding=1)
+    torch.testing.assert_close(encoders._Windows(stride)(rows) @ weight.flatten(1).T, expected.mT)
 
 
 def test_words_that_are_too_long() -> None:

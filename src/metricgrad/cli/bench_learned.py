@@ -369,8 +369,10 @@ def _overlapping_boxes(pairs: int) -> "tuple[Tensor, Tensor]":
 def _by_shapely(predictions: "np.ndarray", targets: "np.ndarray") -> "np.ndarray":
     """IoU of every pair of boxes as shapely has it: polygons made, intersected and measured in vectorised calls."""
     import numpy as np
-    import shapely
 
+    from metricgrad._checks import extra
+
+    shapely = extra("shapely", "shapely", "the peer of rotated IoU (or leave it out: --no-peers)")
     polygons = []
     for boxes in (predictions, targets):
         x, y, width, height, angle = boxes.T

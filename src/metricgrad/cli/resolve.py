@@ -17,6 +17,7 @@ from metricgrad._checks import nearest
 from metricgrad._types import Metric, Observer
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.errors import InputError
+from metricgrad.methods.surrogate import SurrogateSettings
 from metricgrad.metrics import adapt, of_kind
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
@@ -184,13 +185,10 @@ def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
     method = task.method if recipe.method == "auto" else recipe.method
     first = method.partition(",")[0].partition("+")[0].strip()
     if first != task.method.partition("+")[0]:
-        settings = _without_objective(settings)
+        settings = _of_any_loss(settings)
     if recipe.proxy is not None and recipe.proxy != task.proxy:
         settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}
-        proxy_settings, start_settings = (
-            _without_objective(proxy_settings),
-            _without_objective(start_settings),
-        )
+        proxy_settings, start_settings = _of_any_loss(proxy_settings), _of_any_loss(start_settings)
     start = {
         "plan": _plan(task.start_plan or Plan(), recipe.start.plan),
         "settings": merged(start_settings, recipe.start.settings),
@@ -209,9 +207,10 @@ def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
     )
 
 
-def _without_objective(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings for another loss: what belongs to the loss itself does not carry over."""
-    return {key: value for key, value in settings.items() if key != "objective"}
+def _of_any_loss(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for another loss: what belongs to the loss itself, or to its kind of method, does not carry over."""
+    common = SurrogateSettings.model_fields
+    return {key: value for key, value in settings.items() if key in common and key != "objective"}
 
 
 def _plan(of_task: Plan, given: Plan) -> Plan:

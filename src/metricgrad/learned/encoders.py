@@ -37,6 +37,23 @@ def _mlp(*widths: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+class _Windows(nn.Module):
+    """Every step beside its neighbours, zeros beyond the ends: with a linear layer, a convolution over 3 steps.
+
+    On a CPU it takes two thirds of the time of `nn.Conv1d` at these widths.
+    """
+
+    def __init__(self, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, rows: Float[Tensor, "sample step channel"]) -> Float[Tensor, "sample window channels"]:
+        """Join the rows of each window."""
+        last = rows.shape[1] - 1
+        padded = nn.functional.pad(rows, (0, 0, 1, 1))
+        return torch.cat([padded[:, shift : shift + last + 1 : self.stride] for shift in range(3)], 2)
+
+
 class SequenceEncoder(nn.Module):
     """Embeds texts: rows of probabilities per step over an alphabet and an end symbol (learned-surrogate encoder).
 
@@ -81,16 +98,16 @@ class SequenceEncoder(nn.Module):
         self.alphabet, self.max_length, self.unknown, self.truncate = alphabet, max_length, unknown, truncate
         symbols, steps = len(alphabet) + 1, (max_length + 3) // 4  # after two strides of 2
         self.network = nn.Sequential(
-            nn.Conv1d(symbols, width, 1),
-            nn.Conv1d(width, width, 3, padding=1), nn.LeakyReLU(SLOPE),
-            nn.Conv1d(width, 2 * width, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE),
-            nn.Conv1d(2 * width, 4 * width, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE),
+            nn.Linear(symbols, width),
+            _Windows(), nn.Linear(3 * width, width), nn.LeakyReLU(SLOPE),
+            _Windows(stride=2), nn.Linear(3 * width, 2 * width), nn.LeakyReLU(SLOPE),
+            _Windows(stride=2), nn.Linear(6 * width, 4 * width), nn.LeakyReLU(SLOPE),
             nn.Flatten(), nn.Linear(4 * width * steps, 8 * width), nn.LeakyReLU(SLOPE), nn.Linear(8 * width, dim),
         )  # fmt: skip
 
     def forward(self, points: Float[Tensor, "sample step symbol"]) -> Float[Tensor, "sample dim"]:
         """Embed rows of probabilities."""
-        return self.network(points.transpose(1, 2))
+        return self.network(points)
 
     def compare(
         self, outputs: Float[Tensor, "sample step symbol"], targets: Sequence[str]

@@ -149,7 +149,8 @@ def trust_reading(run: Run) -> Reading:
 
     Edge cases:
         a single number that is undefined or absent warns of nothing. Where the concordance is known it stands for
-        Kendall tau, which ties of the metric (many samples without any error) keep low however good the order is.
+        Kendall tau, which ties of the metric (many samples without any error) keep low however good the order is. A
+        sign agreement within two standard errors of one half, for its number of changed samples, warns of nothing.
     """
     last = {stage.seed: _judged(shown_events(stage)[-1].values) for stage in fitted_stages(run)}
     found = [*_too_low(last), *_no_better_than_the_mean(last)]
@@ -172,9 +173,18 @@ def trust_reading(run: Run) -> Reading:
 
 
 def _judged(values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """The numbers that a surrogate is judged by: Kendall tau gives way to the concordance."""
-    doubled = "kendall_tau" if values.get("concordance") is not None else ""
-    return {name: value for name, value in values.items() if name != doubled}
+    """The numbers that a surrogate is judged by.
+
+    Kendall tau gives way to the concordance. A sign agreement that so few changed samples show by chance (within two
+    standard errors of one half) judges nothing.
+    """
+    judged = dict(values)
+    if values.get("concordance") is not None:
+        judged.pop("kendall_tau", None)
+    agreement, changed = values.get("sign_agreement"), values.get("changed_pairs")
+    if agreement is not None and changed and agreement < AGREEMENT and agreement >= AGREEMENT - changed**-0.5:
+        judged.pop("sign_agreement")
+    return judged
 
 
 def _too_low(last: Mapping[int, Mapping[str, float | None]]) -> list[str]:

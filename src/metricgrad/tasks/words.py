@@ -96,7 +96,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         metric="edit_distance",
         plan=Plan(steps=1000),
         proxy_settings={"learning_rate": 3e-4},
-        kind=words(ALPHABET, MAX_LENGTH),
+        kind=words(ALPHABET, MAX_LENGTH, vocabulary=splits.fit.targets, width=32),
         facts={"pictures": key, "start": hashlib.sha256(b"".join(weights.values())).hexdigest()},
     )
 

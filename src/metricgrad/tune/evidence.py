@@ -167,7 +167,10 @@ def _sentence(
     values = f"{metric.name} {arms['tuned']['value']:.4f} against {arms[baseline]['value']:.4f}"
     if gain["low"] is None:
         return f"Nothing is claimed: {values} of {against}, without an interval."
-    span = f"{gain['low']:+.4f} to {gain['high']:+.4f}"
+    difference, low, high = (
+        f"{round(gain[key], 4) + 0.0:+.4f}" for key in ("gain", "low", "high")
+    )  # never "-0.0000"
+    span = f"{low} to {high}"
     many = "queries" if metric.unit == "query" else f"{metric.unit}s"
     scope = f"{CONFIDENCE:.0%} interval {span} over {units:,} {many}, mean of {seeds} seed{'s' if seeds > 1 else ''}"
     words = {
@@ -175,7 +178,7 @@ def _sentence(
         "no evidence": f"No evidence that {selected.method} beats {against} on the test split",
         "worse": f"Worse: {selected.method} loses to {against} on the test split",
     }[name]
-    return f"{words}: {values}, {gain['gain']:+.4f} ({scope})."
+    return f"{words}: {values}, {difference} ({scope})."
 
 
 def _best_ranks(model: nn.Module, test: Split) -> Tensor:
