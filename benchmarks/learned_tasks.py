@@ -4,6 +4,7 @@
     .venv/bin/python -m benchmarks.learned_tasks read words       five seeds, reads `test`: docs/learned-words.csv
     .venv/bin/python -m benchmarks.learned_tasks choose boxes     the same for the task boxes
     .venv/bin/python -m benchmarks.learned_tasks read boxes
+    .venv/bin/python -m benchmarks.learned_tasks penalty words    the fit by penalty: docs/learned-words-penalty.csv
 
 Every arm goes on from the one start model of the task; seeds vary the batches and the surrogate. `choose` gives every
 arm four tries on a seed that is not reported; `read` takes the best of them. As in a run, the best of the evaluations
@@ -37,6 +38,7 @@ from torch import Tensor, nn
 from metricgrad._types import Method, MethodRun, Metric
 from metricgrad.errors import Distrusted
 from metricgrad.interval import mean_of_units, paired_bootstrap
+from metricgrad.methods.learned import Learned
 from metricgrad.metrics import metric_by_name, of_kind
 from metricgrad.tasks import boxes, words
 from metricgrad.tasks.task import Task
@@ -48,6 +50,7 @@ from metricgrad.tune.select import Evaluator
 SEEDS, DEVELOPMENT_SEED = (0, 1, 2, 3, 4), 100
 CONTROL, LONGER = "proxy", "proxy, equal time"
 EVALUATIONS = 10
+PENALTIES = (0.0, 0.01, 0.1, 1.0)
 RESAMPLES = 2000
 ROOT = Path(__file__).parent.parent
 Settings = Mapping[str, Any]
@@ -138,13 +141,7 @@ def trained(task: Task, method: Method, steps: int, seed: int) -> tuple[nn.Modul
     """Train the start model; return the best evaluation on select after step 0, and the facts of the training."""
     evaluator = Evaluator(metric_of(task))
     model = task.model(0)
-    seed_everything(seed, 1)
-    method.begin(
-        MethodRun(
-            model.train(), trainable_parameters(model, "all"), evaluator.metric, steps, seed, None,
-            task.splits.fit, task.splits.select,
-        )
-    )  # fmt: skip
+    begin(method, task, model, steps, seed)
     examine = getattr(method, "examine", lambda: None)
     batches = training_batches(task.splits.fit, seed)
     began, fitted, curve = time.perf_counter(), [examine()], []
@@ -171,6 +168,17 @@ def trained(task: Task, method: Method, steps: int, seed: int) -> tuple[nn.Modul
         best = value if evaluator.better(value, best) else best
     reports = [report["values"] for report in fitted if report is not None]
     return kept, {"select": best, "curve": curve, "seconds": seconds, "fitted": reports, "steps": step}
+
+
+def begin(method: Method, task: Task, model: nn.Module, steps: int, seed: int) -> None:
+    """Let a method prepare itself for steps on the fit split."""
+    seed_everything(seed, 1)
+    method.begin(
+        MethodRun(
+            model.train(), trainable_parameters(model, "all"), metric_of(task), steps, seed, None,
+            task.splits.fit, task.splits.select,
+        )
+    )  # fmt: skip
 
 
 def cell(job: tuple[str, str, str, str, Settings, int, int]) -> dict[str, Any]:
@@ -230,6 +238,43 @@ def choose(name: str, pool: ProcessPoolExecutor) -> None:
         "settings",
     ]
     _write(_table(name, "-tries"), header, rows)
+
+
+def penalty(name: str, pool: ProcessPoolExecutor) -> None:
+    """Teach the surrogate of LS with several weights of the gradient penalty, and write how well each one fits."""
+    rows = list(pool.map(taught, [(name, weight) for weight in PENALTIES]))
+    columns = (
+        "concordance",
+        "mae_local",
+        "concordance_generated",
+        "mae_generated",
+        "mean_gradient_norm",
+        "seconds",
+    )
+    _write(
+        _table(name, "-penalty"),
+        ["weight", *columns],
+        [
+            [weight, *(_shown(row[key]) for key in columns)]
+            for weight, row in zip(PENALTIES, rows, strict=True)
+        ],
+    )
+
+
+def taught(job: tuple[str, float]) -> dict[str, Any]:
+    """Teach a surrogate before the first model step, without extra lessons; returns its trust report on select."""
+    name, weight = job
+    torch.set_num_threads(1)
+    experiment = EXPERIMENTS[name]
+    task = experiment.load({})
+    settings = experiment.arms["LS"][1][0]
+    objective = {**settings["objective"], "gradient_penalty_weight": weight}
+    method = method_of(task, "learned", {**settings, "objective": objective, "lessons": 0})
+    assert isinstance(method, Learned)
+    begin(method, task, task.model(0), 1, DEVELOPMENT_SEED)
+    found = method.examine()["values"]
+    print(weight, found, flush=True)
+    return found
 
 
 def chosen(name: str) -> dict[str, tuple[dict[str, Any], int]]:
@@ -340,12 +385,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=["choose", "read"])
+    parser.add_argument("stage", choices=["choose", "read", "penalty"])
     parser.add_argument("task", choices=list(EXPERIMENTS))
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     with ProcessPoolExecutor(arguments.processes) as pool:
-        {"choose": choose, "read": read}[arguments.stage](arguments.task, pool)
+        {"choose": choose, "read": read, "penalty": penalty}[arguments.stage](arguments.task, pool)
 
 
 if __name__ == "__main__":

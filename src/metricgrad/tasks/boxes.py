@@ -46,6 +46,17 @@ SHOWN = 4
 """Pixels of a picture for the page for one of the scene, along each axis."""
 
 
+SETTINGS: Mapping[str, Any] = {
+    "learning_rate": 2e-3,
+    "surrogate_warmup": 1500,
+    "surrogate_steps": 3,
+    "local_fraction": 0.9,
+    "objective": {"gradient_penalty_weight": 0.0},
+}
+PROXY_SETTINGS: Mapping[str, Any] = {"learning_rate": 1e-3}
+"""Chosen on select with as many tries for each arm: `python -m benchmarks.learned_tasks choose boxes`."""
+
+
 class Options(BaseModel):
     """What can be chosen of the task.
 
@@ -98,8 +109,10 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         model=lambda _seed: read_start(),
         proxy=smooth_l1_box_loss,
         metric="rotated_iou",
-        plan=Plan(steps=1000),
-        proxy_settings={"learning_rate": 1.25e-4},  # at which the start model ended
+        plan=Plan(steps=800),
+        method="learned",
+        settings=SETTINGS,
+        proxy_settings=PROXY_SETTINGS,
         kind=rotated_boxes(),
         facts={"scenes": key, "start": hashlib.sha256(start).hexdigest()},
     )
