@@ -39,6 +39,16 @@ SHIFT = (2, 4)
 """Largest random shift of a fit picture, down and across, in pixels."""
 
 
+SETTINGS: Mapping[str, Any] = {
+    "learning_rate": 5e-4,
+    "surrogate_warmup": 2000,
+    "surrogate_steps": 2,
+    "objective": {"gradient_penalty_weight": 0.0, "metric_scale": 0.35},
+}
+PROXY_SETTINGS: Mapping[str, Any] = {"learning_rate": 1e-3}
+"""Chosen on select with as many tries for each arm: `python -m benchmarks.learned_tasks choose words`."""
+
+
 class Options(BaseModel):
     """What can be chosen of the task.
 
@@ -94,8 +104,10 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         model=lambda _seed: read_start(),
         proxy=letter_cross_entropy,
         metric="edit_distance",
-        plan=Plan(steps=1000),
-        proxy_settings={"learning_rate": 3e-4},
+        plan=Plan(steps=400),
+        method="learned+filter",
+        settings=SETTINGS,
+        proxy_settings=PROXY_SETTINGS,
         kind=words(ALPHABET, MAX_LENGTH, vocabulary=splits.fit.targets, width=32),
         facts={"pictures": key, "start": hashlib.sha256(b"".join(weights.values())).hexdigest()},
     )
