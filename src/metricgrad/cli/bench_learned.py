@@ -254,7 +254,7 @@ def _words(batch: int) -> _Case:
     from metricgrad.tasks.recogniser import MAX_LENGTH, Recogniser, letter_cross_entropy
     from metricgrad.tasks.words_pictures import ALPHABET, HEIGHT, WIDTH
 
-    kind = words(ALPHABET, MAX_LENGTH)
+    kind = words(ALPHABET, MAX_LENGTH, width=32)  # as the task has it
     return _case("words", "edit_distance", kind, Recogniser, letter_cross_entropy, (batch, HEIGHT, WIDTH))
 
 
