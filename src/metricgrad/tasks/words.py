@@ -97,6 +97,8 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     """
     chosen = options if isinstance(options, Options) else Options(**options)
     splits, key = word_splits(chosen, observer)
+    fit = splits.fit
+    assert isinstance(fit, WordSplit)
     weights = {name: value.numpy().tobytes() for name, value in read_start().state_dict().items()}
     return Task(
         name="words",
@@ -108,7 +110,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         method="learned+filter",
         settings=SETTINGS,
         proxy_settings=PROXY_SETTINGS,
-        kind=words(ALPHABET, MAX_LENGTH, vocabulary=splits.fit.targets, width=32),
+        kind=words(ALPHABET, MAX_LENGTH, vocabulary=fit.targets, width=32),
         facts={"pictures": key, "start": hashlib.sha256(b"".join(weights.values())).hexdigest()},
     )
 
