@@ -252,9 +252,10 @@ def _words(batch: int) -> _Case:
     """Words of up to 16 letters, read from pictures of 32 x 128 by the network of the task `words`."""
     from metricgrad.learned import words
     from metricgrad.tasks.recogniser import MAX_LENGTH, Recogniser, letter_cross_entropy
+    from metricgrad.tasks.words import SURROGATE_WIDTH
     from metricgrad.tasks.words_pictures import ALPHABET, HEIGHT, WIDTH
 
-    kind = words(ALPHABET, MAX_LENGTH, width=32)  # as the task has it
+    kind = words(ALPHABET, MAX_LENGTH, width=SURROGATE_WIDTH)
     return _case("words", "edit_distance", kind, Recogniser, letter_cross_entropy, (batch, HEIGHT, WIDTH))
 
 

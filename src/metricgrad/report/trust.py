@@ -182,7 +182,7 @@ def _judged(values: Mapping[str, float | None]) -> dict[str, float | None]:
     if values.get("concordance") is not None:
         judged.pop("kendall_tau", None)
     agreement, changed = values.get("sign_agreement"), values.get("changed_pairs")
-    if agreement is not None and changed and agreement < AGREEMENT and agreement >= AGREEMENT - changed**-0.5:
+    if agreement is not None and changed and AGREEMENT - changed**-0.5 <= agreement < AGREEMENT:
         judged.pop("sign_agreement")
     return judged
 

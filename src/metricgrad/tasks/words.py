@@ -39,6 +39,8 @@ SHIFT = (2, 4)
 """Largest random shift of a fit picture, down and across, in pixels."""
 
 
+SURROGATE_WIDTH = 32
+"""Of the surrogate's encoder: about as large as the recogniser that it teaches."""
 SETTINGS: Mapping[str, Any] = {
     "learning_rate": 5e-4,
     "surrogate_warmup": 2000,
@@ -110,7 +112,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         method="learned+filter",
         settings=SETTINGS,
         proxy_settings=PROXY_SETTINGS,
-        kind=words(ALPHABET, MAX_LENGTH, vocabulary=fit.targets, width=32),
+        kind=words(ALPHABET, MAX_LENGTH, vocabulary=fit.targets, width=SURROGATE_WIDTH),
         facts={"pictures": key, "start": hashlib.sha256(b"".join(weights.values())).hexdigest()},
     )
 
