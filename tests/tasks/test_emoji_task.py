@@ -9,6 +9,7 @@ import torch
 from metricgrad.errors import InputError
 from metricgrad.tasks import emoji
 from metricgrad.tasks.emoji_pictures import load_pictures
+from metricgrad.tasks.emoji_views import VIEWS
 from metricgrad.tune import Splits
 
 
@@ -18,11 +19,13 @@ def _pixels_as_features(request, monkeypatch) -> None:
     if "backbone" in request.keywords:
         return
 
-    def pixels(pictures: np.ndarray, **_: object) -> torch.Tensor:
-        coarse = pictures[:, 4::8, 4::8].reshape(len(pictures), -1)
-        return torch.from_numpy(coarse.astype(np.float32) / 255)
-
     monkeypatch.setattr(emoji, "efficientnet_lite0_features", pixels)
+
+
+def pixels(pictures: np.ndarray, **_: object) -> torch.Tensor:
+    """Every eighth pixel."""
+    coarse = pictures[:, 4::8, 4::8].reshape(len(pictures), -1)
+    return torch.from_numpy(coarse.astype(np.float32) / 255)
 
 
 def classes(splits: Splits) -> dict[str, set[int]]:
@@ -32,7 +35,7 @@ def classes(splits: Splits) -> dict[str, set[int]]:
 
 def test_classes_are_disjoint_and_whole() -> None:
     """Fit, select and test share no class, and together hold every picture."""
-    splits = emoji.load({}).splits
+    splits = emoji.load({"views": 1}).splits
     found = classes(splits)
     assert {name: len(value) for name, value in found.items()} == {"fit": 637, "select": 212, "test": 566}
     assert not found["fit"] & found["select"]
@@ -43,18 +46,44 @@ def test_classes_are_disjoint_and_whole() -> None:
 @pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2))])
 def test_development_never_sees_a_test_class(number: int) -> None:
     """Settings are chosen on the classes of fit and select alone."""
-    real, development = classes(emoji.load({}).splits), classes(emoji.load({"development": number}).splits)
+    real, development = (
+        classes(emoji.load({"views": 1, **options}).splits) for options in ({}, {"development": number})
+    )
     seen = set.union(*development.values())
     assert seen == real["fit"] | real["select"]
     assert not seen & real["test"]
     assert sum(len(value) for value in development.values()) == len(seen)
 
 
+def test_views_are_those_of_the_fit_pictures() -> None:
+    """Row i of a view is picture i of fit in that view; the other splits are shown as they were drawn."""
+    pictures, fit = load_pictures(), emoji.load({"views": 3}).splits.fit
+    rows = np.flatnonzero(np.isin(pictures.label, fit.targets.unique().numpy()))
+    torch.testing.assert_close(fit.inputs, pixels(pictures.pictures[rows]), rtol=0, atol=0)
+    assert len(fit.views) == 2
+    for view, shown in zip(VIEWS, fit.views, strict=False):
+        torch.testing.assert_close(shown, pixels(view.of(pictures.pictures[rows])), rtol=0, atol=0)
+
+
+def test_without_views_the_fit_split_is_as_it_was_drawn() -> None:
+    """`views: 1` is the plain task."""
+    assert emoji.load({"views": 1}).splits.fit.views is None
+
+
+@pytest.mark.slow
+def test_the_features_are_named_by_their_views_and_blocks() -> None:
+    """A run that is resumed refuses features of other views, blocks or viewed classes."""
+    options = ({}, {"views": 2}, {"views": 1}, {"blocks": [15]}, {"development": 0}, {"split_seed": 1})
+    keys = [emoji.load(one).facts["features"] for one in options]
+    assert len(set(keys)) == len(options)
+    assert emoji.load({"development": 3}).facts["features"] == keys[4]  # computed once for all divisions
+
+
 @pytest.mark.slow
 def test_left_out_vendor_is_met_at_test_only() -> None:
     """Its drawings are the queries, the other vendors' drawings of the test classes are searched."""
     pictures = load_pictures()
-    splits = emoji.load({"leave_out": "fxemoji"}).splits
+    splits = emoji.load({"leave_out": "fxemoji", "views": 1}).splits
     left = pictures.vendors.index("fxemoji")
     expected = int((pictures.vendor == left)[np.isin(pictures.label, list(classes(splits)["test"]))].sum())
     assert len(splits.test.targets) == expected
@@ -77,7 +106,7 @@ def test_pictures_of_the_gallery_are_those_of_the_split() -> None:
     from PIL import Image
 
     pictures = load_pictures()
-    test = emoji.load({}).splits.test
+    test = emoji.load({"views": 1}).splits.test
     (png,) = test.pictures([5])
     shown = np.asarray(Image.open(BytesIO(png)))
     matches = [

@@ -90,6 +90,29 @@ def test_the_values_are_the_backbones(whole):
     assert_close(whole, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_blocks_are_the_backbones_too(whole, tmp_path):
+    """Averages of the blocks' outputs, in their order, before the last convolution's."""
+    found = efficientnet_lite0_features(PICTURES, cache=tmp_path, blocks=(0, 10, 15), **SETTINGS)
+    network = features._network()
+    seen = []
+    images = torch.from_numpy(PICTURES).permute(0, 3, 1, 2).float()
+    images = (interpolate(images, size=(32, 32), mode="bilinear", antialias=True) - 127) / 128
+    with torch.no_grad():
+        images = network._swish(network._bn0(network._conv_stem(images)))
+        for block in network._blocks:
+            images = block(images)
+            seen.append(images.mean((2, 3)))
+    expected = torch.cat([seen[0], seen[10], seen[15], whole], 1)
+    assert found.shape == (10, 16 + 112 + 320 + 1280)
+    assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_channels_of_the_blocks():
+    """The number of features is known before the backbone is loaded."""
+    channels = [block._project_conv.out_channels for block in features._network()._blocks]
+    assert tuple(channels) == features._CHANNELS
+
+
 def test_threads_do_not_move_a_bit(tmp_path):
     """With the default batch, parts that were computed with another number of threads fit together."""
     threads, found = torch.get_num_threads(), []
@@ -289,6 +312,8 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
         (PICTURES[:0], {}, "at least one"),
         (PICTURES, {"size": 16}, "a size >= 32"),
         (PICTURES, {"batch": 0}, "a batch >= 1"),
+        (PICTURES, {"blocks": (3, 16)}, "from 0 to 15"),
+        (PICTURES, {"blocks": (3, 3)}, "each once, rising"),
     ],
 )
 def test_bad_input(tmp_path, pictures, settings, message):
@@ -302,8 +327,14 @@ def test_bad_input(tmp_path, pictures, settings, message):
 
 def test_keys_differ_with_everything_that_settles_the_values():
     """Pictures, size, batch: another value, another key; the same values, the same key."""
-    keys = [features_key("a"), features_key("b"), features_key("a", size=96), features_key("a", batch=8)]
-    assert len(set(keys)) == 4 and features_key("a", size=112, batch=16) == keys[0]
+    keys = [
+        features_key("a"),
+        features_key("b"),
+        features_key("a", size=96),
+        features_key("a", batch=8),
+        features_key("a", blocks=(1,)),
+    ]
+    assert len(set(keys)) == 5 and features_key("a", size=112, batch=16) == keys[0]
 
 
 def test_where_the_cache_is(tmp_path, monkeypatch):

@@ -94,6 +94,49 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
     assert not torch.equal(first, other)
 
 
+def viewed_split(**settings) -> ClassBatchSplit:
+    """Six classes of three items; item i has the input i, and 100 or 200 more in its two further views."""
+    items = torch.arange(18.0)[:, None]
+    return ClassBatchSplit(
+        items, torch.arange(18) // 3, classes_per_batch=4, samples_per_class=3,
+        views=torch.stack([items + 100, items + 200]), **settings,
+    )  # fmt: skip
+
+
+def test_every_class_of_a_batch_is_shown_in_one_view() -> None:
+    """Items keep their labels; a class is shown in one view at a time and in all of them sooner or later."""
+    fit, met = viewed_split(), set()
+    for epoch in range(20):
+        fit.set_epoch(epoch)
+        for inputs, targets in fit:
+            view, item = inputs[:, 0] // 100, inputs[:, 0] % 100
+            torch.testing.assert_close(targets, (item // 3).long())
+            shown = set(zip(targets.tolist(), view.tolist(), strict=True))
+            assert len(shown) == 4  # classes of the batch
+            met |= shown
+    assert met == {(label, float(view)) for label in range(6) for view in range(3)}
+
+
+def test_views_change_neither_items_nor_their_repetition() -> None:
+    """The batches hold the items that they would hold without views; the same epoch shows the same; inputs stay."""
+    fit = viewed_split()
+    first = [inputs for inputs, _ in fit]
+    torch.testing.assert_close([inputs for inputs, _ in fit], first)
+    plain = ClassBatchSplit(fit.inputs, fit.targets, classes_per_batch=4, samples_per_class=3)
+    torch.testing.assert_close([inputs % 100 for inputs in first], [inputs for inputs, _ in plain])
+    torch.testing.assert_close(fit.inputs, torch.arange(18.0)[:, None])
+    assert fit.digest != plain.digest and fit.rebatch(6).digest not in (fit.digest, plain.rebatch(6).digest)
+
+
+def test_views_are_of_the_same_items() -> None:
+    """Views of another number of items are refused."""
+    with pytest.raises(InputError, match="each view holds all items"):
+        ClassBatchSplit(
+            torch.zeros(4, 2), torch.arange(4) // 2, classes_per_batch=2, samples_per_class=2,
+            views=torch.zeros(1, 3, 2),
+        )  # fmt: skip
+
+
 def test_batch_of_the_plan_is_used() -> None:
     """`plan.batch` changes the fit split's batch."""
     result = small_run(None, plan=Plan(steps=2, batch=12), seed=0)

@@ -284,6 +284,6 @@ def added(objective: Objective, proxy: Objective, weight: float) -> Objective:
 def space(name: str, *, of_scores: bool = False) -> Mapping[str, tuple[Any, ...]]:
     """Return the settings that tries may draw for a named objective: as many for a surrogate as for a proxy."""
     temperatures = (
-        (0.1, 0.3, 1.0) if of_scores else (0.04, 0.07, 0.1) if name == "supcon" else (0.02, 0.03, 0.05)
+        (0.1, 0.3, 1.0) if of_scores else (0.04, 0.07, 0.1) if name == "supcon" else (0.03, 0.05, 0.07)
     )
     return {**SPACE, "objective.temperature": temperatures}

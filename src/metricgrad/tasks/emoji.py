@@ -3,14 +3,19 @@
 Query: one vendor's drawing; relevant: the other vendors' drawings of the same emoji. Independent artists drew the same
 thing: natural variation, many classes, few pictures of each, and classes at test that training never saw.
 
-A frozen EfficientNet-Lite0 gives 1,280 features a picture, computed once and cached; a head with FiLM on the features
-is trained by SupCon to its plateau on `select`: that is the start model. The settings of both arms stand in
-`emoji_settings.yaml`, chosen on fit + select alone (`metricgrad settings emoji`), with as many tries for one as for
+A frozen EfficientNet-Lite0 gives 2,024 features a picture, from its last convolution and five blocks before it,
+computed once and cached; a head with FiLM on the features is trained by SupCon to its plateau on `select`: that is the
+start model. Classes of the fit split are shown mirrored, turned and with colours exchanged, too, in every arm: without
+that the head knows its 637 classes by heart, and no loss can show what it is good for. The settings of both arms stand
+in `emoji_settings.yaml`, chosen on fit + select alone (`metricgrad settings emoji`), with as many tries for one as for
 the other, and frozen before the test split was read.
 """
 
+import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,7 @@ from torch import Tensor, nn
 from metricgrad._checks import extra, fail, nearest
 from metricgrad._types import Observer
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
+from metricgrad.tasks.emoji_views import VIEWS
 from metricgrad.tasks.features import efficientnet_lite0_features, features_key
 from metricgrad.tasks.film_head import FilmHead
 from metricgrad.tasks.task import Task
@@ -47,6 +53,8 @@ class Options(BaseModel):
         cache: folder of the feature cache; None for METRICGRAD_CACHE or the user's cache folder.
         dim: of the embedding.
         classes_per_batch: classes in a batch, each with all its drawings.
+        blocks: blocks of the backbone (0 to 15) whose averaged outputs are features beside the last convolution's.
+        views: ways in which a class of the fit split is shown, 1 (as it was drawn) to 8 (`emoji_views.VIEWS`).
         split_seed: of the division of the classes into fit, select and test.
         development: None for the real splits; a number draws fit, select and a held-out part anew from the classes
             of fit and select: for choosing settings without touching test.
@@ -60,6 +68,8 @@ class Options(BaseModel):
     cache: Path | None = None
     dim: int = Field(default=256, ge=2)
     classes_per_batch: int = Field(default=170, ge=2)
+    blocks: tuple[int, ...] = (4, 7, 10, 14, 15)
+    views: int = Field(default=len(VIEWS) + 1, ge=1, le=len(VIEWS) + 1)
     split_seed: int = Field(default=0, ge=0)
     development: int | None = Field(default=None, ge=0)
 
@@ -79,13 +89,12 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         MissingExtraError: pillow or the backbone is not installed.
 
     Cost:
-        About a minute the first time (features of 6,891 pictures on two cores), then seconds.
+        About two minutes the first time on two cores (features of 6,891 pictures and of seven views of the 3,120 of
+        fit), then seconds; 230 MB in the cache. A development split computes views of the select classes as well.
     """
     chosen = options if isinstance(options, Options) else Options(**options)
     pictures = load_pictures(None if chosen.data is None else chosen.data / "emoji.safetensors")
-    features = efficientnet_lite0_features(
-        pictures.pictures, digest=pictures.digest, cache=chosen.cache, observer=observer
-    )
+    features = _features(pictures, chosen, observer)
     splits = _splits(pictures, features, chosen)
     mean, deviation = splits.fit.inputs.mean(0), splits.fit.inputs.std(0)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -105,11 +114,51 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         proxy_settings=frozen["continued"],
         start_plan=Plan(**frozen["start"]["plan"]),
         start_settings=frozen["start"]["settings"],
-        facts={"pictures": pictures.digest, "features": features_key(pictures.digest)},
+        facts={"pictures": pictures.digest, "features": features.key},
     )
 
 
-def _splits(pictures: EmojiPictures, features: Tensor, options: Options) -> Splits:
+@dataclass(frozen=True)
+class _Features:
+    """Features of every picture, and of some pictures in every other view.
+
+    Attributes:
+        key: names their values.
+        drawn: [picture, feature].
+        views: [view, place, feature].
+        viewed: number of the picture at every place, rising.
+    """
+
+    key: str
+    drawn: Tensor
+    views: Tensor
+    viewed: Tensor
+
+    def views_of(self, rows: Tensor) -> Tensor | None:
+        """Return the views of these pictures [view, row, feature]; None where there is none."""
+        return self.views[:, torch.searchsorted(self.viewed, rows)] if len(self.views) else None
+
+
+def _features(pictures: EmojiPictures, options: Options, observer: Observer | None) -> _Features:
+    """Compute or read the features; only classes that can be fitted are looked at in other views."""
+    label, views = torch.from_numpy(pictures.label), VIEWS[: options.views - 1]
+    fit, *others = _classes(int(label.max()) + 1, options)
+    if options.development is not None:  # all divisions share their classes, and the views of them
+        fit = np.concatenate([fit, *others])
+    viewed = torch.isin(label, torch.from_numpy(fit)).nonzero()[:, 0]
+    seen = [pictures.pictures, *(view.of(pictures.pictures[viewed.numpy()]) for view in views)]
+    digest = pictures.digest
+    if views:
+        facts = json.dumps([digest, views, viewed.tolist()])
+        digest = hashlib.sha256(facts.encode()).hexdigest()
+    found = efficientnet_lite0_features(
+        np.concatenate(seen), digest=digest, cache=options.cache, blocks=options.blocks, observer=observer
+    )
+    drawn, turned = found[: len(label)], found[len(label) :].reshape(len(views), len(viewed), found.shape[1])
+    return _Features(features_key(digest, blocks=options.blocks), drawn, turned, viewed)
+
+
+def _splits(pictures: EmojiPictures, features: _Features, options: Options) -> Splits:
     taking_part = _vendors(pictures, options)
     label, vendor = torch.from_numpy(pictures.label), torch.from_numpy(pictures.vendor)
     fit, select, test = _classes(int(label.max()) + 1, options)
@@ -121,7 +170,7 @@ def _splits(pictures: EmojiPictures, features: Tensor, options: Options) -> Spli
 
     def shown(index: Tensor, reference: ArraySplit | None = None) -> ArraySplit:
         return ArraySplit(
-            features[index], label[index], batch=4096, reference=reference,
+            features.drawn[index], label[index], batch=4096, reference=reference,
             pictures=_Pictures(pictures.pictures[index.numpy()]),
             names=[f"{pictures.names[label[item]]} ({pictures.vendors[vendor[item]]})" for item in index],
         )  # fmt: skip
@@ -129,8 +178,8 @@ def _splits(pictures: EmojiPictures, features: Tensor, options: Options) -> Spli
     known, every = vendor != left, torch.ones_like(vendor, dtype=torch.bool)
     fit_rows = rows(fit, known)
     fit_split = ClassBatchSplit(
-        features[fit_rows], label[fit_rows], classes_per_batch=options.classes_per_batch,
-        samples_per_class=len(taking_part), small_classes="keep",
+        features.drawn[fit_rows], label[fit_rows], classes_per_batch=options.classes_per_batch,
+        samples_per_class=len(taking_part), small_classes="keep", views=features.views_of(fit_rows),
     )  # fmt: skip
     if left < 0:
         return Splits(fit_split, shown(rows(select, every)), shown(rows(test, every)))

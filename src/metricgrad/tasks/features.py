@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +34,24 @@ __all__ = ["cache_folder", "efficientnet_lite0_features", "features_key"]
 _BACKBONE = "efficientnet-lite0"
 _WEIGHTS = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # sha256 of the weights file
 _DIM = 1280
+# fmt: off
+_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)  # of every block's output
+# fmt: on
 _VERSION = 2  # of the arithmetic in this file: another number makes other keys
 _PART = 512  # images
 
 
-def features_key(digest: str, *, size: int = 112, batch: int = 16) -> str:
+def features_key(digest: str, *, size: int = 112, batch: int = 16, blocks: Sequence[int] = ()) -> str:
     """Name a set of features by everything that settles its values.
 
     That is the pictures, the backbone and its weights, the size they are fed at, the number computed together
-    (it moves the last bits), the version of this code and of torch.
+    (it moves the last bits), the blocks that are read, the version of this code and of torch.
 
     Args:
         digest: sha256 of the pictures' file, hexadecimal.
         size: edge of the backbone's input in pixels.
         batch: images computed together.
+        blocks: numbers of the blocks that are read beside the last convolution.
 
     Returns:
         64 hexadecimal digits; a run keeps them, so that its resumption can refuse other features.
@@ -55,7 +60,7 @@ def features_key(digest: str, *, size: int = 112, batch: int = 16) -> str:
         >>> features_key("00", size=112) == features_key("00", size=96)
         False
     """
-    facts = [digest, _BACKBONE, _WEIGHTS, size, batch, _VERSION, torch.__version__]
+    facts = [digest, _BACKBONE, _WEIGHTS, size, batch, list(blocks), _VERSION, torch.__version__]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -84,12 +89,14 @@ def efficientnet_lite0_features(
     cache: Path | None = None,
     size: int = 112,
     batch: int = 16,
+    blocks: Sequence[int] = (),
     observer: Observer | None = None,
-) -> Float[Tensor, "image 1280"]:
+) -> Float[Tensor, "image feature"]:
     """Compute what EfficientNet-Lite0, trained on ImageNet, sees in each picture, or read it from the cache.
 
     The pictures are resized bilinearly, shifted and scaled to (x - 127) / 128; the last convolution's output is
-    averaged over its places.
+    averaged over its places, and so are those of the blocks that are asked for. Early blocks see colour, texture and
+    small shapes, which the last convolution has left behind.
 
     Args:
         pictures: uint8 [image, height, width, 3], RGB, 0 to 255.
@@ -98,13 +105,15 @@ def efficientnet_lite0_features(
         size: edge of the backbone's input in pixels, at least 32.
         batch: images computed together, at least 1. 16 is as fast as any, and with it the number of threads moved
             no bit where that was tried (1 to 4); with odd or small ones it moves the last.
+        blocks: numbers of blocks (0 to 15, rising) whose averaged outputs stand before the last convolution's.
         observer: called with progress (in images) and with notes about damaged files.
 
     Returns:
-        float32 [image, 1280], without gradient.
+        float32 [image, feature], without gradient: 1,280 features and the channels of the blocks (16 to 320 each).
 
     Raises:
-        InputError: the pictures have another shape or type, or the cache folder cannot be written.
+        InputError: the pictures have another shape or type, there is no such block, or the cache folder cannot be
+            written.
         MissingExtraError: the backbone's packages are not installed (not needed when the cache has the features).
 
     Cost:
@@ -112,8 +121,9 @@ def efficientnet_lite0_features(
         picture. An interruption loses one part of 512 pictures at most and moves no bit of the result (another
         processor or release of torch may).
     """
-    _check(pictures, size, batch)
-    key = features_key(digest, size=size, batch=batch)
+    _check(pictures, size, batch, blocks)
+    key = features_key(digest, size=size, batch=batch, blocks=blocks)
+    dim = _DIM + sum(_CHANNELS[block] for block in blocks)
     folder = cache_folder(cache)
     path, parts = folder / f"features-{key}.safetensors", folder / f"features-{key}.parts"
     step = (
@@ -122,7 +132,7 @@ def efficientnet_lite0_features(
     network = None
     found: list[Tensor] = []
     try:
-        features = _read(path, key, len(pictures), observer)
+        features = _read(path, key, (len(pictures), dim), observer)
         if features is not None:
             return features
         parts.mkdir(parents=True, exist_ok=True)
@@ -130,10 +140,10 @@ def efficientnet_lite0_features(
         for start in range(0, len(pictures), step):
             block = pictures[start : start + step]
             part_path = parts / f"{start:08d}.safetensors"
-            part = _read(part_path, key, len(block), observer)
+            part = _read(part_path, key, (len(block), dim), observer)
             if part is None:
                 network = network or _network()
-                part = _compute(network, block, size, batch, start, len(pictures), observer)
+                part = _compute(network, blocks, block, size, batch, start, len(pictures), observer)
                 _write(part_path, key, part)
             found.append(part)
             _progress(observer, start + len(block), len(pictures))
@@ -141,7 +151,7 @@ def efficientnet_lite0_features(
         _write(path, key, features)
     except OSError as error:
         features = _read(
-            path, key, len(pictures), observer
+            path, key, (len(pictures), dim), observer
         )  # another process may have finished and tidied up
         if features is not None:
             return features
@@ -153,7 +163,7 @@ def efficientnet_lite0_features(
     return features
 
 
-def _check(pictures: np.ndarray, size: int, batch: int) -> None:
+def _check(pictures: np.ndarray, size: int, batch: int, blocks: Sequence[int]) -> None:
     """Raise InputError for pictures or settings that the backbone cannot take."""
     name = "efficientnet_lite0_features"
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.dtype != np.uint8 or len(pictures) == 0:
@@ -162,6 +172,9 @@ def _check(pictures: np.ndarray, size: int, batch: int) -> None:
         )
     if size < 32 or batch < 1:
         raise fail(name, f"size is {size} and batch is {batch}", "a size >= 32 (pixels) and a batch >= 1")
+    last = len(_CHANNELS) - 1
+    if sorted(set(blocks)) != list(blocks) or not all(0 <= block <= last for block in blocks):
+        raise fail(name, f"blocks are {list(blocks)}", f"numbers from 0 to {last}, each once, rising")
 
 
 def _progress(observer: Observer | None, done: int, total: int) -> None:
@@ -170,7 +183,7 @@ def _progress(observer: Observer | None, done: int, total: int) -> None:
         observer(event_of(Progress(what="features", done=done, total=total, unit="image")))
 
 
-def _read(path: Path, key: str, images: int, observer: Observer | None) -> Tensor | None:
+def _read(path: Path, key: str, shape: tuple[int, int], observer: Observer | None) -> Tensor | None:
     """The features in a file, or None where there is no file or a damaged one (which the observer hears of)."""
     if not os.path.exists(path):  # unlike Path.exists, False in a folder that may not be looked into
         return None
@@ -180,7 +193,7 @@ def _read(path: Path, key: str, images: int, observer: Observer | None) -> Tenso
             features = file.get_tensor(
                 "features"
             ).clone()  # in memory: the file may be replaced while it is used
-        wrong = _damage(features, facts, key, images)
+        wrong = _damage(features, facts, key, shape)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         wrong = f"cannot be read ({type(error).__name__}: {error})"
     else:
@@ -191,12 +204,12 @@ def _read(path: Path, key: str, images: int, observer: Observer | None) -> Tenso
     return None
 
 
-def _damage(features: Tensor, facts: dict[str, Any], key: str, images: int) -> str:
+def _damage(features: Tensor, facts: dict[str, Any], key: str, shape: tuple[int, int]) -> str:
     """What is wrong with features that were read; nothing where nothing is."""
     if facts["key"] != key:
         return "belong to other pictures or settings"
-    if features.shape != (images, _DIM) or features.dtype != torch.float32:
-        return f"are {describe(features)}, not float32 {[images, _DIM]}"
+    if features.shape != shape or features.dtype != torch.float32:
+        return f"are {describe(features)}, not float32 {list(shape)}"
     if facts["sha256"] != _checksum(features):
         return "do not have their checksum"
     return "" if features.isfinite().all() else "hold NaN or infinity"
@@ -229,24 +242,50 @@ def _probe(folder: Path) -> None:
 
 
 def _compute(
-    network: Any, block: np.ndarray, size: int, batch: int, start: int, total: int, observer: Observer | None
-) -> Tensor:
-    """Features of some pictures, float32 [image, 1280]."""
-    features = torch.empty(len(block), _DIM)
-    with torch.no_grad():
-        for first in range(0, len(block), batch):
-            last = min(first + batch, len(block))
+    network: Any, blocks: Sequence[int], pictures: np.ndarray, size: int, batch: int, start: int, total: int,
+    observer: Observer | None,
+) -> Tensor:  # fmt: skip
+    """Features of some pictures, float32 [image, feature]."""
+    found = []
+    with torch.no_grad(), _Averages(network, blocks) as averages:
+        for first in range(0, len(pictures), batch):
+            last = min(first + batch, len(pictures))
             rows = np.arange(first, first + batch).clip(
                 max=last - 1
             )  # a short batch would be rounded otherwise
-            images = torch.from_numpy(block[rows]).permute(0, 3, 1, 2).float()  # [image, 3, height, width]
+            images = torch.from_numpy(pictures[rows]).permute(0, 3, 1, 2).float()  # [image, 3, height, width]
             images = interpolate(
                 images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
             )
             images = ((images - 127) / 128).contiguous(memory_format=torch.channels_last)
-            features[first:last] = network.extract_features(images).mean((2, 3))[: last - first]
+            final = network.extract_features(images).mean((2, 3))
+            found.append(torch.cat([*averages.taken(), final], 1)[: last - first])
             _progress(observer, start + last, total)
-    return features
+    return torch.cat(found)
+
+
+class _Averages:
+    """What some blocks of a network put out, averaged over places [image, channel], while the context is open."""
+
+    def __init__(self, network: Any, blocks: Sequence[int]) -> None:
+        self.modules = [network._blocks[block] for block in blocks]
+        self.found: list[Tensor] = []
+
+    def __enter__(self) -> "_Averages":
+        self.hooks = [module.register_forward_hook(self._keep) for module in self.modules]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _keep(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        self.found.append(output.mean((2, 3)))
+
+    def taken(self) -> list[Tensor]:
+        """Hand over the averages of one pass, in the order of the blocks."""
+        found, self.found = self.found, []
+        return found
 
 
 def _network() -> Any:

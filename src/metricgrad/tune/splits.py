@@ -119,9 +119,17 @@ class ClassBatchSplit:
         samples_per_class: K, distinct items of each class.
         small_classes: what becomes of classes with fewer than K items: `drop`, `keep` or `repeat`.
         seed: of the draws; with the epoch it decides every batch.
+        views: further views of the items [view, item, ...], or None: each view changes every item in the same way
+            (turned by 90 degrees, red for blue). Every class of a batch shows all its items in one view, drawn for
+            it among `inputs` and `views`. A class in another view is like a class never seen: few classes become
+            many, and what is learned from them carries over to unseen ones better.
 
     Raises:
-        InputError: lengths differ, or the classes do not suffice for one batch.
+        InputError: lengths differ, views are of other items, or the classes do not suffice for one batch.
+
+    Edge cases:
+        The views of one class are never in one batch: those of a class that looks the same in two of them would be
+        negatives of each other.
 
     Reference:
         [patel2022recall] (the batch of P classes by K samples).
@@ -136,8 +144,16 @@ class ClassBatchSplit:
         samples_per_class: int,
         small_classes: str = "keep",
         seed: int = 0,
+        views: Tensor | None = None,
     ) -> None:
         self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
+        self.views = views
+        if views is not None and views.shape[1:] != inputs.shape:
+            raise fail(
+                type(self).__name__,
+                f"views are {describe(views)} of inputs {describe(inputs)}",
+                f"[view, {', '.join(map(str, inputs.shape))}]: each view holds all items",
+            )
         self.samples_per_class, self.small_classes, self.seed = samples_per_class, small_classes, seed
         self.sampler = ClassBatchSampler(
             self.targets,
@@ -153,9 +169,21 @@ class ClassBatchSplit:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(inputs, targets)` batches of the current epoch."""
+        random = np.random.default_rng((self.seed, self.sampler.epoch, 1))
         for chosen in self.sampler:
             index = torch.as_tensor(chosen)
-            yield self.inputs[index], self.targets[index]
+            yield self._shown(index, random), self.targets[index]
+
+    def _shown(self, index: Tensor, random: np.random.Generator) -> Tensor:
+        """Return the items, each class in one view."""
+        inputs = self.inputs[index]
+        if self.views is None:
+            return inputs
+        classes, of_class = self.targets[index].unique(return_inverse=True)
+        view = torch.from_numpy(random.integers(len(self.views) + 1, size=len(classes)))[of_class]  # [item]
+        other = view > 0  # 0: the items as they are
+        inputs[other] = self.views[view[other] - 1, index[other]]
+        return inputs
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the batches of the next pass; they depend on (seed, epoch) alone."""
@@ -166,14 +194,16 @@ class ClassBatchSplit:
         return ClassBatchSplit(
             self.inputs, self.targets, classes_per_batch=max(2, size // self.samples_per_class),
             samples_per_class=self.samples_per_class, small_classes=self.small_classes, seed=self.seed,
+            views=self.views,
         )  # fmt: skip
 
     @property
     def digest(self) -> str:
-        """Hash (SHA-256) of inputs, targets and batches."""
+        """Hash (SHA-256) of inputs, targets, views and batches."""
         sampler = self.sampler
         facts = (sampler.classes_per_batch, self.samples_per_class, self.small_classes, self.seed)
-        return _digest(self.inputs, self.targets, facts=facts)
+        views = () if self.views is None else (self.views,)
+        return _digest(self.inputs, self.targets, *views, facts=facts)
 
 
 def describe_split(split: Split) -> dict[str, Any]:
