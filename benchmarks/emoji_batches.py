@@ -1,9 +1,9 @@
-"""What large batches and SiMix bring on the task emoji, at equal numbers of samples seen.
+"""What large batches and SiMix bring on the plain task emoji, at equal numbers of samples seen.
 
     .venv/bin/python -m benchmarks.emoji_batches            about half an hour on two cores
     .venv/bin/python -m benchmarks.emoji_batches --seeds 0 --samples 20000     a quick look, writes nothing
 
-The start model of every seed is trained as the task says, then goes on with the task's own surrogate in batches of
+The start model of every seed is trained as `emoji_plain.yaml` says, then goes on with the surrogate there in batches of
 256, 1,024 and the whole fit split (staged, in chunks of 512), without and with SiMix: six virtual rows for every
 class of six, which doubles what is ranked. The learning rate follows the square root of the batch. The model after
 the last step is measured on `select`, whose classes are not trained on: nothing is chosen there, and the test split
@@ -13,11 +13,13 @@ is not read. Intervals: paired bootstrap over queries, mean of the seeds.
 import argparse
 import copy
 import csv
+import dataclasses
 import math
 import time
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import Tensor, nn
 
 from metricgrad._types import MethodRun
@@ -27,7 +29,7 @@ from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
 from metricgrad.tasks.task import Task
 from metricgrad.tune.loop import seed_everything, training_batches
-from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune.plan import Plan, trainable_parameters
 from metricgrad.tune.select import Evaluator
 
 BATCHES = (256, 1024, None)
@@ -37,6 +39,19 @@ REFERENCE = (1024, False)
 """What the others are compared with: batch, SiMix."""
 
 TABLE = Path(__file__).parent.parent / "docs" / "emoji-batches.csv"
+
+
+def plain_task() -> Task:
+    """Load the task emoji as `emoji_plain.yaml` has it: one view, features of the last convolution, own settings."""
+    recipe = yaml.safe_load(Path(__file__).with_name("emoji_plain.yaml").read_text(encoding="utf-8"))
+    return dataclasses.replace(
+        emoji.load(recipe["data"]),
+        plan=Plan(**recipe["plan"]),
+        settings=recipe["settings"],
+        proxy_settings=recipe["proxy_settings"],
+        start_plan=Plan(**recipe["start"]["plan"]),
+        start_settings=recipe["start"]["settings"],
+    )
 
 
 def train(
@@ -104,7 +119,7 @@ def main() -> None:
         "--samples", type=int, default=330_000, help="rows seen by every model (default 330,000)"
     )
     arguments = parser.parse_args()
-    task = emoji.load({})
+    task = plain_task()
     found: dict[Any, list[Tensor]] = {}
     facts: dict[Any, tuple[int, float]] = {}
     began, done, total = time.perf_counter(), 0, len(arguments.seeds) * (2 * len(BATCHES) + 1)

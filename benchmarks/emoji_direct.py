@@ -1,4 +1,4 @@
-"""Direct losses beside the recall@k surrogate on the task emoji: hit@1 and average precision by two decodes.
+"""Direct losses beside the recall@k surrogate on the plain task emoji: hit@1 and average precision by two decodes.
 
     .venv/bin/python -m benchmarks.emoji_direct choose     tries on `select`: docs/emoji-direct-tries.csv
     .venv/bin/python -m benchmarks.emoji_direct read       three seeds, reads `test`: docs/emoji-direct.csv
@@ -22,11 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.emoji_batches import start_of
+from benchmarks.emoji_batches import plain_task, start_of
 from benchmarks.label_noise import trained
 from metricgrad.interval import paired_bootstrap
 from metricgrad.metrics.adapt import adapt
-from metricgrad.tasks import emoji
 from metricgrad.tasks.task import Task
 from metricgrad.tune.auto import road_named, validated
 from metricgrad.tune.select import Evaluator
@@ -58,7 +57,7 @@ def arm_of(
 def tried(job: tuple[str, dict[str, Any]]) -> list[Any]:
     """A row of the table of tries."""
     torch.set_num_threads(1)
-    task = emoji.load({})
+    task = plain_task()
     _, value = arm_of(task, start_of(task, DEVELOPMENT_SEED), *job, DEVELOPMENT_SEED)
     return [job[0], f"{value:.5f}", json.dumps(job[1], sort_keys=True)]
 
@@ -76,7 +75,7 @@ def chosen() -> dict[str, dict[str, Any]]:
 def read(seed: int) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Train every arm with one seed; return the statistics on test and the values on select."""
     torch.set_num_threads(1)
-    task = emoji.load({})
+    task = plain_task()
     start = start_of(task, seed)
     models, values = {"start": start}, {}
     for method, changes in chosen().items():

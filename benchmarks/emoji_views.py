@@ -1,0 +1,85 @@
+"""Why the recall@k surrogate gains on the task emoji: views of the fit classes, and features of earlier blocks.
+
+    .venv/bin/python -m benchmarks.emoji_views      about half an hour on two cores
+
+With and without each of the two, a start model is trained on divisions of the development classes, as the task says,
+and goes on with the settings of either arm for the task's number of steps. The model after the last step is measured
+on the fit classes and on the held-out ones, where nothing was chosen; the test split is not read. Intervals: paired
+bootstrap over the held-out queries of all divisions (a class may be held out in several).
+"""
+
+import copy
+import csv
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.emoji_batches import start_of, train
+from metricgrad.interval import paired_bootstrap
+from metricgrad.metrics.adapt import adapt
+from metricgrad.tasks import emoji
+from metricgrad.tune.select import Evaluator
+from metricgrad.tune.splits import ArraySplit
+
+DIVISIONS = (0, 1, 2, 3)
+BLOCKS = ((), emoji.Options().blocks)
+VIEWS = (1, 8)
+TABLE = Path(__file__).parent.parent / "docs" / "emoji-views.csv"
+
+Found = dict[str, tuple[float, Tensor]]  # arm -> recall@1 of the fit classes, statistics of the held-out ones
+
+
+def trained(job: tuple[tuple[int, ...], int, int]) -> Found:
+    """Train the three arms of one division with these blocks and views."""
+    blocks, views, division = job
+    torch.set_num_threads(1)
+    task = emoji.load({"blocks": blocks, "views": views, "development": division})
+    start = start_of(task, division)
+    models, steps = {"start": start}, task.plan.steps or 0
+    fit: Any = task.splits.fit
+    rows = emoji.Options().classes_per_batch * fit.samples_per_class
+    for arm, settings in (("continued", task.proxy_settings), ("tuned", task.settings)):
+        models[arm] = copy.deepcopy(start)
+        train(task, models[arm], dict(settings), rows, steps * rows, division)
+    evaluator, drawn = Evaluator(adapt("recall@1")), ArraySplit(fit.inputs, fit.targets)
+    assert task.splits.test is not None  # of a development split: the held-out classes
+    return {
+        arm: (evaluator.value(model, drawn, "fit"), evaluator.statistics(model, task.splits.test, "held-out"))
+        for arm, model in models.items()
+    }
+
+
+def summarised(blocks: tuple[int, ...], views: int, found: list[Found]) -> list[str]:
+    """A row of the table."""
+    row = [" ".join(map(str, blocks)) or "none", str(views)]
+    held_out = {arm: torch.cat([one[arm][1] for one in found]) for arm in found[0]}
+    for arm in found[0]:
+        fit = sum(one[arm][0] for one in found) / len(found)
+        row += [f"{fit:.4f}", f"{float(held_out[arm][:, 0].nanmean()):.4f}"]
+    gain = paired_bootstrap([held_out["tuned"]], [held_out["continued"]])
+    return [*row, *("" if end is None else f"{end:+.4f}" for end in (gain.value, gain.low, gain.high))]
+
+
+def main() -> None:
+    """Train everything, print the table and write it."""
+    for blocks in BLOCKS:  # features once, before two processes want the same ones
+        for views in VIEWS:
+            emoji.load({"blocks": blocks, "views": views, "development": DIVISIONS[0]})
+    header = ["blocks", "views"]
+    header += [f"{arm}_{part}" for arm in ("start", "continued", "tuned") for part in ("fit", "held_out")]
+    rows = [[*header, "gain", "low", "high"]]
+    with ProcessPoolExecutor(2) as pool:
+        for blocks, views in product(BLOCKS, VIEWS):
+            jobs = [(blocks, views, division) for division in DIVISIONS]
+            rows.append(summarised(blocks, views, list(pool.map(trained, jobs))))
+            print("  ".join(f"{item:>14}" for item in rows[-1]), flush=True)
+    with TABLE.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
