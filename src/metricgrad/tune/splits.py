@@ -147,13 +147,17 @@ class ClassBatchSplit:
         views: Tensor | None = None,
     ) -> None:
         self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
-        self.views = views
         if views is not None and views.shape[1:] != inputs.shape:
             raise fail(
                 type(self).__name__,
                 f"views are {describe(views)} of inputs {describe(inputs)}",
                 f"[view, {', '.join(map(str, inputs.shape))}]: each view holds all items",
             )
+        self.views = views
+        self._seen = self.inputs  # every item in every view, [view x item, ...]
+        if views is not None:
+            self._seen = torch.cat([self.inputs, views.flatten(0, 1)])
+            self.inputs, self.views = self._seen[: len(inputs)], self._seen[len(inputs) :].view_as(views)
         self.samples_per_class, self.small_classes, self.seed = samples_per_class, small_classes, seed
         self.sampler = ClassBatchSampler(
             self.targets,
@@ -172,18 +176,10 @@ class ClassBatchSplit:
         random = np.random.default_rng((self.seed, self.sampler.epoch, 1))
         for chosen in self.sampler:
             index = torch.as_tensor(chosen)
-            yield self._shown(index, random), self.targets[index]
-
-    def _shown(self, index: Tensor, random: np.random.Generator) -> Tensor:
-        """Return the items, each class in one view."""
-        inputs = self.inputs[index]
-        if self.views is None:
-            return inputs
-        classes, of_class = self.targets[index].unique(return_inverse=True)
-        view = torch.from_numpy(random.integers(len(self.views) + 1, size=len(classes)))[of_class]  # [item]
-        other = view > 0  # 0: the items as they are
-        inputs[other] = self.views[view[other] - 1, index[other]]
-        return inputs
+            targets = self.targets[index]
+            if self.views is not None:
+                index = index + len(self.inputs) * _one_per_class(len(self.views) + 1, targets, random)
+            yield self._seen[index], targets
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the batches of the next pass; they depend on (seed, epoch) alone."""
@@ -204,6 +200,12 @@ class ClassBatchSplit:
         facts = (sampler.classes_per_batch, self.samples_per_class, self.small_classes, self.seed)
         views = () if self.views is None else (self.views,)
         return _digest(self.inputs, self.targets, *views, facts=facts)
+
+
+def _one_per_class(views: int, targets: Tensor, random: np.random.Generator) -> Tensor:
+    """Draw a view for every class; returns that of every item [item], 0 for the inputs."""
+    classes, of_class = targets.unique(return_inverse=True)
+    return torch.from_numpy(random.integers(views, size=len(classes)))[of_class]
 
 
 def describe_split(split: Split) -> dict[str, Any]:
