@@ -39,7 +39,7 @@ class Drawing:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet, self.notes = quiet, []
-        self._metric, self._stages, self._finished = "select", 0, 0
+        self._metric, self._stages, self._finished, self._test = "select", 0, 0, False
         self._what, self._began, self._first, self._last = "", 0.0, 0, 0.0
         self._bars: Progress | None = None
 
@@ -72,6 +72,7 @@ class Drawing:
     def _on_run_started(self, event: Mapping[str, Any]) -> None:
         self._metric = f"select {event['metric']}"
         self._seeds, self._arms = len(event["seeds"]), 1 + (event["proxy"] is not None)
+        self._test = "test" in event["splits"]
         if event["metric_description"]:
             self._line(f"{event['metric']} here: {event['metric_description']}")
 
@@ -95,7 +96,7 @@ class Drawing:
         )
 
     def _on_chosen(self, event: Mapping[str, Any]) -> None:
-        self._line("chosen on select; now the test split is read, once")
+        self._line("chosen on select" + ("; now the test split is read, once" if self._test else ""))
 
     def _on_note(self, event: Mapping[str, Any]) -> None:
         self.notes.append(event["text"])

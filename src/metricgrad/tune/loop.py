@@ -261,9 +261,9 @@ class _Trainer:
     def show(self) -> None:
         """Show where the stage stands."""
         stage, state = self.stage, self.state
-        done = stage.steps if state.stopped else state.step
+        steps = state.step if state.stopped else stage.steps
         self.folder.emit(
-            Progress(f"seed {stage.seed} {stage.arm}", done, stage.steps, "step", select=state.best)
+            Progress(f"seed {stage.seed} {stage.arm}", state.step, steps, "step", select=state.best)
         )
 
     def save(self) -> None:
