@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ class Options(BaseModel):
         data: folder that `scripts/build_emoji.py --all` wrote (eight vendors); None for the embedded six.
         cache: folder of the feature cache; None for METRICGRAD_CACHE or the user's cache folder.
         dim: of the embedding.
+        dropout_bits: random bits that decide on a feature in dropout: 16, or 64 for PyTorch's own dropout, which takes
+            a fifth of a step. The settings were chosen, and the plain task was read, with 64.
         classes_per_batch: classes in a batch, each with all its drawings.
         blocks: blocks of the backbone (0 to 15) whose averaged outputs are features beside the last convolution's.
         views: ways in which a class of the fit split is shown, 1 (as it was drawn) to 8 (`emoji_views.VIEWS`).
@@ -67,6 +69,7 @@ class Options(BaseModel):
     data: Path | None = None
     cache: Path | None = None
     dim: int = Field(default=256, ge=2)
+    dropout_bits: Literal[16, 64] = 16
     classes_per_batch: int = Field(default=170, ge=2)
     blocks: tuple[int, ...] = (4, 7, 10, 14, 15)
     views: int = Field(default=len(VIEWS) + 1, ge=1, le=len(VIEWS) + 1)
@@ -99,7 +102,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     mean, deviation = splits.fit.inputs.mean(0), splits.fit.inputs.std(0)  # pyright: ignore[reportAttributeAccessIssue]
 
     def model(_seed: int) -> nn.Module:
-        return FilmHead(mean, deviation, dim=chosen.dim)
+        return FilmHead(mean, deviation, dim=chosen.dim, dropout_bits=chosen.dropout_bits)
 
     frozen = yaml.safe_load(resources.files("metricgrad.tasks").joinpath("emoji_settings.yaml").read_text())
     return Task(

@@ -1,5 +1,7 @@
 """A trainable head on frozen features: standardise, scale and shift (FiLM), drop out, project."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ class FilmHead(nn.Module):
         deviation: standard deviation of every feature on the fit split; zeros count as 1.
         dim: of the embedding.
         dropout: rate on the features.
+        dropout_bits: random bits that decide on a feature: 16 (`QuickDropout`), or 64 (PyTorch's own dropout).
 
     Reference:
         [perez2018film]
@@ -38,13 +41,14 @@ class FilmHead(nn.Module):
         *,
         dim: int,
         dropout: float = 0.0,
+        dropout_bits: Literal[16, 64] = 16,
     ) -> None:
         super().__init__()
         features = len(mean)
         self.register_buffer("mean", mean.clone())
         self.register_buffer("deviation", torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
         self.film = Film(features)
-        self.dropout = QuickDropout(dropout)
+        self.dropout = QuickDropout(dropout) if dropout_bits == 16 else nn.Dropout(dropout)
         self.head = nn.Linear(features, dim)
         nn.init.normal_(self.head.weight, std=features**-0.5)
         nn.init.zeros_(self.head.bias)
