@@ -80,7 +80,9 @@ def test_a_run_reports_trust_and_tunes(tmp_path: Path) -> None:
     last = reports[-1]
     assert last["values"]["concordance"] >= QUICK["trust"]
     assert last["values"]["mae_local"] < last["values"]["mae_of_mean"]
-    lessons = sum(report["values"]["pauses"] for report in reports)  # whether one is needed hangs on the processor
+    lessons = sum(
+        report["values"]["pauses"] for report in reports
+    )  # whether one is needed hangs on the processor
     assert last["values"]["surrogate_steps"] == 150 + 12 * 2 + lessons * QUICK["extra_steps"]
     assert last["values"]["skipped_steps"] == 0 and last["values"]["kept_fraction"] == 1.0
     assert last["values"]["sample_metric_calls"] > reports[0]["values"]["sample_metric_calls"] > 0
