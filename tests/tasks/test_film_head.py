@@ -22,11 +22,11 @@ def test_the_share_that_is_dropped(rate: float, shape: tuple[int, int]) -> None:
 def test_every_place_is_dropped_alike_and_by_itself() -> None:
     """Four places share 64 random bits; none is favoured, and neighbours do not hang together."""
     torch.manual_seed(0)
-    dropped = torch.stack([(QuickDropout(0.3)(torch.ones(9)) == 0).double() for _ in range(4000)])
+    dropped = torch.stack([(QuickDropout(0.3)(torch.ones(9)) == 0).double() for _ in range(1000)])
     assert_close(
-        dropped.mean(0), torch.full((9,), 0.3, dtype=torch.double), rtol=0, atol=5 * (0.21 / 4000) ** 0.5
+        dropped.mean(0), torch.full((9,), 0.3, dtype=torch.double), rtol=0, atol=5 * (0.21 / 1000) ** 0.5
     )
-    assert torch.corrcoef(dropped.T).fill_diagonal_(0).abs().max() < 5 / 4000**0.5
+    assert torch.corrcoef(dropped.T).fill_diagonal_(0).abs().max() < 5 / 1000**0.5
 
 
 def test_the_gradient_is_that_of_what_is_kept() -> None:
