@@ -52,8 +52,8 @@ class Options(BaseModel):
         data: folder that `scripts/build_emoji.py --all` wrote (eight vendors); None for the embedded six.
         cache: folder of the feature cache; None for METRICGRAD_CACHE or the user's cache folder.
         dim: of the embedding.
-        dropout_bits: random bits that decide on a feature in dropout: 16, or 64 for PyTorch's own dropout, which takes
-            a fifth of a step. The settings were chosen, and the plain task was read, with 64.
+        dropout_bits: random bits that decide on a feature in dropout: 16, or 64 for PyTorch's own dropout, which is
+            slower. The settings were chosen, and the plain task was read, with 64.
         classes_per_batch: classes in a batch, each with all its drawings.
         blocks: blocks of the backbone (0 to 15) whose averaged outputs are features beside the last convolution's.
         views: ways in which a class of the fit split is shown, 1 (as it was drawn) to 8 (`emoji_views.VIEWS`).

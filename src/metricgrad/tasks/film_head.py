@@ -72,7 +72,7 @@ class Film(nn.Module):
 
 
 class QuickDropout(nn.Dropout):
-    """Dropout that takes 16 random bits for a number where PyTorch takes 64 on a CPU, which is a fifth of a step.
+    """Dropout that takes 16 random bits for a number where PyTorch takes 64 on a CPU, which is slow on many features.
 
     The rate is rounded to the nearest 1 / 65,536, and what is kept is scaled by the rate as it was rounded.
 
