@@ -149,6 +149,9 @@ def joined(timeout: datetime.timedelta = TIMEOUT) -> Iterator[Processes]:
 
 
 def _start(timeout: datetime.timedelta) -> None:
+    # Imported before there is a group: its functions have the group of that moment for a default argument and would
+    # hold it, with its threads, until after the interpreter has ended, where a thread that still works aborts.
+    import torch.distributed.nn.functional
     from torch import distributed
 
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
