@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from metricgrad import losses
+from metricgrad import losses, positive_ranks
 from metricgrad.losses import contrastive
 from metricgrad.relax import plain, positive_ranks_from_scores, tile
 from tests.laws.cases import LOSS_CASES, LossCase
@@ -187,6 +187,25 @@ def test_order_does_not_matter(case: LossCase, seed: int):
         items = torch.randperm(outputs.shape[1], generator=generator)
         outputs, targets, gradient = outputs[:, items], targets[:, items], gradient[:, items]
     close(slope(case, outputs[rows], targets[rows]), (loss[rows], gradient[rows]))
+
+
+@every_loss
+def test_threads_leave_every_bit_in_place(case: LossCase):
+    """A batch that several threads share gives the same bits each time, so that a resumed run can."""
+    rows = torch.randn(1024, 64, generator=Generator().manual_seed(0))
+    labels = torch.arange(len(rows)) % 170
+    threads, found = torch.get_num_threads(), []
+    torch.set_num_threads(4)
+    try:
+        for _ in range(5):
+            leaf = rows.clone().requires_grad_()
+            outputs = (positive_ranks(leaf, labels, temperature=0.1),) if case.of_ranks else (leaf, labels)
+            loss = case.target(*outputs, **case.settings)
+            found.append((loss.detach(), *torch.autograd.grad(loss.sum(), leaf)))
+    finally:
+        torch.set_num_threads(threads)
+    for loss, gradient in found[1:]:
+        assert torch.equal(loss, found[0][0]) and torch.equal(gradient, found[0][1])
 
 
 @every_loss

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
 from metricgrad.errors import InputError, MissingExtraError
-from metricgrad.tasks import features
+from metricgrad.tasks import efficientnet, features
 from metricgrad.tasks.features import cache_folder, efficientnet_lite0_features, features_key
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
@@ -93,7 +93,7 @@ def test_the_values_are_the_backbones(whole):
 def test_blocks_are_the_backbones_too(whole, tmp_path):
     """Averages of the blocks' outputs, in their order, before the last convolution's."""
     found = efficientnet_lite0_features(PICTURES, cache=tmp_path, blocks=(0, 10, 15), **SETTINGS)
-    network = features._network()
+    network = efficientnet.load()
     seen = []
     images = torch.from_numpy(PICTURES).permute(0, 3, 1, 2).float()
     images = (interpolate(images, size=(32, 32), mode="bilinear", antialias=True) - 127) / 128
@@ -107,10 +107,19 @@ def test_blocks_are_the_backbones_too(whole, tmp_path):
     assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_without_onednn_the_values_are_the_same(whole, tmp_path, monkeypatch):
+    """Where ReLU6 cannot be applied inside the convolutions, it is applied after them."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not any(isinstance(module, efficientnet._CutOff) for module in efficientnet.load().modules())
+    assert_close(
+        efficientnet_lite0_features(PICTURES, cache=tmp_path, **SETTINGS), whole, rtol=1e-5, atol=1e-5
+    )
+
+
 def test_channels_of_the_blocks():
     """The number of features is known before the backbone is loaded."""
-    channels = [block._project_conv.out_channels for block in features._network()._blocks]
-    assert tuple(channels) == features._CHANNELS
+    channels = [block._project_conv.out_channels for block in efficientnet.load()._blocks]
+    assert tuple(channels) == efficientnet.CHANNELS
 
 
 def test_threads_do_not_move_a_bit(tmp_path):
@@ -141,7 +150,7 @@ def test_progress_is_told(tmp_path):
 def test_finished_features_are_read(whole, tmp_path, monkeypatch):
     """The second call computes nothing and needs no backbone; one file is left."""
     efficientnet_lite0_features(PICTURES, cache=tmp_path, **SETTINGS)
-    monkeypatch.setattr(features, "_network", lambda: pytest.fail("computed again"))
+    monkeypatch.setattr(efficientnet, "load", lambda: pytest.fail("computed again"))
     assert_close(efficientnet_lite0_features(PICTURES, cache=tmp_path, **SETTINGS), whole, rtol=0, atol=0)
     key = features_key("0123", size=32, batch=2)
     assert [path.name for path in tmp_path.iterdir()] == [f"features-{key}.safetensors"]
@@ -269,7 +278,7 @@ def test_a_read_only_folder_is_said_before_the_work(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(features.Path, "write_bytes", refuse)
-    monkeypatch.setattr(features, "_network", lambda: pytest.fail("computed before the folder was tried"))
+    monkeypatch.setattr(efficientnet, "load", lambda: pytest.fail("computed before the folder was tried"))
     with pytest.raises(InputError, match=r"Read-only file system.*METRICGRAD_CACHE"):
         efficientnet_lite0_features(PICTURES, cache=tmp_path, **SETTINGS)
 
@@ -300,7 +309,7 @@ def test_without_the_backbone(tmp_path, monkeypatch):
 
 def test_other_weights_are_refused(tmp_path, monkeypatch):
     """Weights of another release would be cached under a wrong key."""
-    monkeypatch.setattr(features, "_WEIGHTS", hashlib.sha256(b"").hexdigest())
+    monkeypatch.setattr(efficientnet, "WEIGHTS", hashlib.sha256(b"").hexdigest())
     with pytest.raises(InputError, match="another sha256"):
         efficientnet_lite0_features(PICTURES, cache=tmp_path, **SETTINGS)
 

@@ -109,7 +109,7 @@ def _in_chunks(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float,
 
 
 def _of_anchors(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float, inside: bool) -> Tensor:
-    logits = (rows[anchors] / temperature) @ rows.T  # [anchor, item]
+    logits = (rows.index_select(0, anchors) / temperature) @ rows.T  # [anchor, item]
     logits[torch.arange(len(anchors), device=rows.device), anchors] = -torch.inf
     others = torch.logsumexp(logits, 1)
     of_class = codes[anchors]
@@ -120,6 +120,7 @@ def _of_anchors(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float
         return others - torch.logsumexp(logits.masked_fill(elsewhere, -torch.inf), 1) + positives.log()
     # the mean of the similarities is the similarity to the mean: no mask [anchor, item] is needed
     sums = torch.zeros(len(counts), rows.shape[1], dtype=rows.dtype, device=rows.device)
-    others_of_class = sums.index_add(0, codes, rows)[of_class] - rows[anchors]  # [anchor, dim]
-    means = others_of_class / positives.unsqueeze(1)
-    return others - (rows[anchors] * means).sum(1) / temperature
+    # index_select: the gradient of indexing would be added by several threads in the order of their coming
+    of_anchors = sums.index_add(0, codes, rows).index_select(0, of_class)
+    means = (of_anchors - rows.index_select(0, anchors)) / positives.unsqueeze(1)  # [anchor, dim]
+    return others - (rows.index_select(0, anchors) * means).sum(1) / temperature

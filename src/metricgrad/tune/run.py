@@ -21,6 +21,7 @@ from metricgrad.scale import ProcessLost, current, joined
 from metricgrad.tune.arms import Arm, Setup, budget_of, shared_tries, stages_of
 from metricgrad.tune.auto import road_for_loss, road_named
 from metricgrad.tune.checkpoint import load_weights, save_weights
+from metricgrad.tune.deterministic import deterministic
 from metricgrad.tune.evidence import Selected, judge, read_test, write_gallery
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder, opened
@@ -321,11 +322,12 @@ class _Run:
             weights = model.state_dict()
         else:
             trainable = self.setup.start_plan.trainable if stage.arm == "start" else self.setup.plan.trainable
-            value, weights = train_stage(
-                stage, model, trainable_parameters(model, trainable), self.setup.method(stage),
-                fit=self.setup.splits.fit, select=self.setup.splits.select, evaluator=self.evaluator,
-                folder=self.folder, base=state, saved=saved, stop=self.stop,
-            )  # fmt: skip
+            with deterministic(model):
+                value, weights = train_stage(
+                    stage, model, trainable_parameters(model, trainable), self.setup.method(stage),
+                    fit=self.setup.splits.fit, select=self.setup.splits.select, evaluator=self.evaluator,
+                    folder=self.folder, base=state, saved=saved, stop=self.stop,
+                )  # fmt: skip
         if current().leader:
             save_weights(self.folder.weights(stage.seed, stage.arm, stage.attempt), weights)
         state["values"].append(value)

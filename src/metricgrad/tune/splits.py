@@ -179,7 +179,7 @@ class ClassBatchSplit:
             targets = self.targets[index]
             if self.views is not None:
                 index = index + len(self.inputs) * _one_per_class(len(self.views) + 1, targets, random)
-            yield self._seen[index], targets
+            yield self._seen.index_select(0, index), targets
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the batches of the next pass; they depend on (seed, epoch) alone."""
