@@ -8,18 +8,25 @@ import torch
 
 from metricgrad.errors import InputError
 from metricgrad.tasks import emoji
-from metricgrad.tasks.emoji_pictures import load_pictures
+from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.emoji_views import VIEWS
 from metricgrad.tune import Splits
 
 
+@pytest.fixture(scope="module")
+def drawn() -> EmojiPictures:
+    """The embedded pictures, read once for all tests here."""
+    return load_pictures()
+
+
 @pytest.fixture(autouse=True)
-def _pixels_as_features(request, monkeypatch) -> None:
+def _pixels_as_features(request, monkeypatch, drawn) -> None:
     """The division does not depend on the backbone: 8 x 8 pixels serve in its place, but for the whole run."""
     if "backbone" in request.keywords:
         return
 
     monkeypatch.setattr(emoji, "efficientnet_lite0_features", pixels)
+    monkeypatch.setattr(emoji, "load_pictures", lambda path: drawn)
 
 
 def pixels(pictures: np.ndarray, **_: object) -> torch.Tensor:
@@ -33,7 +40,7 @@ def classes(splits: Splits) -> dict[str, set[int]]:
     return {name: set(getattr(splits, name).targets.tolist()) for name in ("fit", "select", "test")}
 
 
-def test_classes_are_disjoint_and_whole() -> None:
+def test_classes_are_disjoint_and_whole(drawn) -> None:
     """Fit, select and test share no class, and together hold every picture; `views: 1` has no views."""
     splits = emoji.load({"views": 1}).splits
     assert splits.fit.views is None
@@ -41,7 +48,7 @@ def test_classes_are_disjoint_and_whole() -> None:
     assert {name: len(value) for name, value in found.items()} == {"fit": 637, "select": 212, "test": 566}
     assert not found["fit"] & found["select"]
     assert not found["test"] & (found["fit"] | found["select"])
-    assert sum(len(getattr(splits, name).targets) for name in found) == len(load_pictures().label)
+    assert sum(len(getattr(splits, name).targets) for name in found) == len(drawn.label)
 
 
 @pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2))])
@@ -56,9 +63,9 @@ def test_development_never_sees_a_test_class(number: int) -> None:
     assert sum(len(value) for value in development.values()) == len(seen)
 
 
-def test_views_are_those_of_the_fit_pictures() -> None:
+def test_views_are_those_of_the_fit_pictures(drawn) -> None:
     """Row i of a view is picture i of fit in that view; the other splits are shown as they were drawn."""
-    pictures, fit = load_pictures(), emoji.load({"views": 2}).splits.fit
+    pictures, fit = drawn, emoji.load({"views": 2}).splits.fit
     rows = np.flatnonzero(np.isin(pictures.label, fit.targets.unique().numpy()))
     torch.testing.assert_close(fit.inputs, pixels(pictures.pictures[rows]), rtol=0, atol=0)
     seen = pixels(VIEWS[0].of(pictures.pictures[rows]))
@@ -75,9 +82,9 @@ def test_the_features_are_named_by_their_views_and_blocks() -> None:
 
 
 @pytest.mark.slow
-def test_left_out_vendor_is_met_at_test_only() -> None:
+def test_left_out_vendor_is_met_at_test_only(drawn) -> None:
     """Its drawings are the queries, the other vendors' drawings of the test classes are searched."""
-    pictures = load_pictures()
+    pictures = drawn
     splits = emoji.load({"leave_out": "fxemoji", "views": 1}).splits
     left = pictures.vendors.index("fxemoji")
     expected = int((pictures.vendor == left)[np.isin(pictures.label, list(classes(splits)["test"]))].sum())
@@ -94,13 +101,13 @@ def test_unknown_vendor_is_named_with_the_nearest() -> None:
         emoji.load({"leave_out": "twemojy", "views": 1})
 
 
-def test_pictures_of_the_gallery_are_those_of_the_split() -> None:
+def test_pictures_of_the_gallery_are_those_of_the_split(drawn) -> None:
     """Index i of a split shows picture i of that split."""
     from io import BytesIO
 
     from PIL import Image
 
-    pictures = load_pictures()
+    pictures = drawn
     test = emoji.load({"views": 1}).splits.test
     (png,) = test.pictures([5])
     shown = np.asarray(Image.open(BytesIO(png)))

@@ -92,7 +92,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         MissingExtraError: pillow or the backbone is not installed.
 
     Cost:
-        About two minutes the first time on two cores (features of 6,891 pictures and of seven views of the 3,120 of
+        Less than two minutes the first time on two cores (features of 6,891 pictures and of seven views of the 3,120 of
         fit), then seconds; 230 MB in the cache. A development split computes views of the select classes as well.
     """
     chosen = options if isinstance(options, Options) else Options(**options)

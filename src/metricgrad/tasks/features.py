@@ -118,7 +118,7 @@ def efficientnet_lite0_features(
         MissingExtraError: the backbone's packages are not installed (not needed when the cache has the features).
 
     Cost:
-        About 6 ms a picture on two idle cores at 112 pixels, once, and half a gigabyte; then a read of 5 kB a
+        About 4 ms a picture on two cores at 112 pixels, once, and half a gigabyte; then a read of 5 kB a
         picture. An interruption loses one part of 512 pictures at most and moves no bit of the result (another
         processor or release of torch may).
     """
