@@ -162,12 +162,12 @@ def test_the_limit_is_the_exact_metric(case: LossCase, seed: int):
 
 @every_loss
 def test_descent_does_not_lower_the_metric(case: LossCase):
-    """200 steps on free outputs: the loss falls and the exact metric does not."""
+    """60 steps on free outputs: the loss falls and the exact metric does not."""
     outputs, targets = case.make_inputs(Generator().manual_seed(0))
     before, free = case.exact(outputs, targets).nanmean(), outputs.clone().requires_grad_()
     first = value(case, free, targets, 0.3).mean()
-    optimiser = torch.optim.Adam([free], lr=0.03)
-    for _ in range(200):
+    optimiser = torch.optim.Adam([free], lr=0.1)
+    for _ in range(60):
         optimiser.zero_grad()
         value(case, free, targets, 0.3).mean().backward()
         optimiser.step()
