@@ -127,6 +127,7 @@ def _pad_inside(module: nn.Module) -> None:
     if bottom - top != more or more not in (0, 1):
         return
     module.weight = nn.Parameter(pad(module.weight, (more, 0, more, 0)), requires_grad=False)
+    module.kernel_size = tuple(module.weight.shape[2:])
     module.padding, module.static_padding = (bottom, right), nn.Identity()
 
 

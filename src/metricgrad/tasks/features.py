@@ -249,17 +249,14 @@ def _compute(
     """Features of some pictures, float32 [image, feature]."""
 
     def computed(first: int) -> Tensor:
-        rows = np.arange(first, first + batch).clip(
-            max=len(pictures) - 1
-        )  # a short batch would be rounded otherwise
-        return efficientnet.averages(network, pictures[rows], size=size, blocks=blocks)[
-            : len(pictures) - first
-        ]
+        # the last picture fills a short batch up, which would be rounded otherwise
+        rows = np.arange(first, first + batch).clip(max=len(pictures) - 1)
+        averages = efficientnet.averages(network, pictures[rows], size=size, blocks=blocks)
+        return averages[: len(pictures) - first]
 
     found = []
-    threads = (
-        torch.get_num_threads()
-    )  # each with its own batch: faster than all of them in one small convolution
+    # threads with a batch each are faster than all of them in one small convolution
+    threads = torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for features in pool.map(computed, range(0, len(pictures), batch)):
             found.append(features)

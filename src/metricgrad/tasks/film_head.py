@@ -90,5 +90,6 @@ class QuickDropout(nn.Dropout):
         words = torch.empty(-(-input.numel() // 4), dtype=torch.int64, device=input.device)
         words.random_(-(2**63), None)
         bits = words.view(torch.int16)[: input.numel()].view(input.shape)  # -32,768 to 32,767
+        # 0 or 1 at once: a mask of bool between would cost two more passes
         mask = torch.lt(bits, kept - 2**15, out=torch.empty_like(input))
         return input * mask.mul_(2**16 / max(kept, 1))
