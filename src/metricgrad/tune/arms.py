@@ -1,6 +1,6 @@
-"""Start, continued, tuned: which stages a run consists of, and how long each may train."""
+"""Start, continued, tuned: the arguments of a run, resolved once and checked before anything is written."""
 
-import time
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,26 +8,15 @@ from typing import Any
 from pydantic import BaseModel
 from torch import nn
 
-from metricgrad._checks import fail
-from metricgrad._records import Budget
-from metricgrad._types import Method, MethodRun, Metric
-from metricgrad.scale import current
-from metricgrad.tune.auto import Road
-from metricgrad.tune.loop import Stage, training_batches
-from metricgrad.tune.plan import Plan, trainable_parameters
-from metricgrad.tune.select import Evaluator
-from metricgrad.tune.splits import Splits
+from metricgrad._checks import describe, fail
+from metricgrad._types import Method, Metric
+from metricgrad.metrics import adapt
+from metricgrad.tune.auto import Road, road_for_loss, road_named
+from metricgrad.tune.loop import Stage, seed_everything
+from metricgrad.tune.plan import Plan
+from metricgrad.tune.splits import Splits, check_disjoint
 
-__all__ = ["Arm", "Attempt", "Setup", "budget_of", "shared_tries", "stages_of"]
-
-PATIENCE = 5
-"""A start model stands at its plateau when so many evaluations on `select` brought no better value."""
-START_STEPS = 2000
-"""Most steps that a start model may train, unless its plan says otherwise."""
-DEFAULT_STEPS = 300
-EVALUATIONS = 20
-"""Evaluations of a stage on `select`, unless its plan says otherwise."""
-_UNTIMED_STEPS, _TIMED_STEPS = 3, 8
+__all__ = ["Arm", "Attempt", "SeededModel", "Setup", "resolved", "shared_tries"]
 
 
 @dataclass(frozen=True)
@@ -113,91 +102,60 @@ def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) ->
     return attempts
 
 
-def budget_of(setup: Setup) -> Budget:
-    """Return the budget of every arm; minutes are turned into steps by timing the first ones."""
-    plan = setup.plan
-    if plan.minutes is None:
-        steps, seconds = plan.steps or DEFAULT_STEPS, None
-    else:
-        times = [_time_a_step(setup, arm) for arm in setup.arms]
-        step = sum(step for step, _ in times) / len(times)
-        evaluation = sum(evaluation for _, evaluation in times) / len(times)
-        share = plan.minutes * 60 / (len(setup.seeds) * len(setup.arms) * plan.tries)
-        if plan.evaluate_every is None:
-            steps, seconds = (share - EVALUATIONS * evaluation) / step, step
-        else:
-            seconds = step + evaluation / plan.evaluate_every
-            steps = share / seconds
-        steps = max(1, int(steps))
-    every = plan.evaluate_every or max(1, steps // EVALUATIONS)
-    budget = Budget(steps, every, plan.checkpoint_every, plan.tries, plan.minutes, seconds)
-    return Budget(**current().led(lambda: vars(budget)))
-
-
-def _time_a_step(setup: Setup, arm: Arm) -> tuple[float, float]:
-    """Time the first steps and one evaluation on a copy of the model; returns seconds of each."""
-    seed = setup.seeds[0]
-    model = setup.build(seed)
-    method = arm.attempts[0].make()
-    parameters = trainable_parameters(model, setup.plan.trainable)
-    steps = _UNTIMED_STEPS + _TIMED_STEPS
-    method.begin(
-        MethodRun(
-            model.train(), parameters, setup.metric, steps, seed, setup.plan.chunk, setup.splits.fit,
-            setup.splits.select,
-        )
-    )  # fmt: skip
-    batches = training_batches(setup.splits.fit, seed)
-    for _ in range(_UNTIMED_STEPS):
-        method.step(next(batches))
-    began = time.perf_counter()
-    for _ in range(_TIMED_STEPS):
-        method.step(next(batches))
-    step = (time.perf_counter() - began) / _TIMED_STEPS
-    began = time.perf_counter()
-    Evaluator(setup.metric).value(model, setup.splits.select, "timing")
-    return step, time.perf_counter() - began
-
-
-def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
-    """Return the stages in the order in which they run: for every seed the start, then both arms try by try."""
-    stages = []
-    for seed in setup.seeds:
-        stages.append(_start_stage(setup, seed))
-        for attempt in range(budget.tries):
-            stages += [
-                Stage(
-                    seed, arm.name, attempt, arm.attempts[attempt].settings.model_dump(), budget.steps,
-                    budget.evaluate_every, budget.checkpoint_every, chunk=setup.plan.chunk,
-                    method=arm.attempts[attempt].road.name,
-                )
-                for arm in setup.arms
-            ]  # fmt: skip
-    return stages
-
-
-def _start_stage(setup: Setup, seed: int) -> Stage:
-    if setup.start is None:
-        return Stage(seed, "start", 0, {}, 0, 1, 1)
-    plan = setup.start_plan
-    if plan.minutes is not None:
+def resolved(
+    model: nn.Module | Callable[[int], nn.Module], splits: Splits, metric: Any, proxy: Any, method: str,
+    plan: Plan, higher_is_better: bool | None, seed: int | Sequence[int], settings: Mapping[str, Any] | None,
+    proxy_settings: Mapping[str, Any] | None,
+    start_plan: Plan | None, start_settings: Mapping[str, Any] | None,
+) -> Setup:  # fmt: skip
+    """Check everything that can be checked before anything is written."""
+    if not isinstance(model, nn.Module) and not callable(model):
         raise fail(
-            "start_plan", f"minutes is {plan.minutes}", "steps: a start model trains to its plateau on select"
+            "tune", f"model is {describe(model)}", "a torch.nn.Module or a callable seed -> torch.nn.Module"
         )
-    steps = plan.steps or START_STEPS
-    settings: Mapping[str, Any] = setup.start.attempts[0].settings.model_dump()
-    every = plan.evaluate_every or max(1, steps // EVALUATIONS)
-    first_epoch = 500_000  # its own epochs: what the arms see next must be as new to the one as to the other
-    return Stage(
-        seed,
-        "start",
-        0,
-        settings,
-        steps,
-        every,
-        plan.checkpoint_every,
-        PATIENCE,
-        first_epoch,
-        plan.chunk,
-        setup.start.method,
-    )
+    exact = adapt(metric, higher_is_better=higher_is_better)
+    if exact.unit == "query":
+        check_disjoint(splits)
+    if plan.batch is not None:
+        if not hasattr(splits.fit, "rebatch"):
+            raise fail("tune", f"plan.batch is {plan.batch}, but the fit split is a {type(splits.fit).__name__}",
+                       "a split that can change its batch", "Set the batch size where you make the split.")  # fmt: skip
+        splits = Splits(splits.fit.rebatch(plan.batch), splits.select, splits.test)  # pyright: ignore
+    seeds = [seed] if isinstance(seed, int) else [int(item) for item in seed]
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers >= 0")
+    roads = [road_named(name.strip(), exact, proxy) for name in method.split(",")]
+    arms = [Arm("tuned", shared_tries(roads, settings or {}, plan.tries))]
+    start = None
+    if isinstance(proxy, nn.Module) and proxy.state_dict():
+        raise fail(
+            "tune",
+            f"the proxy {type(proxy).__name__} has weights or buffers of its own",
+            "a loss without state, since tune neither trains nor checkpoints a loss",
+            "Put them into the model, or give a loss without state.",
+        )
+    if proxy is not None:
+        control = [road_for_loss(proxy)]
+        arms.insert(0, Arm("continued", shared_tries(control, proxy_settings or {}, plan.tries)))
+        if start_plan is not None:
+            start = Arm("start", shared_tries(control, start_settings or {}, 1))
+    elif start_plan is not None:
+        raise fail("tune", "start_plan without a proxy", "a proxy: the start model is trained with it")
+    for arm in [*arms, *([start] if start is not None else [])]:
+        for attempt in arm.attempts:
+            attempt.make()  # settings that do not fit must fail before anything is trained
+    return Setup(SeededModel(model), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
+
+
+class SeededModel:
+    """Builds the start model of a seed, the same one every time: a copy, or what the user's function makes."""
+
+    def __init__(self, model: nn.Module | Callable[[int], nn.Module]) -> None:
+        self.model = model
+
+    def __call__(self, seed: int) -> nn.Module:
+        """Return the start model of a seed."""
+        if isinstance(self.model, nn.Module):
+            return copy.deepcopy(self.model)
+        seed_everything(seed)
+        return self.model(seed)

@@ -1,0 +1,224 @@
+"""The resumable run: stages one after the other, then the choice on select, then the test split."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from metricgrad._records import Budget, Chosen, Finished, Note, Resumed, RunStarted
+from metricgrad._types import Split
+from metricgrad.errors import MissingExtraError
+from metricgrad.scale import current
+from metricgrad.tune.arms import Setup
+from metricgrad.tune.checkpoint import load_weights, save_weights
+from metricgrad.tune.deterministic import deterministic
+from metricgrad.tune.evidence import Selected, judge, read_test, write_gallery
+from metricgrad.tune.examples import write_examples
+from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.identity import check_identity, read_config, versions
+from metricgrad.tune.loop import Stage, StopRequest, train_stage
+from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune.select import Evaluator
+from metricgrad.tune.splits import describe_split
+from metricgrad.tune.stages import budget_of, stages_of
+
+__all__ = ["Contest"]
+
+
+class Contest:
+    """The stages of a run, one after the other, each resumable; then the choice; then the test split."""
+
+    def __init__(self, setup: Setup, folder: RunFolder, stop: StopRequest, task: str | None) -> None:
+        self.setup, self.folder, self.stop, self.task = setup, folder, stop, task
+        self.evaluator = Evaluator(setup.metric)
+        self.marks: list[str] = []
+        self.best_seed = setup.seeds[0]
+
+    def go(self, identity: Mapping[str, Any], *, force: bool) -> None:
+        """Run, or go on, to the end."""
+        began = time.time()
+        state = self._open(identity, force=force)
+        current().wait()  # nobody writes before everybody has read
+        self.evaluator.calls.update(state["metric_calls"])
+        if state["finished"]:
+            self.best_seed = state["best_seed"]
+            return
+        stages = stages_of(self.setup, Budget(**state["budget"]))
+        for index in range(len(state["values"]), len(stages)):
+            self._stage(stages[index], state, state.pop("stage", None))
+        if current().leader:
+            self._conclude(stages, state, began)
+        self.best_seed = current().led(lambda: self.best_seed)
+
+    def _open(self, identity: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
+        """Return the state of the folder's run, a new one where there is none."""
+        found = self._found(identity, force=force) if current().leader else None
+        if current().led(lambda: found is None):
+            return self._new(identity)
+        if found is None:  # process 0 has found a state: it stands in the folder
+            found = self.folder.load()
+        assert found is not None
+        return found
+
+    def _found(self, identity: Mapping[str, Any], *, force: bool) -> dict[str, Any] | None:
+        """Return the state that the folder holds; None where it is new, or has no checkpoint yet."""
+        config = read_config(self.folder.path)
+        if config is None:
+            return None
+        forced, told = check_identity(self.folder.path, config, identity, force=force)
+        state = self.folder.load()
+        return None if state is None else self._resumed(state, forced, told)
+
+    def _new(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin the record and decide the budget."""
+        self.folder.load()  # no checkpoint: cuts a record without one back to nothing
+        self.folder.write_config(identity)
+        setup = self.setup
+        roads = {arm.name: arm.method for arm in setup.arms}
+        splits = {
+            name: describe_split(split)
+            for name in ("fit", "select", "test")
+            if (split := getattr(setup.splits, name)) is not None
+        }
+        self.folder.emit(
+            RunStarted(
+                setup.metric.name, setup.metric.description, setup.metric.higher_is_better, setup.metric.unit,
+                roads["tuned"], roads.get("continued"), self.task, list(setup.seeds), splits, versions(),
+                torch.get_num_threads(),
+            )
+        )  # fmt: skip
+        if current().size > 1:
+            self.folder.emit(Note(f"{current().size} processes: each embeds its part of every batch"))
+        if setup.splits.test is None:
+            self.folder.emit(Note("the run has no test split: nothing will be claimed"))
+        budget = budget_of(setup)
+        self.folder.emit(budget)
+        state = {
+            "budget": vars(budget).copy(),
+            "values": [],
+            "metric_calls": {},
+            "marks": [],
+            "finished": False,
+        }
+        self.folder.save(state)
+        return state
+
+    def _resumed(self, state: dict[str, Any], forced: list[str], told: list[str]) -> dict[str, Any]:
+        state["marks"] += [f"resumed by force although {item}" for item in forced]
+        if not state["finished"]:
+            state["marks"] += told
+            for text in told:
+                self.folder.emit(Note(text))
+        if not state["finished"]:
+            stages = stages_of(self.setup, Budget(**state["budget"]))
+            stage = stages[min(len(state["values"]), len(stages) - 1)]
+            step = state["stage"]["progress"]["step"] if "stage" in state else 0
+            self.folder.emit(Resumed(**stage.key, step=step, forced=forced))
+        return state
+
+    def _stage(self, stage: Stage, state: dict[str, Any], saved: Mapping[str, Any] | None) -> None:
+        """Train one stage, keep its selected weights and move the checkpoint past it."""
+        model = self.setup.build(stage.seed)
+        if stage.arm != "start" and current().leader:
+            model.load_state_dict(load_weights(self.folder.weights(stage.seed, "start", 0)))
+        current().same_weights(model)
+        if stage.steps == 0:
+            value = current().led(lambda: self.evaluator.value(model, self.setup.splits.select, "select"))
+            weights = model.state_dict()
+        else:
+            trainable = self.setup.start_plan.trainable if stage.arm == "start" else self.setup.plan.trainable
+            with deterministic(model):
+                value, weights = train_stage(
+                    stage, model, trainable_parameters(model, trainable), self.setup.method(stage),
+                    fit=self.setup.splits.fit, select=self.setup.splits.select, evaluator=self.evaluator,
+                    folder=self.folder, base=state, saved=saved, stop=self.stop,
+                )  # fmt: skip
+        if current().leader:
+            save_weights(self.folder.weights(stage.seed, stage.arm, stage.attempt), weights)
+        state["values"].append(value)
+        state["metric_calls"] = dict(self.evaluator.calls)
+        self.folder.save(state)
+
+    def _conclude(self, stages: Sequence[Stage], state: dict[str, Any], began: float) -> None:
+        """Choose on select, fsync the choice, only then read test; judge; keep the returned weights."""
+        chosen, values = self._choose(stages, state["values"])
+        self.folder.emit(chosen, durable=True)
+        arms = [arm for arm in ("start", "continued", "tuned") if arm in values]
+        models = {
+            (seed, arm): self._selected(seed, arm, chosen.attempts[str(seed)][arm])
+            for seed in self.setup.seeds
+            for arm in arms
+        }
+        test, statistics = self.setup.splits.test, None
+        if test is not None:
+            statistics = read_test(models, test, self.evaluator, self.folder)
+        method = self._chosen_method(chosen)
+        selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), state["marks"])
+        verdict = judge(selected, statistics, self.setup.seeds)
+        self.folder.emit(verdict)
+        self.best_seed = chosen.best_seed
+        returned = chosen.returned[str(self.best_seed)]
+        facts = {"arm": returned, "seed": str(self.best_seed), "metric": self.setup.metric.name}
+        best = self.folder.path / "best.safetensors"
+        save_weights(best, models[self.best_seed, returned].state_dict(), facts)
+        if test is not None and verdict.baseline is not None:
+            self._keep_examples(models, verdict.baseline, test)
+        self.folder.emit(Finished(returned, best.name, round(time.time() - began, 1)))
+        self.folder.save(
+            {
+                **state,
+                "metric_calls": dict(self.evaluator.calls),
+                "finished": True,
+                "best_seed": self.best_seed,
+            }
+        )
+
+    def _chosen_method(self, chosen: Chosen) -> str:
+        """Name the roads of the tries that stand for the tuned arm."""
+        tuned = next(arm for arm in self.setup.arms if arm.name == "tuned")
+        attempts = [chosen.attempts[str(seed)]["tuned"] for seed in self.setup.seeds]
+        return " or ".join(dict.fromkeys(tuned.attempts[attempt].road.name for attempt in attempts))
+
+    def _keep_examples(self, models: Mapping[tuple[int, str], nn.Module], baseline: str, test: Split) -> None:
+        """Keep queries or samples that changed with the first seed, with pictures, for the report."""
+        first, metric = self.setup.seeds[0], self.setup.metric
+        before, after = models[first, baseline], models[first, "tuned"]
+        try:
+            if metric.unit == "query":
+                write_gallery(before, after, baseline, test, self.folder)
+            elif metric.kind is not None:
+                write_examples(before, after, baseline, test, metric, self.folder)
+        except MissingExtraError as error:
+            self.folder.emit(Note(f"no gallery: {error}"))
+
+    def _choose(self, stages: Sequence[Stage], values: Sequence[float]) -> tuple[Chosen, dict[str, float]]:
+        """Pick the try of every arm, the arm of every seed and the seed, all by select; earlier arms win ties."""
+        select: dict[str, dict[str, float]] = {}
+        attempts: dict[str, dict[str, int]] = {}
+        for stage, value in zip(stages, values, strict=True):
+            of_seed = select.setdefault(str(stage.seed), {})
+            if stage.arm not in of_seed or self.evaluator.better(value, of_seed[stage.arm]):
+                of_seed[stage.arm] = value
+                attempts.setdefault(str(stage.seed), {})[stage.arm] = stage.attempt
+        returned = {seed: self._best(of_seed) for seed, of_seed in select.items()}
+        best_seed = self._best({seed: select[seed][arm] for seed, arm in returned.items()})
+        means = {
+            arm: float(np.mean([of_seed[arm] for of_seed in select.values()]))
+            for arm in next(iter(select.values()))
+        }
+        return Chosen(select, attempts, returned, int(best_seed)), means
+
+    def _best(self, values: Mapping[str, float]) -> str:
+        names = [name for name in ("start", "continued", "tuned") if name in values] or list(values)
+        best = names[0]
+        for name in names[1:]:
+            best = name if self.evaluator.better(values[name], values[best]) else best
+        return best
+
+    def _selected(self, seed: int, arm: str, attempt: int) -> nn.Module:
+        model = self.setup.build(seed)
+        model.load_state_dict(load_weights(self.folder.weights(seed, arm, attempt)))
+        return model.eval()
