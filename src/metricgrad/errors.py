@@ -10,6 +10,7 @@ __all__ = [
     "Distrusted",
     "InputError",
     "Interrupted",
+    "MetricFailed",
     "MetricgradError",
     "MissingExtraError",
     "RunFolderError",
@@ -22,6 +23,10 @@ class MetricgradError(Exception):
 
 class InputError(MetricgradError, ValueError):
     """An argument, file or recipe of the user does not fit; the message says which and how to mend it."""
+
+
+class MetricFailed(InputError):
+    """A metric of the user raised, or returned no number that could be compared; the message says which and what."""
 
 
 class MissingExtraError(MetricgradError, ImportError):

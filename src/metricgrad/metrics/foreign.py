@@ -6,7 +6,10 @@ few columns that say how to put them together again. `summarise` does so for wha
 function. Rows can be drawn, stored and moved like those of any metric, and every call is counted.
 """
 
+import math
 from collections.abc import Callable
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad.errors import MetricFailed, MetricgradError
 
 __all__ = ["ForeignFunction"]
 
@@ -63,19 +67,27 @@ class ForeignFunction:
         return self.value(*_samples(statistics))
 
     def value(self, outputs: Any, targets: Any) -> float:
-        """Call the function and insist on one number."""
+        """Call the function and insist on one number.
+
+        Raises:
+            MetricFailed: the function raised, or returned something else than one finite number or NaN (undefined).
+        """
         self.calls += 1
-        found = self._function(outputs, targets)
-        if isinstance(found, Tensor | np.ndarray | np.generic) and np.prod(found.shape) == 1:
-            found = found.item()
-        if isinstance(found, bool | int | float):
-            return float(found)
-        raise fail(
-            self.name,
-            f"it returned {describe(found)}",
-            "one number for the whole set",
-            "Average over classes or pick one of the numbers before returning.",
-        )
+        try:
+            found = self._function(outputs, targets)
+        except MetricgradError:
+            raise
+        except Exception as error:  # whatever the user's function raises
+            raise MetricFailed(
+                f"{self.name}: it raised {type(error).__name__}: {error}; expected one number for the whole set."
+            ) from error
+        number = _number(found)
+        if number is None:
+            raise MetricFailed(
+                f"{self.name}: it returned {describe(found)}; expected one number for the whole set, NaN where it is "
+                "undefined. Average over classes or pick one of the numbers before returning."
+            )
+        return number
 
     def _refuse_a_ranking(self, rows: Float[Tensor, "sample stat"]) -> None:
         """Raise InputError where the samples are no independent units: the value changes when each comes twice.
@@ -95,6 +107,15 @@ class ForeignFunction:
                 "If it ranks the samples against each other (retrieval), say metrics.adapt(..., unit='whole'): it "
                 "is then given no interval. If it is a sum over samples, say unit='sample'.",
             )
+
+
+def _number(found: Any) -> float | None:
+    """What a function returned as a float, NaN for a masked value; None where it is no number or infinite."""
+    if isinstance(found, Tensor | np.ndarray | np.generic) and np.prod(found.shape) == 1:
+        found = math.nan if np.ma.is_masked(found) else found.item()
+    if not isinstance(found, Real | Decimal) or math.isinf(found):
+        return None
+    return float(found)
 
 
 def _rows(outputs: Any, targets: Any) -> Float[Tensor, "sample stat"] | None:
