@@ -65,6 +65,7 @@ class Budget:
     tries: int
     minutes: float | None = None
     seconds_per_step: float | None = None
+    stages: int = 0  # that train, over all seeds, arms and tries
 
 
 @dataclass(frozen=True)
@@ -213,13 +214,20 @@ class Note:
 
 @dataclass(frozen=True)
 class Progress:
-    """Work in progress; shown, never written. `select` is the current select value of the stage, where known."""
+    """Work in progress; shown, never written.
+
+    Of a training stage: `select` is its best select value, `stage` its number among the `stages` of the run, from 1,
+    and `later` the most steps that the stages after it can take.
+    """
 
     what: str
     done: int
     total: int
     unit: str
     select: float | None = None
+    stage: int = 0
+    stages: int = 0
+    later: int = 0
 
 
 _NAMES = {

@@ -40,6 +40,9 @@ class Stage:
         chunk: rows that are embedded at once.
         first_epoch: number of the first epoch of the fit split: stages with the same one see the same batches.
         method: name of the road.
+        number: of the stages that train, from 1.
+        of: how many stages train.
+        later: most steps of the stages after this one.
     """
 
     seed: int
@@ -53,6 +56,9 @@ class Stage:
     first_epoch: int = 0
     chunk: int | Literal["auto"] | None = None
     method: str = ""
+    number: int = 0
+    of: int = 0
+    later: int = 0
 
     @property
     def key(self) -> dict[str, Any]:
@@ -263,8 +269,11 @@ class _Trainer:
         stage, state = self.stage, self.state
         steps = state.step if state.stopped else stage.steps
         self.folder.emit(
-            Progress(f"seed {stage.seed} {stage.arm}", state.step, steps, "step", select=state.best)
-        )
+            Progress(
+                f"seed {stage.seed} {stage.arm}", state.step, steps, "step", select=state.best,
+                stage=stage.number, stages=stage.of, later=stage.later,
+            )
+        )  # fmt: skip
 
     def save(self) -> None:
         """Write the checkpoint."""

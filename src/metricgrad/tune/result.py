@@ -21,7 +21,7 @@ class Result:
     Args:
         folder: a run folder.
         model: the network with the returned weights, where the caller has one.
-        temporary: the folder is removed with the result (`save` copies it).
+        temporary: the folder is removed with the result, so `summary` names no place in it (`save` keeps it).
 
     Attributes:
         events: the record, in order.
@@ -45,8 +45,9 @@ class Result:
         temporary: bool = False,
     ) -> None:
         self.folder, self.model = Path(folder), model
+        self._temporary: weakref.finalize | None = None
         if temporary:
-            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+            self._temporary = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         if not (self.folder / "record.jsonl").is_file():
             raise InputError(
                 f"Result: {folder} has no record.jsonl; expected a run folder (see `metricgrad tune`)."
@@ -83,10 +84,13 @@ class Result:
         if Result.summariser is None:
             event = self.event("verdict")
             return "unfinished run" if event is None else str(event["sentence"])
-        return Result.summariser(self.events, folder=self.folder)
+        if self._temporary is None:
+            return Result.summariser(self.events, folder=self.folder)
+        text = Result.summariser(self.events, folder=None)
+        return f"{text}\nNothing of this is kept: save(folder) keeps weights, record and report."
 
     def save(self, path: str | Path) -> Path:
-        """Copy the run folder to `path` (which must not exist or be empty) and stay with the copy.
+        """Copy the run folder to `path` (which must not exist or be empty), draw its report and stay with the copy.
 
         Raises:
             RunFolderError: something stands at `path`.
@@ -96,6 +100,11 @@ class Result:
             raise RunFolderError(f"Result.save: {path} exists and is not empty; choose another folder.")
         shutil.copytree(self.folder, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
         self.folder = path
+        if self._temporary is not None:
+            self._temporary()
+            self._temporary = None
+        if Result.renderer is not None:
+            self.report()
         return path
 
     def report(self) -> Path:

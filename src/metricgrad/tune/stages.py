@@ -1,7 +1,8 @@
 """Which stages a run consists of, and how long each may train."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from metricgrad._checks import fail
@@ -42,7 +43,8 @@ def budget_of(setup: Setup) -> Budget:
             steps = share / seconds
         steps = max(1, int(steps))
     every = plan.evaluate_every or max(1, steps // EVALUATIONS)
-    budget = Budget(steps, every, plan.checkpoint_every, plan.tries, plan.minutes, seconds)
+    stages = len(setup.seeds) * ((setup.start is not None) + len(setup.arms) * plan.tries)
+    budget = Budget(steps, every, plan.checkpoint_every, plan.tries, plan.minutes, seconds, stages)
     return Budget(**current().led(lambda: vars(budget)))
 
 
@@ -85,7 +87,18 @@ def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
                 )
                 for arm in setup.arms
             ]  # fmt: skip
-    return stages
+    return _numbered(stages)
+
+
+def _numbered(stages: Sequence[Stage]) -> list[Stage]:
+    """Tell every stage its place among those that train, and how much may come after it."""
+    of = sum(stage.steps > 0 for stage in stages)
+    number, later, numbered = 0, sum(stage.steps for stage in stages), []
+    for stage in stages:
+        number += stage.steps > 0
+        later -= stage.steps
+        numbered.append(replace(stage, number=number, of=of, later=later))
+    return numbered
 
 
 def _start_stage(setup: Setup, seed: int) -> Stage:
