@@ -10,7 +10,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor, nn
 
-__all__ = ["Encoder", "Loss", "Method", "MethodRun", "Metric", "Observer", "OutputKind", "Split", "Structure"]
+__all__ = ["Encoder", "Loss", "Method", "MethodRun", "Metric", "Observer", "OutputKind", "Reading", "Split", "Structure"]
+
+Reading = Literal["embeddings", "classes", "scores", "probabilities", "values", "texts", "boxes"]
+"""What a metric makes of the outputs: `classes` takes class ids or class scores, of which the largest decides;
+`scores` one number per sample, higher for class 1, of any scale; `values` numbers that are compared with targets."""
 
 Observer = Callable[[Mapping[str, Any]], None]
 """Receives events (see `metricgrad._records`): progress, evaluations, notes. The default writes plain lines."""
@@ -65,6 +69,7 @@ class Metric:
         unit: what a row of the statistics is: `query`, `sample`, `word`, `image`; `whole` where one row stands
             for the whole set and no interval can be given.
         description: one sentence for tables and reports: which of the readings of an ambiguous name this is.
+        reads: what it makes of the outputs; None where it is handed them as they are (a function of the user).
         kind: what the outputs are, where `measure` decodes them itself; needed to learn the metric.
         of_predictions: then `(predictions, targets) -> statistics`, what `measure` does after decoding.
     """
@@ -77,6 +82,7 @@ class Metric:
     per_sample: bool = False
     unit: str = "sample"
     description: str = ""
+    reads: Reading | None = None
     kind: OutputKind | None = None
     of_predictions: Callable[[Any, Any], Tensor] | None = None
 

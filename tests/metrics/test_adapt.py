@@ -332,3 +332,33 @@ def test_per_sample() -> None:
     same(metric.summarise(statistics), float(wanted.mean()))
     with pytest.raises(InputError, match="60 predictions for 59 targets"):
         metric.measure(LOGITS, TARGETS[1:])
+
+
+@pytest.mark.parametrize(
+    ("metric", "reads"),
+    [
+        ("recall@1", "embeddings"),
+        ("knn_error", "embeddings"),
+        ("f1", "classes"),
+        ("roc_auc", "scores"),
+        ("cer", "texts"),
+        ("iou", "boxes"),
+        (sklearn.metrics.roc_auc_score, "scores"),
+        (sklearn.metrics.f1_score, "classes"),
+        (sklearn.metrics.log_loss, "probabilities"),
+        (sklearn.metrics.r2_score, "values"),
+    ],
+)
+def test_what_a_metric_reads(metric, reads: str) -> None:
+    """A table of predictions knows from it which column is meant."""
+    assert metrics.adapt(metric).reads == reads
+
+
+def test_a_function_of_the_user_reads_whatever_comes() -> None:
+    """Nothing is known of it, unless it names its second argument as scikit-learn does."""
+    assert metrics.adapt(largest_error, higher_is_better=False).reads is None
+
+    def rank(y_true, y_score):
+        return 0.0
+
+    assert metrics.adapt(rank, higher_is_better=True).reads == "scores"

@@ -91,7 +91,8 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
     if is_scikit(metric):
         read = read_scikit(metric)
         up = _direction(read.name, read.higher_is_better, higher_is_better)
-        return _foreign(read.name, read.call, up, unit, read.found, check=False)
+        record = _foreign(read.name, read.call, up, unit, read.found, check=False)
+        return dataclasses.replace(record, reads=read.reads)
     if not callable(metric):
         raise fail(
             "adapt", f"metric is {describe(metric)}", "a name, a Metric or a callable(outputs, targets)"

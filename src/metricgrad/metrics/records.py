@@ -26,6 +26,7 @@ __all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_me
 
 _LOWER_IS_BETTER = {"error_rate", "balanced_error", "knn_error"}
 _OF_NEIGHBOURS = ("knn_accuracy", "knn_error")
+_OF_SCORES = ("binary_average_precision", "roc_auc")
 _OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "balanced_error": (classification.prediction_rows, classification.balanced_error_of_rows),
     "f_beta": (classification.prediction_rows, classification.f_beta_of_rows),
@@ -144,6 +145,7 @@ def retrieval_metric(
             f"{_reading(caller, settings)}; mean over the queries that have a relevant item, "
             f"{'cosine similarity' if normalize else 'dot product'}, ties {ties}"
         ),
+        reads="embeddings",
     )
 
 
@@ -207,6 +209,7 @@ def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **se
             f"share of the queries for which the vote ({weights}) of the {k} nearest items is {right}, "
             f"{'cosine similarity' if settings.get('normalize', True) else 'dot product'}, equals by index"
         ),
+        reads="embeddings",
     )
 
 
@@ -257,6 +260,7 @@ def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, *
         per_sample=facts.per_sample,
         unit="sample",
         description=_reading(caller, settings),
+        reads="texts" if of_texts else "boxes",
     )
 
 
@@ -320,6 +324,7 @@ def classification_metric(
         per_sample=per_sample,
         unit="sample",
         description=_reading(caller, settings),
+        reads="scores" if caller in _OF_SCORES else "classes",
     )
 
 

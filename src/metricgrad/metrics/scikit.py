@@ -8,7 +8,7 @@ that it would ask is our model's outputs.
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail
+from metricgrad._types import Reading
 
 __all__ = ["ScikitMetric", "read_scikit"]
 
@@ -30,12 +31,14 @@ class ScikitMetric:
         call: `(outputs, targets) -> number` with tensors.
         higher_is_better: None where neither a scorer nor the name tells.
         found: one sentence.
+        reads: what it makes of the outputs; None for a function of the user that does not say it.
     """
 
     name: str
     call: Callable[[Any, Any], Any]
     higher_is_better: bool | None
     found: str
+    reads: Reading | None
 
 
 def is_scikit(metric: Any) -> bool:
@@ -78,6 +81,7 @@ def read_scikit(metric: Any) -> ScikitMetric:
         call=partial(_call, function, settings, wanted, name),
         higher_is_better=up,
         found=f"{kind}: called as f(targets, {argument}{shown}){direction}",
+        reads=None if wanted is _values and not theirs else _READINGS[wanted],
     )
 
 
@@ -191,3 +195,8 @@ def _probabilities(name: str, outputs: Tensor) -> Tensor:
 def _values(name: str, outputs: Tensor) -> Tensor:
     """Values as they are; a single column as a vector."""
     return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
+
+
+_READINGS: Mapping[Callable[[str, Tensor], Tensor], Reading] = {
+    _classes: "classes", _scores: "scores", _probabilities: "probabilities", _values: "values",
+}  # fmt: skip
