@@ -10,7 +10,18 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor, nn
 
-__all__ = ["Encoder", "Loss", "Method", "MethodRun", "Metric", "Observer", "OutputKind", "Reading", "Split", "Structure"]
+__all__ = [
+    "Encoder",
+    "Loss",
+    "Method",
+    "MethodRun",
+    "Metric",
+    "Observer",
+    "OutputKind",
+    "Reading",
+    "Split",
+    "Structure",
+]
 
 Reading = Literal["embeddings", "classes", "scores", "probabilities", "values", "texts", "boxes"]
 """What a metric makes of the outputs: `classes` takes class ids or class scores, of which the largest decides;
