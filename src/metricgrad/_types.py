@@ -180,6 +180,7 @@ class MethodRun:
             for the whole batch.
         fit: the split that the batches come from, for a method that prepares itself before the first step.
         select: the split that decides, for a method that must know what it may trust.
+        show: takes `(what, done, total, unit)`, for work before the first step that somebody waits for.
     """
 
     model: nn.Module
@@ -190,6 +191,7 @@ class MethodRun:
     chunk: int | Literal["auto"] | None = None
     fit: "Split | None" = None
     select: "Split | None" = None
+    show: Callable[[str, int, int, str], None] = lambda what, done, total, unit: None
 
 
 class Method(Protocol):

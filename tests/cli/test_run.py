@@ -214,6 +214,37 @@ def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("what", "total", "metric"),
+    [
+        ("seed 0 tuned", 400, "recall@1"),
+        ("seed 123 continued", 20_000, "binary_average_precision"),
+        ("seed 4444 start", 2_000, "edit_distance"),
+    ],
+)
+def test_a_bar_fits_eighty_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str, total: int, metric: str
+) -> None:
+    """Nothing of the bar's line is wrapped, and it says what is left of the stage and of the run."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_DRAWINGS", 0.0)
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    step = {"event": "progress", "what": what, "total": total, "unit": "step", "select": 0.7512}
+    with Drawing() as draw:
+        draw._metric = f"select {metric}"
+        for done in range(1, 6):
+            draw({**step, "done": done, "stage": 12, "stages": 45, "later": 3 * total})
+            assert draw._bars is not None
+            draw._bars.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).replace("\r", "\n")
+    bars = [line for line in text.splitlines() if line.strip()]
+    assert all(line.startswith(f"{what} (12/45)") and len(line.rstrip()) <= 80 for line in bars)
+    assert "run " in bars[-1] and "0.7512" in bars[-1] and f"/{total}" in bars[-1]
+
+
 def test_lines_are_rare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Into a file goes a line every few seconds with rate and time left, not one for each step."""
     clock = iter(range(1000))

@@ -45,7 +45,7 @@ class Drawing:
             screen = console(stderr=True)
             wide = screen.width >= WIDE
             bar = (
-                BarColumn() if wide else BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=3))
+                BarColumn() if wide else BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=1))
             )
             columns = (
                 _Cell("description"), bar, MofNCompleteColumn(table_column=_unwrapped()), _Rate(wide=wide),
@@ -165,7 +165,7 @@ class Drawing:
             return ""
         minutes, rest = divmod(round((event["total"] - event["done"] + event["later"]) * seconds / steps), 60)
         hours, minutes = divmod(minutes, 60)
-        return f"run {hours}:{minutes:02d}:{rest:02d}" if hours else f"run {minutes}:{rest:02d}"
+        return f"run {hours}h{minutes:02d}" if hours else f"run {minutes}:{rest:02d}"
 
     def _line(self, text: str) -> None:
         if self.quiet:
@@ -212,7 +212,7 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Render the rate of a bar; nothing before it is known."""
         speed = task.finished_speed or task.speed
-        unit = f"{task.fields['unit']}s" if self.wide else ""
-        return Text(
-            "" if speed is None else f"{speed:,.1f} {unit}/s".replace(" /", "/"), style="progress.data.speed"
-        )
+        if speed is None:
+            return Text("")
+        unit = f" {task.fields['unit']}s" if self.wide else ""
+        return Text(f"{speed:,.{0 if speed >= 100 else 1}f}{unit}/s", style="progress.data.speed")

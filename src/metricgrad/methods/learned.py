@@ -218,8 +218,10 @@ class Learned(Surrogate):
             self.errors.check(rng, *self.kind.pairs(200, rng))
         for inputs, targets in _first(self.run.fit, None, batches=self.settings.replay_batches):
             self.pairs.add(self._compared(self._outputs(inputs), targets))
-        for number in range(self.settings.surrogate_warmup):
-            self._teach(made_up_only=2 * number < self.settings.surrogate_warmup)
+        steps = self.settings.surrogate_warmup
+        for number in range(steps):
+            self._teach(made_up_only=2 * number < steps)
+            self.run.show(f"seed {self.run.seed} learns the metric", number + 1, steps, "step")
 
     def examine(self) -> dict[str, Any]:
         """Measure the surrogate on held-out pairs; one that is not trusted is taught more, or ends the stage.

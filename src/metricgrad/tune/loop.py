@@ -155,9 +155,10 @@ def train_stage(
     metric = evaluator.metric
     method.begin(
         MethodRun(
-            model.train(), parameters, metric, stage.steps, stage.seed, stage.chunk, fit=fit, select=select
+            model.train(), parameters, metric, stage.steps, stage.seed, stage.chunk, fit=fit, select=select,
+            show=lambda *work: folder.emit(Progress(*work)),
         )
-    )
+    )  # fmt: skip
     if saved is None:
         folder.emit(
             StageStarted(**stage.key, settings=dict(stage.settings), steps=stage.steps, method=stage.method)

@@ -1,0 +1,93 @@
+"""What a run leaves to its caller: a summary whose places exist, a copy with a report, progress that adds up."""
+
+import gc
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import metricgrad as mg
+from metricgrad.tune import Result
+from tests.tune.small_run import small_run
+from tests.tune.test_learned_road import run as learned_run
+
+
+def one_seed(folder: Path | None = None, **changes: Any) -> Result:
+    """The small run with one seed and one try."""
+    plan = mg.Plan(steps=4, evaluate_every=4)
+    return small_run(folder, **{"seed": 0, "plan": plan, "start_plan": None, **changes})
+
+
+def places(text: str) -> list[Path]:
+    """The paths that a text names."""
+    return [Path(found) for found in re.findall(r"(?<!\S)/\S+", text)]
+
+
+def test_every_place_that_a_summary_names_is_there(tmp_path: Path) -> None:
+    """Weights of a run without a folder go with its result, so no place is named; a folder's are named and stay."""
+    loose = one_seed()
+    assert places(loose.summary()) == [] and "save(" in loose.summary()
+    kept = one_seed(tmp_path / "run")
+    text = kept.summary()
+    del kept
+    gc.collect()
+    assert places(text) == [tmp_path / "run" / "best.safetensors"] and places(text)[0].is_file()
+
+
+@pytest.mark.parametrize("name", ["mine", "deep/er/one", "with space"])
+def test_a_saved_result_has_its_report(tmp_path: Path, name: str) -> None:
+    """The copy is whole: weights, record, report; what was temporary is gone at once."""
+    result = one_seed()
+    before = result.folder
+    folder = result.save(tmp_path / name)
+    assert not before.exists()
+    assert {"best.safetensors", "record.jsonl", "report.html"} <= {path.name for path in folder.iterdir()}
+    assert str(folder / "report.html") in result.summary()
+    assert Result.load(folder).verdict == result.verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "of"),
+    [
+        ({"seed": (0, 1), "plan": mg.Plan(steps=4, evaluate_every=4, tries=2)}, 8),
+        ({"start_plan": mg.Plan(steps=4, evaluate_every=4)}, 3),
+        ({"proxy": None, "start_plan": None}, 1),
+    ],
+)
+def test_stages_are_counted_and_what_is_left(changes: Mapping[str, Any], of: int) -> None:
+    """Only stages that train are counted; each says how many steps may come after it, the last one none."""
+    seen: list[Mapping[str, Any]] = []
+    one_seed(observer=seen.append, **changes)
+    budget = next(event for event in seen if event["event"] == "budget")
+    steps = [event for event in seen if event["event"] == "progress" and event["unit"] == "step"]
+    assert budget["stages"] == of and {event["stages"] for event in steps} == {of}
+    assert sorted({event["stage"] for event in steps}) == list(range(1, of + 1))
+    left = [event["total"] - event["done"] + event["later"] for event in steps]
+    assert left[0] == 4 * of - 1 and left[-1] == 0 and left == sorted(left, reverse=True)
+
+
+def test_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:
+    """The numbers of the stages are those of the uninterrupted run."""
+
+    class Enough(Exception):
+        """Raised by the observer."""
+
+    def stop(event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage_finished" and event["arm"] == "continued":
+            raise Enough
+
+    with pytest.raises(Enough):
+        one_seed(tmp_path / "run", observer=stop)
+    seen: list[Mapping[str, Any]] = []
+    one_seed(tmp_path / "run", observer=seen.append)
+    assert [event["stage"] for event in seen if event["event"] == "progress"][-1] == 2
+
+
+def test_the_warm_up_of_a_learned_surrogate_is_shown() -> None:
+    """Every surrogate step before the first model step is told, up to the last one."""
+    seen: list[Mapping[str, Any]] = []
+    learned_run(observer=seen.append)
+    warm = [event for event in seen if event["event"] == "progress" and "learns the metric" in event["what"]]
+    assert [event["done"] for event in warm] == list(range(1, 151)) and warm[0]["total"] == 150
