@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail, positive_number, require_matrix
+from metricgrad._labels import Labels, number_labels
 from metricgrad.pairing.memory import MemoryQueue
-from metricgrad.pairing.relevance import Labels, label_codes, positive_lists
+from metricgrad.pairing.relevance import label_codes, positive_lists
 from metricgrad.pairing.similarity import unit_rows
 from metricgrad.pairing.simix import SiMix, mix_rows
 from metricgrad.relax.rank import IncludeQuery, PositiveRanks, StepName, positive_ranks_from_products
@@ -103,10 +104,9 @@ def positive_ranks(
             f"embeddings are {describe(embeddings)} and reference_embeddings {describe(items)}",
             "the same number of dimensions",
         )
-    if item_labels is labels:
-        codes = item_codes = label_codes(labels, device=embeddings.device)[0]
-    else:
-        codes, item_codes = label_codes(labels, item_labels, device=embeddings.device)
+    sets = {"labels": labels} | ({} if item_labels is labels else {"reference_labels": item_labels})
+    numbered = number_labels(caller, sets, device=embeddings.device).codes
+    codes, item_codes = numbered[0], numbered[-1]
     keep = include_query == "positive"
     if query_item is None:
         lists = positive_lists(codes, item_codes, queries_are_items=own, query_is_positive=own and keep)
@@ -212,7 +212,7 @@ def mean_by_class(loss: Float[Tensor, " unit"], targets: Labels, valid: Tensor) 
             f"valid is {describe(valid)}, loss {describe(loss)}",
             "one bool per unit of the loss",
         )
-    (codes,) = label_codes(targets, device=loss.device)
+    (codes,) = number_labels("mean_by_class", {"targets": targets}, device=loss.device).codes
     members = torch.zeros(int(codes.max()) + 1 if len(codes) else 0, dtype=loss.dtype, device=loss.device)
     members.index_add_(0, codes, valid.to(loss.dtype))
     sizes, classes = members[codes].clamp(min=1), (members > 0).sum().clamp(min=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from metricgrad._checks import describe, fail, positive_number, require_matrix
-from metricgrad.pairing.relevance import Labels, label_codes
+from metricgrad._labels import Labels, number_labels
 from metricgrad.pairing.similarity import unit_rows
 
 __all__ = ["supcon_loss"]
@@ -83,7 +83,7 @@ def supcon_loss(
     factor = 1.0 if base_temperature is None else temperature / positive_number(
         "supcon_loss", "base_temperature", base_temperature
     )  # fmt: skip
-    (codes,) = label_codes(targets, device=outputs.device)
+    (codes,) = number_labels("supcon_loss", {"targets": targets}, device=outputs.device).codes
     rows = unit_rows(outputs) if normalize else outputs
     rows = rows if rows.dtype == torch.float64 else rows.float()
     anchors = torch.nonzero(torch.bincount(codes)[codes] > 1).squeeze(1) if len(codes) else codes

@@ -4,21 +4,18 @@ For evaluation over large sets: time is that of one float64 matrix product and a
 one tile. The similarities do not depend on the tile (see `similarity.py`), so neither do the ranks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, count_above, join, require_ties, settle
 from metricgrad.metrics.similarity import Grid, on_grid
 
-__all__ = ["Labels", "rank_tiles", "retrieval_ranks"]
-
-Labels = Tensor | Sequence[str] | Sequence[int] | np.ndarray
-"""One label per item: whole numbers or strings; equality is all that counts."""
+__all__ = ["rank_tiles", "retrieval_ranks"]
 
 _FEWEST_QUERIES = 128
 """Rows of a tile below which a matrix product is no longer fast."""
@@ -41,7 +38,7 @@ def retrieval_ranks(
 
     Args:
         embeddings: one row per query.
-        labels: one per query, whole numbers or strings; items with an equal label are relevant.
+        labels: one per query, whole numbers or texts; items with an equal label are relevant.
         reference_embeddings: the items; None for the other embeddings. If it is the very tensor of the queries,
             each query is left out of its own items as well.
         reference_labels: one per reference.
@@ -111,10 +108,15 @@ def rank_tiles(
                 f"embeddings are {describe(embeddings)} and references {describe(reference_embeddings)}",
                 "one number of dimensions",
             )
-    codes, item_codes = _codes(caller, labels, None if alone else reference_labels, len(queries.rows))
-    if len(item_codes) != len(items.rows):
-        raise fail(caller, f"{len(item_codes)} reference_labels for {len(items.rows)} items", "one per item")
-    yield from _tiles(queries, items, codes, item_codes, ties, tile, alone)
+    sets = {"labels": labels} if alone else {"labels": labels, "reference_labels": reference_labels}
+    codes = number_labels(caller, sets, device=queries.rows.device).codes  # pyright: ignore[reportArgumentType]
+    if len(codes[0]) != len(queries.rows):
+        raise fail(
+            caller, f"{len(codes[0])} labels for {len(queries.rows)} embeddings", "one label per embedding"
+        )
+    if len(codes[-1]) != len(items.rows):
+        raise fail(caller, f"{len(codes[-1])} reference_labels for {len(items.rows)} items", "one per item")
+    yield from _tiles(queries, items, codes[0], codes[-1], ties, tile, alone)
 
 
 def _tiles(
@@ -181,31 +183,3 @@ def _scores_at(rows: Tensor, items: Tensor, index: Int[Tensor, "query positive"]
     step = max(1, tile // max(1, rows.numel()))
     parts = [torch.einsum("qd,qpd->qp", rows, items[columns]) for columns in index.split(step, 1)]
     return torch.cat(parts, 1)
-
-
-def _codes(
-    caller: str, labels: Labels, reference_labels: Labels | None, queries: int
-) -> tuple[Tensor, Tensor]:
-    """Map the labels of queries and items to the same whole numbers from 0 on."""
-    own = _as_array(caller, "labels", labels)
-    if len(own) != queries:
-        raise fail(caller, f"{len(own)} labels for {queries} embeddings", "one label per embedding")
-    others = own if reference_labels is None else _as_array(caller, "reference_labels", reference_labels)
-    if len(own) and len(others) and (own.dtype.kind == "U") != (others.dtype.kind == "U"):
-        raise fail(
-            caller, f"labels are {own.dtype} and reference_labels are {others.dtype}", "labels of one type"
-        )
-    codes = torch.from_numpy(np.unique(np.concatenate([own, others]), return_inverse=True)[1].reshape(-1))
-    return codes[: len(own)], codes[len(own) :]
-
-
-def _as_array(caller: str, name: str, labels: Labels) -> np.ndarray:
-    """Labels as an array of whole numbers or of strings."""
-    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if array.dtype == object:
-        array = np.asarray([str(label) if isinstance(label, str) else label for label in array])
-    if len(array) == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iubU":
-        raise fail(caller, f"{name} are {describe(array)}", "one whole number or string per item")
-    return array

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, nearest, positive_number, require_ks
-from metricgrad.metrics.embedded import Labels, _as_array
+from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.nearest import NearestItems, nearest_items
 
 __all__ = ["KnnPrediction", "knn_accuracy", "knn_classify", "knn_classify_from_scores", "knn_error"]
@@ -221,16 +221,21 @@ def knn_accuracy(
     if (reference_embeddings is None) != (reference_labels is None):
         raise fail(caller, "one of reference_embeddings and reference_labels came alone", "both or neither")
     items = embeddings if reference_embeddings is None else reference_embeddings
-    item_labels = labels if reference_labels is None else reference_labels
-    found = knn_classify(
-        embeddings, items, item_labels, k=k, weights=weights, temperature=temperature, normalize=normalize
+    sets = (
+        {"labels": labels}
+        if reference_labels is None
+        else {"labels": labels, "reference_labels": reference_labels}
     )
-    own = _as_array(caller, "labels", labels)
-    if len(own) != len(embeddings):
-        raise fail(caller, f"{len(own)} labels for {len(embeddings)} embeddings", "one label per embedding")
-    if len(own) and len(found.classes) and (own.dtype.kind == "U") != (found.classes.dtype.kind == "U"):
-        raise fail(caller, "labels and reference_labels are numbers and strings", "labels of one type")
-    right = _numbers(own, found.classes).to(found.winner.device) == found.winner
+    codes = number_labels(caller, sets).codes
+    if len(codes[0]) != len(embeddings):
+        raise fail(
+            caller, f"{len(codes[0])} labels for {len(embeddings)} embeddings", "one label per embedding"
+        )
+    found = knn_classify(
+        embeddings, items, codes[-1], k=k, weights=weights, temperature=temperature, normalize=normalize
+    )
+    won = torch.from_numpy(np.append(found.classes, -1)).to(found.winner.device)[found.winner]  # -1: nobody
+    right = won == codes[0].to(won.device)
     return torch.where(found.winner >= 0, right.double(), torch.nan)
 
 
@@ -304,13 +309,14 @@ def _vote(
     prior_ratio: Mapping[Any, float] | None,
 ) -> KnnPrediction:
     """Add up the votes of the neighbours class by class."""
-    array = _as_array(caller, "labels", labels)
-    if len(array) != items:
-        raise fail(caller, f"{len(array)} labels for {items} items", "one label per item")
-    classes, codes = np.unique(array, return_inverse=True)
     item, similarity = neighbours
-    device, none = item.device, len(classes)  # the code of a place without neighbour sorts behind all classes
-    known = torch.from_numpy(np.append(codes.reshape(-1), none)).to(device)
+    device = item.device
+    numbered = number_labels(caller, {"labels": labels}, device=device)
+    (codes,), classes = numbered.codes, numbered.classes
+    if len(codes) != items:
+        raise fail(caller, f"{len(codes)} labels for {items} items", "one label per item")
+    none = len(classes)  # the code of a place without neighbour sorts behind all classes
+    known = torch.cat([codes, codes.new_tensor([none])])
     codes_there, order = known[item].sort(dim=1, stable=True)  # [query, k] class by class, nearest first
     there = codes_there < none
     similarity = similarity.gather(1, order).masked_fill(~there, 0)
@@ -369,11 +375,3 @@ def _ratios(caller: str, classes: np.ndarray, prior_ratio: Mapping[Any, float]) 
         positive_number(caller, f"prior_ratio[{label!r}]", prior_ratio[label], zero=True)
         for label in classes.tolist()
     ]
-
-
-def _numbers(labels: np.ndarray, classes: np.ndarray) -> Tensor:
-    """Return the place of each label among the classes (ascending), -1 for one that is not there."""
-    if len(classes) == 0:
-        return torch.full((len(labels),), -1)
-    places = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    return torch.from_numpy(np.where(classes[places] == labels, places, -1))

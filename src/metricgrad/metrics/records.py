@@ -16,10 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, nearest
+from metricgrad._labels import Labels
 from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
 from metricgrad.metrics import classification, neighbours, of_ranks, overlap, retrieval, sequence
-from metricgrad.metrics.embedded import Labels, rank_tiles
+from metricgrad.metrics.embedded import rank_tiles
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, require_ties
 
 __all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric", "sample_metric"]

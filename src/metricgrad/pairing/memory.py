@@ -7,13 +7,12 @@ learning rate, a trained start); early in training, or with a queue so long that
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail, require_ks
-from metricgrad.pairing.relevance import Labels
+from metricgrad._labels import Labels, whole_labels
 
 __all__ = ["MemoryQueue"]
 
@@ -101,14 +100,10 @@ class MemoryQueue(nn.Module):
                 f"embeddings are {describe(embeddings)}",
                 f"rows of {self.rows.shape[1]} dimensions",
             )
-        codes = labels if isinstance(labels, Tensor) else _as_numbers(labels)
-        if codes is None or codes.is_floating_point() or codes.shape != embeddings.shape[:1]:
-            raise fail(
-                "MemoryQueue.push",
-                f"labels are {describe(labels)} for {describe(embeddings)}",
-                "whole numbers, one per row",
-                "Number the classes once for all batches.",
-            )
+        codes = whole_labels("MemoryQueue.push", "labels", labels)
+        if len(codes) != len(embeddings):
+            came = f"labels are {describe(labels)} for {describe(embeddings)}"
+            raise fail("MemoryQueue.push", came, "whole numbers, one per row")
         kept = embeddings.detach()[-self.capacity :].to(self.rows)
         count = len(embeddings)
         numbers = torch.arange(self.pushed + count - len(kept), self.pushed + count, device=self.rows.device)
@@ -128,9 +123,3 @@ class MemoryQueue(nn.Module):
     def extra_repr(self) -> str:
         """Show size and filling in `print(model)`."""
         return f"capacity={self.capacity}, dim={self.rows.shape[1]}, filled={len(self)}"
-
-
-def _as_numbers(labels: Any) -> Tensor | None:
-    """Return whole numbers of a list or an array as a tensor, None for anything else."""
-    array = np.asarray(labels)
-    return torch.from_numpy(array.astype(np.int64)) if array.dtype.kind in "iub" else None

@@ -1,18 +1,12 @@
 """From labels to relevance: integer codes, and the positives of every query as lists of item numbers."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from metricgrad._checks import describe, fail
+from metricgrad._labels import Labels, number_labels
 
 __all__ = ["has_positive", "label_codes", "positive_lists"]
-
-Labels = Tensor | Sequence[Any] | np.ndarray
 
 
 def label_codes(
@@ -21,50 +15,22 @@ def label_codes(
     """Map labels to integer codes 0, 1, ... by equality, across all given sets.
 
     Args:
-        *label_sets: each a 1-D integer or bool tensor, a numpy array, or a sequence of hashable labels (strings).
+        *label_sets: each a 1-D tensor or array, or a sequence of scalars, texts or 0-d tensors.
         device: where the codes go; default: where the first tensor among the sets is, else the CPU.
 
     Returns:
-        One int64 tensor per set; equal codes mean equal labels. Codes of integers keep their order.
+        One int64 tensor per set; equal codes mean equal labels. Codes keep the order of numbers and of texts.
 
     Raises:
-        InputError: a set is not one-dimensional, or its labels are floating-point tensors.
+        InputError: a set is not one-dimensional; a label is missing, no whole number and no text; texts beside
+            numbers.
 
     Example:
         >>> label_codes(["cat", "dog", "cat"], ["dog"])
         (tensor([0, 1, 0]), tensor([1]))
     """
-    tensors = [labels for labels in label_sets if isinstance(labels, Tensor)]
-    if device is None:
-        device = tensors[0].device if tensors else "cpu"
-    arrays = [_as_tensor(labels) for labels in label_sets]
-    if all(isinstance(array, Tensor) for array in arrays):
-        parts = [array.to(device, torch.long) for array in arrays]  # pyright: ignore[reportAttributeAccessIssue]
-        codes = torch.unique(torch.cat(parts), return_inverse=True)[1]
-    else:
-        known: dict[Any, int] = {}
-        values = [
-            known.setdefault(label, len(known))
-            for array in arrays
-            for label in (array.tolist() if isinstance(array, Tensor) else array)
-        ]
-        codes = torch.tensor(values, dtype=torch.long, device=device)
-    return tuple(codes.split([len(array) for array in arrays]))
-
-
-def _as_tensor(labels: Labels) -> Tensor | list[Any]:
-    """Return integer labels as a tensor and any other as a list."""
-    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iub":
-        labels = torch.from_numpy(labels.astype(np.int64))
-    if isinstance(labels, Tensor):
-        if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-            raise fail(
-                "label_codes", f"labels are {describe(labels)}", "a 1-D tensor of integers, one label per row"
-            )
-        return labels
-    if isinstance(labels, str) or getattr(labels, "ndim", 1) != 1:
-        raise fail("label_codes", f"labels are {describe(labels)}", "a sequence with one label per row")
-    return list(labels)
+    names = ("labels", *(f"the labels of set {number + 1}" for number in range(1, len(label_sets))))
+    return number_labels("label_codes", dict(zip(names, label_sets, strict=True)), device=device).codes
 
 
 def positive_lists(

@@ -8,7 +8,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from metricgrad._checks import fail, require_ks
-from metricgrad.pairing.relevance import Labels, label_codes
+from metricgrad._labels import Labels, number_labels
 
 __all__ = ["ClassBatchSampler", "Dropped"]
 
@@ -86,7 +86,7 @@ class ClassBatchSampler(Sampler[list[int]]):
         if small_classes not in ("drop", "keep", "repeat"):
             raise fail(caller, f"small_classes is {small_classes!r}", "'drop', 'keep' or 'repeat'")
         self.small_classes, self.seed, self.epoch = small_classes, seed, 0
-        self._codes = label_codes(labels)[0].cpu().numpy()
+        self._codes = number_labels(caller, {"labels": labels}).codes[0].cpu().numpy()
         self._sizes = np.bincount(self._codes)
         self._groups = _groups_per_class(self._sizes, self.samples_per_class, small_classes)
         usable = int((self._groups > 0).sum())

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from metricgrad._checks import describe, fail, require_matrix
-from metricgrad.pairing.relevance import Labels, label_codes
+from metricgrad._labels import Labels, number_labels
 
 __all__ = ["SiMix", "VirtualRows", "mix_rows", "mix_similarities"]
 
@@ -86,7 +86,7 @@ class SiMix:
         Cost:
             O(row log row + virtual) time and memory; class x pairs_per_class^2 comparisons for a subset.
         """
-        (codes,) = label_codes(labels)
+        (codes,) = number_labels("SiMix.draw", {"labels": labels}).codes
         order = torch.argsort(codes, stable=True)  # class by class
         sizes = torch.bincount(codes)
         pairs = sizes * (sizes - 1) // 2  # [class]
