@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from metricgrad.errors import InputError
@@ -14,6 +16,38 @@ def test_ramp() -> None:
     """1 up to a, 0 from b, a line between; a sample without a metric has no weight."""
     misses = torch.tensor([0.0, 0.25, 0.625, 1.0, 7.0, math.nan])
     assert ramp_filter(misses, full_below=0.25, zero_above=1.0).tolist() == [1.0, 1.0, 0.5, 0.0, 0.0, 0.0]
+
+
+WIDTHS = st.floats(1e-3, 1e3)
+
+
+@given(
+    low=st.one_of(st.just(0.0), WIDTHS), width=WIDTHS, dtype=st.sampled_from([torch.float32, torch.float64])
+)
+def test_ends_are_exact_whatever_rounding_does(low: float, width: float, dtype: torch.dtype) -> None:
+    """A miss equal to an end, or off by the last bit of a sum, weighs exactly 1 and 0; between it falls."""
+    high = low + low * 1e-3 + width
+    ends = torch.tensor([low, high], dtype=dtype)
+    exact = [ends, ends * 3 / 3, (ends + 7 * ends) / 8, torch.nextafter(ends, torch.zeros_like(ends))]
+    for misses in exact:
+        assert ramp_filter(misses, full_below=low, zero_above=high).tolist() == [1.0, 0.0]
+    weights = ramp_filter(
+        torch.linspace(0, 2 * high, 65, dtype=torch.float64), full_below=low, zero_above=high
+    )
+    assert bool((weights.diff() <= 0).all()) and weights[0] == 1 and weights[-1] == 0
+
+
+@given(
+    error=st.floats(0, 100),
+    high=st.sampled_from([0.1, 0.3, 0.7, 1.0, 1.1]),
+    scale=st.sampled_from([0.1, 1.0, 3.0, 7.0]),
+)
+def test_an_error_at_the_upper_end_is_not_kept(error: float, high: float, scale: float) -> None:
+    """Estimates that miss by zero_above have weight 0, on both sides, in any unit, for large errors too."""
+    errors = torch.tensor([error, error + high], dtype=torch.float64)
+    estimates = (scale * errors.flip(0)).float()
+    surrogate = FilteredSurrogate(nn.Identity(), metric_scale=scale, full_below=0.05, zero_above=high)
+    assert surrogate.weights(estimates, errors.float()).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("ends", [(1.0, 1.0), (2.0, 1.0), (-0.1, 1.0), (0.0, math.inf), (math.nan, 1.0)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from metricgrad.errors import InputError
-from metricgrad.pairing import has_positive, label_codes, positive_lists, unit_rows
+from metricgrad.pairing import has_positive, label_codes, positive_lists
 
 FORMS = {
     "tensor": lambda labels: torch.tensor(labels, dtype=torch.long),
@@ -71,17 +71,3 @@ def test_has_positive():
     """True where another row has the label."""
     assert has_positive([1, 2, 1, 3]).tolist() == [True, False, True, False]
     assert has_positive([]).tolist() == []
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_unit_rows(dtype, generator):
-    """Rows have length 1 in float32 or wider; a zero row stays zero with a zero gradient."""
-    rows = torch.randn(4, 3, generator=generator).to(dtype)
-    rows[1] = 0
-    rows.requires_grad_()
-    unit = unit_rows(rows)
-    assert unit.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    torch.testing.assert_close(unit.norm(dim=1), torch.tensor([1, 0, 1, 1], dtype=unit.dtype))
-    unit.sum().backward()
-    assert rows.grad is not None and bool(rows.grad.isfinite().all())
-    torch.testing.assert_close(rows.grad[1], torch.zeros(3, dtype=dtype))

@@ -20,7 +20,8 @@ def ramp_filter(
 ) -> Float[Tensor, "sample"]:
     """Weight of every sample: 1 where the surrogate misses by little, 0 where by much, a ramp between.
 
-    w = clip((zero_above - miss) / (zero_above - full_below), 0, 1).
+    w = clip((zero_above - miss) / (zero_above - full_below), 0, 1), and at the ends exactly 1 and 0: a miss that
+    equals an end up to rounding (4 units in the last place of its type) is at that end.
 
     Args:
         misses: |estimate - metric| of every sample, in units of the metric; NaN (no metric) has weight 0.
@@ -45,6 +46,9 @@ def ramp_filter(
             "0 <= full_below < zero_above, in units of the metric",
         )  # fmt: skip
     weights = ((zero_above - misses) / (zero_above - full_below)).clamp(0, 1)
+    rounding = 4 * torch.finfo(weights.dtype).eps
+    weights = torch.where(misses <= full_below * (1 + rounding), 1, weights)
+    weights = torch.where(misses >= zero_above * (1 - rounding), 0, weights)
     return weights.nan_to_num(0.0)
 
 
@@ -105,7 +109,11 @@ class FilteredSurrogate(LearnedSurrogate):
     ) -> Float[Tensor, "sample"]:
         """Return the weight of every sample from e_hat (scaled) and its error in units of the metric."""
         estimates = estimates if self.filter_gradient else estimates.detach()
-        misses = (estimates - self.metric_scale * errors.to(estimates)).abs() / self.metric_scale
+        scaled = self.metric_scale * errors.to(estimates)
+        misses = (estimates - scaled).abs() / self.metric_scale
+        # a difference is off by the rounding of what it is of
+        rounding = torch.finfo(misses.dtype).eps * (estimates.abs() + scaled.abs()) / self.metric_scale
+        misses = torch.where((misses - self.zero_above).abs() <= rounding, self.zero_above, misses)
         return ramp_filter(misses, full_below=self.full_below, zero_above=self.zero_above)
 
     def _mean_fit(self, estimates: Tensor, errors: Tensor) -> Tensor:
