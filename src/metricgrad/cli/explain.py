@@ -80,6 +80,7 @@ def _type(annotation: Any) -> str:
         if isinstance(annotation, type) and "[" not in str(annotation)
         else str(annotation)
     )
+    text = re.sub(r"(?:typing\.)?Annotated\[(\w+), [^\]]*\]", r"\1", text)
     text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).replace("NoneType", "None")
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
     text = re.sub(r"^Union\[(.*)\]$", lambda found: found[1].replace(", ", " | "), text)

@@ -5,14 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from metricgrad._checks import nearest
+from metricgrad._checks import describe, nearest
+from metricgrad._documents import Unreadable, Whole, content_of, yaml_document
 from metricgrad.errors import InputError
 from metricgrad.tune import Plan
 
 __all__ = ["Recipe", "Start", "checked", "meanings", "models_inside", "read_recipe", "scalar"]
+
+MOST_BYTES = 2**20
+"""Of a recipe: a longer file is none."""
+MOST_SEEDS, LARGEST_SEED = 1000, 2**32 - 1
 
 
 class Start(BaseModel):
@@ -55,7 +59,7 @@ class Recipe(BaseModel):
     higher_is_better: bool | None = None
     method: str = "auto"
     proxy: str | None = None
-    seeds: list[int] | None = Field(default=None, min_length=1)
+    seeds: list[Whole] | None = Field(default=None, min_length=1, max_length=MOST_SEEDS)
     plan: Plan = Field(default_factory=Plan)
     settings: dict[str, Any] = Field(default_factory=dict)
     proxy_settings: dict[str, Any] = Field(default_factory=dict)
@@ -64,8 +68,8 @@ class Recipe(BaseModel):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: list[int] | None) -> list[int] | None:
-        if seeds and (len(set(seeds)) < len(seeds) or min(seeds) < 0):
-            raise ValueError("seeds must be different whole numbers >= 0")
+        if seeds and (len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) > LARGEST_SEED):
+            raise ValueError(f"seeds must be different whole numbers from 0 to {LARGEST_SEED}")
         return seeds
 
 
@@ -80,30 +84,19 @@ def read_recipe(path: Path) -> dict[str, Any]:
             twice, an unknown key (with the nearest known one and the line) or a value of the wrong type.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the recipe {path}: {error.strerror}; expected a YAML file.") from error
-    except UnicodeDecodeError as error:
+        given, lines = yaml_document(content_of(path, most=MOST_BYTES, linked=True))
+    except Unreadable as error:
+        where = f" line {error.line}" if error.line else ""
         raise InputError(
-            f"the recipe {path} is not UTF-8 text (byte {error.start}); expected a YAML file."
-        ) from error
-    try:
-        tree = yaml.compose(text, Loader=_Loader)
-        given = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with one more form of number)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InputError(
-            f"the recipe {path}{where} is not YAML: {problem}; expected lines like `metric: recall@1`. "
-            "`metricgrad explain recipe` prints every key."
+            f"cannot read the recipe {path}{where}: {error.reason}; expected a YAML file with lines like "
+            "`metric: recall@1`. `metricgrad explain recipe` prints every key."
         ) from error
     if not isinstance(given, Mapping):
         came = "empty" if given is None else f"{type(given).__name__}, not keys with values"
         raise InputError(
             f"the recipe {path} is {came}; expected at least `task: NAME`. See `metricgrad explain recipe`."
         )
-    checked(Recipe, given, f"the recipe {path}", _lines(tree))
+    checked(Recipe, given, f"the recipe {path}", lines)
     return dict(given)
 
 
@@ -136,7 +129,7 @@ def checked(
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "missing":
             raise InputError(f"{source} has no key {place!r}, which is needed.") from error
-        came = f"{place} is {first['input']!r}" if place else "the keys do not fit together"
+        came = f"{place} is {describe(first['input'])}" if place else "the keys do not fit together"
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(
             f"{source}{_at(lines, place)}: {came}; {message[0].lower()}{message[1:]}."
@@ -162,10 +155,10 @@ def models_inside(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 def scalar(text: str) -> Any:
     """Read one value as the recipe would: a number, true, null, a list in brackets, or text."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with one more form of number)
-    except yaml.YAMLError as error:
+        return yaml_document(text).value
+    except Unreadable as error:
         raise InputError(
-            f"cannot read the value {text!r}; expected a YAML value such as 0.1, true or [1, 2]."
+            f"cannot read the value {text[:80]!r}: {error.reason}; expected a YAML value such as 0.1, true or [1, 2]."
         ) from error
 
 
@@ -184,33 +177,3 @@ def _at(lines: Mapping[str, int], place: str) -> str:
     while place and place not in lines:
         place = place.rpartition(".")[0]
     return f" line {lines[place]}" if place else ""
-
-
-def _lines(node: Any, path: str = "") -> dict[str, int]:
-    if not isinstance(node, yaml.MappingNode):
-        return {}
-    lines = {}
-    for key, value in node.value:
-        place = f"{path}.{key.value}".lstrip(".")
-        lines[place] = key.start_mark.line + 1
-        lines.update(_lines(value, place))
-    return lines
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads 1e-3 as a number (YAML 1.1 takes it for text)."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail
+from metricgrad._documents import Whole
 from metricgrad._types import Observer
 from metricgrad.learned import rotated_boxes
 from metricgrad.tasks.box_network import read_start, smooth_l1_box_loss
@@ -73,13 +74,13 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    items_fit: int = Field(default=12_000, ge=1)
-    items_select: int = Field(default=2000, ge=1)
-    items_test: int = Field(default=4000, ge=1)
-    batch: int = Field(default=128, ge=1)
-    split_seed: int = Field(default=0, ge=0)
+    items_fit: Whole = Field(default=12_000, ge=1)
+    items_select: Whole = Field(default=2000, ge=1)
+    items_test: Whole = Field(default=4000, ge=1)
+    batch: Whole = Field(default=128, ge=1)
+    split_seed: Whole = Field(default=0, ge=0)
     cache: Path | None = None
-    processes: int | None = Field(default=None, ge=1)
+    processes: Whole | None = Field(default=None, ge=1)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from metricgrad._checks import extra
+from metricgrad._documents import Whole
 from metricgrad._types import Observer
 from metricgrad.tasks.film_head import FilmHead
 from metricgrad.tasks.task import Task
@@ -34,9 +35,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dim: int = Field(default=16, ge=2)
-    samples_per_class: int = Field(default=16, ge=2)
-    split_seed: int = Field(default=0, ge=0)
+    dim: Whole = Field(default=16, ge=2)
+    samples_per_class: Whole = Field(default=16, ge=2)
+    split_seed: Whole = Field(default=0, ge=0)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

@@ -7,8 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from metricgrad._checks import fail, nearest
+from metricgrad._documents import Number, Whole
 
 __all__ = ["Plan", "trainable_parameters"]
+
+MOST = 10**12
+"""Of steps and items: more is a slip of the finger."""
+MOST_MINUTES = 366 * 24 * 60
 
 
 class Plan(BaseModel):
@@ -39,13 +44,13 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int | None = Field(default=None, ge=1)
-    minutes: float | None = Field(default=None, gt=0)
-    batch: int | None = Field(default=None, ge=2)
-    chunk: int | Literal["auto"] | None = None
-    evaluate_every: int | None = Field(default=None, ge=1)
-    checkpoint_every: int = Field(default=100, ge=1)
-    tries: int = Field(default=1, ge=1)
+    steps: Whole | None = Field(default=None, ge=1, le=MOST)
+    minutes: Number | None = Field(default=None, gt=0, le=MOST_MINUTES)
+    batch: Whole | None = Field(default=None, ge=2, le=MOST)
+    chunk: Whole | Literal["auto"] | None = None
+    evaluate_every: Whole | None = Field(default=None, ge=1, le=MOST)
+    checkpoint_every: Whole = Field(default=100, ge=1, le=MOST)
+    tries: Whole = Field(default=1, ge=1, le=MOST)
     trainable: str = "all"
 
     @model_validator(mode="after")
