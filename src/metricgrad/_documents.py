@@ -58,17 +58,21 @@ class Document(NamedTuple):
     lines: Mapping[str, int]
 
 
-def _a_number(value: Any) -> Any:
+def _whole(value: Any) -> Any:
     if isinstance(value, bool | str):
-        raise ValueError("input should be a number")
-    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("input should be a valid integer")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool | str) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("input should be a finite number")
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_a_number)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 """A field that holds a whole number: true is none, and text is none, whatever it spells."""
-Number = Annotated[float, BeforeValidator(_a_number)]
+Number = Annotated[float, BeforeValidator(_number)]
 """The same of a finite number."""
 
 
@@ -125,7 +129,7 @@ def content_of(path: Path, *, most: int = 16 * MEGABYTE, linked: bool = False) -
 
 
 def yaml_document(text: bytes | str) -> Document:
-    """Read YAML of plain values.
+    r"""Read YAML of plain values.
 
     Args:
         text: one document; bytes are UTF-8.
@@ -138,7 +142,7 @@ def yaml_document(text: bytes | str) -> Document:
             containing itself, a number that is infinite, undefined or very long, or half of a surrogate pair.
 
     Example:
-        >>> yaml_document("steps: 60\\nseeds: [0, 1]").value
+        >>> yaml_document("steps: 60\nseeds: [0, 1]").value
         {'steps': 60, 'seeds': [0, 1]}
     """
     if isinstance(text, bytes):
@@ -149,7 +153,7 @@ def yaml_document(text: bytes | str) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise Unreadable(f"not YAML: {problem}", mark.line + 1 if mark else None) from error
+        raise Unreadable(f"it is not YAML: {problem}", mark.line + 1 if mark else None) from error
     reader = _Reader()
     return Document(None if node is None else reader.value(node, ""), reader.lines)
 
@@ -181,7 +185,7 @@ def json_value(text: bytes | str, *, digits: int = LONGEST_NUMBER) -> Any:
     except RecursionError as error:
         raise Unreadable("it is nested too deeply") from error
     except ValueError as error:
-        raise Unreadable(f"not JSON: {error}") from error
+        raise Unreadable(f"it is not JSON: {error}") from error
     _check_depth(value)
     return _mended(value) if re.search(r"\\u[dD][89a-fA-F]", text) else value
 
@@ -190,7 +194,7 @@ def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unreadable(f"not UTF-8 text (byte {error.start})") from error
+        raise Unreadable(f"it is not UTF-8 text (byte {error.start})") from error
 
 
 def _given_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -241,12 +245,12 @@ def _check_outline(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) is not None:
-            raise Unreadable(f"not plain YAML: the tag {event.tag!r} is not read", line)
+            raise Unreadable(f"it is not YAML of plain values: the tag {event.tag!r} is not read", line)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         values += 1
         if depth > DEEPEST or values > 3 * MOST_VALUES:
             much = f"more than {DEEPEST} levels" if depth > DEEPEST else f"more than {MOST_VALUES:,} values"
-            raise Unreadable(f"not a document of this kind: it has {much}", line)
+            raise Unreadable(f"it has {much}", line)
 
 
 class _Reader:
@@ -261,12 +265,12 @@ class _Reader:
         line = node.start_mark.line + 1
         self.read += 1
         if self.read > MOST_VALUES:
-            raise Unreadable(f"not a document of this kind: it has more than {MOST_VALUES:,} values", line)
+            raise Unreadable(f"it has more than {MOST_VALUES:,} values", line)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node, line)
         if node in self.within or len(self.within) > DEEPEST:
             raise Unreadable(
-                "not a document of this kind: a part contains itself, or aliases nest too deeply", line
+                "it is not a document of this kind: a part contains itself, or aliases nest too deeply", line
             )
         self.within.append(node)
         if isinstance(node, yaml.SequenceNode):
@@ -287,7 +291,7 @@ class _Reader:
             raise Unreadable("a key is a list or a mapping; expected a word", line)
         key = _scalar(node, line)
         if key in found:
-            raise Unreadable(f"not YAML: the key {node.value[:80]!r} is given twice", line)
+            raise Unreadable(f"the key {node.value[:80]!r} is given twice", line)
         return key
 
 
@@ -298,15 +302,17 @@ def _scalar(node: Any, line: int) -> Any:
     if kind == "bool":
         return text.lower() in ("yes", "true", "on")
     if kind in ("int", "float"):
-        return _number(text, line)
+        return _spelt(text, line)
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise Unreadable("a text holds half of a surrogate pair, which is no character", line)
     return text
 
 
-def _number(text: str, line: int) -> Any:
+def _spelt(text: str, line: int) -> Any:
     if len(text) > LONGEST_NUMBER:
-        raise Unreadable(f"a number of {len(text):,} characters is longer than any that is used here", line)
+        raise Unreadable(
+            f"it holds a number of {len(text):,} characters, more than any number that is used here", line
+        )
     plain = text.replace("_", "")
     if re.fullmatch(r"[-+]?(0|[1-9]\d*)", plain):
         return int(plain)
@@ -315,7 +321,7 @@ def _number(text: str, line: int) -> Any:
         if abs(value) != float("inf"):
             return value
     if re.fullmatch(r"[-+]?\.?(inf|nan)", text.lower()) or abs(_as_float(plain)) == float("inf"):
-        raise Unreadable(f"{text[:80]} is no finite number", line)
+        raise Unreadable(f"{text[:80]} is no finite number, and only those are read", line)
     return text  # 010, 0x1F, 1:30: readers differ on what they mean
 
 

@@ -83,6 +83,7 @@ def _type(annotation: Any) -> str:
     text = re.sub(r"(?:typing\.)?Annotated\[(\w+), [^\]]*\]", r"\1", text)
     text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).replace("NoneType", "None")
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
+    text = re.sub(r"Optional\[(\w+)\]", r"\1 | None", text)
     text = re.sub(r"^Union\[(.*)\]$", lambda found: found[1].replace(", ", " | "), text)
     return (
         text.replace(" | None", " or null")
