@@ -28,7 +28,8 @@ from metricgrad.methods.surrogate import Surrogate, SurrogateSettings, added, na
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
 from metricgrad.tasks.task import Task
-from metricgrad.tune.loop import seed_everything, training_batches
+from metricgrad.tune.loop import training_batches
+from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import Plan, trainable_parameters
 from metricgrad.tune.select import Evaluator
 

@@ -38,7 +38,8 @@ from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import fashion_ap
 from metricgrad.tasks.task import Task
 from metricgrad.tune.auto import Road, road_for_loss, road_named, validated
-from metricgrad.tune.loop import seed_everything, training_batches
+from metricgrad.tune.loop import training_batches
+from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.select import Evaluator
 

@@ -12,7 +12,8 @@ from metricgrad._checks import describe, fail
 from metricgrad._types import Method, Metric
 from metricgrad.metrics import adapt
 from metricgrad.tune.auto import Road, road_for_loss, road_named
-from metricgrad.tune.loop import Stage, seed_everything
+from metricgrad.tune.loop import Stage
+from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import Splits, check_disjoint
 

@@ -1,6 +1,5 @@
 """Train one stage: one arm of one seed with one set of settings, step by step, ready to be killed at any moment."""
 
-import random
 import signal
 import threading
 import time
@@ -8,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
@@ -19,9 +16,10 @@ from metricgrad.errors import Collapsed, Distrusted, Interrupted
 from metricgrad.scale import current
 from metricgrad.tune.checkpoint import random_state, restore_random_state, same_random_state
 from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
 from metricgrad.tune.select import Evaluator
 
-__all__ = ["Stage", "StopRequest", "seed_everything", "train_stage", "training_batches"]
+__all__ = ["Stage", "StopRequest", "train_stage", "training_batches"]
 
 
 @dataclass(frozen=True)
@@ -91,14 +89,6 @@ class StopRequest:
             signal.signal(known, handler)
 
 
-def seed_everything(*words: int) -> None:
-    """Seed python, numpy and torch from a sequence of integers."""
-    seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 (the user's code may draw from the global state)
-    torch.manual_seed(seed)
-
-
 @dataclass
 class _Progress:
     """Where a stage stands; all of it goes into the checkpoint."""
@@ -151,6 +141,7 @@ def train_stage(
         Interrupted: a stop was requested; the checkpoint is written.
     """
     trainer = _Trainer(stage, model, method, evaluator, select, folder, base)
+    begin_pass(fit, stage.seed * 1_000_000 + stage.first_epoch)  # a method may read it before the first step
     seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
     metric = evaluator.metric
     method.begin(
@@ -307,9 +298,7 @@ def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Ite
     checkpoint are restored, so that whatever is drawn next is what would have been drawn.
     """
     while True:
-        seed_everything(seed, state.epoch)  # the order of a shuffling DataLoader hangs on it
-        _set_epoch(fit, seed * 1_000_000 + state.epoch)
-        batches = iter(fit)
+        batches = one_pass(fit, seed, state.epoch)
         for _ in range(state.position):
             next(batches)
         if random_before is not None:
@@ -323,16 +312,6 @@ def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Ite
                 "fit", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
             )
         state.epoch, state.position = state.epoch + 1, 0
-
-
-def _set_epoch(fit: Split, number: int) -> None:
-    """Tell the split, and the samplers and generators of a DataLoader, which pass begins."""
-    for part in (fit, getattr(fit, "batch_sampler", None), getattr(fit, "sampler", None)):
-        if hasattr(part, "set_epoch"):
-            part.set_epoch(number)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
-        generator = getattr(part, "generator", None)
-        if isinstance(generator, torch.Generator):
-            generator.manual_seed(number)
 
 
 def training_batches(fit: Split, seed: int) -> Iterator[Any]:

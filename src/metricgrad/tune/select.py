@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from metricgrad._checks import fail
 from metricgrad._types import Metric, Split
 from metricgrad.tune.checkpoint import same_random_state
+from metricgrad.tune.passes import begin_pass, seed_everything
 
 __all__ = ["Evaluator", "collect"]
 
@@ -59,7 +60,7 @@ class Evaluator:
 
 
 def collect(model: nn.Module, split: Split) -> tuple[Any, Any]:
-    """Run the model over a split in eval mode and join the batches.
+    """Run the model over a split in eval mode and join the batches, which are the same ones every time.
 
     Args:
         model: the network.
@@ -75,7 +76,9 @@ def collect(model: nn.Module, split: Split) -> tuple[Any, Any]:
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), same_random_state():
+            seed_everything(0)
+            begin_pass(split, 0)
             pairs = [(model(_to(inputs, device)), targets) for inputs, targets in split]
     finally:
         model.train(training)
