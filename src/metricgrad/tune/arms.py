@@ -1,6 +1,5 @@
 """Start, continued, tuned: the arguments of a run, resolved once and checked before anything is written."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,16 +7,16 @@ from typing import Any
 from pydantic import BaseModel
 from torch import nn
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import fail
 from metricgrad._types import Method, Metric
 from metricgrad.metrics import adapt
 from metricgrad.tune.auto import Road, road_for_loss, road_named
 from metricgrad.tune.loop import Stage
-from metricgrad.tune.passes import seed_everything
+from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import Splits, check_disjoint
 
-__all__ = ["Arm", "Attempt", "SeededModel", "Setup", "resolved", "shared_tries"]
+__all__ = ["Arm", "Attempt", "Setup", "resolved", "shared_tries"]
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,7 @@ def resolved(
     start_plan: Plan | None, start_settings: Mapping[str, Any] | None,
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
-    if not isinstance(model, nn.Module) and not callable(model):
-        raise fail(
-            "tune", f"model is {describe(model)}", "a torch.nn.Module or a callable seed -> torch.nn.Module"
-        )
+    build = SeededModel(model)
     exact = adapt(metric, higher_is_better=higher_is_better)
     if exact.unit == "query":
         check_disjoint(splits)
@@ -145,18 +141,4 @@ def resolved(
     for arm in [*arms, *([start] if start is not None else [])]:
         for attempt in arm.attempts:
             attempt.make()  # settings that do not fit must fail before anything is trained
-    return Setup(SeededModel(model), splits, exact, arms, start, plan, start_plan or Plan(), seeds)
-
-
-class SeededModel:
-    """Builds the start model of a seed, the same one every time: a copy, or what the user's function makes."""
-
-    def __init__(self, model: nn.Module | Callable[[int], nn.Module]) -> None:
-        self.model = model
-
-    def __call__(self, seed: int) -> nn.Module:
-        """Return the start model of a seed."""
-        if isinstance(self.model, nn.Module):
-            return copy.deepcopy(self.model)
-        seed_everything(seed)
-        return self.model(seed)
+    return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds)

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor
 
 from metricgrad.errors import CheckpointError, RunFolderError
+from metricgrad.tune.packing import packed, plain, unpacked
 
 __all__ = [
     "load_state",
@@ -33,7 +34,7 @@ __all__ = [
     "write_atomically",
 ]
 
-_TENSOR, _TUPLE = "__tensor__", "__tuple__"
+_PACKED = "packed/"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -60,15 +61,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Write a state dict as safetensors, atomically; `facts` go into its header, as JSON under `metricgrad`."""
+def save_weights(path: Path, weights: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> None:
+    """Write a state dict as safetensors, atomically; `facts` go into its header, as JSON under `metricgrad`.
+
+    Entries that the format does not hold as they are (see `packing`) are in the header, too, under `packed`; their
+    tensors stand beside the others under names that begin with `packed/`.
+    """
+    tensors = {name: value for name, value in weights.items() if plain(value)}
+    keep = _keeper(tensors, _PACKED)
+    trees = {name: packed(value, keep) for name, value in weights.items() if name not in tensors}
+    header = {**(facts or {}), **({"packed": trees} if trees else {})}
     # One entry: safetensors writes several in no fixed order, and equal weights should be equal files.
-    metadata = None if facts is None else {"metricgrad": json.dumps(dict(facts), sort_keys=True)}
-    write_atomically(path, save_bytes(_separate(weights), metadata=metadata))
+    metadata = {"metricgrad": json.dumps(header, sort_keys=True)} if header else None
+    write_atomically(path, save_bytes(_separate(tensors), metadata=metadata))
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read a safetensors file; what `save_weights` packed comes back as it was.
 
     Raises:
         CheckpointError: no such file, a pickle (never loaded: it could run code), cut short or otherwise corrupt.
@@ -86,18 +95,29 @@ def load_weights(path: Path) -> dict[str, Tensor]:
             "path)."
         )
     try:
-        return load_bytes(content)
+        tensors = load_bytes(content)
+        trees = _header(content).get("packed", {})
     except (SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path} ({len(content)} bytes) is not a whole safetensors file: {error}. It was cut short or damaged; "
             "restore it from a copy or start anew."
         ) from error
+    kept = {name: value for name, value in tensors.items() if not (trees and name.startswith(_PACKED))}
+    return {**kept, **{name: unpacked(tree, tensors) for name, tree in trees.items()}}
+
+
+def _header(content: bytes) -> Mapping[str, Any]:
+    """What `save_weights` wrote into the header of a safetensors file; empty for a file of another program."""
+    length = int.from_bytes(content[:8], "little")
+    text = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get("metricgrad", "{}")
+    header = json.loads(text)
+    return header if isinstance(header, Mapping) else {}
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace the checkpoint in `folder` by `state`; a kill at any moment leaves the old one or the new one."""
     tensors: dict[str, Tensor] = {}
-    plain = _without_tensors(state, tensors)
+    tree = packed(state, _keeper(tensors))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         old = {path for path in folder.iterdir() if path.name != "state.json"}
@@ -111,7 +131,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     name = f"tensors-{serial}.safetensors"
     content = save_bytes(_separate(tensors))
     write_atomically(folder / name, content)
-    document = {"format": 1, "tensors": name, "bytes": len(content), "state": plain}
+    document = {"format": 1, "tensors": name, "bytes": len(content), "state": tree}
     write_atomically(folder / "state.json", json.dumps(document).encode())
     for path in old:
         path.unlink(missing_ok=True)
@@ -128,13 +148,13 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        name, plain = document["tensors"], document["state"]
+        name, tree = document["tensors"], document["state"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a checkpoint that can be read: {error!r}. Restore the folder from a copy, or start a new "
             "run in another folder."
         ) from error
-    return _with_tensors(plain, load_weights(folder / Path(name).name))
+    return unpacked(tree, load_weights(folder / Path(name).name))
 
 
 def random_state() -> dict[str, Any]:
@@ -185,6 +205,17 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _keeper(tensors: dict[str, Tensor], prefix: str = "") -> Callable[[Tensor], str]:
+    """Return a function that puts a tensor among `tensors` and returns its name."""
+
+    def keep(value: Tensor) -> str:
+        name = f"{prefix}{len(tensors)}"
+        tensors[name] = value
+        return name
+
+    return keep
+
+
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors that share storage (tied weights) are written each on its own: safetensors asks for it."""
     seen: set[int] = set()
@@ -195,38 +226,3 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         separate[name] = value.clone() if pointer in seen else value
         seen.add(pointer)
     return separate
-
-
-def _without_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        key = str(len(tensors))
-        tensors[key] = value
-        return {_TENSOR: key}
-    if isinstance(value, Mapping):
-        return {"__dict__": [[key, _without_tensors(item, tensors)] for key, item in value.items()]}
-    if isinstance(value, list):
-        return [_without_tensors(item, tensors) for item in value]
-    if isinstance(value, tuple):
-        return {_TUPLE: [_without_tensors(item, tensors) for item in value]}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(
-        f"a checkpoint holds dicts, lists, tuples, numbers, strings and tensors; state_dict gave {type(value).__name__}"
-    )
-
-
-def _with_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_with_tensors(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if _TENSOR in value:
-        try:
-            return tensors[value[_TENSOR]]
-        except KeyError as error:
-            raise CheckpointError(
-                f"the checkpoint lacks its tensor {error}; restore it from a copy."
-            ) from error
-    if _TUPLE in value:
-        return tuple(_with_tensors(item, tensors) for item in value[_TUPLE])
-    return {key: _with_tensors(item, tensors) for key, item in value["__dict__"]}

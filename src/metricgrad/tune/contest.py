@@ -24,6 +24,7 @@ from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import describe_split
 from metricgrad.tune.stages import budget_of, stages_of
+from metricgrad.tune.weights import load_into, weights_of
 
 __all__ = ["Contest"]
 
@@ -123,11 +124,11 @@ class Contest:
         """Train one stage, keep its selected weights and move the checkpoint past it."""
         model = self.setup.build(stage.seed)
         if stage.arm != "start" and current().leader:
-            model.load_state_dict(load_weights(self.folder.weights(stage.seed, "start", 0)))
+            load_into(model, load_weights(self.folder.weights(stage.seed, "start", 0)))
         current().same_weights(model)
         if stage.steps == 0:
             value = current().led(lambda: self.evaluator.value(model, self.setup.splits.select, "select"))
-            weights = model.state_dict()
+            weights = weights_of(model)
         else:
             trainable = self.setup.start_plan.trainable if stage.arm == "start" else self.setup.plan.trainable
             with deterministic(model):
@@ -163,7 +164,7 @@ class Contest:
         returned = chosen.returned[str(self.best_seed)]
         facts = {"arm": returned, "seed": str(self.best_seed), "metric": self.setup.metric.name}
         best = self.folder.path / "best.safetensors"
-        save_weights(best, models[self.best_seed, returned].state_dict(), facts)
+        save_weights(best, weights_of(models[self.best_seed, returned]), facts)
         if test is not None and verdict.baseline is not None:
             self._keep_examples(models, verdict.baseline, test)
         self.folder.emit(Finished(returned, best.name, round(time.time() - began, 1)))
@@ -220,5 +221,5 @@ class Contest:
 
     def _selected(self, seed: int, arm: str, attempt: int) -> nn.Module:
         model = self.setup.build(seed)
-        model.load_state_dict(load_weights(self.folder.weights(seed, arm, attempt)))
+        load_into(model, load_weights(self.folder.weights(seed, arm, attempt)))
         return model.eval()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from metricgrad._checks import fail
 from metricgrad._records import Evaluated, Fitted, Note, Progress, StageFinished, StageStarted, Stepped
@@ -18,6 +18,7 @@ from metricgrad.tune.checkpoint import random_state, restore_random_state, same_
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
 from metricgrad.tune.select import Evaluator
+from metricgrad.tune.weights import load_into, weights_of
 
 __all__ = ["Stage", "StopRequest", "train_stage", "training_batches"]
 
@@ -118,7 +119,7 @@ def train_stage(
     base: Mapping[str, Any],
     saved: Mapping[str, Any] | None,
     stop: StopRequest,
-) -> tuple[float, dict[str, Tensor]]:
+) -> tuple[float, dict[str, Any]]:
     """Train a stage to its end, or to the end of a checkpoint's story.
 
     Args:
@@ -213,7 +214,7 @@ class _Trainer:
         self.stage, self.model, self.method, self.base = stage, model, method, base
         self.evaluator, self.select, self.folder = evaluator, select, folder
         self.state = _Progress(epoch=stage.first_epoch)
-        self.best_weights: dict[str, Tensor] = {}
+        self.best_weights: dict[str, Any] = {}
 
     def evaluate(self) -> None:
         """Measure on `select`, keep the weights where they are the best so far, write both curves."""
@@ -223,9 +224,7 @@ class _Trainer:
         untrained = state.best_step == 0 and stage.arm != "start"
         if state.step == 0 or untrained or self.evaluator.better(value, state.best):
             state.best, state.best_step, state.since_best = value, state.step, 0
-            self.best_weights = {
-                name: item.detach().cpu().clone() for name, item in self.model.state_dict().items()
-            }
+            self.best_weights = weights_of(self.model)
         else:
             state.since_best += 1
         if state.summed:
@@ -275,7 +274,7 @@ class _Trainer:
                 "metric_calls": dict(self.evaluator.calls),
                 "stage": {
                     "progress": vars(self.state).copy(),
-                    "model": self.model.state_dict(),
+                    "model": weights_of(self.model),
                     "best": self.best_weights,
                     "method": self.method.state_dict(),
                     "random": random_state(),
@@ -286,7 +285,7 @@ class _Trainer:
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue where `save` left off; the random states follow once the batches stand where they stood."""
         self.state = _Progress(**saved["progress"])
-        self.model.load_state_dict(saved["model"])
+        load_into(self.model, saved["model"])
         self.method.load_state_dict(saved["method"])
         self.best_weights = dict(saved["best"])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from metricgrad._records import read_record
 from metricgrad.errors import InputError, RunFolderError
@@ -75,8 +75,8 @@ class Result:
         event = self.event("finished")
         return None if event is None else event["returned"]
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return the state dict of the returned model (of the seed that `select` prefers)."""
+    def weights(self) -> dict[str, Any]:
+        """Return the state dict of the returned model (of the seed that `select` prefers), under its own names."""
         return load_weights(self.folder / "best.safetensors")
 
     def summary(self) -> str:

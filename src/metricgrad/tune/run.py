@@ -18,6 +18,7 @@ from metricgrad.tune.loop import StopRequest
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
 from metricgrad.tune.splits import Splits
+from metricgrad.tune.weights import load_into
 
 __all__ = ["tune"]
 
@@ -130,7 +131,7 @@ def tune(
             ) from error
         result = Result(path, temporary=folder is None and processes.leader)
         result.model = setup.build(run.best_seed)
-        result.model.load_state_dict(result.weights())
+        load_into(result.model, result.weights())
         processes.wait()  # a temporary folder goes with the result of process 0
     return result
 

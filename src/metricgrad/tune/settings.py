@@ -19,8 +19,8 @@ from torch import nn
 from metricgrad._checks import fail
 from metricgrad._types import Observer
 from metricgrad.metrics import adapt
-from metricgrad.tune.arms import SeededModel
 from metricgrad.tune.checkpoint import load_weights, write_atomically
+from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.result import Result
 from metricgrad.tune.run import tune
 from metricgrad.tune.select import Evaluator

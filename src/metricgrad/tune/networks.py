@@ -1,0 +1,218 @@
+"""The networks of a run: made for a seed, copied, and checked before anything is trained."""
+
+import copy
+import functools
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from metricgrad._checks import describe, fail
+from metricgrad.errors import CheckpointError, InputError
+from metricgrad.tune.packing import packed, unpacked
+from metricgrad.tune.passes import seed_everything
+from metricgrad.tune.weights import load_into, own_names
+
+__all__ = ["SeededModel", "copied"]
+
+Module = TypeVar("Module", bound=nn.Module)
+
+_GIVE_A_FUNCTION = "Give a function seed -> network, which makes a new one at each call."
+
+
+class SeededModel:
+    """Builds the start model of a seed, the same one every time: a copy, or what the user's function makes.
+
+    Args:
+        model: a network, which is never changed, or `seed -> network`.
+        device: where the networks are put; None leaves them where they are.
+
+    Raises:
+        InputError: neither of both.
+    """
+
+    def __init__(
+        self, model: nn.Module | Callable[[int], nn.Module], device: torch.device | None = None
+    ) -> None:
+        if not isinstance(model, nn.Module) and not callable(model):
+            raise fail(
+                "tune",
+                f"model is {describe(model)}",
+                "a torch.nn.Module or a callable seed -> torch.nn.Module",
+            )
+        if isinstance(model, type) and issubclass(model, nn.Module):
+            raise fail("tune", f"model is the class {model.__name__}", "a network, or a function seed -> network",
+                       f"Call it: {model.__name__}(...).")  # fmt: skip
+        self.model, self.device = model, device
+        self._trained: dict[int, weakref.ref[Tensor]] = {}
+        self._checked = False
+
+    def __call__(self, seed: int) -> nn.Module:
+        """Return the start model of a seed.
+
+        Raises:
+            InputError: it cannot be copied, trained or kept, or the function gives the same network twice.
+        """
+        if isinstance(self.model, nn.Module):
+            _check_whole(self.model)
+            model = copied(_unwrapped(self.model))
+        else:
+            seed_everything(seed)
+            model = self.model(seed)
+            if not isinstance(model, nn.Module):
+                raise fail("tune", f"model({seed}) is {describe(model)}", "a torch.nn.Module")
+            model = _unwrapped(model)
+            _check_whole(model)
+            self._check_new(model)
+        _own_memory(model)
+        if self.device is not None:
+            model = model.to(self.device)
+        if not self._checked:
+            _check_kept(model)
+            self._checked = True
+        return model
+
+    def _check_new(self, model: nn.Module) -> None:
+        """Two networks of a run must not share what one of them trains."""
+        for name, value in model.named_parameters():
+            known = self._trained.get(id(value))
+            if value.requires_grad and known is not None and known() is value:
+                raise fail(
+                    "tune",
+                    f"model gave the same parameter {name!r} in two calls",
+                    "a new network at each call: the arms of a run must not train one and the same",
+                    "Build it inside the function, or give the network itself, which is copied. Parts that are "
+                    "shared on purpose are frozen with requires_grad_(False).",
+                )
+        self._trained = {id(value): weakref.ref(value) for value in model.parameters()}
+
+
+def copied(model: Module) -> Module:
+    """Return a copy of a network or loss; kept activations come without their graph.
+
+    Raises:
+        InputError: something within it cannot be copied; the message names where.
+    """
+    kept = list(_with_graph(model))
+    memo: dict[int, Any] = {id(value): value.detach().clone() for value in kept}
+    try:
+        with torch.no_grad():  # copies of scripted networks would be computed from the original otherwise
+            copy_of = copy.deepcopy(model, memo)
+    except Exception as error:  # whatever the user's objects raise
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise fail(
+            "tune",
+            f"{type(model).__name__} cannot be copied: {_not_copied(model)} ({type(error).__name__}: {reason})",
+            "a network that copy.deepcopy takes",
+            _GIVE_A_FUNCTION,
+        ) from error
+    for own, new in zip(model.parameters(), copy_of.parameters(), strict=True):
+        new.requires_grad_(own.requires_grad)
+    return copy_of
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network within `DistributedDataParallel`: the processes of a run share out the batches themselves."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
+def _with_graph(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors with a graph that the modules keep, in whatever they keep them."""
+    seen: set[int] = set()
+    stack: list[Any] = [
+        vars(module) for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)
+    ]
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or isinstance(
+            value, nn.Module | FunctionType | ModuleType | type | str | int | float
+        ):
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            if value.grad_fn is not None:
+                yield value
+        elif isinstance(value, Mapping):
+            stack.extend(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            stack.extend(value)
+        elif hasattr(value, "__dict__"):
+            stack.append(vars(value))
+
+
+def _not_copied(model: nn.Module) -> str:
+    """Name the attribute that deepcopy refuses."""
+    for place, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name in ("_modules", "_parameters"):
+                continue
+            try:
+                copy.deepcopy(value)
+            except Exception:  # noqa: BLE001, RUF100 (only its place is asked for; the caller tells the reason)
+                return f"the attribute {'.'.join(filter(None, (place, name)))!r} is {describe(value)}"
+    return "deepcopy fails"
+
+
+def _check_whole(model: nn.Module) -> None:
+    """Every parameter and buffer must be there, in this process."""
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if nn.parameter.is_lazy(value):
+            raise fail("tune", f"{name} of {type(model).__name__} has no shape yet (a lazy module)",
+                       "a network that ran once",
+                       "Call it on a batch before (in the function, where model is one).")  # fmt: skip
+        if value.is_meta:
+            raise fail("tune", f"{name} of {type(model).__name__} is on the device meta, without numbers",
+                       "a network with weights", "Load its weights first (to_empty, load_state_dict).")  # fmt: skip
+        if type(value).__name__ == "DTensor" or type(value.data).__name__ == "DTensor":
+            raise fail("tune", f"{name} of {type(model).__name__} is spread over processes (FSDP)",
+                       "a network that is whole in every process", "Give it before it is sharded.")  # fmt: skip
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+        raise fail("tune", f"{type(model).__name__} is sharded (FSDP)", "a network that is whole in every process",
+                   "Give it before it is sharded.")  # fmt: skip
+
+
+def _own_memory(model: nn.Module) -> None:
+    """Give expanded tensors memory of their own: nothing can be loaded into several items that share one number."""
+    new: dict[int, Tensor] = {}
+    for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        for name, value in module._buffers.items():
+            if value is not None and _expanded(value):
+                module._buffers[name] = new.setdefault(id(value), value.contiguous())
+    for value in model.parameters():
+        if _expanded(value):
+            value.data = value.data.contiguous()
+
+
+def _expanded(value: Tensor) -> bool:
+    return value.layout == torch.strided and any(
+        stride == 0 and size > 1 for stride, size in zip(value.stride(), value.shape, strict=True)
+    )
+
+
+def _check_kept(model: nn.Module) -> None:
+    """What a checkpoint keeps must fit the network again; better said now than after the training."""
+    names, found = own_names(model), {}
+    for key, value in model.state_dict().items():
+        tensors: dict[str, Tensor] = {}
+        try:
+            tree = packed(value, functools.partial(_named, tensors))
+        except InputError as error:
+            raise fail("tune", f"{key!r} in the state dict of {type(model).__name__} cannot be kept ({error})",
+                       "what safetensors and JSON hold", "Leave it out of the state dict (persistent=False), or return "
+                       "dicts, lists, numbers, strings and tensors from get_extra_state.") from error  # fmt: skip
+        found[names[key]] = unpacked(tree, tensors)
+    try:
+        load_into(model, found)
+    except CheckpointError as error:
+        raise fail("tune", f"{type(model).__name__} does not load its own state dict ({error})",
+                   "a network whose load_state_dict takes what state_dict gives") from error  # fmt: skip
+
+
+def _named(tensors: dict[str, Tensor], value: Tensor) -> str:
+    tensors[name := str(len(tensors))] = value.detach().clone()
+    return name

@@ -1,0 +1,73 @@
+"""The weights of a network under the names of the network itself, whatever it is wrapped in.
+
+`torch.compile` and `DataParallel` put a wrapper around a network, and its name into every key of the state dict
+(`_orig_mod.`, `module.`). Weights are kept without those, so that they fit the network with the wrapper and without.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metricgrad.errors import CheckpointError
+
+__all__ = ["load_into", "own_names", "weights_of"]
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def own_names(model: nn.Module) -> dict[str, str]:
+    """Return, for every key of the state dict, its name in the network without wrappers."""
+    return {key: _own_name(model, key) for key in model.state_dict()}
+
+
+def _own_name(model: nn.Module, key: str) -> str:
+    kept: list[str] = []
+    module: nn.Module | None = model
+    for part in key.split("."):
+        inner = {} if module is None else dict(module.named_children())
+        if not (_wraps(module) and part in ("_orig_mod", "module") and part in inner):
+            kept.append(part)
+        module = inner.get(part)
+    return ".".join(kept)
+
+
+def _wraps(module: nn.Module | None) -> bool:
+    """Whether a module is a wrapper; that of torch.compile is told by its member, since importing it takes seconds."""
+    return isinstance(module, _PARALLEL) or (module is not None and hasattr(module, "_orig_mod"))
+
+
+def weights_of(model: nn.Module) -> dict[str, Any]:
+    """Return a copy of the state dict on the CPU, under the network's own names."""
+    names = own_names(model)
+    return {names[key]: _copied(value) for key, value in model.state_dict().items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value
+
+
+def load_into(model: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Put weights into a network, wrapped or not; they may have its own names or those of its wrapper.
+
+    Raises:
+        CheckpointError: they are of another network.
+    """
+    names = own_names(model)
+    wrapped = {own: key for key, own in names.items()}
+    given = {wrapped.get(name, name): value for name, value in weights.items()}
+    try:
+        with torch.no_grad():
+            model.load_state_dict(given)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"the weights do not fit {type(model).__name__}: {reason[:300]}. Expected those of the same network."
+        ) from error
