@@ -2,30 +2,42 @@
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from metricgrad.errors import InputError, MissingExtraError
 
 __all__ = [
+    "Number",
+    "Whole",
     "describe",
     "extra",
     "fail",
+    "finite_number",
     "nearest",
     "positive_number",
     "require_finite",
     "require_ks",
     "require_matrix",
+    "whole_number",
 ]
+
+Number = float | np.generic | np.ndarray | Tensor
+"""What a setting that is a number may be: an array or tensor has one element (one for each, where they are several)."""
+
+Whole = int | np.generic | np.ndarray | Tensor
+"""The same of a whole number."""
 
 
 def describe(value: Any) -> str:
-    """What came, in a few words: shape and dtype of an array, type and value of anything else."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    """What came, in a few words: shape and dtype of an array, the value of anything else."""
+    if hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape):
         return f"{tuple(value.shape)} of {value.dtype}"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
@@ -45,20 +57,63 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return "Known: " + ", ".join(known) + "."
 
 
-def positive_number(caller: str, name: str, value: float, *, zero: bool = False) -> float:
-    """Return `value` as a float when it is finite and positive (or zero where allowed), else raise InputError."""
-    number = float(value)
-    if number != number or number == float("inf") or number < 0 or (number == 0 and not zero):
-        raise fail(caller, f"{name} is {value!r}", f"a finite number {'>= 0' if zero else '> 0'}")
+def finite_number(caller: str, name: str, value: Any, expected: str = "a finite number") -> float:
+    """Return a setting (number, numpy scalar, tensor of one element) as a float, else raise InputError.
+
+    A tensor that asks for a gradient is refused: as a number it would get none, in silence.
+    """
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise fail(
+            caller,
+            f"{name} is a tensor that asks for a gradient",
+            f"{expected}: a setting is not learned",
+            f"Pass {name}.item()."
+            if name != "temperature"
+            else "Pass temperature.item(). To learn it, divide the scores by it (embeddings by its square root, with "
+            "normalize=False) and pass temperature=1.",
+        )
+    number = _plain(value)
+    if number is None or not math.isfinite(number):
+        raise fail(caller, f"{name} is {describe(value)}", expected)
     return number
 
 
-def require_ks(caller: str, k: int | Iterable[int]) -> tuple[int, ...]:
+def positive_number(caller: str, name: str, value: Any, *, zero: bool = False) -> float:
+    """Return a setting as a float when it is finite and positive (or zero where allowed), else raise InputError."""
+    expected = f"a finite number {'>= 0' if zero else '> 0'}"
+    number = finite_number(caller, name, value, expected)
+    if number < 0 or (number == 0 and not zero):
+        raise fail(caller, f"{name} is {value!r}", expected)
+    return number
+
+
+def whole_number(caller: str, name: str, value: Any, *, least: int = 1) -> int:
+    """Return a setting as an int when it is a whole number >= `least`, else raise InputError."""
+    number = None if isinstance(value, str) else _plain(value)
+    if number is None or not math.isfinite(number) or number != int(number) or number < least:
+        raise fail(caller, f"{name} is {describe(value)}", f"a whole number >= {least}")
+    return int(value)
+
+
+def require_ks(caller: str, k: Whole | Iterable[Whole]) -> tuple[int, ...]:
     """Return the cut-offs as a tuple of integers >= 1; InputError for none, for k < 1 or for a fraction."""
-    ks = (k,) if isinstance(k, int) else tuple(k)
-    if not ks or any(isinstance(item, bool) or int(item) != item or item < 1 for item in ks):
+    several = isinstance(k, Iterable) and not isinstance(k, str) and getattr(k, "ndim", 1) > 0
+    ks = tuple(k) if several else (k,)  # pyright: ignore[reportArgumentType]
+    if not ks:
         raise fail(caller, f"k is {describe(k)}", "one or more whole numbers >= 1")
-    return tuple(int(item) for item in ks)
+    return tuple(whole_number(caller, "k", item) for item in ks)
+
+
+def _plain(value: Any) -> float | None:
+    """Return what stands for one real number as a float; None for True, False, nothing and anything else."""
+    if getattr(value, "size", 1) == 1 or (isinstance(value, Tensor) and value.numel() == 1):
+        value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def require_matrix(caller: str, name: str, value: Tensor, axes: str) -> Tensor:

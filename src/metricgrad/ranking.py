@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from metricgrad._checks import describe, fail, positive_number, require_matrix
+from metricgrad._checks import Number, describe, fail, positive_number, require_matrix
 from metricgrad._labels import Labels, number_labels
 from metricgrad.pairing.memory import MemoryQueue
 from metricgrad.pairing.relevance import label_codes, positive_lists
@@ -27,7 +27,7 @@ def positive_ranks(
     reference_embeddings: Float[Tensor, "item dim"] | None = None,
     reference_labels: Labels | None = None,
     query_item: Int[Tensor, " query"] | None = None,
-    temperature: float,
+    temperature: Number,
     step: StepName = "logistic",
     include_query: IncludeQuery = False,
 ) -> PositiveRanks:
@@ -184,6 +184,7 @@ def mean_valid(loss: Float[Tensor, " unit"], ranks: PositiveRanks | Tensor) -> F
             f"loss is {describe(loss)}, validity {describe(valid)}",
             "one bool per unit of the loss",
         )
+    valid = valid.to(loss.device)
     return torch.where(valid, loss, 0).sum() / valid.sum().clamp(min=1)
 
 
@@ -224,10 +225,11 @@ class RankingLoss(nn.Module):
 
     Args:
         loss: a loss of ranks, `(ranks, **settings) -> [query]`, e.g. `losses.recall_at_k_loss`.
-        temperature: width of the step in units of similarity, > 0.
+        temperature: width of the step in units of similarity, > 0, a number. To learn it: unit rows divided by its
+            square root, with temperature=1 and normalize=False.
         preset: None or "paper" leaves the query out of its own ranking; "official" does as the published code of
-            the loss: for recall@k the query competes and k is lowered to the number of items, for average
-            precision the query is moreover one of its own positives.
+            the loss: for recall@k the query competes and k is lowered to the number of items (virtual ones not
+            counted), for average precision the query is moreover one of its own positives.
         normalize: scale embeddings to length 1 first, so that similarities are cosines.
         step: "logistic" or "laplace".
         simix: virtual rows to add to every batch, after the normalisation; they are not normalised again.
@@ -236,7 +238,7 @@ class RankingLoss(nn.Module):
         **settings: handed to the loss at every call.
 
     Raises:
-        InputError: temperature <= 0, an unknown preset, or "official" for a loss without official code.
+        InputError: temperature <= 0 or asking for a gradient, an unknown preset, "official" for a loss without it.
 
     Example:
         >>> from metricgrad.losses import recall_at_k_loss
@@ -250,7 +252,7 @@ class RankingLoss(nn.Module):
         self,
         loss: Callable[..., Tensor],
         *,
-        temperature: float,
+        temperature: Number,
         preset: Literal["paper", "official"] | None = None,
         normalize: bool = True,
         step: StepName = "logistic",
@@ -263,6 +265,7 @@ class RankingLoss(nn.Module):
         self.memory = memory
         self.step: StepName = step
         self.temperature = positive_number("RankingLoss", "temperature", temperature)
+        self.official = preset == "official"
         preset_settings = _preset(loss, preset)
         self.include_query: IncludeQuery = preset_settings.pop("include_query")
         self.settings = preset_settings | settings
@@ -308,6 +311,7 @@ class RankingLoss(nn.Module):
         ref_labels: Labels | None = None,
     ) -> tuple[Float[Tensor, " query"], Bool[Tensor, " query"]]:
         """Return the loss of every query, real rows before virtual ones, and which of them have a positive."""
+        require_matrix("RankingLoss", "embeddings", embeddings, "query, dim")
         rows = self._unit(embeddings)
         if self.simix is None and self.memory is None:
             items = rows if ref_emb is embeddings else None if ref_emb is None else self._unit(ref_emb)
@@ -329,9 +333,10 @@ class RankingLoss(nn.Module):
         memory = self.memory
         known = (labels,) if memory is None else (labels, memory.labels)
         codes, *past_codes = label_codes(*known, device=rows.device)
-        queries = len(rows)
+        queries, mixed = len(rows), 0
         if self.simix is not None:
             virtual = self.simix.draw(codes)
+            mixed = len(virtual.share)
             rows, codes = mix_rows(rows, virtual), torch.cat([codes, codes[virtual.first]])
             queries = len(rows) if self.simix.virtual_queries else queries
         items, item_codes = rows, codes
@@ -339,15 +344,18 @@ class RankingLoss(nn.Module):
             items = torch.cat([rows, self._unit(memory.embeddings.to(rows))])
             item_codes = torch.cat([codes, *past_codes])
         if queries == len(items):
-            return self._ranks(items, item_codes)
-        own = torch.arange(queries, device=rows.device)
-        return self._ranks(
-            rows[:queries],
-            codes[:queries],
-            reference_embeddings=items,
-            reference_labels=item_codes,
-            query_item=own,
-        )
+            ranks = self._ranks(items, item_codes)
+        else:
+            own = torch.arange(queries, device=rows.device)
+            ranks = self._ranks(
+                rows[:queries],
+                codes[:queries],
+                reference_embeddings=items,
+                reference_labels=item_codes,
+                query_item=own,
+            )
+        # the published code knows the number of items from before the mixing
+        return ranks._replace(competitors=ranks.competitors - mixed) if self.official else ranks
 
     def _unit(self, embeddings: Tensor) -> Tensor:
         return unit_rows(embeddings) if self.normalize else embeddings

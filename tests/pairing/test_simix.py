@@ -9,7 +9,7 @@ from torch import Tensor
 from metricgrad.errors import InputError
 from metricgrad.losses import average_precision_loss, recall_at_k_loss
 from metricgrad.methods.surrogate import named_objective
-from metricgrad.pairing import SiMix, VirtualRows, mix_rows, mix_similarities, unit_rows
+from metricgrad.pairing import MemoryQueue, SiMix, VirtualRows, mix_rows, mix_similarities, unit_rows
 from metricgrad.ranking import RankingLoss, mean_valid
 from metricgrad.relax import positive_ranks_from_scores
 from metricgrad.tune import Plan
@@ -156,6 +156,32 @@ def test_the_loss_is_that_of_the_mixed_similarities(loss, preset, virtual_querie
     torch.testing.assert_close(value, mean_valid(wanted, ranks), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(valid, ranks.valid.any(1))
     assert len(each) == (len(item_labels) if virtual_queries else 10)
+
+
+@pytest.mark.parametrize(("rows", "k"), [(6, 7), (12, 20), (12, (1, 13, 40)), (9, 10**6)])
+def test_the_official_cut_off_is_lowered_to_the_real_rows(rows, k, generator):
+    """Any k beyond the real rows is the number of real rows, with a queue beside them that of both; paper's k stays."""
+    embeddings = torch.randn(rows, 5, generator=generator, dtype=torch.float64)
+    labels = torch.arange(rows) % 3
+    drawn = generator.get_state()
+
+    def loss(cut_offs, preset="official", memory=None):
+        generator.set_state(drawn)
+        simix = SiMix(generator=generator)
+        criterion = RankingLoss(
+            recall_at_k_loss, k=cut_offs, temperature=0.05, preset=preset, simix=simix, memory=memory
+        )
+        return criterion.eval()(embeddings, labels)
+
+    def lowered(limit):
+        return min(k, limit) if isinstance(k, int) else tuple(min(one, limit) for one in k)
+
+    torch.testing.assert_close(loss(k), loss(lowered(rows)))
+    assert loss(k) != loss(lowered(rows - 1))
+    memory = MemoryQueue(8, 5, dtype=torch.float64)
+    memory.push(torch.randn(2, 5, generator=generator), torch.tensor([0, 1]))
+    torch.testing.assert_close(loss(k, memory=memory), loss(lowered(rows + 2), memory=memory))
+    assert loss(k, "paper") != loss(lowered(rows - 1), "paper")
 
 
 @pytest.mark.parametrize("virtual_queries", [True, False])

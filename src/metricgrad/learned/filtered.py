@@ -1,13 +1,12 @@
 """Filtered surrogate (FEDS): samples on which the surrogate is wrong get little or no weight."""
 
-import math
 from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metricgrad._checks import fail
+from metricgrad._checks import fail, finite_number
 from metricgrad.learned.embedding import LearnedSurrogate
 
 __all__ = ["FilteredSurrogate", "filtered_mean", "ramp_filter"]
@@ -40,7 +39,9 @@ def ramp_filter(
         >>> ramp_filter(torch.tensor([0.5, 1.5, 2.5]), full_below=1.0, zero_above=2.0).tolist()
         [1.0, 0.5, 0.0]
     """
-    if not (0 <= full_below < zero_above and math.isfinite(zero_above)):
+    full_below = finite_number("ramp_filter", "full_below", full_below)
+    zero_above = finite_number("ramp_filter", "zero_above", zero_above)
+    if not 0 <= full_below < zero_above:
         raise fail(
             "ramp_filter", f"full_below is {full_below!r} and zero_above {zero_above!r}",
             "0 <= full_below < zero_above, in units of the metric",

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from metricgrad._checks import describe, fail, positive_number, require_matrix
+from metricgrad._checks import Number, describe, fail, positive_number, require_matrix
 from metricgrad._labels import Labels, number_labels
 from metricgrad.pairing.similarity import unit_rows
 
@@ -25,10 +25,10 @@ def supcon_loss(
     outputs: Float[Tensor, "query dim"],
     targets: Labels,
     *,
-    temperature: float = 0.07,
+    temperature: Number = 0.07,
     positives: Literal["outside", "inside"] = "outside",
     normalize: bool = True,
-    base_temperature: float | None = None,
+    base_temperature: Number | None = None,
 ) -> Float[Tensor, " query"]:
     """Return the supervised contrastive loss of every row as anchor (exact value of a proxy loss).
 
@@ -38,7 +38,8 @@ def supcon_loss(
     Args:
         outputs: embeddings.
         targets: integer or string labels, one per row; views of one picture are rows with equal labels.
-        temperature: > 0; tau. 0.07 is the value of the public code.
+        temperature: > 0; tau, a number. 0.07 is the value of the public code. To learn it: unit rows divided by its
+            square root, with temperature=1 and normalize=False.
         positives: whether the mean over positives stands outside or inside of the logarithm.
         normalize: scale rows to length 1 first.
         base_temperature: None, or a value > 0: the loss times temperature / base_temperature, as the public code.
@@ -47,7 +48,7 @@ def supcon_loss(
         One value per row, >= 0, lower is better.
 
     Raises:
-        InputError: temperature <= 0; labels of another number than rows; an unknown `positives`.
+        InputError: temperature <= 0 or asking for a gradient; labels of another number than rows; unknown `positives`.
 
     Edge cases:
         An anchor without positive has 0 and zero gradient: average with
@@ -62,7 +63,8 @@ def supcon_loss(
         in the backward pass.
 
     Differs from the paper:
-        Nothing at the defaults. The public code gives NaN for an anchor without positives.
+        Nothing at the defaults. The public code counts an anchor without positives as 0 and divides by all anchors;
+        `mean_valid` with `has_positive` divides by those that have one.
 
     Reference:
         [khosla2020supcon] equations 2 (outside) and 3 (inside).

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, positive_number, require_ks
+from metricgrad._checks import Number, Whole, describe, fail, finite_number, positive_number, require_ks
 from metricgrad.relax.cutoff import cutoff_temperatures
 from metricgrad.relax.rank import PositiveRanks
 from metricgrad.relax.step import logistic_step
@@ -20,9 +20,9 @@ def ndcg_loss(
     ranks: PositiveRanks,
     *,
     gains: Float[Tensor, "query positive"] | None = None,
-    k: int | None = None,
-    cutoff_temperature: float = 1.0,
-    offset: float = 0.0,
+    k: Whole | None = None,
+    cutoff_temperature: Number = 1.0,
+    offset: Number = 0.0,
 ) -> Float[Tensor, " query"]:
     """Return 1 - NDCG per query (surrogate).
 
@@ -42,7 +42,8 @@ def ndcg_loss(
         One value per query, lower is better; in [0, 1] without k.
 
     Raises:
-        InputError: gains of another shape than the ranks, or negative; k < 1; a cut-off temperature <= 0.
+        InputError: gains of another shape than the ranks, negative, or that ask for a gradient; k < 1; a cut-off
+            temperature <= 0.
 
     Edge cases:
         A query without positives, or whose gains are all 0, has 0 and zero gradient. `mean_valid(loss, ranks)`
@@ -75,6 +76,7 @@ def ndcg_loss(
     if k is not None:
         (k,) = require_ks("ndcg_loss", k)
         (temperature,) = cutoff_temperatures("ndcg_loss", cutoff_temperature, (k,))
+        offset = finite_number("ndcg_loss", "offset", offset)
         gained = gained * logistic_step((k + offset - ranks.among_all) / temperature)
         ideal = ideal[:, :k]
     ideal = ideal.sum(1)
@@ -92,6 +94,11 @@ def _gains(ranks: PositiveRanks, gains: Tensor | None) -> Tensor:
             f"gains are {describe(gains)} and the ranks {describe(ranks.among_all)}",
             "one gain per positive (query, positive)",
         )
-    gains = torch.where(ranks.valid, gains.detach().to(ranks.among_all), 0)
+    if gains.requires_grad:
+        raise fail(
+            "ndcg_loss", "gains ask for a gradient", "gains without one: they are given, not learned",
+            "Pass gains.detach().",
+        )  # fmt: skip
+    gains = torch.where(ranks.valid, gains.to(ranks.among_all), 0)
     positive_number("ndcg_loss", "the smallest gain", float(gains.min()) if gains.numel() else 0.0, zero=True)
     return gains

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metricgrad._checks import require_ks
+from metricgrad._checks import Number, Whole, require_ks
 from metricgrad.relax.cutoff import cutoff_temperatures, soft_counts
 from metricgrad.relax.rank import PositiveRanks
 
@@ -20,10 +20,10 @@ __all__ = ["precision_at_k_loss"]
 def precision_at_k_loss(
     ranks: PositiveRanks,
     *,
-    k: int | Sequence[int] = (1, 2, 4, 8, 16),
-    cutoff_temperature: float | Sequence[float] = 1.0,
+    k: Whole | Sequence[Whole] = (1, 2, 4, 8, 16),
+    cutoff_temperature: Number | Sequence[Number] = 1.0,
     cap: bool = True,
-    offset: float = 0.0,
+    offset: Number = 0.0,
 ) -> Float[Tensor, " query"]:
     """Return 1 - precision@k averaged over the given k, per query (surrogate).
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metricgrad._checks import fail, require_ks
+from metricgrad._checks import Number, Whole, fail, require_ks
 from metricgrad.relax.cutoff import cutoff_temperatures, soft_counts
 from metricgrad.relax.rank import PositiveRanks
 
@@ -24,11 +24,11 @@ __all__ = ["recall_at_k_loss"]
 def recall_at_k_loss(
     ranks: PositiveRanks,
     *,
-    k: int | Sequence[int] = (1, 2, 4, 8, 16),
-    cutoff_temperature: float | Sequence[float] = 1.0,
+    k: Whole | Sequence[Whole] = (1, 2, 4, 8, 16),
+    cutoff_temperature: Number | Sequence[Number] = 1.0,
     normalizer: Literal["min_k_positives", "positives"] = "min_k_positives",
     cap: bool = True,
-    offset: float = 0.0,
+    offset: Number = 0.0,
     clamp_k: bool = False,
 ) -> Float[Tensor, " query"]:
     """Return 1 - recall@k averaged over the given k, per query (surrogate).

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from metricgrad._checks import describe, fail, require_ks
+from metricgrad._checks import Whole, describe, fail, whole_number
 from metricgrad._labels import Labels, whole_labels
 
 __all__ = ["MemoryQueue"]
@@ -54,14 +54,15 @@ class MemoryQueue(nn.Module):
 
     def __init__(
         self,
-        capacity: int,
-        dim: int,
+        capacity: Whole,
+        dim: Whole,
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        (self.capacity,), (width,) = require_ks("MemoryQueue", capacity), require_ks("MemoryQueue", dim)
+        self.capacity = whole_number("MemoryQueue", "capacity", capacity)
+        width = whole_number("MemoryQueue", "dim", dim)
         self.pushed = 0
         self.register_buffer("rows", torch.zeros(self.capacity, width, dtype=dtype, device=device))
         self.register_buffer("row_labels", torch.zeros(self.capacity, dtype=torch.long, device=device))

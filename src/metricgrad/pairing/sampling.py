@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from metricgrad._checks import fail, require_ks
+from metricgrad._checks import Whole, fail, whole_number
 from metricgrad._labels import Labels, number_labels
 
 __all__ = ["ClassBatchSampler", "Dropped"]
@@ -73,14 +73,14 @@ class ClassBatchSampler(Sampler[list[int]]):
         self,
         labels: Labels,
         *,
-        classes_per_batch: int,
-        samples_per_class: int,
+        classes_per_batch: Whole,
+        samples_per_class: Whole,
         small_classes: Literal["drop", "keep", "repeat"] = "drop",
         seed: int = 0,
     ) -> None:
         caller = "ClassBatchSampler"
-        (self.classes_per_batch,) = require_ks(caller, classes_per_batch)
-        (self.samples_per_class,) = require_ks(caller, samples_per_class)
+        self.classes_per_batch = whole_number(caller, "classes_per_batch", classes_per_batch)
+        self.samples_per_class = whole_number(caller, "samples_per_class", samples_per_class)
         if self.samples_per_class < 2:
             raise fail(caller, "samples_per_class is 1", "2 or more: one sample has no positive")
         if small_classes not in ("drop", "keep", "repeat"):
@@ -154,7 +154,7 @@ class ClassBatchSampler(Sampler[list[int]]):
         return order[(start[:, None] + places)[~missing]].tolist()
 
 
-def _groups_per_class(sizes: np.ndarray, samples_per_class: int, small_classes: str) -> np.ndarray:
+def _groups_per_class(sizes: np.ndarray, samples_per_class: Whole, small_classes: str) -> np.ndarray:
     groups = sizes // samples_per_class
     if small_classes == "drop":
         return groups

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from metricgrad._checks import describe, fail, require_matrix
+from metricgrad._checks import Whole, describe, fail, require_matrix, whole_number
 from metricgrad._labels import Labels, number_labels
 
 __all__ = ["SiMix", "VirtualRows", "mix_rows", "mix_similarities"]
@@ -56,15 +56,15 @@ class SiMix:
         ([0, 0, 2], [2, 3, 3])
     """
 
-    pairs_per_class: int | None = None
+    pairs_per_class: Whole | None = None
     virtual_queries: bool = True
     generator: Generator | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        count = self.pairs_per_class
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-            raise fail("SiMix", f"pairs_per_class is {count!r}", "a whole number >= 1, or None for all pairs")
+        if self.pairs_per_class is not None:
+            count = whole_number("SiMix", "pairs_per_class", self.pairs_per_class)
+            object.__setattr__(self, "pairs_per_class", count)
         if not isinstance(self.virtual_queries, bool):
             raise fail("SiMix", f"virtual_queries is {self.virtual_queries!r}", "True or False")
 
@@ -94,7 +94,7 @@ class SiMix:
             classes = torch.repeat_interleave(pairs)
             number = torch.arange(len(classes), device=codes.device) - (pairs.cumsum(0) - pairs)[classes]
         else:
-            classes, number = _subset(pairs, self.pairs_per_class, self.generator)
+            classes, number = _subset(pairs, int(self.pairs_per_class), self.generator)
         low, high = _pair(number)
         starts = (sizes.cumsum(0) - sizes)[classes]
         share = torch.rand(len(classes), generator=self.generator, device=codes.device)

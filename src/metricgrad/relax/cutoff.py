@@ -2,20 +2,24 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metricgrad._checks import fail, positive_number
+from metricgrad._checks import Number, fail, finite_number, positive_number
 from metricgrad.relax.rank import PositiveRanks
 from metricgrad.relax.step import logistic_step
 
 __all__ = ["cutoff_temperatures", "soft_counts"]
 
 
-def cutoff_temperatures(caller: str, value: float | Sequence[float], ks: Sequence[int]) -> tuple[float, ...]:
+def cutoff_temperatures(
+    caller: str, value: Number | Sequence[Number], ks: Sequence[int]
+) -> tuple[float, ...]:
     """Return one positive temperature per k; InputError where their number or sign does not fit."""
-    values = tuple(value) if isinstance(value, Sequence) else (value,) * len(ks)
+    several = isinstance(value, Sequence | np.ndarray | Tensor) and not isinstance(value, str)
+    values = tuple(value) if several and getattr(value, "ndim", 1) else (value,) * len(ks)  # pyright: ignore[reportArgumentType]
     if len(values) != len(ks):
         raise fail(
             caller,
@@ -26,7 +30,7 @@ def cutoff_temperatures(caller: str, value: float | Sequence[float], ks: Sequenc
 
 
 def soft_counts(
-    ranks: PositiveRanks, ks: Float[Tensor, "query k"], temperatures: Sequence[float], *, offset: float = 0.0
+    ranks: PositiveRanks, ks: Float[Tensor, "query k"], temperatures: Sequence[float], *, offset: Number = 0.0
 ) -> Float[Tensor, "query k"]:
     """Return the soft number (surrogate) of positives of each query with a rank within k.
 
@@ -58,6 +62,7 @@ def soft_counts(
         >>> soft_counts(ranks, torch.tensor([[1.0]]), [1.0])
         tensor([[0.5000]])
     """
+    offset = finite_number("soft_counts", "offset", offset)
     counts = []
     for column, temperature in enumerate(temperatures):
         within = logistic_step((ks[:, column, None] + offset - ranks.among_all) / temperature)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, nearest, positive_number, require_matrix
+from metricgrad._checks import Number, describe, fail, nearest, positive_number, require_matrix
 from metricgrad.relax import operator
 from metricgrad.relax.lists import Setting
 
@@ -49,7 +49,7 @@ def positive_ranks_from_scores(
     *,
     query_item: Tensor | Sequence[int | None] | None = None,
     include_query: IncludeQuery = False,
-    temperature: float,
+    temperature: Number,
     step: StepName = "logistic",
 ) -> PositiveRanks:
     """Return the soft ranks of the relevant items from given scores (surrogate; exact for `temperature=0`).
@@ -98,7 +98,7 @@ def positive_ranks_from_scores(
         tensor([[1., 3.]])
     """
     caller = "positive_ranks_from_scores"
-    _check_options(caller, include_query, temperature, step)
+    temperature = _check_options(caller, include_query, temperature, step)
     require_matrix(caller, "scores", scores, "query, item")
     if not isinstance(relevance, Tensor) or relevance.dtype != torch.bool or relevance.shape != scores.shape:
         raise fail(
@@ -123,7 +123,7 @@ def positive_ranks_from_products(
     *,
     query_item: Tensor | None,
     include_query: IncludeQuery,
-    temperature: float,
+    temperature: Number,
     step: str,
 ) -> PositiveRanks:
     """Return the soft ranks of listed positives for the scores `queries @ items.T`, which are never stored.
@@ -153,7 +153,7 @@ def positive_ranks_from_products(
         One matrix product forward, three backward, and O(query x positive x item) steps in tiles.
     """
     caller = "positive_ranks"
-    _check_options(caller, include_query, temperature, step)
+    temperature = _check_options(caller, include_query, temperature, step)
     if temperature == 0 or torch.is_anomaly_enabled():
         _refuse_nan(caller, "embeddings", queries)
         _refuse_nan(caller, "reference_embeddings", items)
@@ -170,15 +170,16 @@ def _setting(
     temperature: float,
     step: str,
 ) -> Setting:
-    return Setting(positives, counts, None if include_query else query_item, float(temperature), step)
+    return Setting(positives, counts, None if include_query else query_item, temperature, step)
 
 
-def _check_options(caller: str, include_query: IncludeQuery, temperature: float, step: str) -> None:
+def _check_options(caller: str, include_query: IncludeQuery, temperature: Number, step: str) -> float:
+    """Return the temperature as a number."""
     if step not in STEPS:
         raise fail(caller, f"step is {step!r}", "'logistic' or 'laplace'", nearest(str(step), STEPS))
     if include_query not in (False, True, "positive"):
         raise fail(caller, f"include_query is {include_query!r}", "False, True or 'positive'")
-    positive_number(caller, "temperature", temperature, zero=True)
+    return positive_number(caller, "temperature", temperature, zero=True)
 
 
 def _packed(among_all: Tensor, among_positives: Tensor, setting: Setting, items: int) -> PositiveRanks:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, nearest, positive_number
+from metricgrad._checks import Number, describe, fail, nearest, positive_number
 from metricgrad.relax import scan
 from metricgrad.relax.kernels import chosen
 from metricgrad.relax.rank import StepName
@@ -30,7 +30,7 @@ STEPS = get_args(StepName)
 def soft_ranks(
     scores: Float[Tensor, "*batch item"],
     *,
-    temperature: float,
+    temperature: Number,
     step: StepName = "logistic",
     descending: bool = True,
     mask: Bool[Tensor, "*batch item"] | None = None,

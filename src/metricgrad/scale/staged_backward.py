@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metricgrad._checks import describe, fail, require_ks
+from metricgrad._checks import Whole, describe, fail, whole_number
 from metricgrad.scale.chunk import MEMORY, chunks, device_of, fitting_chunk, moved, rows_of, taken
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
 
@@ -90,14 +90,14 @@ class StagedBackward:
         model: Models,
         loss: Callable[..., Tensor],
         *,
-        chunk: int | Literal["auto"],
+        chunk: Whole | Literal["auto"],
         batchnorm: Literal["raise", "freeze"] = "raise",
         memory: float = MEMORY,
         scaler: Any = None,
     ) -> None:
         caller = "StagedBackward"
         if chunk != "auto":
-            (chunk,) = require_ks(caller, chunk) if isinstance(chunk, int) else _no_chunk(chunk)
+            chunk = whole_number(caller, "chunk", chunk)
         if batchnorm not in ("raise", "freeze"):
             raise fail(caller, f"batchnorm is {batchnorm!r}", "'raise' or 'freeze'")
         self.models = _by_name(model)
@@ -252,10 +252,6 @@ class StagedBackward:
         finally:
             for module in found.values():
                 module.training = True
-
-
-def _no_chunk(chunk: object) -> tuple[int]:
-    raise fail("StagedBackward", f"chunk is {chunk!r}", "a whole number >= 1, or 'auto'")
 
 
 def _by_name(model: Models) -> dict[str, nn.Module]:
