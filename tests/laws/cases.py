@@ -287,6 +287,7 @@ METRIC_CASES: tuple[MetricCase, ...] = (
             ("binary", binary_predictions),
             ("macro", class_scores),
             ("micro", class_scores),
+            ("weighted", class_scores),
         )
     ),
     MetricCase(

@@ -25,7 +25,7 @@ def labels(generator: torch.Generator, classes: int = 4) -> tuple[torch.Tensor, 
     return predictions, torch.randint(0, classes - 1, (60,), generator=generator)
 
 
-@pytest.mark.parametrize("average", ["macro", "micro"])
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
 @pytest.mark.parametrize("beta", [0.5, 1.0, 3.0])
 def test_f_beta_is_that_of_scikit_learn(generator: torch.Generator, average, beta: float) -> None:
     """Macro over the classes that occur, micro over all counts."""

@@ -50,7 +50,8 @@ def test_retrieval_names(name: str, function, settings: dict) -> None:
 @pytest.mark.parametrize(
     ("name", "function", "settings"),
     [
-        ("f1", metrics.f_beta, {}),
+        ("f1:average=binary", metrics.f_beta, {"average": "binary"}),
+        ("weighted_f1", metrics.f_beta, {"average": "weighted"}),
         ("macro_f1", metrics.f_beta, {"average": "macro"}),
         ("micro_f1", metrics.f_beta, {"average": "micro"}),
         ("f_beta:beta=2,average=macro", metrics.f_beta, {"beta": 2, "average": "macro"}),

@@ -26,7 +26,8 @@ CLASSIFICATION = [
     (metrics.accuracy, {}),
     (metrics.error_rate, {}),
     (metrics.balanced_error, {}),
-    (metrics.f_beta, {"beta": 2.0}),
+    (metrics.f_beta, {"beta": 2.0, "positive_class": 1}),
+    (metrics.f_beta, {"beta": 0.5, "average": "weighted"}),
     (metrics.f_beta, {"average": "macro"}),
     (metrics.f_beta, {"average": "micro"}),
     (metrics.binary_average_precision, {}),
@@ -143,7 +144,7 @@ def test_no_defined_unit_is_nan() -> None:
         (lambda: metrics.metric_by_name("hit@1:ties=best"), "ties is 'best'"),
         (lambda: metrics.metric_by_name("hit@1:normalize=no"), "true or false"),
         (lambda: metrics.classification_metric(metrics.f_beta, beta=-1), "beta is -1"),
-        (lambda: metrics.classification_metric(metrics.f_beta, average="weighted"), "average is 'weighted'"),
+        (lambda: metrics.classification_metric(metrics.f_beta, average="samples"), "average is 'samples'"),
         (lambda: metrics.classification_metric(metrics.f_beta, bta=1), "Did you mean 'beta'"),
     ],
 )

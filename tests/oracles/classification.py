@@ -47,7 +47,11 @@ def f_beta(outputs, targets, *, beta=1.0, average="binary", positive_class=1):
     if average == "micro":
         rights, falses, misses = zip(*counts, strict=True)
         counts = [(sum(rights), sum(falses), sum(misses))]
-    return sum(f_of_counts(*count, beta) for count in counts) / len(counts)
+    values = [f_of_counts(*count, beta) for count in counts]
+    if average == "weighted":
+        often = [sum(target == label for target in targets) for label in classes]
+        return sum(value * many for value, many in zip(values, often, strict=True)) / len(targets)
+    return sum(values) / len(values)
 
 
 def f_of_counts(right, false, missed, beta):

@@ -105,7 +105,9 @@ def classes(count: int) -> OutputKind:
     """
     if count < 2:
         raise fail("classes", f"count is {count}", "at least 2 classes")
-    return OutputKind("classes", most_probable, partial(ClassEncoder, count), ClassPairs(count))
+    return OutputKind(
+        "classes", partial(most_probable, count=count), partial(ClassEncoder, count), ClassPairs(count)
+    )
 
 
 def vectors(mean: Any, deviation: Any) -> OutputKind:
@@ -133,6 +135,8 @@ def as_they_are(outputs: Tensor) -> Tensor:
     return outputs.detach()
 
 
-def most_probable(outputs: Tensor) -> Tensor:
-    """Return the class of the largest logit [sample]."""
+def most_probable(outputs: Tensor, *, count: int) -> Tensor:
+    """Return the class of the largest logit [sample]; one column would always be class 0 and is refused."""
+    if outputs.ndim != 2 or outputs.shape[1] != count:
+        raise fail("classes", f"outputs are {describe(outputs)}", f"logits [sample, {count}]")
     return outputs.detach().argmax(-1)

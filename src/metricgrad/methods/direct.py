@@ -3,12 +3,14 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, nearest
+from metricgrad._columns import logit_of_class_1, one_column
 from metricgrad._types import MethodRun, Metric, Structure
 from metricgrad.direct import Contingency, DirectLoss, Interleaving, Multiclass
 from metricgrad.direct.counts import COUNTS
@@ -121,8 +123,8 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
     Args:
         name: a ranking (`average_precision`, `ndcg`, `hit_at_1`, ...): of embeddings where `metric` is measured per
             query, else of scores; a set (`f_beta`, `iou`, `error_rate`, `balanced_error`) of scores; `multiclass` of
-            class scores [sample, class]. Scores are [sample] (or two columns, whose difference counts), or
-            [sample, class] for one ranking or set a class.
+            class scores [sample, class]. Scores are [sample], a single column, or two columns whose difference
+            counts; or [sample, class] for one ranking or set per class.
         metric: of the run.
         settings: arguments of `DirectLoss` and of the structure (k, beta, ...) by name.
 
@@ -148,7 +150,13 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
         )
     structure: Structure = kind(**fixed, **{key: settings[key] for key in settings if key in known})
     loss = DirectLoss(structure, **{key: settings[key] for key in settings if key in known_of_loss})
-    arrange = _embedded if of_queries else _as_they_are if kind is Multiclass else _in_rows
+    arrange = (
+        _embedded
+        if of_queries
+        else _of_classes
+        if kind is Multiclass
+        else partial(_in_rows, **_decision(metric))
+    )
     return DirectObjective(loss, arrange)
 
 
@@ -183,19 +191,40 @@ def _embedded(outputs: Tensor, targets: Any) -> tuple[Tensor, Tensor, Tensor]:
     return rows @ rows.T, codes[:, None] == codes, ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
 
 
-def _as_they_are(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
-    return outputs, targets, None
+def _of_classes(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
+    if one_column(outputs).ndim == 1:
+        raise fail(
+            "direct:multiclass",
+            f"outputs are {describe(outputs)}",
+            "class scores [sample, class] of two classes or more",
+            "One score of class 1 per sample is what direct:error_rate takes.",
+        )
+    return outputs, one_column(targets), None
 
 
-def _in_rows(outputs: Tensor, targets: Any) -> tuple[Tensor, Tensor, None]:
+def _decision(metric: Metric) -> dict[str, Any]:
+    """Return where a metric of two classes decides, and for which one, as its settings say it."""
+    settings = getattr(metric.measure, "keywords", {})
+    return {key: settings[key] for key in ("threshold", "positive_class") if settings.get(key) is not None}
+
+
+def _in_rows(
+    outputs: Tensor, targets: Any, *, threshold: float = 0.0, positive_class: int = 1
+) -> tuple[Tensor, Tensor, None]:
     """Return one row of scores [1, sample], or one for each class [class, sample], and 0 or 1 for every score.
 
-    Two columns are one score, the second minus the first, as the metrics of two classes read them.
+    A single column is one score, and two are, as the metrics of two classes read them. A structure decides at 0, hence
+    the threshold of the metric is subtracted; where class 0 is the positive one scores and targets change sides.
     """
-    if outputs.ndim == 2 and outputs.shape[1] == 2:
-        outputs = outputs[:, 1] - outputs[:, 0]
-    if outputs.ndim == 1:
-        return outputs[None], targets[None], None
+    targets, logit = one_column(targets), logit_of_class_1(outputs)
+    if not isinstance(targets, Tensor) or targets.shape != outputs.shape[:1]:
+        came = f"outputs are {describe(outputs)} and targets are {describe(targets)}"
+        raise fail("direct", came, "one target for every sample")
+    if logit is not None:
+        logit = logit - threshold if threshold else logit
+        if positive_class == 0:
+            logit, targets = -logit, targets == 0
+        return logit[None], targets[None], None
     if outputs.ndim != 2:
         raise fail("direct", f"outputs are {describe(outputs)}", "scores [sample] or [sample, class]")
     classes = torch.arange(outputs.shape[1], device=outputs.device)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from metricgrad import losses
 from metricgrad._checks import describe, fail, nearest
+from metricgrad._columns import logit_of_class_1, one_column
 from metricgrad._documents import Number
 from metricgrad._types import MethodRun
 from metricgrad.pairing import SiMix, has_positive
@@ -232,11 +233,12 @@ def _of_scores(
     steps = {"temperature": SCORE_TEMPERATURE, **{key: settings[key] for key in settings if key not in own}}
 
     def objective(outputs: Tensor, targets: Tensor) -> Tensor:
-        if outputs.ndim == 2 and outputs.shape[1] == 2:
-            outputs = outputs[:, 1] - outputs[:, 0]
-        if outputs.ndim != 1:
-            raise fail(f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score a sample, or two")
-        ranks = positive_ranks_from_scores(outputs[None], targets[None].bool(), **steps)
+        scores = logit_of_class_1(outputs)
+        if scores is None:
+            raise fail(
+                f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score per sample, or two"
+            )
+        ranks = positive_ranks_from_scores(scores[None], one_column(targets)[None].bool(), **steps)
         return mean_valid(loss(ranks, **own), ranks)
 
     return objective

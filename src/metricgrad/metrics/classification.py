@@ -1,7 +1,8 @@
 """Exact metrics of classifiers: each is one number for a set of samples.
 
-The error family takes class scores [sample, class], of which the largest decides, or predicted class ids [sample].
-The binary ranking metrics take one score per sample. All return a float64 scalar tensor without gradient.
+The error family takes class scores [sample, class], of which the largest decides, or predicted class ids [sample], or
+one score of class 1 with the threshold that it is compared with. The binary ranking metrics take one score per
+sample. A single column [sample, 1] is read as [sample]. All return a float64 scalar tensor without gradient.
 
 The error family is written as a function of (prediction, target) rows and the ranking family as one of
 (score, target) rows: `records.py` keeps these rows as the statistics, so that the bootstrap can draw samples and
@@ -15,6 +16,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, positive_number
+from metricgrad._columns import one_column, order_of_class_1, whole_codes
 
 __all__ = [
     "accuracy",
@@ -25,22 +27,26 @@ __all__ = [
     "roc_auc",
 ]
 
-Average = Literal["binary", "micro", "macro"]
+Average = Literal["binary", "micro", "macro", "weighted"]
 Outputs = Shaped[Tensor, "sample class"] | Shaped[Tensor, "sample"]
+Scores = Shaped[Tensor, "sample"] | Shaped[Tensor, "sample column"] | Shaped[Tensor, "sample 1 1"]
+Targets = Shaped[Tensor, "sample"] | Shaped[Tensor, "sample 1"]
 
 
-def accuracy(outputs: Outputs, targets: Shaped[Tensor, "sample"]) -> Float[Tensor, ""]:
+def accuracy(outputs: Outputs, targets: Targets, *, threshold: float | None = None) -> Float[Tensor, ""]:
     """Share of the samples whose predicted class is the target (exact).
 
     Args:
-        outputs: class scores (the largest decides, the first of equals) or predicted class ids.
+        outputs: class scores (the largest decides, the first of equals), predicted class ids, or one score of class 1
+            per sample.
         targets: class ids.
+        threshold: of one score per sample: above it the prediction is class 1, else class 0.
 
     Returns:
         float64 scalar in [0, 1], higher is better.
 
     Raises:
-        InputError: shapes or types that do not fit, NaN scores.
+        InputError: shapes or types that do not fit, NaN scores, one score per sample without a threshold.
 
     Edge cases:
         ties: the lowest class id. No sample: NaN.
@@ -53,21 +59,23 @@ def accuracy(outputs: Outputs, targets: Shaped[Tensor, "sample"]) -> Float[Tenso
         >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
         tensor(0.5000, dtype=torch.float64)
     """
-    return 1 - share_of_errors(prediction_rows("accuracy", outputs, targets))
+    return 1 - share_of_errors(prediction_rows("accuracy", outputs, targets, threshold=threshold))
 
 
-def error_rate(outputs: Outputs, targets: Shaped[Tensor, "sample"]) -> Float[Tensor, ""]:
+def error_rate(outputs: Outputs, targets: Targets, *, threshold: float | None = None) -> Float[Tensor, ""]:
     """Share of the samples whose predicted class is not the target (exact).
 
     Args:
-        outputs: class scores (the largest decides, the first of equals) or predicted class ids.
+        outputs: class scores (the largest decides, the first of equals), predicted class ids, or one score of class 1
+            per sample.
         targets: class ids.
+        threshold: of one score per sample: above it the prediction is class 1, else class 0.
 
     Returns:
         float64 scalar in [0, 1], lower is better.
 
     Raises:
-        InputError: shapes or types that do not fit, NaN scores.
+        InputError: shapes or types that do not fit, NaN scores, one score per sample without a threshold.
 
     Edge cases:
         ties: the lowest class id. No sample: NaN.
@@ -80,23 +88,27 @@ def error_rate(outputs: Outputs, targets: Shaped[Tensor, "sample"]) -> Float[Ten
         >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
         tensor(0.5000, dtype=torch.float64)
     """
-    return share_of_errors(prediction_rows("error_rate", outputs, targets))
+    return share_of_errors(prediction_rows("error_rate", outputs, targets, threshold=threshold))
 
 
-def balanced_error(outputs: Outputs, targets: Shaped[Tensor, "sample"]) -> Float[Tensor, ""]:
+def balanced_error(
+    outputs: Outputs, targets: Targets, *, threshold: float | None = None
+) -> Float[Tensor, ""]:
     """Mean over the classes of the share of their samples that is predicted wrongly (exact).
 
         mean_c #{i: y_i = c, prediction_i != c} / #{i: y_i = c}     over the classes among the targets
 
     Args:
-        outputs: class scores (the largest decides, the first of equals) or predicted class ids.
+        outputs: class scores (the largest decides, the first of equals), predicted class ids, or one score of class 1
+            per sample.
         targets: class ids.
+        threshold: of one score per sample: above it the prediction is class 1, else class 0.
 
     Returns:
         float64 scalar in [0, 1], lower is better; 1 - scikit-learn's `balanced_accuracy_score`.
 
     Raises:
-        InputError: shapes or types that do not fit, NaN scores.
+        InputError: shapes or types that do not fit, NaN scores, one score per sample without a threshold.
 
     Edge cases:
         ties: the lowest class id. A class without a sample is left out. No sample: NaN.
@@ -109,40 +121,48 @@ def balanced_error(outputs: Outputs, targets: Shaped[Tensor, "sample"]) -> Float
         >>> balanced_error(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]))
         tensor(0.2500, dtype=torch.float64)
     """
-    return balanced_error_of_rows(prediction_rows("balanced_error", outputs, targets))
+    return balanced_error_of_rows(prediction_rows("balanced_error", outputs, targets, threshold=threshold))
 
 
 def f_beta(
     outputs: Outputs,
-    targets: Shaped[Tensor, "sample"],
+    targets: Targets,
     *,
     beta: float = 1.0,
-    average: Average = "binary",
-    positive_class: int = 1,
+    average: Average | None = None,
+    positive_class: int | None = None,
+    threshold: float | None = None,
 ) -> Float[Tensor, ""]:
     """F-measure: weighted harmonic mean of precision and recall (exact).
 
         F = (1 + beta^2) tp / ((1 + beta^2) tp + beta^2 fn + fp)
 
     Args:
-        outputs: class scores (the largest decides, the first of equals) or predicted class ids.
+        outputs: class scores (the largest decides, the first of equals), predicted class ids, or one score of class 1
+            per sample.
         targets: class ids.
         beta: weight of recall against precision, > 0.
         average: `binary` is the F of `positive_class`; `macro` the mean of the F of every class that occurs among
-            targets or predictions; `micro` adds the counts of all classes (for one label per sample: accuracy).
-        positive_class: id of the class that `binary` looks at.
+            targets or predictions; `weighted` the same mean, each class as often as it occurs among the targets;
+            `micro` adds the counts of all classes (for one label per sample: accuracy). None is `binary`, for samples
+            of two classes only.
+        positive_class: id of the class that `binary` looks at; None is class 1.
+        threshold: of one score per sample: above it the prediction is class 1, else class 0.
 
     Returns:
         float64 scalar in [0, 1], higher is better.
 
     Raises:
-        InputError: shapes or types that do not fit, NaN scores, beta <= 0, an unknown average.
+        InputError: shapes or types that do not fit, NaN scores, one score per sample without a threshold, beta <= 0,
+            an unknown average, more than two classes without `average` or `positive_class`, two classes without
+            class 1 among them.
 
     Edge cases:
         ties: the lowest class id. `binary` without a positive, present or predicted: 1, as nothing is wrong
-        (scikit-learn: 0 and a warning). No sample: NaN.
+        (scikit-learn: 0 and a warning). A class that is only predicted has F 0, and no weight in `weighted`. No
+        sample: NaN. Of more than two classes scikit-learn refuses `binary` even where it is asked for.
 
-    Gradient: none; `losses.f_beta_loss` has one.
+    Gradient: none; the method `direct:f_beta` has one.
 
     Cost: O(sample * class).
 
@@ -153,13 +173,13 @@ def f_beta(
         >>> f_beta(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 1]))
         tensor(0.5000, dtype=torch.float64)
     """
-    rows = prediction_rows("f_beta", outputs, targets)
-    return f_beta_of_rows(rows, beta=beta, average=average, positive_class=positive_class)
+    rows = f_beta_rows(
+        "f_beta", outputs, targets, average=average, positive_class=positive_class, threshold=threshold
+    )
+    return f_beta_of_rows(rows, beta=beta, average=average)
 
 
-def binary_average_precision(
-    outputs: Shaped[Tensor, "sample"] | Shaped[Tensor, "sample column"], targets: Shaped[Tensor, "sample"]
-) -> Float[Tensor, ""]:
+def binary_average_precision(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
     """Average precision of one score per sample (exact), as scikit-learn defines it.
 
         sum_t (recall_t - recall_{t-1}) precision_t      t runs over the distinct scores, highest first
@@ -168,7 +188,8 @@ def binary_average_precision(
     orders them by a rule.
 
     Args:
-        outputs: score of the positive class; with two columns the second minus the first.
+        outputs: score of the positive class; of two columns the second minus the first, or of probabilities the
+            second.
         targets: 0 or 1 (or bool).
 
     Returns:
@@ -194,15 +215,14 @@ def binary_average_precision(
     return average_precision_of_rows(score_rows("binary_average_precision", outputs, targets))
 
 
-def roc_auc(
-    outputs: Shaped[Tensor, "sample"] | Shaped[Tensor, "sample column"], targets: Shaped[Tensor, "sample"]
-) -> Float[Tensor, ""]:
+def roc_auc(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
     """Area under the ROC curve: share of (positive, negative) pairs in the right order (exact).
 
         mean over pairs of [s_positive > s_negative] + [s_positive = s_negative] / 2
 
     Args:
-        outputs: score of the positive class; with two columns the second minus the first.
+        outputs: score of the positive class; of two columns the second minus the first, or of probabilities the
+            second.
         targets: 0 or 1 (or bool).
 
     Returns:
@@ -228,41 +248,92 @@ def roc_auc(
     return roc_auc_of_rows(score_rows("roc_auc", outputs, targets))
 
 
-def prediction_rows(
-    caller: str, outputs: Outputs, targets: Shaped[Tensor, "sample"]
-) -> Float[Tensor, "sample 2"]:
-    """Check and return (predicted class id, target class id) of every sample."""
+def class_ids(
+    caller: str, outputs: Outputs, targets: Targets, *, threshold: float | None = None
+) -> tuple[Shaped[Tensor, "sample"], Shaped[Tensor, "sample"]]:
+    """Check and return predicted and target class ids, on the CPU."""
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         raise fail(caller, f"outputs are {describe(outputs)}, targets are {describe(targets)}", "two tensors")
-    if outputs.ndim == 2 and outputs.shape[1] > 0:
-        if outputs.is_floating_point() and bool(torch.isnan(outputs).any()):
-            row = int(torch.isnan(outputs).any(1).nonzero()[0])
-            raise fail(caller, f"outputs have NaN, first in row {row}", "numbers")
+    given, outputs, targets = outputs, one_column(outputs), one_column(targets)
+    if outputs.is_floating_point() and bool(torch.isnan(outputs).any()):
+        row = int(torch.isnan(outputs).flatten(1).any(1).nonzero()[0])
+        raise fail(caller, f"outputs have NaN, first in row {row}", "numbers")
+    if threshold is not None:
+        predictions = _above(caller, outputs, threshold)
+    elif outputs.ndim == 2 and outputs.shape[1] > 0:
         predictions = outputs.to(torch.uint8 if outputs.dtype == torch.bool else outputs.dtype).argmax(1)
     elif outputs.ndim == 1 and not outputs.is_floating_point():
         predictions = outputs
     else:
         raise fail(
             caller,
-            f"outputs are {describe(outputs)}",
+            f"outputs are {describe(given)}",
             "class scores [sample, class] or whole predicted class ids [sample]",
-            "Compare a binary score with its threshold first: (scores > threshold).long().",
+            "One score of class 1 per sample needs its threshold: threshold=0 for a logit, 0.5 for a probability.",
         )
     if targets.shape != predictions.shape or targets.is_floating_point():
         raise fail(caller, f"targets are {describe(targets)}", f"{len(predictions)} whole class ids [sample]")
-    return torch.stack([predictions.double().cpu(), targets.double().cpu()], 1)
+    return predictions.cpu(), targets.cpu()
 
 
-def score_rows(
-    caller: str, outputs: Shaped[Tensor, "..."], targets: Shaped[Tensor, "sample"]
+def _above(caller: str, outputs: Tensor, threshold: float) -> Int[Tensor, "sample"]:
+    """Return 1 for every score above the threshold, else 0."""
+    if isinstance(threshold, bool | str) or threshold != threshold:
+        raise fail(caller, f"threshold is {threshold!r}", "a number")
+    if outputs.ndim != 1 or not outputs.is_floating_point():
+        raise fail(
+            caller,
+            f"threshold is {threshold} and outputs are {describe(outputs)}",
+            "one score of class 1 per sample, [sample] or [sample, 1]",
+            "Class scores and class ids have no threshold: leave it out.",
+        )
+    return (outputs > threshold).long()
+
+
+def prediction_rows(
+    caller: str, outputs: Outputs, targets: Targets, *, threshold: float | None = None
 ) -> Float[Tensor, "sample 2"]:
-    """Check and return (score, target) of every sample."""
+    """Check and return (predicted class, target class) of every sample: ids, or codes of ids beyond float64."""
+    return torch.stack(whole_codes(*class_ids(caller, outputs, targets, threshold=threshold)), 1)
+
+
+def f_beta_rows(
+    caller: str,
+    outputs: Outputs,
+    targets: Targets,
+    *,
+    average: str | None = None,
+    positive_class: int | None = None,
+    threshold: float | None = None,
+) -> Float[Tensor, "sample 2"]:
+    """Check and return (predicted, target) of every sample: classes, or for `binary` whether it is the positive one."""
+    if positive_class is not None and type(positive_class) is not int:
+        raise fail(caller, f"positive_class is {positive_class!r}", "the id of a class, a whole number")
+    predictions, truths = class_ids(caller, outputs, targets, threshold=threshold)
+    if average not in (None, "binary"):
+        return torch.stack(whole_codes(predictions, truths), 1)
+    if average is None and positive_class is None:
+        columns = outputs.shape[1] if outputs.ndim == 2 else 0
+        classes = sorted({*predictions.unique().tolist(), *truths.unique().tolist()})
+        if max(columns, len(classes)) > 2 or (len(classes) == 2 and 1 not in classes):
+            shown = f"{columns} columns" if columns > 2 else f"the classes {', '.join(map(str, classes[:6]))}"
+            raise fail(
+                caller,
+                f"there are {shown}",
+                "two classes, one of them class 1",
+                "Of more say how they are averaged (average=macro, weighted or micro; macro_f1), or which class is "
+                "meant (positive_class).",
+            )
+    positive = 1 if positive_class is None else positive_class
+    return torch.stack([predictions == positive, truths == positive], 1).double()
+
+
+def score_rows(caller: str, outputs: Shaped[Tensor, "..."], targets: Targets) -> Float[Tensor, "sample 2"]:
+    """Check and return (score, target) of every sample; scores are numbers of the same order."""
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         raise fail(caller, f"outputs are {describe(outputs)}, targets are {describe(targets)}", "two tensors")
-    scores = outputs.detach().double().cpu()
-    if scores.ndim == 2 and scores.shape[1] in (1, 2):
-        scores = scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
-    if scores.ndim != 1 or targets.shape != scores.shape:
+    scores, marks = order_of_class_1(outputs), one_column(targets.detach()).double().cpu()
+    if scores is None or marks.shape != scores.shape:
         raise fail(
             caller,
             f"outputs are {describe(outputs)} and targets are {describe(targets)}",
@@ -272,7 +343,6 @@ def score_rows(
         raise fail(
             caller, f"scores have NaN, first in row {int(torch.isnan(scores).nonzero()[0])}", "numbers"
         )
-    marks = targets.detach().double().cpu()
     if not bool(((marks == 0) | (marks == 1)).all()):
         raise fail(caller, f"targets have the values {marks.unique().tolist()[:5]}", "0 and 1")
     return torch.stack([scores, marks], 1)
@@ -291,33 +361,29 @@ def balanced_error_of_rows(rows: Float[Tensor, "sample 2"]) -> Float[Tensor, ""]
 
 
 def f_beta_of_rows(
-    rows: Float[Tensor, "sample 2"],
-    *,
-    beta: float = 1.0,
-    average: Average = "binary",
-    positive_class: int = 1,
+    rows: Float[Tensor, "sample 2"], *, beta: float = 1.0, average: Average | None = None
 ) -> Float[Tensor, ""]:
-    """F-measure of (prediction, target) rows."""
+    """F-measure of (predicted, target) rows, as `f_beta_rows` makes them."""
     weight = positive_number("f_beta", "beta", beta) ** 2
-    if average not in get_args(Average):
+    if average is not None and average not in get_args(Average):
         raise fail("f_beta", f"average is {average!r}", f"one of {', '.join(get_args(Average))}")
     if len(rows) == 0:
         return rows.new_full((), torch.nan)
-    if average == "binary":
-        predicted, present = (rows == positive_class).unbind(1)
-        right, predictions, positives = ((predicted & present).sum(), predicted.sum(), present.sum())
+    if average in (None, "binary"):
+        predictions, positives = rows.sum(0).unbind(0)
         if int(predictions + positives) == 0:
             return rows.new_ones(())
-    else:
-        classes, index = rows.unique(return_inverse=True)
-        right = torch.bincount(index[:, 0][index[:, 0] == index[:, 1]], minlength=len(classes))
-        predictions, positives = (
-            torch.bincount(column, minlength=len(classes)) for column in index.unbind(1)
-        )
-        if average == "micro":
-            right, predictions, positives = right.sum(), predictions.sum(), positives.sum()
+        return (1 + weight) * rows.prod(1).sum() / (weight * positives + predictions)
+    classes, index = rows.unique(return_inverse=True)
+    right = torch.bincount(index[:, 0][index[:, 0] == index[:, 1]], minlength=len(classes)).double()
+    predictions, positives = (
+        torch.bincount(column, minlength=len(classes)).double() for column in index.unbind(1)
+    )
+    if average == "micro":
+        right, predictions, positives = right.sum(), predictions.sum(), positives.sum()
     # (1 + beta^2) tp + beta^2 fn + fp = beta^2 positives + predictions
-    return ((1 + weight) * right.double() / (weight * positives.double() + predictions)).mean()
+    each = (1 + weight) * right / (weight * positives + predictions)
+    return (each * positives).sum() / positives.sum() if average == "weighted" else each.mean()
 
 
 def average_precision_of_rows(rows: Float[Tensor, "sample 2"]) -> Float[Tensor, ""]:

@@ -40,6 +40,7 @@ ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "f1": ("f_beta", {"beta": 1.0}),
     "macro_f1": ("f_beta", {"beta": 1.0, "average": "macro"}),
     "micro_f1": ("f_beta", {"beta": 1.0, "average": "micro"}),
+    "weighted_f1": ("f_beta", {"beta": 1.0, "average": "weighted"}),
     "auc": ("roc_auc", {}),
     "cer": ("character_error_rate", {}),
     "wer": ("word_error_rate", {}),

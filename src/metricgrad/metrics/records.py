@@ -30,7 +30,7 @@ _OF_NEIGHBOURS = ("knn_accuracy", "knn_error")
 _OF_SCORES = ("binary_average_precision", "roc_auc")
 _OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "balanced_error": (classification.prediction_rows, classification.balanced_error_of_rows),
-    "f_beta": (classification.prediction_rows, classification.f_beta_of_rows),
+    "f_beta": (classification.f_beta_rows, classification.f_beta_of_rows),
     "binary_average_precision": (classification.score_rows, classification.average_precision_of_rows),
     "roc_auc": (classification.score_rows, classification.roc_auc_of_rows),
 }
@@ -311,11 +311,18 @@ def classification_metric(
     _check_settings(caller, function, settings)
     per_sample = caller in ("accuracy", "error_rate")
     if per_sample:
-        measure, summarise = partial(_right_or_wrong, caller), mean_of_units
+        measure, summarise = partial(_right_or_wrong, caller, **settings), mean_of_units
     else:
         rows, of_rows = _OF_ROWS[caller]
-        of_rows(torch.zeros(1, 2, dtype=torch.float64), **settings)  # checks the settings
-        measure, summarise = partial(rows, caller), partial(_number, partial(of_rows, **settings))
+        of_measure, of_summary = (_own(one, settings) for one in (rows, of_rows))
+        of_rows(torch.zeros(1, 2, dtype=torch.float64), **of_summary)
+        measure, summarise = (
+            partial(rows, caller, **of_measure),
+            partial(_number, partial(of_rows, **of_summary)),
+        )
+    if caller not in _OF_SCORES:
+        nothing = torch.zeros(0, 2) if settings.get("threshold") is None else torch.zeros(0)
+        measure(nothing, torch.zeros(0).long())  # checks the settings, as the line above does
     return Metric(
         name=name or _short_name(caller, settings),
         measure=measure,
@@ -337,15 +344,23 @@ def _sample_rows(
     return found if found.ndim == 2 else found[:, None]
 
 
-def _right_or_wrong(caller: str, outputs: Tensor, targets: Tensor) -> Float[Tensor, "sample 1"]:
+def _right_or_wrong(
+    caller: str, outputs: Tensor, targets: Tensor, *, threshold: float | None = None
+) -> Float[Tensor, "sample 1"]:
     """1 for every sample that counts (right for accuracy, wrong for the error rate), else 0."""
-    guess, target = classification.prediction_rows(caller, outputs, targets).unbind(1)
+    guess, target = classification.prediction_rows(caller, outputs, targets, threshold=threshold).unbind(1)
     return ((guess == target) == (caller == "accuracy")).double()[:, None]
 
 
 def _number(function: Callable[[Tensor], Tensor], rows: Tensor) -> float:
     """Value of a function of rows as a float."""
     return float(function(rows))
+
+
+def _own(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a function takes."""
+    known = inspect.signature(function).parameters
+    return {key: value for key, value in settings.items() if key in known}
 
 
 def _check_settings(caller: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:

@@ -5,20 +5,22 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricgrad._checks import describe, fail
+from metricgrad._columns import logit_of_class_1, one_column
 
 __all__ = ["binary_cross_entropy"]
 
 
 def binary_cross_entropy(
-    outputs: Float[Tensor, "sample"] | Float[Tensor, "sample 2"], targets: Shaped[Tensor, "sample"]
+    outputs: Float[Tensor, "sample"] | Float[Tensor, "sample 1"] | Float[Tensor, "sample 2"],
+    targets: Shaped[Tensor, "sample"] | Shaped[Tensor, "sample 1"],
 ) -> Float[Tensor, "sample"]:
     """Return the negative log-likelihood of every target under a logit (exact).
 
     loss[i] = log(1 + exp(-s[i])) where the target is 1, log(1 + exp(s[i])) where it is 0.
 
     Args:
-        outputs: s, the logit of the positive class; of two columns s is the second minus the first, as the binary
-            ranking metrics read them, and the loss is the cross-entropy of two classes.
+        outputs: s, the logit of the positive class; of two columns s is the second minus the first (of probabilities
+            the difference of their logarithms), and the loss is the cross-entropy of two classes.
         targets: 0 or 1 (or bool).
 
     Returns:
@@ -42,13 +44,11 @@ def binary_cross_entropy(
         >>> binary_cross_entropy(torch.tensor([0.0, 2.0, 2.0]), torch.tensor([1, 1, 0]))
         tensor([0.6931, 0.1269, 2.1269])
     """
-    fits = outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 2)
-    if not fits or targets.shape != outputs.shape[:1]:
+    logits, truths = logit_of_class_1(outputs), one_column(targets)
+    if logits is None or truths.shape != logits.shape:
         raise fail(
             "binary_cross_entropy",
             f"outputs are {describe(outputs)} and targets are {describe(targets)}",
             "logits [sample] or [sample, 2], and one target per sample",
-            "Squeeze the last axis of a model with one output.",
         )
-    logits = outputs if outputs.ndim == 1 else outputs[:, 1] - outputs[:, 0]
-    return binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+    return binary_cross_entropy_with_logits(logits, truths.to(logits.dtype), reduction="none")
