@@ -332,3 +332,29 @@ def test_thresholds_count_what_reaches_them() -> None:
     second = torch.tensor([[0.0, 0, 1, 1]]).expand(3, 4)  # IoU 1/2, 1, 1/4
     for threshold, wanted in ((0.25, 1.0), (0.5, 2 / 3), (0.51, 1 / 3), (1, 1 / 3)):
         close(metrics.iou_above(first, second, threshold=threshold), wanted, 1e-15)
+
+
+# ------------------------------------------------------------------------------------------ many turns
+
+
+@every_form
+@pytest.mark.parametrize("turns", [3, -(10**4), 10**9, 7 * 10**14])
+def test_angles_of_many_turns_lose_nothing(form: Form, turns: int) -> None:
+    """An angle is what its cosine and sine say: brought into one turn first it gives the same overlap."""
+    first, second = random_pairs(300, -0.5, seed=2)
+    turned = [second[:, 4] + 2 * math.pi * turns, first[:, 4] - 2 * math.pi * turns]
+    within = [torch.atan2(angle.sin(), angle.cos()) for angle in turned]
+    far, near = second.clone(), second.clone()
+    other_far, other_near = first.clone(), first.clone()
+    far[:, 4], near[:, 4], other_far[:, 4], other_near[:, 4] = turned[0], within[0], turned[1], within[1]
+    close(form(first, far), form(first, near), 1e-13)
+    close(form(other_far, second), form(other_near, second), 1e-13)
+    close(form(other_far, far), form(other_near, near), 1e-13)
+
+
+def test_bringing_an_angle_into_one_turn_changes_nothing(monkeypatch) -> None:
+    """It moves the overlap of ordinary angles by no more than rounding."""
+    first, second = random_pairs(300, -0.5, seed=3)
+    before = overlap_of_vertices(first, second)
+    monkeypatch.setattr(overlap, "TURNS", 0.0)
+    close(overlap_of_vertices(first, second), before, 1e-13)

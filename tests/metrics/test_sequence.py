@@ -243,3 +243,27 @@ def test_names_tell_what_they_are() -> None:
         metrics.adapt("edit_distance:threshold=1")
     with pytest.raises(InputError, match="the function is hit_at_k"):
         metrics.sample_metric(metrics.hit_at_k)
+
+
+# -------------------------------------------------------------------------------------------- many words
+
+
+@given(sentences, sentences, st.lists(st.tuples(sentences, sentences), max_size=3))
+def test_words_beyond_the_code_points_are_numbers(first: str, second: str, others: list) -> None:
+    """A pair with more different words than there are code points is compared word by word all the same."""
+    pairs = [(first, second), *others]
+    read, there = [list(side) for side in zip(*pairs, strict=True)]
+    wanted = sequence.word_rows(read, there)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sequence.sys, "maxunicode", 1)  # pairs with three words are numbers, others stay text
+        torch.testing.assert_close(sequence.word_rows(read, there), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edits", ["none", "first", "more"])
+def test_a_pair_of_more_words_than_code_points(edits: str) -> None:
+    """1,114,113 different words, and one edit among them."""
+    words = [format(number, "x") for number in range(0x110000 + 1)]
+    read = {"none": words, "first": words[1:], "more": [*words, "one-more"]}[edits]
+    rows = sequence.word_rows([" ".join(read), "a b"], [" ".join(words), "a c"])
+    assert rows.tolist() == [[float(edits != "none"), len(words)], [1.0, 2.0]]

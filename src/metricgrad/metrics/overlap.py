@@ -19,6 +19,8 @@ ROUNDING = 4e-15
 
 Where edges coincide but for rounding neither a corner nor the crossing beside it may be lost.
 """
+TURNS = 8.0
+"""Radians up to which two angles are subtracted as they are."""
 LARGEST = 1e300
 """Units of the target's side that a prediction may reach."""
 
@@ -228,21 +230,32 @@ def _corners_in_frame(boxes: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         [sample, 4, 2] and [sample].
     """
     units = frames[:, 2:4]
-    shift = boxes[:, :2] - frames[:, :2]
-    centre = _turned(shift, -frames[:, 4]) / units
-    turn = boxes[:, 4] - frames[:, 4]
-    half = torch.zeros_like(shift)
-    first = _turned(torch.stack([boxes[:, 2] / 2, half[:, 0]], 1), turn) / units
-    second = _turned(torch.stack([half[:, 0], boxes[:, 3] / 2], 1), turn) / units
+    cosine, sine = frames[:, 4].cos(), -frames[:, 4].sin()
+    centre = _turned(boxes[:, :2] - frames[:, :2], cosine, sine) / units
+    along, across = _difference(boxes[:, 4], frames[:, 4])
+    none = torch.zeros_like(along)
+    first = _turned(torch.stack([boxes[:, 2] / 2, none], 1), along, across) / units
+    second = _turned(torch.stack([none, boxes[:, 3] / 2], 1), along, across) / units
     signs = ((1, 1), (-1, 1), (-1, -1), (1, -1))
     corners = torch.stack([centre + along * first + across * second for along, across in signs], 1)
     return corners, (centre.abs() + first.abs() + second.abs()).amax(1)
 
 
-def _turned(vectors: Tensor, angles: Tensor) -> Tensor:
-    """Vectors [sample, 2], turned counter-clockwise."""
+def _difference(angle: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the difference of two angles.
+
+    Angles of many turns are brought into one turn before they are subtracted: the difference of a large and a small
+    angle would be rounded to what the large one resolves.
+    """
+    many = torch.maximum(angle.abs(), other.abs()) > TURNS
+    angle, other = (torch.where(many, torch.atan2(item.sin(), item.cos()), item) for item in (angle, other))
+    return (angle - other).cos(), (angle - other).sin()
+
+
+def _turned(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Vectors [sample, 2], turned counter-clockwise by the angle of this cosine and sine."""
     x, y = vectors.unbind(1)
-    return torch.stack([angles.cos() * x - angles.sin() * y, angles.sin() * x + angles.cos() * y], 1)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y], 1)
 
 
 def _crossings(corners: Tensor, room: Tensor) -> tuple[Tensor, Bool[Tensor, "sample 16"]]:

@@ -21,6 +21,8 @@ PAIRS_PER_THREAD = 8192
 """Fewer are not worth the start of a thread."""
 CORNERS = 20
 """Room for the corners of a pair: 8 by geometry; where edges coincide but for rounding a cut may add half as many."""
+TURNS = 8.0
+"""Radians up to which two angles are subtracted as they are."""
 LARGEST = 1e300
 """Units of the target's side; a prediction that reaches further shares nothing with it that a number could hold."""
 
@@ -62,7 +64,12 @@ def _overlap(prediction, target, x, y, other_x, other_y):
     right, up = prediction[0] - target[0], prediction[1] - target[1]
     cosine, sine = math.cos(target[4]), math.sin(target[4])
     centre_x, centre_y = (cosine * right + sine * up) / unit_x, (cosine * up - sine * right) / unit_y
-    cosine, sine = math.cos(prediction[4] - target[4]), math.sin(prediction[4] - target[4])
+    angle, other = prediction[4], target[4]
+    if (
+        max(abs(angle), abs(other)) > TURNS
+    ):  # the difference of a large and a small angle would be rounded first
+        angle, other = math.atan2(math.sin(angle), math.cos(angle)), math.atan2(sine, cosine)
+    cosine, sine = math.cos(angle - other), math.sin(angle - other)
     first_x, first_y = 0.5 * cosine * width / unit_x, 0.5 * sine * width / unit_y
     second_x, second_y = -0.5 * sine * height / unit_x, 0.5 * cosine * height / unit_y
     reach_x, reach_y = abs(first_x) + abs(second_x), abs(first_y) + abs(second_y)

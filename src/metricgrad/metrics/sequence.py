@@ -4,6 +4,7 @@ Texts are compared as they are, code point by code point: no case, accent or Uni
 "é" and "e" followed by a combining accent are two edits apart. Fold both sides first where they should count as equal.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 Normalizer = Literal["longer"]
+Spelt = str | list[int]
 Texts = Sequence[str] | Shaped[np.ndarray, "sample"]
 
 PAIRS_PER_THREAD = 4096
@@ -204,12 +206,14 @@ def character_rows(predictions: Texts, targets: Texts) -> Float64[Tensor, "sampl
 def word_rows(predictions: Texts, targets: Texts) -> Float64[Tensor, "sample 2"]:
     """Edits and length of the target of every sample, in words."""
     predictions, targets = _texts("word_error_rate", predictions, targets)
-    # A word becomes one code point, its number in the pair: equal words get the same one, others another.
-    spelt: tuple[list[str], list[str]] = ([], [])
+    # A word becomes its number in the pair: equal words get the same one, others another.
+    spelt: tuple[list[Spelt], list[Spelt]] = ([], [])
     for pair in zip(predictions, targets, strict=True):
         numbers: dict[str, int] = {}
-        for text, side in zip(pair, spelt, strict=True):
-            side.append("".join(chr(numbers.setdefault(word, len(numbers))) for word in text.split()))
+        sides = [[numbers.setdefault(word, len(numbers)) for word in text.split()] for text in pair]
+        for numbered, side in zip(sides, spelt, strict=True):
+            # rapidfuzz compares a str faster than a list, but there are no more than so many code points
+            side.append("".join(map(chr, numbered)) if len(numbers) <= sys.maxunicode + 1 else numbered)
     return torch.stack([_distances(*spelt), _lengths(spelt[1])], 1)
 
 
@@ -231,15 +235,15 @@ def rate_of_rows(rows: Float64[Tensor, "sample 2"]) -> Float64[Tensor, ""]:
     return torch.where(length > 0, edits / length, torch.nan)
 
 
-def _distances(predictions: list[str], targets: list[str]) -> Float64[Tensor, "sample"]:
+def _distances(predictions: Sequence[Spelt], targets: Sequence[Spelt]) -> Float64[Tensor, "sample"]:
     """Edit distance of every pair, on the threads of torch."""
     threads = max(1, min(torch.get_num_threads(), len(targets) // PAIRS_PER_THREAD))
     found = cpdist(predictions, targets, scorer=Levenshtein.distance, dtype=np.int64, workers=threads)
     return torch.from_numpy(found).double()
 
 
-def _lengths(texts: list[str]) -> Float64[Tensor, "sample"]:
-    """Number of code points of every text."""
+def _lengths(texts: Sequence[Spelt]) -> Float64[Tensor, "sample"]:
+    """Number of code points (of words) of every text."""
     return torch.tensor([len(text) for text in texts], dtype=torch.float64)
 
 
