@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import metricgrad as mg
+from metricgrad.errors import CheckpointError, InputError
 from metricgrad.tune import Result
-from tests.tune.small_run import small_run
+from tests.tune.small_run import small_model, small_run
 from tests.tune.test_learned_road import run as learned_run
 
 
@@ -46,6 +49,38 @@ def test_a_saved_result_has_its_report(tmp_path: Path, name: str) -> None:
     assert {"best.safetensors", "record.jsonl", "report.html"} <= {path.name for path in folder.iterdir()}
     assert str(folder / "report.html") in result.summary()
     assert Result.load(folder).verdict == result.verdict
+
+
+@pytest.mark.parametrize("give", ["network", "function", "compiled"])
+def test_load_gives_the_network(tmp_path: Path, give: str) -> None:
+    """The network of a loaded result has the returned weights; what was given is as it was."""
+    result = one_seed(tmp_path / "run")
+    given = small_model()
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    model: Any = {
+        "network": given,
+        "function": small_model,
+        "compiled": torch.compile(given, backend="eager"),
+    }
+    loaded = Result.load(tmp_path / "run", model=model[give])
+    assert loaded.model is not None and result.model is not None
+    inputs = torch.randn(5, 12)
+    torch.testing.assert_close(loaded.model.eval()(inputs), result.model.eval()(inputs), rtol=0, atol=0)
+    torch.testing.assert_close(given.state_dict(), before, rtol=0, atol=0)
+
+
+def test_load_says_what_does_not_fit(tmp_path: Path) -> None:
+    """Another network, an unfinished run, no run at all: one sentence each."""
+    one_seed(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"0\.weight"):
+        Result.load(tmp_path / "run", model=nn.Sequential(nn.Linear(3, 2)))
+    record = tmp_path / "run" / "record.jsonl"
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(line for line in lines if '"finished"' not in line))
+    with pytest.raises(InputError, match="not finished"):
+        Result.load(tmp_path / "run", model=small_model)
+    with pytest.raises(InputError, match=r"no record\.jsonl"):
+        Result.load(tmp_path, model=small_model)
 
 
 @pytest.mark.parametrize(

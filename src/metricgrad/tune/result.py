@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from metricgrad._checks import fail
 from metricgrad._records import read_record
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.tune.checkpoint import load_weights
+from metricgrad.tune.networks import SeededModel
+from metricgrad.tune.weights import load_into
 
 __all__ = ["Result"]
 
@@ -55,9 +58,29 @@ class Result:
         self.events = list(read_record(self.folder / "record.jsonl"))
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Result":
-        """Read the result of a run folder."""
-        return cls(Path(folder))
+    def load(
+        cls, folder: str | Path, *, model: nn.Module | Callable[[int], nn.Module] | None = None
+    ) -> "Result":
+        """Read the result of a run folder and, where its network is given, put the returned weights into it.
+
+        Args:
+            folder: a run folder.
+            model: the network that was tuned (it is copied, never changed), or `seed -> network`. The result's
+                `model` is then this network with the returned weights; None: it has no `model`, only `weights()`.
+
+        Raises:
+            InputError: the folder holds no record, or a model was given and the run is not finished.
+            CheckpointError: the weights are of another network, or damaged.
+        """
+        result = cls(Path(folder))
+        if model is not None:
+            chosen = result.event("chosen")
+            if chosen is None or result.returned is None:
+                raise fail("Result.load", f"the run in {folder} is not finished", "a run that returned weights",
+                           "Finish it: make the same call of tune again, or `metricgrad resume`.")  # fmt: skip
+            result.model = SeededModel(model)(int(chosen["best_seed"]))
+            load_into(result.model, result.weights())
+        return result
 
     def event(self, name: str) -> Mapping[str, Any] | None:
         """Return the last event of that name, or None."""
