@@ -65,8 +65,8 @@ def test_same_epoch_same_batches():
     labels = labels_of([7] * 6)
     settings: dict[str, Any] = {"classes_per_batch": 2, "samples_per_class": 3}
     one, other = (ClassBatchSampler(labels, seed=4, **settings) for _ in range(2))
-    assert list(one) == list(one) == list(other)
     first = list(one)
+    assert list(other) == first
     one.set_epoch(1)
     assert list(one) != first
     one.set_epoch(0)
@@ -110,13 +110,55 @@ def test_refuses(change):
         ClassBatchSampler(labels_of([4, 4]), **arguments)
 
 
-def test_in_a_data_loader():
-    """A DataLoader takes it as its batch sampler."""
-    data = torch.utils.data.TensorDataset(torch.arange(12), labels_of([6, 6]))
-    sampler = ClassBatchSampler(data.tensors[1], classes_per_batch=2, samples_per_class=3)
-    loader = torch.utils.data.DataLoader(data, batch_sampler=sampler)
-    assert len(loader) == 2
-    assert [batch[1].bincount().tolist() for batch in loader] == [[3, 3], [3, 3]]
+def of_epochs(number, seed=0):
+    """The batches of so many epochs by `set_epoch`."""
+    sampler = ClassBatchSampler(labels_of([6] * 4), classes_per_batch=2, samples_per_class=3, seed=seed)
+    epochs = []
+    for epoch in range(number):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+    return epochs
+
+
+@given(calls=st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=6), seed=st.integers(0, 99))
+def test_passes_count_on_from_the_last_number(calls, seed):
+    """With and without `set_epoch`, whole and broken passes: (seed, number of the pass) alone decides the batches."""
+    sampler = ClassBatchSampler(labels_of([6] * 4), classes_per_batch=2, samples_per_class=3, seed=seed)
+    expected, number = of_epochs(16, seed), 0
+    for place, call in enumerate(calls):
+        if call is not None:
+            sampler.set_epoch(call)
+            number = call
+        iter(sampler)  # asked for and not used
+        if place % 2:
+            assert next(iter(sampler)) == expected[number][0]
+        else:
+            assert list(sampler) == expected[number]
+        number += 1
+        assert sampler.epoch == number
+
+
+@pytest.mark.parametrize("workers", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
+def test_in_a_data_loader(workers):
+    """A DataLoader takes it as its batch sampler; a plain loop sees a new epoch in every pass."""
+    labels = labels_of([6] * 4)
+    data = torch.utils.data.TensorDataset(torch.arange(24), labels)
+    sampler = ClassBatchSampler(labels, classes_per_batch=2, samples_per_class=3)
+    loader = torch.utils.data.DataLoader(data, batch_sampler=sampler, **workers)
+    assert len(loader) == 4
+    seen = [[items.tolist() for items, _ in loader] for _ in range(3)]
+    assert seen == of_epochs(3) and seen[0] != seen[1] != seen[2]
+    loader.batch_sampler.sampler.set_epoch(1)  # as Lightning does
+    assert [items.tolist() for items, _ in loader] == seen[1]
+
+
+@pytest.mark.parametrize("epoch", [-1, 0.5, None, "1"])
+def test_an_epoch_is_a_number(epoch):
+    """Whole and not negative, and so is the seed."""
+    with pytest.raises(InputError, match="whole number >= 0"):
+        ClassBatchSampler(labels_of([4, 4]), classes_per_batch=1, samples_per_class=2).set_epoch(epoch)
+    with pytest.raises(InputError, match="whole number >= 0"):
+        ClassBatchSampler(labels_of([4, 4]), classes_per_batch=1, samples_per_class=2, seed=epoch)
 
 
 def test_an_epoch_is_quick():

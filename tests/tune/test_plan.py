@@ -53,6 +53,34 @@ def test_unknown_module_is_named_with_the_nearest() -> None:
         trainable_parameters(Network(), "clasifier")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("trainable", ["all", "0", "bias"])
+def test_half_weights_are_not_trained(dtype, trainable) -> None:
+    """Weights of half precision are refused by name where they train; frozen ones stay, and float64 is fine."""
+    model = nn.Sequential(nn.Linear(2, 2).to(dtype), nn.ReLU(), nn.Linear(2, 2))
+    with pytest.raises(InputError, match=r"first 0\.(weight|bias) of torch.*model\.float\(\).*autocast"):
+        trainable_parameters(model, trainable)
+    assert all(value.requires_grad for value in model.parameters())
+    assert set(trainable_parameters(model, "2")) == {"2.weight", "2.bias"}
+    assert len(trainable_parameters(model.double(), "all" if trainable == "all" else "2")) == 2
+
+
+def test_a_frozen_half_precision_trunk_is_no_obstacle() -> None:
+    """A run with a trunk in bfloat16 trains the head and leaves the trunk's type."""
+
+    class Trunk(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk, self.head = nn.Linear(12, 16).bfloat16(), nn.Linear(16, 8)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self.head(self.trunk(inputs.bfloat16()).float())
+
+    plan = Plan(steps=4, evaluate_every=2, trainable="head")
+    result = small_run(None, plan=plan, start_plan=None, seed=0, model=lambda seed: Trunk())
+    assert result.weights()["trunk.weight"].dtype == torch.bfloat16
+
+
 def test_frozen_parameters_do_not_move(tmp_path) -> None:
     """Only the trainable part differs between start and arms."""
     from metricgrad.tune.checkpoint import load_weights
@@ -103,6 +131,28 @@ def viewed_split(**settings) -> ClassBatchSplit:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["shuffled", "classes", "views"])
+def test_a_plain_loop_sees_new_batches_in_every_pass(kind: str) -> None:
+    """Passes count on by themselves, and are those that set_epoch names."""
+    inputs, labels = torch.arange(48.0)[:, None], torch.arange(48) % 6
+
+    def split() -> ArraySplit | ClassBatchSplit:
+        if kind == "shuffled":
+            return ArraySplit(inputs, labels, batch=8, shuffle=True, seed=3)
+        views = inputs[None] + 100 if kind == "views" else None
+        return ClassBatchSplit(inputs, labels, classes_per_batch=3, samples_per_class=4, seed=3, views=views)
+
+    def one_pass(given: ArraySplit | ClassBatchSplit) -> list[float]:
+        return torch.cat([batch for batch, _ in given]).flatten().tolist()
+
+    plain, told = split(), split()
+    passes = [one_pass(plain) for _ in range(3)]
+    for epoch in (2, 0, 1):
+        told.set_epoch(epoch)
+        assert one_pass(told) == passes[epoch]
+    assert passes[0] != passes[1] != passes[2]
+
+
 def test_every_class_of_a_batch_is_shown_in_one_view() -> None:
     """Items keep their labels; a class is shown in one view at a time and in all of them sooner or later."""
     fit, met = viewed_split(), set()
@@ -121,6 +171,7 @@ def test_views_change_neither_items_nor_their_repetition() -> None:
     """The batches hold the items that they would hold without views; the same epoch shows the same; inputs stay."""
     fit = viewed_split()
     first = [inputs for inputs, _ in fit]
+    fit.set_epoch(0)
     torch.testing.assert_close([inputs for inputs, _ in fit], first)
     plain = ClassBatchSplit(fit.inputs, fit.targets, classes_per_batch=4, samples_per_class=3)
     torch.testing.assert_close([inputs % 100 for inputs in first], [inputs for inputs, _ in plain])

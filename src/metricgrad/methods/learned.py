@@ -211,7 +211,7 @@ class Learned(Surrogate):
         if self.warm:
             return
         self.warm = True
-        inputs, targets = next(iter(_first(self.run.select, PROBE)))
+        inputs, targets = next(iter(_first(self._select(), PROBE)))
         if self.kind.pairs is None:
             self.errors.check(np.random.default_rng(self.run.seed), self._outputs(inputs), targets)
         else:
@@ -282,7 +282,7 @@ class Learned(Surrogate):
         """Errors and estimates of the model on the first samples of select, which never teach."""
         assert self.run.select is not None
         zs, ys, errors = [], [], []
-        for inputs, targets in _first(self.run.select, PROBE):
+        for inputs, targets in _first(self._select(), PROBE):
             outputs = self._outputs(inputs)
             z, y = self.surrogate.encoder.compare(outputs, targets)  # pyright: ignore[reportCallIssue]
             zs.append(z.detach())
@@ -290,6 +290,12 @@ class Learned(Surrogate):
             errors.append(self.errors(outputs, targets).to(z))
         z, y, measured = torch.cat(zs), torch.cat(ys), torch.cat(errors)
         return Pairs.known(z, y, measured), measured, self.surrogate.estimate(z, y)
+
+    def _select(self) -> Any:
+        """The split that never teaches, before its first pass: its first samples are the same every time."""
+        if hasattr(self.run.select, "set_epoch"):
+            self.run.select.set_epoch(0)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        return self.run.select
 
     def _outputs(self, inputs: Any) -> Tensor:
         """Run the model as it will be used."""

@@ -45,11 +45,16 @@ class ClassBatchSampler(Sampler[list[int]]):
             group up with repeated samples, which are trivially perfect positives (warns).
         seed: an epoch depends on `seed` and the epoch number alone.
 
+    Attributes:
+        epoch: number of the epoch that the next pass yields.
+
     Raises:
-        InputError: fewer than P classes can give a group; P < 1 or K < 2; an unknown `small_classes`.
+        InputError: fewer than P classes can give a group; P < 1 or K < 2; an unknown `small_classes`; a negative seed.
 
     Edge cases:
-        Every pass yields the same batches until `set_epoch` is called with another number.
+        Every pass yields the next epoch: 0, 1, 2, ..., or on from the number that `set_epoch` names. A pass begins with
+        its first batch and counts also where it is left early. Frameworks that call `set_epoch` of a batch sampler or
+        of its `sampler` (Lightning) decide the number. Several processes draw the same batches.
 
     Cost:
         O(samples log samples + batches x classes) an epoch.
@@ -85,7 +90,8 @@ class ClassBatchSampler(Sampler[list[int]]):
             raise fail(caller, "samples_per_class is 1", "2 or more: one sample has no positive")
         if small_classes not in ("drop", "keep", "repeat"):
             raise fail(caller, f"small_classes is {small_classes!r}", "'drop', 'keep' or 'repeat'")
-        self.small_classes, self.seed, self.epoch = small_classes, seed, 0
+        self.small_classes, self.epoch = small_classes, 0
+        self.seed = whole_number(caller, "seed", seed, least=0)
         self._codes = number_labels(caller, {"labels": labels}).codes[0].cpu().numpy()
         self._sizes = np.bincount(self._codes)
         self._groups = _groups_per_class(self._sizes, self.samples_per_class, small_classes)
@@ -107,8 +113,13 @@ class ClassBatchSampler(Sampler[list[int]]):
         self._batches = _most_batches(self._groups, self.classes_per_batch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next pass yields."""
-        self.epoch = epoch
+        """Choose the epoch that the next pass yields; later passes count on from it."""
+        self.epoch = whole_number("ClassBatchSampler.set_epoch", "epoch", epoch, least=0)
+
+    @property
+    def sampler(self) -> "ClassBatchSampler":
+        """Itself: where Lightning looks for the `set_epoch` of a batch sampler."""
+        return self
 
     def __len__(self) -> int:
         """Return the exact number of batches of every epoch."""
@@ -128,8 +139,9 @@ class ClassBatchSampler(Sampler[list[int]]):
         )
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches of the current epoch as lists of sample numbers."""
+        """Yield the batches of the current epoch as lists of sample numbers; the next pass has the next epoch."""
         random = np.random.default_rng((self.seed, self.epoch))
+        self.epoch += 1  # with the first batch: loaders may ask for an iterator and not use it
         shuffle = random.random(len(self._codes))
         order = np.lexsort((shuffle, self._codes))  # classes together, shuffled inside
         first = np.cumsum(self._sizes) - self._sizes

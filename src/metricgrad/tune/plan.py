@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
@@ -73,7 +74,7 @@ def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Param
         The trainable parameters by name; never empty.
 
     Raises:
-        InputError: the model has no parameter of that description.
+        InputError: the model has no parameter of that description; one of them is neither float32 nor float64.
     """
     everything = dict(model.named_parameters())
     if trainable == "all":
@@ -91,9 +92,27 @@ def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Param
             "'all', 'bias', 'head' or module names",
             nearest(trainable, modules or ["all"]),
         )
+    _require_width(chosen)
     for name, value in everything.items():
         value.requires_grad_(name in chosen)
     return chosen
+
+
+def _require_width(chosen: Mapping[str, nn.Parameter]) -> None:
+    """Refuse weights whose steps and gradients are rounded to 0."""
+    narrow = {
+        name: value.dtype
+        for name, value in chosen.items()
+        if value.dtype not in (torch.float32, torch.float64)
+    }
+    if narrow:
+        name, dtype = next(iter(narrow.items()))
+        raise fail(
+            "Plan",
+            f"{len(narrow)} of {len(chosen)} weights to train are not float32, first {name} of {dtype}",
+            "float32 or float64: in half precision AdamW divides by 0 and small steps are lost",
+            "Call model.float() and run the forward pass under torch.autocast; frozen weights may stay as they are.",
+        )
 
 
 def _module_name(model: nn.Module, name: str) -> str:

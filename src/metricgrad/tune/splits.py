@@ -45,7 +45,7 @@ class ArraySplit:
         inputs: [item, ...] tensor.
         targets: one per item: tensor [item, ...] or integers.
         batch: items of a batch; the last one may be smaller.
-        shuffle: draw a new order every epoch (from seed and epoch alone).
+        shuffle: draw a new order every pass (from seed and epoch alone).
         seed: of the order.
         reference: a split that the items here are ranked against (retrieval); default: themselves.
         pictures: PNG bytes of the items with the given indices, for the report's gallery.
@@ -83,7 +83,9 @@ class ArraySplit:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(inputs, targets)` batches of the current epoch."""
-        for chosen in self._order().split(self.batch):
+        order = self._order()
+        self.epoch += 1  # a plain loop sees the next order in the next pass
+        for chosen in order.split(self.batch):
             yield self.inputs[chosen], self.targets[chosen]
 
     def _order(self) -> Tensor:
@@ -92,7 +94,7 @@ class ArraySplit:
         return torch.from_numpy(np.random.default_rng((self.seed, self.epoch)).permutation(len(self.inputs)))
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass; it depends on (seed, epoch) alone."""
+        """Choose the order of the next pass; it depends on (seed, epoch) alone, and later passes count on."""
         self.epoch = epoch
 
     def rebatch(self, size: int) -> "ArraySplit":
@@ -182,7 +184,7 @@ class ClassBatchSplit:
             yield self._seen.index_select(0, index), targets
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the batches of the next pass; they depend on (seed, epoch) alone."""
+        """Choose the batches of the next pass; they depend on (seed, epoch) alone, and later passes count on."""
         self.sampler.set_epoch(epoch)
 
     def rebatch(self, size: int) -> "ClassBatchSplit":
