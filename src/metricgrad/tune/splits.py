@@ -83,10 +83,11 @@ class ArraySplit:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(inputs, targets)` batches of the current epoch."""
-        order = self._order()
-        self.epoch += 1  # a plain loop sees the next order in the next pass
-        for chosen in order.split(self.batch):
+        epoch = self.epoch
+        for chosen in self._order().split(self.batch):
             yield self.inputs[chosen], self.targets[chosen]
+        if self.epoch == epoch:  # a plain loop sees the next order; a pass that is left early is not counted
+            self.epoch += 1
 
     def _order(self) -> Tensor:
         if not self.shuffle:
