@@ -84,8 +84,9 @@ def begin_pass(split: Any, number: int) -> None:
             continue
         if isinstance(part, DataLoader):
             part._iterator = None  # persistent workers would draw on from where the last pass left them
-        if callable(getattr(part, "set_epoch", None)):
-            part.set_epoch(number)
+        set_epoch = getattr(part, "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(number)
         waiting.extend(_inside(part))
 
 
