@@ -48,6 +48,10 @@ class ForeignFunction:
         self._resample = resample
         self._unchecked = check
 
+    def identity_parts(self) -> tuple[Any, ...]:
+        """What makes two of them the same: not how often they were called."""
+        return self.name, self._function, self._resample
+
     def measure(self, outputs: Any, targets: Any) -> Float[Tensor, "unit stat"]:
         """Statistics: one row per sample, or one row with the value where samples cannot be drawn."""
         rows = _rows(outputs, targets) if self._resample else None

@@ -70,6 +70,25 @@ class Processes:
             distributed.broadcast(content, 0)
         return json.loads(bytes(content.tolist()))
 
+    def gathered(self, text: str) -> list[str]:
+        """Return the texts that the processes give, in their order, on all of them."""
+        if self.size == 1:
+            return [text]
+        from torch import distributed
+
+        content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        lengths = [torch.tensor([0]) for _ in range(self.size)]
+        with answered():
+            distributed.all_gather(lengths, torch.tensor([len(content)]))
+            longest = max(int(length) for length in lengths)
+            padded = torch.zeros(longest, dtype=torch.uint8)
+            padded[: len(content)] = content
+            texts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
+            distributed.all_gather(texts, padded)
+        return [
+            bytes(one[: int(length)].tolist()).decode() for one, length in zip(texts, lengths, strict=True)
+        ]
+
     def largest(self, number: int) -> int:
         """Return the largest of the numbers that the processes give."""
         if self.size == 1:

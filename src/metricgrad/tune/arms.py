@@ -57,6 +57,7 @@ class Setup:
         plan: of the arms.
         start_plan: of the start model's training.
         seeds: one after the other.
+        proxy: the loss of `continued`, as it was given.
     """
 
     build: Callable[[int], nn.Module]
@@ -67,6 +68,7 @@ class Setup:
     plan: Plan
     start_plan: Plan
     seeds: Sequence[int]
+    proxy: Any = None
 
     def method(self, stage: Stage) -> Method:
         """Make the method of a stage."""
@@ -141,4 +143,4 @@ def resolved(
     for arm in [*arms, *([start] if start is not None else [])]:
         for attempt in arm.attempts:
             attempt.make()  # settings that do not fit must fail before anything is trained
-    return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds)
+    return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy)

@@ -10,7 +10,7 @@ from torch import nn
 
 from metricgrad._records import Budget, Chosen, Finished, Note, Resumed, RunStarted
 from metricgrad._types import Split
-from metricgrad.errors import MissingExtraError
+from metricgrad.errors import MissingExtraError, RunFolderError
 from metricgrad.scale import current
 from metricgrad.tune.arms import Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
@@ -28,6 +28,9 @@ from metricgrad.tune.weights import load_into, weights_of
 
 __all__ = ["Contest"]
 
+_ENVIRONMENT = ("versions.", "threads", "kernel")
+"""What may change under figures that stand: a finished run can be shown by force."""
+
 
 class Contest:
     """The stages of a run, one after the other, each resumable; then the choice; then the test split."""
@@ -38,9 +41,10 @@ class Contest:
         self.marks: list[str] = []
         self.best_seed = setup.seeds[0]
 
-    def go(self, identity: Mapping[str, Any], *, force: bool) -> None:
-        """Run, or go on, to the end."""
+    def go(self, identity: Mapping[str, Any], marks: Sequence[str] = (), *, force: bool) -> None:
+        """Run, or go on, to the end; a new run has these marks."""
         began = time.time()
+        self.marks = list(marks)
         state = self._open(identity, force=force)
         current().wait()  # nobody writes before everybody has read
         self.evaluator.calls.update(state["metric_calls"])
@@ -68,10 +72,28 @@ class Contest:
         """Return the state that the folder holds; None where it is new, or has no checkpoint yet."""
         config = read_config(self.folder.path)
         if config is None:
+            self._refuse_what_lost_its_config()
             return None
         forced, told = check_identity(self.folder.path, config, identity, force=force)
         state = self.folder.load()
+        if (
+            state is not None
+            and state["finished"]
+            and any(not item.startswith(_ENVIRONMENT) for item in forced)
+        ):
+            raise RunFolderError(
+                f"the run in {self.folder.path} is finished: force has nothing to resume, and its figures are not "
+                f"those of what is asked for now ({'; '.join(forced)}). Choose another folder."
+            )
         return None if state is None else self._resumed(state, forced, told)
+
+    def _refuse_what_lost_its_config(self) -> None:
+        path = self.folder.path
+        if self.folder.events() or (path / "last" / "state.json").exists() or any((path / "arms").glob("*")):
+            raise RunFolderError(
+                f"{path} holds a run whose config.yaml is missing, so nothing tells which run it is; nothing was "
+                "changed. Restore the file from a copy, or choose another folder."
+            )
 
     def _new(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """Begin the record and decide the budget."""
@@ -95,13 +117,15 @@ class Contest:
             self.folder.emit(Note(f"{current().size} processes: each embeds its part of every batch"))
         if setup.splits.test is None:
             self.folder.emit(Note("the run has no test split: nothing will be claimed"))
+        for text in _not_noticed(identity):
+            self.folder.emit(Note(text))
         budget = budget_of(setup)
         self.folder.emit(budget)
         state = {
             "budget": vars(budget).copy(),
             "values": [],
             "metric_calls": {},
-            "marks": [],
+            "marks": self.marks,
             "finished": False,
         }
         self.folder.save(state)
@@ -223,3 +247,22 @@ class Contest:
         model = self.setup.build(seed)
         load_into(model, load_weights(self.folder.weights(seed, arm, attempt)))
         return model.eval()
+
+
+def _not_noticed(identity: Mapping[str, Any]) -> list[str]:
+    """What may change without being noticed when the run is resumed, as sentences."""
+    told = [
+        f"the hash of {name} is {digest.partition(': ')[0]}: when the run is resumed, the rest is not compared"
+        for name, digest in identity["found"]["data"].items()
+        if digest.startswith("of the first ")
+    ]
+    told += [
+        f"{name} gives {digest.partition(': ')[0]}: the arms do not see the same, and a resumed run is not the "
+        "uninterrupted one"
+        for name, digest in identity["found"]["data"].items()
+        if digest.startswith("other ")
+    ]
+    unread = identity["not compared"]
+    return told + (
+        [f"what cannot be compared when the run is resumed: {', '.join(unread)}"] if unread else []
+    )

@@ -2,20 +2,25 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from metricgrad.errors import CheckpointError, RunFolderError
+from metricgrad.relax.kernels import chosen
 from metricgrad.scale import current
 from metricgrad.tune.arms import Setup
-from metricgrad.tune.splits import split_digest
+from metricgrad.tune.contents import Contents
+from metricgrad.tune.fingerprint import fingerprint
+from metricgrad.tune.folder import RunFolder
 
-__all__ = ["check_identity", "identity_of", "read_config", "versions"]
+__all__ = ["check_identity", "differing", "identity_of", "note_changes", "read_config", "versions"]
 
 
 def versions() -> dict[str, str]:
@@ -24,11 +29,20 @@ def versions() -> dict[str, str]:
         "metricgrad": metadata.version("metricgrad"),
         "torch": str(torch.__version__),
         "numpy": metadata.version("numpy"),
+        "numba": metadata.version("numba"),
         "python": platform.python_version(),
     }
 
 
-def identity_of(setup: Setup, facts: Mapping[str, str], recipe: Mapping[str, Any] | None) -> dict[str, Any]:
+FORMAT = 2
+"""Of config.yaml: 1 knew neither weights nor code nor the data of loaders."""
+CHANGES = "changes as it is called"
+"""Stands in the place of the hash of what a metric or proxy holds, where that is not the same after a run."""
+
+
+def identity_of(
+    setup: Setup, contents: Mapping[str, Contents], facts: Mapping[str, str], recipe: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return what `config.yaml` holds: `asked` (must be equal), `found` (must be equal or forced) and the recipe."""
     arms = {
         arm.name: {
@@ -43,24 +57,78 @@ def identity_of(setup: Setup, facts: Mapping[str, str], recipe: Mapping[str, Any
             "tries": [setup.start.attempts[0].settings.model_dump()],
             "plan": setup.start_plan.model_dump(),
         }
+    device = next((value.device for value in setup.build(setup.seeds[0]).parameters()), torch.device("cpu"))
+    code, unread = _code_of(setup)
     identity = {
+        "format": FORMAT,
         "recipe": None if recipe is None else dict(recipe),
         "asked": {
             "metric": setup.metric.name,
+            "direction": "higher" if setup.metric.higher_is_better else "lower",
             "seeds": list(setup.seeds),
             "plan": setup.plan.model_dump(),
             "arms": arms,
         },
         "found": {
             "versions": versions(),
+            "kernel": chosen(device),
             "threads": torch.get_num_threads(),
             "processes": current().size,
-            "model": hashlib.sha256(repr(setup.build(setup.seeds[0])).encode()).hexdigest(),
-            "data": {name: split_digest(getattr(setup.splits, name)) for name in ("fit", "select", "test")},
+            **code,
+            "data": {"test": "none", **{name: one.digest for name, one in contents.items()}},
             **facts,
         },
+        "not compared": unread,
     }
     return yaml.safe_load(yaml.safe_dump(identity))  # as the file gives it back: tuples are lists
+
+
+def _code_of(setup: Setup) -> tuple[dict[str, Any], list[str]]:
+    """Hashes of metric, proxy and the start model of every seed, and what of them could not be read."""
+    given = getattr(setup.build, "model", setup.build)
+    whole = isinstance(given, nn.Module)  # the same for every seed
+    models = [fingerprint(setup.build(seed)) for seed in (setup.seeds[:1] if whole else setup.seeds)]
+    made = "" if whole else fingerprint(given).code
+    read = {"metric": fingerprint(setup.metric), "proxy": fingerprint(setup.proxy)}
+    code = {name: {"code": one.code, "values": one.values} for name, one in read.items()}
+    code["model"] = {
+        "code": _together(made, *(one.code for one in models)),
+        "values": _together(*(one.values for one in models)),
+    }
+    read |= {"model": models[0]}
+    return code, [f"{what} in the {name}" for name, one in read.items() for what in one.unread]
+
+
+def _together(*hashes: str) -> str:
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def note_changes(folder: RunFolder, setup: Setup, identity: Mapping[str, Any]) -> None:
+    """Write into `config.yaml` that metric or proxy hold something else than before the run, if so.
+
+    A list of their own calls, say. The next call would otherwise be taken for another run.
+    """
+    config = read_config(folder.path)
+    if config is None or any(
+        config["found"].get(name) != identity["found"][name] for name in ("metric", "proxy")
+    ):
+        return
+    found = dict(config["found"])
+    for name, value in (("metric", setup.metric), ("proxy", setup.proxy)):
+        if fingerprint(value).values != found[name]["values"]:
+            found[name] = {**found[name], "values": CHANGES}
+    if found != config["found"]:
+        folder.write_config({**config, "found": found})
+
+
+def differing(texts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name what is not the same in the identities that the processes of a run have."""
+    flat = [_flat({key: each[key] for key in ("asked", "found")}) for each in texts]
+    own = ("found.threads",)  # each process has its own number
+    return sorted(
+        {key for each in flat for key in each.keys() | flat[0].keys() if each.get(key) != flat[0].get(key)}
+        - {*own}
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
@@ -96,6 +164,12 @@ def check_identity(
         RunFolderError: the folder holds another run.
         CheckpointError: the same run, but data, feature cache, versions or thread count have changed.
     """
+    if config.get("format") != FORMAT:
+        raise RunFolderError(
+            f"the run folder {folder} is of an earlier metricgrad, which did not keep what a run must be known by "
+            "(weights, code, the data of loaders): it can be neither resumed nor taken for this run. Choose another "
+            "folder; its report can be drawn as before."
+        )
     different = [key for key in identity["asked"] if config["asked"].get(key) != identity["asked"][key]]
     if different:
         raise RunFolderError(
@@ -113,9 +187,9 @@ def check_identity(
             before.pop(key, None)
             now.pop(key)
     changed = [
-        f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
+        f"{key} was {_short(before.get(key))} and is {_short(now.get(key))}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
+        if before.get(key) not in (now.get(key), CHANGES)
     ]
     if changed and not force:
         raise CheckpointError(
@@ -123,6 +197,11 @@ def check_identity(
             "uninterrupted one. Restore it, or resume with force (--force), which marks the run."
         )
     return changed, told
+
+
+def _short(value: Any) -> str:
+    """A value for a message, the first digits of a hash."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52,}", r"\1...", repr(value))
 
 
 def _processes(found: Mapping[str, Any]) -> str:

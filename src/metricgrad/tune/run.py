@@ -1,5 +1,6 @@
 """`tune`: start, continued, tuned; chosen on select; test read once; a verdict, weights and a record."""
 
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from metricgrad._checks import fail
 from metricgrad._types import Observer
-from metricgrad.scale import ProcessLost, joined
+from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.arms import resolved
+from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
 from metricgrad.tune.folder import opened
-from metricgrad.tune.identity import identity_of
+from metricgrad.tune.identity import differing, identity_of, note_changes
 from metricgrad.tune.loop import StopRequest
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
@@ -120,11 +123,19 @@ def tune(
         start_plan, start_settings,
     )  # fmt: skip
     with joined() as processes:
+        show = observer or plain_lines
+        contents = contents_of(setup.splits, show if processes.leader else lambda event: None)
+        identity = identity_of(setup, contents, facts or {}, recipe)
+        _check_same(processes, identity)
+        shared = shared_rows(setup.splits, contents)
         path = Path(processes.led(lambda: str(folder or tempfile.mkdtemp(prefix="metricgrad-"))))
         try:
-            with opened(path, observer or plain_lines) as opened_folder, StopRequest() as stop:
+            with opened(path, show) as opened_folder, StopRequest() as stop:
                 run = Contest(setup, opened_folder, stop, task)
-                run.go(identity_of(setup, facts or {}, recipe), force=force)
+                try:
+                    run.go(identity, shared, force=force)
+                finally:
+                    note_changes(opened_folder, setup, identity)
         except ProcessLost as error:
             raise ProcessLost(
                 f"{error} The run in {path} can be resumed from its last checkpoint, with any number of processes."
@@ -134,6 +145,18 @@ def tune(
         load_into(result.model, result.weights())
         processes.wait()  # a temporary folder goes with the result of process 0
     return result
+
+
+def _check_same(processes: Processes, identity: Mapping[str, Any]) -> None:
+    """Raise InputError, on every process, where they do not hold the same model, data and settings."""
+    different = differing([json.loads(text) for text in processes.gathered(json.dumps(identity))])
+    if different:
+        raise fail(
+            "processes",
+            f"they do not hold the same: {', '.join(different)} differ between them",
+            "the same call with the same model, data and settings in every process",
+            "Each batch is shared out among them by metricgrad: no process takes its own part of the data.",
+        )
 
 
 def plain_lines(event: Mapping[str, Any]) -> None:
