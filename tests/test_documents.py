@@ -93,6 +93,12 @@ def test_what_is_refused(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_a_document_of_a_run() -> None:
+    """What a Python caller gave comes back from the run's own file: infinities and undecodable names of files."""
+    given = {"limit": float("inf"), "least": -float("inf"), "path": "data/\udcff"}
+    assert yaml_document(yaml.safe_dump(given, allow_unicode=True), own=True).value == given
+
+
 def test_what_stays_text() -> None:
     """Dates, and numbers that readers of YAML understand differently, are what a reader sees."""
     value = yaml_document("[2020-01-01, 010, 0x1F, 1:30, 1_000, 1e-3, -.5, +7, 1.5_0]").value

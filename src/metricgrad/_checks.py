@@ -4,6 +4,8 @@ import difflib
 import importlib
 import math
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +15,11 @@ from torch import Tensor
 
 from metricgrad.errors import InputError, MissingExtraError
 
+try:
+    import resource
+except ImportError:  # a system without POSIX limits
+    resource = None
+
 __all__ = [
     "Number",
     "Whole",
@@ -20,6 +27,7 @@ __all__ = [
     "extra",
     "fail",
     "finite_number",
+    "free_memory",
     "nearest",
     "positive_number",
     "require_finite",
@@ -147,3 +155,23 @@ def extra(module: str, name: str, purpose: str) -> ModuleType:
             f"{purpose} needs the package {module.split('.')[0]!r}, which is not installed. "
             f"Install it with: pip install 'metricgrad[{name}]'"
         ) from error
+
+
+def free_memory() -> int | None:
+    """Return how many bytes can be taken, or None where the system does not say."""
+    free: list[int] = []
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                free.append(1024 * int(line.split()[1]))
+    with suppress(OSError, ValueError):  # a container's share; the word "max" is no number
+        group = Path("/sys/fs/cgroup")
+        limit, used = (
+            (group / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current")
+        )
+        free.append(int(limit) - int(used))
+    if resource is not None and (most := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+        with suppress(OSError, ValueError, IndexError):
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+            free.append(most - pages * resource.getpagesize())
+    return min(free, default=None)

@@ -128,11 +128,13 @@ def content_of(path: Path, *, most: int = 16 * MEGABYTE, linked: bool = False) -
             raise Unreadable(error.strerror or str(error)) from error
 
 
-def yaml_document(text: bytes | str) -> Document:
+def yaml_document(text: bytes | str, *, own: bool = False) -> Document:
     r"""Read YAML of plain values.
 
     Args:
         text: one document; bytes are UTF-8.
+        own: a document that a run wrote, which may hold what Python's callers gave: an infinity, NaN, half of a
+            surrogate pair from the name of a file.
 
     Returns:
         The value, None for an empty document. Dates, and numbers in other notations than the decimal one, are texts.
@@ -154,7 +156,7 @@ def yaml_document(text: bytes | str) -> Document:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise Unreadable(f"it is not YAML: {problem}", mark.line + 1 if mark else None) from error
-    reader = _Reader()
+    reader = _Reader(own)
     return Document(None if node is None else reader.value(node, ""), reader.lines)
 
 
@@ -256,8 +258,8 @@ def _check_outline(text: str) -> None:
 class _Reader:
     """Makes values of nodes and notes the line of every key."""
 
-    def __init__(self) -> None:
-        self.lines: dict[str, int] = {}
+    def __init__(self, own: bool) -> None:
+        self.own, self.lines = own, {}
         self.read, self.within = 0, []
 
     def value(self, node: Any, path: str) -> Any:
@@ -267,7 +269,7 @@ class _Reader:
         if self.read > MOST_VALUES:
             raise Unreadable(f"it has more than {MOST_VALUES:,} values", line)
         if isinstance(node, yaml.ScalarNode):
-            return _scalar(node, line)
+            return self._scalar(node, line)
         if node in self.within or len(self.within) > DEEPEST:
             raise Unreadable(
                 "it is not a document of this kind: a part contains itself, or aliases nest too deeply", line
@@ -289,44 +291,38 @@ class _Reader:
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.ScalarNode):
             raise Unreadable("a key is a list or a mapping; expected a word", line)
-        key = _scalar(node, line)
+        key = self._scalar(node, line)
         if key in found:
             raise Unreadable(f"the key {node.value[:80]!r} is given twice", line)
         return key
 
-
-def _scalar(node: Any, line: int) -> Any:
-    kind, text = node.tag.rpartition(":")[2], node.value
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() in ("yes", "true", "on")
-    if kind in ("int", "float"):
-        return _spelt(text, line)
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise Unreadable("a text holds half of a surrogate pair, which is no character", line)
-    return text
+    def _scalar(self, node: Any, line: int) -> Any:
+        kind, text = node.tag.rpartition(":")[2], node.value
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() in ("yes", "true", "on")
+        if kind in ("int", "float"):
+            value = _spelt(text, line)
+            if isinstance(value, float) and not math.isfinite(value) and not self.own:
+                raise Unreadable(f"{text[:80]} is no finite number, and only those are read", line)
+            return value
+        if not self.own and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise Unreadable("a text holds half of a surrogate pair, which is no character", line)
+        return text
 
 
 def _spelt(text: str, line: int) -> Any:
+    """Return the number that a text spells; the text where readers differ on what it means (010, 0x1F, 1:30)."""
     if len(text) > LONGEST_NUMBER:
-        raise Unreadable(
-            f"it holds a number of {len(text):,} characters, more than any number that is used here", line
-        )
+        much = f"{len(text):,} characters, more than any number that is used here"
+        raise Unreadable(f"it holds a number of {much}", line)
     plain = text.replace("_", "")
     if re.fullmatch(r"[-+]?(0|[1-9]\d*)", plain):
         return int(plain)
-    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", plain) and not plain.lstrip("+-").isdigit():
-        value = float(plain)
-        if abs(value) != float("inf"):
-            return value
-    if re.fullmatch(r"[-+]?\.?(inf|nan)", text.lower()) or abs(_as_float(plain)) == float("inf"):
-        raise Unreadable(f"{text[:80]} is no finite number, and only those are read", line)
-    return text  # 010, 0x1F, 1:30: readers differ on what they mean
-
-
-def _as_float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
+    if re.fullmatch(r"[-+]?\d+", plain):
+        return text
+    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", plain):
+        return float(plain)
+    named = re.fullmatch(r"([-+]?)\.(inf|nan)", text.lower())
+    return float(f"{named[1]}{named[2]}") if named else text

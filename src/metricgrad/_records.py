@@ -6,13 +6,14 @@ event is shown and never written. Arms are called `start`, `continued` and `tune
 """
 
 import dataclasses
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value
 
 __all__ = [
     "ARMS",
@@ -35,6 +36,9 @@ __all__ = [
     "read_record",
 ]
 
+LARGEST_RECORD = 256 * MEGABYTE
+LONGEST_NUMBER = 18
+"""Digits of a whole number in a record: what fits 64 bits everywhere it is shown."""
 ARMS = ("start", "continued", "tuned")
 
 
@@ -246,9 +250,16 @@ def event_of(record: Any) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of a record file in order; a line cut short by a kill ends the file."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if not line.endswith("\n"):
-                return
-            yield json.loads(line)
+    """Yield the events of a record file in order; a line cut short by a kill ends the file.
+
+    Raises:
+        Unreadable: a link or no ordinary file, too large, or (with its number) a line that is no event.
+    """
+    for number, line in enumerate(content_of(path, most=LARGEST_RECORD).split(b"\n")[:-1], start=1):
+        try:
+            event = json_value(line, digits=LONGEST_NUMBER)
+        except Unreadable as error:
+            raise Unreadable(f"{path} line {number}: {error}") from error
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            raise Unreadable(f"{path} line {number}: it is no event: an object that names its `event`")
+        yield event

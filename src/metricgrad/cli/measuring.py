@@ -8,15 +8,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from metricgrad._checks import free_memory
 from metricgrad.cli.contestants import CONTESTANTS, Contestant
 from metricgrad.cli.serving import LeftOut, Served
 
-__all__ = ["Measurement", "exponent", "free_memory", "measure", "ratios"]
+__all__ = ["Measurement", "exponent", "measure", "ratios"]
 
 _START_LIMIT = 600.0
 """Seconds that the start of a process may take: it may compile."""
@@ -247,22 +247,6 @@ def _measurement(
         contestant.name, batch, dims, noise, statistics.median(turns), tuple(turns), last["peak_bytes"],
         facts=known,
     )  # fmt: skip
-
-
-def free_memory() -> int | None:
-    """Return how many bytes can be taken, or None where the system does not say."""
-    free: list[int] = []
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                free.append(1024 * int(line.split()[1]))
-    with suppress(OSError, ValueError):  # a container's share; the word "max" is no number
-        group = Path("/sys/fs/cgroup")
-        limit, used = (
-            (group / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current")
-        )
-        free.append(int(limit) - int(used))
-    return min(free, default=None)
 
 
 def exponent(measured: Iterable[Measurement], contestant: str, noise: float) -> float | None:

@@ -8,7 +8,6 @@ means over seeds for a run that has no verdict yet.
 
 import dataclasses
 import functools
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from metricgrad import _records
 from metricgrad._checks import describe, fail
+from metricgrad._documents import Unreadable
+from metricgrad._layout import check_layout
 from metricgrad._records import (
     ARMS,
     Budget,
@@ -137,6 +138,7 @@ def read_run(folder: Path) -> tuple[Run, int]:
     Edge cases:
         a last line without its line end was cut short by a kill and is passed over.
     """
+    check_layout(Path(folder))
     path = Path(folder) / "record.jsonl"
     if not path.is_file():
         raise fail(
@@ -148,8 +150,8 @@ def read_run(folder: Path) -> tuple[Run, int]:
     events: list[Mapping[str, Any]] = []
     try:
         events.extend(_records.read_record(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _corrupt(f"{path} line {_first_bad_line(path)} is not JSON ({error})") from error
+    except Unreadable as error:
+        raise _corrupt(str(error)) from error
     return condense(events, source=str(path)), len(events)
 
 
@@ -271,17 +273,6 @@ def _mark_chosen(run: Run) -> None:
             attempt = max(known, key=lambda s: sign * s.best if s.best is not None else 0.0).attempt
         for stage in stages:
             stage.chosen = stage.attempt == attempt
-
-
-def _first_bad_line(path: Path) -> int:
-    """Number of the first line of a file that is not JSON."""
-    lines = path.read_bytes().splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            json.loads(line.decode("utf-8"))
-        except ValueError:
-            return number
-    return len(lines)
 
 
 def _corrupt(came: str) -> Exception:

@@ -9,19 +9,22 @@ import contextlib
 import json
 import os
 import random
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
+from metricgrad._checks import describe
+from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value
+from metricgrad._layout import TENSORS, is_ours, temporary_of
 from metricgrad.errors import CheckpointError, RunFolderError
 from metricgrad.tune.packing import packed, plain, unpacked
+from metricgrad.tune.tensor_file import content_of_tensors, header_of, tensors_of
 
 __all__ = [
     "load_state",
@@ -35,7 +38,7 @@ __all__ = [
 ]
 
 _PACKED = "packed/"
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_LARGEST_STATE = 256 * MEGABYTE
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -44,9 +47,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         RunFolderError: the folder is read-only, full or missing; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_of(path)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:  # new: a link of that name is not followed
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -82,56 +85,30 @@ def load_weights(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: no such file, a pickle (never loaded: it could run code), cut short or otherwise corrupt.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read {path}: {error.strerror}; expected a safetensors file."
-        ) from error
-    if content.startswith(_PICKLES):
-        raise CheckpointError(
-            f"{path} is a pickle (torch.save); it is never loaded, since a pickle can run any code. Expected a "
-            "safetensors file: load it yourself where you trust it and call safetensors.torch.save_file(state_dict, "
-            "path)."
-        )
-    try:
-        tensors = load_bytes(content)
-        trees = _header(content).get("packed", {})
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} ({len(content)} bytes) is not a whole safetensors file: {error}. It was cut short or damaged; "
-            "restore it from a copy or start anew."
-        ) from error
+    content = content_of_tensors(path)
+    tensors, trees = tensors_of(path, content), header_of(content).get("packed")
+    trees = trees if isinstance(trees, dict) else {}
     kept = {name: value for name, value in tensors.items() if not (trees and name.startswith(_PACKED))}
     return {**kept, **{name: unpacked(tree, tensors) for name, tree in trees.items()}}
-
-
-def _header(content: bytes) -> Mapping[str, Any]:
-    """What `save_weights` wrote into the header of a safetensors file; empty for a file of another program."""
-    length = int.from_bytes(content[:8], "little")
-    text = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get("metricgrad", "{}")
-    header = json.loads(text)
-    return header if isinstance(header, Mapping) else {}
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace the checkpoint in `folder` by `state`; a kill at any moment leaves the old one or the new one."""
     tensors: dict[str, Tensor] = {}
-    tree = packed(state, _keeper(tensors))
+    tree = json_value(json.dumps(packed(state, _keeper(tensors))))  # as it will be read
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        old = {path for path in folder.iterdir() if path.name != "state.json"}
+        old = [path for path in folder.iterdir() if path.name != "state.json" and is_ours("last", path.name)]
     except OSError as error:
         raise RunFolderError(
             f"cannot write to {folder}: {error.strerror}; choose another run folder."
         ) from error
-    serial = 1 + max(
-        (int(path.stem.split("-")[-1]) for path in old if path.suffix == ".safetensors"), default=0
-    )
+    serial = 1 + max((int(found[1]) for path in old if (found := TENSORS.fullmatch(path.name))), default=0)
     name = f"tensors-{serial}.safetensors"
     content = save_bytes(_separate(tensors))
     write_atomically(folder / name, content)
-    document = {"format": 1, "tensors": name, "bytes": len(content), "state": tree}
+    sums = {"tensors": zlib.crc32(content), "state": zlib.crc32(json.dumps(tree).encode())}
+    document = {"format": 2, "tensors": name, "crc32": sums, "state": tree}
     write_atomically(folder / "state.json", json.dumps(document).encode())
     for path in old:
         path.unlink(missing_ok=True)
@@ -141,20 +118,37 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     """Return the state that was saved last, or None where none was.
 
     Raises:
-        CheckpointError: the checkpoint is there and cannot be read.
+        CheckpointError: the checkpoint is there and cannot be read, or does not have its checksums.
     """
     path = folder / "state.json"
     if not path.exists():
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        name, tree = document["tensors"], document["state"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        name, tree, sum_of_tensors = _state_document(json_value(content_of(path, most=_LARGEST_STATE)))
+    except Unreadable as error:
         raise CheckpointError(
-            f"{path} is not a checkpoint that can be read: {error!r}. Restore the folder from a copy, or start a new "
+            f"{path} is not a checkpoint that can be read: {error}. Restore the folder from a copy, or start a new "
             "run in another folder."
         ) from error
-    return unpacked(tree, load_weights(folder / Path(name).name))
+    content = content_of_tensors(folder / name)
+    if zlib.crc32(content) != sum_of_tensors:
+        raise CheckpointError(
+            f"{folder / name} does not have its checksum: it was damaged or replaced. Restore the folder from a copy, "
+            "or start a new run in another folder."
+        )
+    return unpacked(tree, tensors_of(folder / name, content))
+
+
+def _state_document(document: Any) -> tuple[str, Any, int]:
+    """Return the name of the tensor file, the state and the file's checksum, or raise Unreadable."""
+    if not isinstance(document, dict) or document.get("format") != 2:
+        raise Unreadable("it is damaged, or another version wrote it")
+    name, tree, sums = document.get("tensors"), document.get("state"), document.get("crc32")
+    if not isinstance(name, str) or not TENSORS.fullmatch(name):
+        raise Unreadable(f"it names the tensor file {describe(name)}")
+    if not isinstance(sums, dict) or sums.get("state") != zlib.crc32(json.dumps(tree).encode()):
+        raise Unreadable("it does not have its checksum: it was damaged")
+    return name, tree, sums.get("tensors", 0)
 
 
 def random_state() -> dict[str, Any]:

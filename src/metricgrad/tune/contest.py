@@ -17,8 +17,8 @@ from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.deterministic import deterministic
 from metricgrad.tune.evidence import Selected, judge, read_test, write_gallery
 from metricgrad.tune.examples import write_examples
-from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.identity import check_identity, read_config, versions
+from metricgrad.tune.folder import RunFolder, read_config
+from metricgrad.tune.identity import check_identity, versions
 from metricgrad.tune.loop import Stage, StopRequest, train_stage
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.select import Evaluator

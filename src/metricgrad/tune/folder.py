@@ -1,17 +1,11 @@
 """The folder of a run: settings, record, checkpoint, weights; one writer at a time.
 
-config.yaml          what was asked for, complete
-record.jsonl         what happened, one event a line
-last/                the checkpoint
-arms/*.safetensors   the selected weights of every finished stage
-best.safetensors     the weights that are returned
-test.safetensors     the statistics of every arm on the test split, per unit
-examples.json        samples that changed (metrics of single samples, where the split has pictures)
-gallery.json         queries whose neighbours changed (retrieval, where the split has pictures)
-report.html          drawn from the files above
+`metricgrad._layout` says what the folder holds. It is looked at before anything in it is read or written, since it may
+come from elsewhere or be another program's.
 """
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from metricgrad._documents import MEGABYTE, Unreadable, content_of, yaml_document
+from metricgrad._layout import check_layout, check_new, is_record
 from metricgrad._records import Progress, event_of, read_record
 from metricgrad._types import Observer
 from metricgrad.errors import CheckpointError, RunFolderError
@@ -31,7 +27,7 @@ try:
 except ImportError:  # a system without POSIX locks: two writers in one folder are then not noticed
     fcntl = None
 
-__all__ = ["FollowedFolder", "RunFolder", "opened"]
+__all__ = ["FollowedFolder", "RunFolder", "opened", "read_config"]
 
 
 class RunFolder:
@@ -42,40 +38,43 @@ class RunFolder:
         observer: receives every event, also those that are not written.
 
     Raises:
-        RunFolderError: the folder cannot be written to, is full, or another process runs in it.
+        RunFolderError: the folder cannot be written to, is full, another process runs in it, or it holds something else
+            than a run (see `check_layout` and `check_new`): nothing was written then.
     """
 
     def __init__(self, path: Path, observer: Observer) -> None:
         self.path, self.observer = path, observer
-        try:
-            (path / "arms").mkdir(parents=True, exist_ok=True)
-            self._lock = (path / ".lock").open("w")
-            self._record = (path / "record.jsonl").open("ab")
-        except OSError as error:
-            raise RunFolderError(
-                f"cannot write to the run folder {path}: {error.strerror}; expected a folder that can be written to. "
-                "Nothing was changed. Choose another one."
-            ) from error
-        if fcntl is not None:
+        _check_contents(path)
+        with contextlib.ExitStack() as opened_files:
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (path / "arms").mkdir(parents=True, exist_ok=True)
+                self._lock = opened_files.enter_context(_appending(path / ".lock"))
+                self._record = opened_files.enter_context(_appending(path / "record.jsonl"))
             except OSError as error:
                 raise RunFolderError(
-                    f"the run folder {path} is in use by another process; wait for it or choose another folder."
+                    f"cannot write to the run folder {path}: {error.strerror}; expected a folder that can be written "
+                    "to. Nothing was changed. Choose another one."
                 ) from error
+            if fcntl is not None:
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise RunFolderError(
+                        f"the run folder {path} is in use by another process; wait for it or choose another folder."
+                    ) from error
+            _check_contents(path)  # again: another process may have begun and ended meanwhile
+            self._opened = opened_files.pop_all()
 
     def close(self) -> None:
         """Release the folder."""
-        self._record.close()
-        self._lock.close()
+        self._opened.close()
 
     def emit(self, record: Any, *, durable: bool = False) -> None:
         """Write an event as one line and show it; `durable` flushes it to the disk before returning."""
         event = event_of(record)
         if not isinstance(record, Progress):
             try:
-                self._record.write(json.dumps(event).encode() + b"\n")
-                self._record.flush()
+                _write_all(self._record, json.dumps(event).encode() + b"\n")
                 if durable:
                     os.fsync(self._record.fileno())
             except OSError as error:
@@ -131,6 +130,62 @@ class RunFolder:
     def weights(self, seed: int, arm: str, attempt: int) -> Path:
         """Return where the selected weights of a stage are kept."""
         return self.path / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors"
+
+
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """Return what `config.yaml` of a run folder holds, or None where there is none.
+
+    Raises:
+        RunFolderError: the file is not a run's settings.
+    """
+    path = folder / "config.yaml"
+    if not path.exists() and not path.is_symlink():
+        return None
+    try:
+        config = yaml_document(content_of(path, most=4 * MEGABYTE), own=True).value
+        if not isinstance(config, dict):
+            raise Unreadable("it holds no keys with values")
+        for key in ("asked", "found"):
+            if not isinstance(config.get(key), dict):
+                raise Unreadable(f"its `{key}` holds no keys with values")
+    except Unreadable as error:
+        raise RunFolderError(
+            f"{path} is not the settings of a run: {error}. Restore it from a copy, or choose another folder."
+        ) from error
+    return config
+
+
+def _check_contents(folder: Path) -> None:
+    """Refuse a folder that holds something else than a run, or a record that others share."""
+    check_layout(folder)
+    if read_config(folder) is None:
+        check_new(folder)
+    record = folder / "record.jsonl"
+    if not record.exists():
+        return
+    facts = record.stat()
+    if facts.st_size and not is_record(record):
+        raise RunFolderError(
+            f"{record} does not begin as the record of a run; nothing is written to it. Restore it from a copy, or "
+            "choose another folder."
+        )
+    if facts.st_nlink > 1:
+        raise RunFolderError(
+            f"{record} is one file under {facts.st_nlink} names (hard links), and writing to it would change it under "
+            "all of them. Copy the folder (cp -r) and use the copy."
+        )
+
+
+def _appending(path: Path) -> io.FileIO:
+    """Open a file for appending, unbuffered: what cannot be written must not be tried again when it is closed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags |= sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))
+    return open(os.open(path, flags, 0o666), "ab", buffering=0)  # pyright: ignore[reportReturnType]
+
+
+def _write_all(file: io.FileIO, content: bytes) -> None:
+    while content:
+        content = content[file.write(content) :]
 
 
 class FollowedFolder(RunFolder):

@@ -12,15 +12,16 @@ import torch
 import yaml
 from torch import nn
 
+from metricgrad._documents import yaml_document
 from metricgrad.errors import CheckpointError, RunFolderError
 from metricgrad.relax.kernels import chosen
 from metricgrad.scale import current
 from metricgrad.tune.arms import Setup
 from metricgrad.tune.contents import Contents
 from metricgrad.tune.fingerprint import fingerprint
-from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.folder import RunFolder, read_config
 
-__all__ = ["check_identity", "differing", "identity_of", "note_changes", "read_config", "versions"]
+__all__ = ["check_identity", "differing", "identity_of", "note_changes", "versions"]
 
 
 def versions() -> dict[str, str]:
@@ -80,7 +81,7 @@ def identity_of(
         },
         "not compared": unread,
     }
-    return yaml.safe_load(yaml.safe_dump(identity))  # as the file gives it back: tuples are lists
+    return yaml_document(yaml.safe_dump(identity), own=True).value  # as the file gives it back: tuples are lists
 
 
 def _code_of(setup: Setup) -> tuple[dict[str, Any], list[str]]:
@@ -129,26 +130,6 @@ def differing(texts: Sequence[Mapping[str, Any]]) -> list[str]:
         {key for each in flat for key in each.keys() | flat[0].keys() if each.get(key) != flat[0].get(key)}
         - {*own}
     )
-
-
-def read_config(folder: Path) -> dict[str, Any] | None:
-    """Return what `config.yaml` of a run folder holds, or None where there is none.
-
-    Raises:
-        RunFolderError: the file is not a run's settings.
-    """
-    path = folder / "config.yaml"
-    if not path.exists():
-        return None
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not {"asked", "found"} <= set(config):
-            raise ValueError("it lacks `asked` or `found`")
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise RunFolderError(
-            f"{path} is not the settings of a run: {error}. Choose another folder."
-        ) from error
-    return config
 
 
 def check_identity(

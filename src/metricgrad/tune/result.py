@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from metricgrad._checks import fail
+from metricgrad._layout import check_layout
 from metricgrad._records import read_record
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.tune.checkpoint import load_weights
@@ -32,7 +33,8 @@ class Result:
         returned: the arm that `select` prefers: its weights are `best.safetensors`.
 
     Raises:
-        InputError: the folder holds no record.
+        InputError: the folder holds no record, or one that cannot be read.
+        RunFolderError: a link or a pipe in the place of a file (see `check_layout`).
     """
 
     renderer: ClassVar[Callable[[Path], Path] | None] = None
@@ -51,6 +53,7 @@ class Result:
         self._temporary: weakref.finalize | None = None
         if temporary:
             self._temporary = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        check_layout(self.folder)
         if not (self.folder / "record.jsonl").is_file():
             raise InputError(
                 f"Result: {folder} has no record.jsonl; expected a run folder (see `metricgrad tune`)."
