@@ -129,10 +129,10 @@ def _damaged(kind: str) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("not json", "line 2 is not JSON"),
-        ("not utf-8", "line 2 is not JSON"),
-        ("no object", "event 2 is []"),
-        ("no name", "event 2 is {'event': 3}"),
+        ("not json", "line 2: it is not JSON"),
+        ("not utf-8", "line 2: it is not UTF-8"),
+        ("no object", "line 2: it is no event"),
+        ("no name", "line 2: it is no event"),
         ("no field", "event 2 (budget) is wrong at evaluate_every"),
         ("wrong type", "event 2 (budget) is wrong at steps"),
         ("curve of two lengths", "2 cut-offs and 1 values"),

@@ -24,6 +24,7 @@ from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import describe_split
 from metricgrad.tune.stages import budget_of, stages_of
+from metricgrad.tune.state import fitting
 from metricgrad.tune.weights import load_into, weights_of
 
 __all__ = ["Contest"]
@@ -51,7 +52,8 @@ class Contest:
         if state["finished"]:
             self.best_seed = state["best_seed"]
             return
-        stages = stages_of(self.setup, Budget(**state["budget"]))
+        with fitting(self.folder.path):
+            stages = stages_of(self.setup, Budget(**state["budget"]))
         for index in range(len(state["values"]), len(stages)):
             self._stage(stages[index], state, state.pop("stage", None))
         if current().leader:
@@ -138,9 +140,10 @@ class Contest:
             for text in told:
                 self.folder.emit(Note(text))
         if not state["finished"]:
-            stages = stages_of(self.setup, Budget(**state["budget"]))
-            stage = stages[min(len(state["values"]), len(stages) - 1)]
-            step = state["stage"]["progress"]["step"] if "stage" in state else 0
+            with fitting(self.folder.path):
+                stages = stages_of(self.setup, Budget(**state["budget"]))
+                stage = stages[min(len(state["values"]), len(stages) - 1)]
+                step = state["stage"]["progress"]["step"] if "stage" in state else 0
             self.folder.emit(Resumed(**stage.key, step=step, forced=forced))
         return state
 

@@ -21,6 +21,7 @@ from metricgrad._types import Observer
 from metricgrad.errors import CheckpointError, RunFolderError
 from metricgrad.scale import current
 from metricgrad.tune.checkpoint import load_state, save_state, write_atomically
+from metricgrad.tune.state import check_state
 
 try:
     import fcntl
@@ -111,6 +112,8 @@ class RunFolder:
                 f"{self.path} has a record but no checkpoint (last/); expected both. Restore it from a copy, or choose "
                 "another folder. Nothing was changed."
             )
+        if state is not None:
+            check_state(state, self.path)
         length = 0 if state is None else state["record_length"]
         self._record.seek(0, os.SEEK_END)
         if self._record.tell() < length:

@@ -18,6 +18,7 @@ from metricgrad.tune.checkpoint import random_state, restore_random_state, same_
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
 from metricgrad.tune.select import Evaluator
+from metricgrad.tune.state import fitting
 from metricgrad.tune.weights import load_into, weights_of
 
 __all__ = ["Stage", "StopRequest", "train_stage", "training_batches"]
@@ -284,10 +285,11 @@ class _Trainer:
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue where `save` left off; the random states follow once the batches stand where they stood."""
-        self.state = _Progress(**saved["progress"])
-        load_into(self.model, saved["model"])
-        self.method.load_state_dict(saved["method"])
-        self.best_weights = dict(saved["best"])
+        with fitting(self.folder.path):
+            self.state = _Progress(**saved["progress"])
+            load_into(self.model, saved["model"])
+            self.method.load_state_dict(saved["method"])
+            self.best_weights = dict(saved["best"])
 
 
 def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Iterator[Any]:
