@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from metricgrad._documents import Number, Unreadable, Whole, content_of, json_value, yaml_document
+from metricgrad._documents import NumberField, Unreadable, WholeField, content_of, json_value, yaml_document
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
@@ -153,8 +153,8 @@ def test_numbers_in_fields() -> None:
     """Neither true nor a text is a number, and infinity is none either."""
 
     class Model(BaseModel):
-        whole: Whole = 1
-        number: Number | None = None
+        whole: WholeField = 1
+        number: NumberField | None = None
 
     assert Model(whole=3, number=2).number == 2.0
     for wrong in (

@@ -24,9 +24,9 @@ from metricgrad.errors import InputError
 
 __all__ = [
     "Document",
-    "Number",
+    "NumberField",
     "Unreadable",
-    "Whole",
+    "WholeField",
     "content_of",
     "json_value",
     "opened_file",
@@ -70,9 +70,9 @@ def _number(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+WholeField = Annotated[int, BeforeValidator(_whole)]
 """A field that holds a whole number: true is none, and text is none, whatever it spells."""
-Number = Annotated[float, BeforeValidator(_number)]
+NumberField = Annotated[float, BeforeValidator(_number)]
 """The same of a finite number."""
 
 

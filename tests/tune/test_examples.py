@@ -84,6 +84,7 @@ def _written(
     folder: Path, split: Any, metric: Metric = ERROR, *, before: Any = 0.0, after: Any = -1.0
 ) -> Any:
     """The document that is written; None where nothing is."""
+    folder.mkdir(exist_ok=True)
     (folder / "config.yaml").write_text("asked: {}\nfound: {}\n", encoding="utf-8")  # a folder of a run
     opened = RunFolder(folder, lambda event: None)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from metricgrad._checks import describe, nearest
-from metricgrad._documents import Unreadable, Whole, content_of, yaml_document
+from metricgrad._documents import Unreadable, WholeField, content_of, yaml_document
 from metricgrad.errors import InputError
 from metricgrad.tune import Plan
 
@@ -59,7 +59,7 @@ class Recipe(BaseModel):
     higher_is_better: bool | None = None
     method: str = "auto"
     proxy: str | None = None
-    seeds: list[Whole] | None = Field(default=None, min_length=1, max_length=MOST_SEEDS)
+    seeds: list[WholeField] | None = Field(default=None, min_length=1, max_length=MOST_SEEDS)
     plan: Plan = Field(default_factory=Plan)
     settings: dict[str, Any] = Field(default_factory=dict)
     proxy_settings: dict[str, Any] = Field(default_factory=dict)

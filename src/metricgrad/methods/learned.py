@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from metricgrad._checks import fail, nearest
-from metricgrad._documents import Number, Whole
+from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import MethodRun, Metric
 from metricgrad.errors import Distrusted
 from metricgrad.learned import (
@@ -59,18 +59,18 @@ class LearnedSettings(SurrogateSettings):
         lessons: of those after which the surrogate, still distrusted, ends the stage.
     """
 
-    learning_rate: Number = Field(default=1e-4, gt=0)
-    surrogate_learning_rate: Number = Field(default=1e-3, gt=0)
-    surrogate_steps: Whole = Field(default=5, ge=1)
-    surrogate_warmup: Whole = Field(default=2000, ge=1)
-    surrogate_batch: Whole = Field(default=128, ge=2)
-    local_fraction: Number = Field(default=0.5, ge=0, le=1)
-    replay_batches: Whole = Field(default=20, ge=1)
-    trust: Number = Field(default=0.7, ge=-1, le=1)
-    kept_floor: Number = Field(default=0.1, ge=0, le=1)
-    patience: Whole = Field(default=50, ge=1)
-    extra_steps: Whole = Field(default=200, ge=1)
-    lessons: Whole = Field(default=3, ge=0)
+    learning_rate: NumberField = Field(default=1e-4, gt=0)
+    surrogate_learning_rate: NumberField = Field(default=1e-3, gt=0)
+    surrogate_steps: WholeField = Field(default=5, ge=1)
+    surrogate_warmup: WholeField = Field(default=2000, ge=1)
+    surrogate_batch: WholeField = Field(default=128, ge=2)
+    local_fraction: NumberField = Field(default=0.5, ge=0, le=1)
+    replay_batches: WholeField = Field(default=20, ge=1)
+    trust: NumberField = Field(default=0.7, ge=-1, le=1)
+    kept_floor: NumberField = Field(default=0.1, ge=0, le=1)
+    patience: WholeField = Field(default=50, ge=1)
+    extra_steps: WholeField = Field(default=200, ge=1)
+    lessons: WholeField = Field(default=3, ge=0)
 
 
 class Learned(Surrogate):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from metricgrad import losses
 from metricgrad._checks import describe, fail, nearest
 from metricgrad._columns import logit_of_class_1, one_column
-from metricgrad._documents import Number
+from metricgrad._documents import NumberField
 from metricgrad._types import MethodRun
 from metricgrad.pairing import SiMix, has_positive
 from metricgrad.ranking import RankingLoss, mean_valid
@@ -57,14 +57,14 @@ class SurrogateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: Number = Field(default=3e-4, gt=0)
-    weight_decay: Number = Field(default=1e-2, ge=0)
+    learning_rate: NumberField = Field(default=3e-4, gt=0)
+    weight_decay: NumberField = Field(default=1e-2, ge=0)
     schedule: Literal["constant", "cosine"] = "cosine"
-    warmup: Number = Field(default=0.05, ge=0, lt=1)
-    gradient_clip: Number | None = Field(default=1.0, gt=0)
-    dropout: Number | None = Field(default=None, ge=0, lt=1)
+    warmup: NumberField = Field(default=0.05, ge=0, lt=1)
+    gradient_clip: NumberField | None = Field(default=1.0, gt=0)
+    dropout: NumberField | None = Field(default=None, ge=0, lt=1)
     objective: dict[str, Any] = Field(default_factory=dict)
-    proxy_weight: Number = Field(default=0.0, ge=0)
+    proxy_weight: NumberField = Field(default=0.0, ge=0)
     proxy: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail
-from metricgrad._documents import Whole
+from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.learned import rotated_boxes
 from metricgrad.tasks.box_network import read_start, smooth_l1_box_loss
@@ -74,13 +74,13 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    items_fit: Whole = Field(default=12_000, ge=1)
-    items_select: Whole = Field(default=2000, ge=1)
-    items_test: Whole = Field(default=4000, ge=1)
-    batch: Whole = Field(default=128, ge=1)
-    split_seed: Whole = Field(default=0, ge=0)
+    items_fit: WholeField = Field(default=12_000, ge=1)
+    items_select: WholeField = Field(default=2000, ge=1)
+    items_test: WholeField = Field(default=4000, ge=1)
+    batch: WholeField = Field(default=128, ge=1)
+    split_seed: WholeField = Field(default=0, ge=0)
     cache: Path | None = None
-    processes: Whole | None = Field(default=None, ge=1)
+    processes: WholeField | None = Field(default=None, ge=1)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

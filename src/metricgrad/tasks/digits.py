@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from metricgrad._checks import extra
-from metricgrad._documents import Whole
+from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.film_head import FilmHead
 from metricgrad.tasks.task import Task
@@ -35,9 +35,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dim: Whole = Field(default=16, ge=2)
-    samples_per_class: Whole = Field(default=16, ge=2)
-    split_seed: Whole = Field(default=0, ge=0)
+    dim: WholeField = Field(default=16, ge=2)
+    samples_per_class: WholeField = Field(default=16, ge=2)
+    split_seed: WholeField = Field(default=0, ge=0)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

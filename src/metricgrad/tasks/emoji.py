@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from metricgrad._checks import extra, fail, nearest
-from metricgrad._documents import Whole
+from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.emoji_views import VIEWS
@@ -69,13 +69,13 @@ class Options(BaseModel):
     leave_out: str | None = None
     data: Path | None = None
     cache: Path | None = None
-    dim: Whole = Field(default=256, ge=2)
+    dim: WholeField = Field(default=256, ge=2)
     dropout_bits: Literal[16, 64] = 16
-    classes_per_batch: Whole = Field(default=170, ge=2)
-    blocks: tuple[Whole, ...] = (4, 7, 10, 14, 15)
-    views: Whole = Field(default=len(VIEWS) + 1, ge=1, le=len(VIEWS) + 1)
-    split_seed: Whole = Field(default=0, ge=0)
-    development: Whole | None = Field(default=None, ge=0)
+    classes_per_batch: WholeField = Field(default=170, ge=2)
+    blocks: tuple[WholeField, ...] = (4, 7, 10, 14, 15)
+    views: WholeField = Field(default=len(VIEWS) + 1, ge=1, le=len(VIEWS) + 1)
+    split_seed: WholeField = Field(default=0, ge=0)
+    development: WholeField | None = Field(default=None, ge=0)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
-from metricgrad._documents import Number, Whole
+from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.binary import binary_cross_entropy
 from metricgrad.tasks.features import cache_folder
@@ -63,14 +63,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    positive_share: Number = Field(default=0.2, gt=0, le=0.4)
-    classes: tuple[Whole, ...] | None = None
-    flip: Number = Field(default=0.0, ge=0, lt=0.5)
-    items_fit: Whole = Field(default=8000, ge=2)
-    items_select: Whole = Field(default=4000, ge=2)
-    items_test: Whole | None = Field(default=None, ge=2)
-    batch: Whole = Field(default=512, ge=2)
-    split_seed: Whole = Field(default=0, ge=0)
+    positive_share: NumberField = Field(default=0.2, gt=0, le=0.4)
+    classes: tuple[WholeField, ...] | None = None
+    flip: NumberField = Field(default=0.0, ge=0, lt=0.5)
+    items_fit: WholeField = Field(default=8000, ge=2)
+    items_select: WholeField = Field(default=4000, ge=2)
+    items_test: WholeField | None = Field(default=None, ge=2)
+    batch: WholeField = Field(default=512, ge=2)
+    split_seed: WholeField = Field(default=0, ge=0)
     folder: Path | None = None
 
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from metricgrad._checks import fail
-from metricgrad._documents import Number, Whole
+from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import Observer
 from metricgrad.errors import MissingExtraError
 from metricgrad.tasks.binary import binary_cross_entropy
@@ -55,9 +55,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch: Whole | None = Field(default=None, ge=2)
-    dropout: Number = Field(default=0.1, ge=0, lt=1)
-    split_seed: Whole = Field(default=0, ge=0)
+    batch: WholeField | None = Field(default=None, ge=2)
+    dropout: NumberField = Field(default=0.1, ge=0, lt=1)
+    split_seed: WholeField = Field(default=0, ge=0)
     file: Path | None = None
 
 

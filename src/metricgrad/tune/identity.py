@@ -81,7 +81,9 @@ def identity_of(
         },
         "not compared": unread,
     }
-    return yaml_document(yaml.safe_dump(identity), own=True).value  # as the file gives it back: tuples are lists
+    return yaml_document(
+        yaml.safe_dump(identity), own=True
+    ).value  # as the file gives it back: tuples are lists
 
 
 def _code_of(setup: Setup) -> tuple[dict[str, Any], list[str]]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from metricgrad._checks import fail, nearest
-from metricgrad._documents import Number, Whole
+from metricgrad._documents import NumberField, WholeField
 
 __all__ = ["Plan", "trainable_parameters"]
 
@@ -45,13 +45,13 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: Whole | None = Field(default=None, ge=1, le=MOST)
-    minutes: Number | None = Field(default=None, gt=0, le=MOST_MINUTES)
-    batch: Whole | None = Field(default=None, ge=2, le=MOST)
-    chunk: Whole | Literal["auto"] | None = None
-    evaluate_every: Whole | None = Field(default=None, ge=1, le=MOST)
-    checkpoint_every: Whole = Field(default=100, ge=1, le=MOST)
-    tries: Whole = Field(default=1, ge=1, le=MOST)
+    steps: WholeField | None = Field(default=None, ge=1, le=MOST)
+    minutes: NumberField | None = Field(default=None, gt=0, le=MOST_MINUTES)
+    batch: WholeField | None = Field(default=None, ge=2, le=MOST)
+    chunk: WholeField | Literal["auto"] | None = None
+    evaluate_every: WholeField | None = Field(default=None, ge=1, le=MOST)
+    checkpoint_every: WholeField = Field(default=100, ge=1, le=MOST)
+    tries: WholeField = Field(default=1, ge=1, le=MOST)
     trainable: str = "all"
 
     @model_validator(mode="after")
