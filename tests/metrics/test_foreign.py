@@ -1,15 +1,25 @@
 """What a foreign function may do: return odd things, raise, change its arguments, print; never other statistics."""
 
 import math
+import random
+import sys
+import warnings
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
+import torchmetrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import distributed
 
 from metricgrad import metrics
-from metricgrad.errors import MetricFailed
+from metricgrad.errors import InputError, MetricFailed
+from tests.metrics.called_metrics import FORMS, precision
 
 LOGITS = torch.randn(60, 3, generator=torch.Generator().manual_seed(3))
 TARGETS = torch.randint(0, 3, (60,), generator=torch.Generator().manual_seed(4))
@@ -50,7 +60,7 @@ def test_what_counts_as_a_number(returned: object, number: float) -> None:
         (None, "it returned None"),
         ("0.5", "it returned '0.5'"),
         (1j, "it returned 1j"),
-        (torch.tensor(1j), "complex64"),
+        (torch.tensor(1j), r"0\.\+1\.j"),
         (np.zeros(3), r"\(3,\) of float64"),
         (math.inf, "it returned inf"),
         ({"f1": 0.5}, "it returned {'f1': 0.5}"),
@@ -74,3 +84,344 @@ def test_a_metric_that_raises_is_told_by_name(raised: Exception) -> None:
     with pytest.raises(MetricFailed, match=f"stumbles: it raised {type(raised).__name__}") as told:
         metric.summarise(metric.measure(LOGITS, TARGETS))
     assert str(raised) in str(told.value) and told.value.__cause__ is raised
+
+
+class Unprintable(Exception):
+    """An exception that cannot even be shown."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    "returned", [Decimal("sNaN"), 10**400, Fraction(10**400), torch.empty(1, device="meta"), Unprintable]
+)
+def test_what_breaks_while_it_is_read_is_told_too(returned: object) -> None:
+    """A number too large for a float, an exception without a text."""
+
+    def odd(outputs, targets):
+        if returned is Unprintable:
+            raise Unprintable
+        return returned
+
+    with pytest.raises(MetricFailed, match="odd: it raised"):
+        value(metrics.adapt(odd, higher_is_better=True, unit="sample"), LOGITS, TARGETS)
+
+
+# ------------------------------------------------------------------------------------------- copies
+
+
+class Vandal:
+    """Changes everything that it is given, then and afterwards."""
+
+    def __init__(self) -> None:
+        self.kept: list = []
+
+    def __call__(self, outputs, targets) -> float:
+        """The sum of what came; what was kept from before is spoilt as well."""
+        found = float(sum(float(part.sum()) for part in self._arrays((outputs, targets))))
+        self.kept += self._arrays((outputs, targets))
+        for part in self.kept:
+            part *= 0
+        for part in (outputs, targets):
+            if isinstance(part, list | dict):
+                part.clear()
+        return found
+
+    def _arrays(self, value) -> list:
+        if isinstance(value, torch.Tensor | np.ndarray):
+            return [value]
+        items = value.values() if isinstance(value, dict) else value
+        return [one for item in items for one in self._arrays(item)]
+
+
+def wide(*shape: int) -> torch.Tensor:
+    """Random float64 numbers."""
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets"),
+    [
+        (wide(6), wide(6)),
+        (wide(6, 3), torch.arange(6)),
+        (torch.arange(6), torch.arange(6).float()),
+        (wide(6).numpy(), wide(6).numpy()),
+        ([wide(2), wide(3)], [wide(1), wide(1)]),
+        ({"boxes": wide(4, 4), "scores": [wide(4)]}, {"boxes": wide(4, 4)}),
+        ((wide(3), {"a": wide(2).numpy()}), wide(3)),
+    ],
+)
+def test_a_metric_works_on_copies(outputs, targets) -> None:
+    """Whatever it does to its arguments stays its own: the data, the statistics and every later value."""
+    before = [torch.as_tensor(part).clone() for part in Vandal()._arrays((outputs, targets))]
+    metric = metrics.adapt(Vandal(), higher_is_better=True, unit="sample")
+    rows = metric.measure(outputs, targets)
+    kept = rows.clone()
+    values = {metric.summarise(rows) for _ in range(3)}
+    assert len(values) == 1 and torch.equal(rows, kept)
+    assert values.pop() == pytest.approx(sum(float(part.sum()) for part in before))
+    for part, wanted in zip(Vandal()._arrays((outputs, targets)), before, strict=True):
+        torch.testing.assert_close(torch.as_tensor(part), wanted, rtol=0, atol=0)
+
+
+def test_what_cannot_be_copied_is_told() -> None:
+    """A generator has no copy."""
+    metric = metrics.adapt(lambda outputs, targets: 0.0, higher_is_better=True)
+    with pytest.raises(InputError, match="cannot be copied"):
+        metric.measure((one for one in range(3)), [1, 2, 3])
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=8), st.sampled_from([1, 2, 3]))
+def test_whole_numbers_of_64_bits_come_back(numbers: list[int], width: int) -> None:
+    """Rows of float64 hold every int64, drawn with replacement too."""
+    held = []
+    metric = metrics.adapt(lambda *pair: held.append(pair) or 0.0, higher_is_better=True, unit="sample")
+    outputs, targets = torch.tensor(numbers)[:, None].expand(-1, width), torch.tensor(numbers).flip(0)
+    rows = metric.measure(outputs, targets)
+    drawn = torch.randint(0, len(numbers), (5,), generator=torch.Generator().manual_seed(0))
+    for index in (torch.arange(len(numbers)), drawn):
+        metric.summarise(rows[index])
+        assert torch.equal(held[-1][0], outputs[index]) and torch.equal(held[-1][1], targets[index])
+    assert bool(rows.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_unsigned_numbers_come_back(dtype: torch.dtype) -> None:
+    """To their largest."""
+    numbers = torch.tensor([0, 1, torch.iinfo(dtype).max], dtype=dtype)
+    held = []
+    metric = metrics.adapt(lambda *pair: held.append(pair) or 0.0, higher_is_better=True, unit="sample")
+    value(metric, torch.zeros(3, 0), numbers)
+    assert held[-1][1].dtype == dtype and held[-1][1].tolist() == numbers.tolist()
+    assert held[-1][0].shape == (3, 0)
+
+
+# ---------------------------------------------------------------------------------- in which order
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_first_parameter_decides(form: str) -> None:
+    """Precision stays precision in every form that can be called; never recall."""
+    predicted, target = torch.tensor([1, 1, 1, 0, 0]), torch.tensor([1, 0, 0, 0, 1])
+    metric = metrics.adapt(FORMS[form], higher_is_better=True)
+    assert value(metric, predicted, target) == pytest.approx(1 / 3)
+    first = "targets" if form != "outputs first" else "outputs"
+    assert f"f({first}, " in metric.description
+
+
+def test_a_scorer_of_a_function_of_the_user_in_any_form() -> None:
+    """make_scorer keeps the order, the sign and the settings."""
+    predicted, target = torch.tensor([1, 1, 1, 0, 0]), torch.tensor([1, 0, 0, 0, 1])
+    for form in (precision, partial(precision), FORMS["object"], FORMS["bound method"]):
+        scorer = sklearn.metrics.make_scorer(form, greater_is_better=False)
+        metric = metrics.adapt(scorer)
+        assert metric.higher_is_better is False
+        assert value(metric, predicted, target) == pytest.approx(1 / 3)
+
+
+# ------------------------------------------------------------------------------------ scikit-learn
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (sklearn.metrics.auc, r"its first parameters are \(x, y\)"),
+        (sklearn.metrics.silhouette_score, r"\(X, labels\)"),
+        (sklearn.metrics.davies_bouldin_score, r"\(X, labels\)"),
+        (sklearn.metrics.pairwise_distances, r"\(X, Y\)"),
+        (sklearn.metrics.consensus_score, r"\(a, b\)"),
+        (sklearn.metrics.roc_curve, "table, curve or text"),
+        (sklearn.metrics.det_curve, "table, curve or text"),
+        (sklearn.metrics.confusion_matrix, "table, curve or text"),
+        (sklearn.metrics.classification_report, "table, curve or text"),
+        (sklearn.metrics.precision_recall_fscore_support, "table, curve or text"),
+        (sklearn.metrics.homogeneity_completeness_v_measure, "table, curve or text"),
+        (partial(sklearn.metrics.confusion_matrix, normalize="true"), "table, curve or text"),
+        (sklearn.metrics.PredictionErrorDisplay, "table, curve or text"),
+        (sklearn.metrics.check_scoring, "estimator"),
+        (sklearn.metrics.make_scorer, "score_func"),
+    ],
+)
+def test_what_is_no_metric_of_truth_and_prediction(function, told: str) -> None:
+    """Refused by name when it is given, with or without a direction."""
+    for direction in (None, True):
+        with pytest.raises(InputError, match=told):
+            metrics.adapt(function, higher_is_better=direction)
+
+
+@pytest.mark.parametrize("name", sorted(sklearn.metrics.get_scorer_names()))
+def test_every_scorer_is_taken(name: str) -> None:
+    """Each has a direction and reads something."""
+    found = metrics.adapt(sklearn.metrics.get_scorer(name))
+    assert found.reads in ("classes", "scores", "probabilities", "values")
+    assert found.higher_is_better is not name.startswith("neg_")
+
+
+@pytest.mark.parametrize("name", sorted(sklearn.metrics.__all__))
+def test_every_public_function_is_a_metric_or_refused(name: str) -> None:
+    """Measured on data that fits what it reads, or one sentence; never another exception."""
+    generator = torch.Generator().manual_seed(5)
+    logits = torch.randn(40, 2, generator=generator)
+    targets = (logits[:, 1] + torch.randn(40, generator=generator) > 0).long()
+    outputs = {"values": logits[:, 1].exp(), "probabilities": logits.softmax(1)}
+    try:
+        metric = metrics.adapt(getattr(sklearn.metrics, name), higher_is_better=None)
+        found = value(metric, outputs.get(metric.reads or "", logits), targets)
+    except InputError as error:
+        assert "expected" in str(error)
+    else:
+        assert isinstance(found, float)
+
+
+@pytest.mark.parametrize("columns", [0, 1, 2])
+def test_decision_values_and_probabilities_of_one_and_two_columns(columns: int) -> None:
+    """hinge_loss gets decision values, roc_auc scores, brier_score_loss and log_loss probabilities of class 1."""
+    generator = torch.Generator().manual_seed(6)
+    logits = 2 * torch.randn(50, 2, generator=generator, dtype=torch.float64)
+    logit = logits[:, 1] - logits[:, 0]
+    targets = (torch.rand(50, generator=generator) < logit.sigmoid()).long()
+    truth = targets.numpy()
+    scores = {0: logit, 1: logit[:, None], 2: logits}[columns]
+    chance = {0: logit.sigmoid(), 1: logit.sigmoid()[:, None], 2: logits.softmax(1)}[columns]
+    for function, given_outputs, prediction in (
+        (sklearn.metrics.hinge_loss, scores, logit),
+        (sklearn.metrics.roc_auc_score, scores, logit),
+        (sklearn.metrics.average_precision_score, chance, logit),
+        (sklearn.metrics.brier_score_loss, chance, logit.sigmoid()),
+        (sklearn.metrics.log_loss, chance, logit.sigmoid()),
+        (sklearn.metrics.d2_brier_score, chance, logit.sigmoid()),
+    ):
+        for shape in ((50,), (50, 1)):
+            found = value(metrics.adapt(function), given_outputs, targets.reshape(shape))
+            assert found == pytest.approx(function(truth, prediction.numpy()), abs=1e-9)
+
+
+# ------------------------------------------------------------------------------------ torchmetrics
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """A process group of one, in which any collective operation is a failure of the test."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+
+    def refuse(*_, **__):
+        raise AssertionError("a collective operation")
+
+    for name in ("all_gather", "all_gather_object", "all_reduce", "barrier", "broadcast"):
+        monkeypatch.setattr(distributed, name, refuse)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        torchmetrics.classification.MulticlassAccuracy(3),
+        torchmetrics.classification.MulticlassAccuracy(3, dist_sync_on_step=True),
+        torchmetrics.wrappers.BootStrapper(torchmetrics.classification.MulticlassAccuracy(3), std=False),
+        torchmetrics.classification.MulticlassAccuracy(3) + torchmetrics.classification.MulticlassF1Score(3),
+        torchmetrics.wrappers.ClasswiseWrapper(
+            torchmetrics.classification.MulticlassAccuracy(3, average=None)
+        ),
+    ],
+)
+def test_torchmetrics_never_wait_for_other_processes(alone, metric) -> None:
+    """Nor those within others."""
+    adapted = metrics.adapt(metric, higher_is_better=True)
+    try:
+        assert math.isfinite(value(adapted, LOGITS, TARGETS))
+    except MetricFailed as error:
+        assert "it returned {" in str(error)
+    assert metric.sync_on_compute
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        (
+            torchmetrics.MetricCollection(
+                [torchmetrics.MeanSquaredError(), torchmetrics.MeanAbsoluteError()]
+            ),
+            "holds 2",
+        ),
+        (torchmetrics.MeanMetric(), "aggregates values"),
+        (torchmetrics.AUROC, "cannot be made an object without arguments"),
+        (torchmetrics.retrieval.RetrievalMRR(), "needs flat scores"),
+    ],
+)
+def test_torchmetrics_that_are_no_single_metric(metric, told: str) -> None:
+    """Refused in one sentence, with a direction as well."""
+    with pytest.raises(InputError, match=told):
+        metrics.adapt(metric, higher_is_better=True)
+
+
+def test_torchmetrics_of_columns_classes_and_users() -> None:
+    """A column beside a vector is a vector; a class is made an object; a user's `update` may take the truth first."""
+
+    class Under(torchmetrics.Metric):
+        """Share of targets above the output."""
+
+        higher_is_better = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_state("values", default=[])
+
+        def update(self, target, preds):
+            self.values.append((target > preds).double())
+
+        def compute(self):
+            return torch.cat(self.values).mean()
+
+    scores, targets = torch.linspace(0, 1, 20), torch.arange(20) % 2
+    wanted = sklearn.metrics.roc_auc_score(targets.numpy(), scores.numpy())
+    for outputs in (scores, scores[:, None]):
+        found = value(metrics.adapt(torchmetrics.classification.BinaryAUROC), outputs, targets)
+        assert found == pytest.approx(wanted, abs=1e-6)
+        assert value(metrics.adapt(Under()), outputs, targets) == float((targets > scores).double().mean())
+    assert metrics.adapt(torchmetrics.classification.BinaryAUROC).reads == "scores"
+    assert metrics.adapt(torchmetrics.MeanSquaredError()).reads == "values"
+
+
+# --------------------------------------------------------------------------- anything at any call
+
+
+@settings(max_examples=40)
+@given(
+    faults=st.lists(st.sampled_from(["none", "raise", "nan", "none returned", "print", "mutate", "masked", "draw"]),
+                    min_size=1, max_size=12),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_metrics_that_misbehave_at_random_calls(faults: list[str], seed: int) -> None:
+    """A value, NaN or one sentence at every call; the statistics and the samples stay what they were."""
+    calls = iter(faults * 100)
+    outputs, targets = wide(12), wide(12).roll(seed)
+
+    def moody(outputs, targets):
+        fault, found = next(calls), float((outputs * targets).mean())
+        if fault == "raise":
+            raise random.Random(seed).choice([ValueError("no"), ZeroDivisionError(), KeyError(1)])
+        if fault == "mutate":
+            outputs.zero_()
+            targets.fill_(math.nan)
+        if fault == "print":
+            print("measuring", file=sys.stderr)
+            warnings.warn("careful", UserWarning, stacklevel=1)
+        return {"nan": math.nan, "none returned": None, "masked": np.ma.masked}.get(fault, found)
+
+    metric = metrics.adapt(moody, higher_is_better=True, unit="sample")
+    rows = metric.measure(outputs, targets)
+    kept, draws = rows.clone(), np.random.default_rng(seed)
+    for _ in range(8):
+        index = torch.from_numpy(draws.integers(12, size=12))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                found = metric.summarise(rows[index])
+            except MetricFailed as error:
+                assert str(error).startswith("moody: it ")
+            else:
+                assert math.isnan(found) or found == float((outputs[index] * targets[index]).mean())
+    assert torch.equal(rows, kept)

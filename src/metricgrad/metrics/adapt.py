@@ -5,25 +5,22 @@ what an interval would be drawn over. Nothing is guessed where a guess could tur
 direction is not known is refused until `higher_is_better` is given.
 """
 
-import copy
 import dataclasses
 import importlib
 import math
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
-
-from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._types import Metric, OutputKind
 from metricgrad.interval import mean_of_units
 from metricgrad.metrics.decoded import Decoded, EachSample
-from metricgrad.metrics.foreign import ForeignFunction
+from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, takes_truth_first
 from metricgrad.metrics.names import FUNCTIONS, metric_by_name, value_of
 from metricgrad.metrics.records import metric_record
 from metricgrad.metrics.scikit import is_scikit, read_scikit
+from metricgrad.metrics.torch_metrics import is_torchmetrics, read_torchmetrics
 
 __all__ = ["adapt", "metric_calls", "per_sample"]
 
@@ -39,10 +36,14 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
     | a name such as `recall@1`, `f1`, `edit_distance` (`metrics.named_metrics()`) | ours | known |
     | a function of `metrics`, or a partial of one | ours | known |
     | `package.module:function`, with settings `:higher_is_better=false,unit=whole` | as that function | as there |
-    | a `torchmetrics.Metric` | a copy: reset, update(outputs, targets), compute | its `higher_is_better` |
+    | a `torchmetrics.Metric`, or its class | a copy: reset, update(outputs, targets), compute | `higher_is_better` |
     | a scikit-learn metric function or scorer | f(targets, prediction), numpy | its scorer, sign or name |
-    | a function whose first parameter is `y_true` | f(targets, prediction), numpy | must be given |
+    | a callable whose first parameter is `y_true` | f(targets, prediction), numpy | must be given |
+    | a callable whose first parameter is `target`, `targets` or `truth` | tensors, targets first | must be given |
     | any other `callable(outputs, targets) -> float` | tensors, outputs first | must be given |
+
+    A callable is a function, a partial, a bound method, a class, a module or an object with `__call__`. It is handed
+    copies, and may keep and change them.
 
     Args:
         metric: one of these.
@@ -57,12 +58,16 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
 
     Raises:
         InputError: an unknown name (with the nearest ones), a direction that is missing or contradicts the known
-            one, a retrieval metric of torchmetrics, something that cannot be called.
+            one, a retrieval metric or a collection of torchmetrics, a function of scikit-learn that is no metric of
+            (truth, prediction) or gives several numbers, something that cannot be called.
         MissingExtraError: a scikit-learn scorer without scikit-learn.
+        MetricFailed: (on measuring) the callable raised, or returned something else than one finite number or NaN.
 
     Edge cases:
         Outputs that are no tensors, and sets of more than 50 million numbers: one row, hence no interval. Class
-        scores for a scikit-learn metric of predictions: the argmax; for one of probabilities they must be such.
+        scores for a scikit-learn metric of predictions: the argmax; for one of probabilities they must be such; for
+        one of scores two columns of probabilities are the second, other two columns their difference. A masked
+        value is NaN, undefined; an infinite one is refused, as differences of it are no numbers.
 
     Gradient: none.
 
@@ -85,22 +90,15 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
         if higher_is_better is not None and higher_is_better is not ours.higher_is_better:
             raise _contradiction(ours.name, ours.higher_is_better)
         return ours
-    torchmetrics = sys.modules.get("torchmetrics")
-    if torchmetrics is not None and isinstance(metric, torchmetrics.Metric):
-        return _from_torchmetrics(metric, higher_is_better, unit)
+    if is_torchmetrics(metric):
+        return _foreign(read_torchmetrics(metric), higher_is_better, unit, check=False)
     if is_scikit(metric):
-        read = read_scikit(metric)
-        up = _direction(read.name, read.higher_is_better, higher_is_better)
-        record = _foreign(read.name, read.call, up, unit, read.found, check=False)
-        return dataclasses.replace(record, reads=read.reads)
+        return _foreign(read_scikit(metric), higher_is_better, unit, check=False)
     if not callable(metric):
         raise fail(
             "adapt", f"metric is {describe(metric)}", "a name, a Metric or a callable(outputs, targets)"
         )
-    name = _name(metric)
-    up = _direction(name, None, higher_is_better)
-    found = f"function {name}: called as f(outputs, targets), {_better(up)}"
-    return _foreign(name, metric, up, unit, found, check=unit is None)
+    return _foreign(_plain(metric), higher_is_better, unit, check=unit is None)
 
 
 def per_sample(
@@ -145,7 +143,7 @@ def per_sample(
         >>> metric.summarise(metric.measure(["ab", "c"], ["a", "c"]))
         0.5
     """
-    label = name or _name(function)
+    label = name or name_of(function)
     if kind is not None and decode is not None:
         kind = dataclasses.replace(kind, decode=decode)
     decode = kind.decode if kind is not None else decode
@@ -217,49 +215,34 @@ def _from_path(text: str, higher_is_better: bool | None, unit: Unit | None) -> M
     return dataclasses.replace(adapt(function, **known), name=function_name)
 
 
-def _from_torchmetrics(metric: Any, higher_is_better: bool | None, unit: Unit | None) -> Metric:
-    """A torchmetrics metric, on a copy of its own."""
-    name = type(metric).__name__
-    if any(kind.__module__ == "torchmetrics.retrieval.base" for kind in type(metric).__mro__):
-        raise fail(
-            name,
-            "a retrieval metric of torchmetrics, which needs flat scores and an index of queries",
-            "a metric of (outputs, targets)",
-            "Use ours by name (recall@1, map, mrr, ndcg@10): they rank embeddings, and negative scores count.",
-        )
-    up = _direction(name, metric.higher_is_better, higher_is_better)
-    own = copy.deepcopy(metric)
-    own.reset()
-
-    def call(outputs: Any, targets: Any) -> Any:
-        if isinstance(outputs, Tensor):
-            own.to(outputs.device)
-        try:
-            own.update(outputs, targets)
-            return own.compute()
-        finally:
-            own.reset()
-
-    found = f"torchmetrics {name}: a copy, reset, update(outputs, targets), compute; {_better(up)}"
-    low, high = getattr(metric, "plot_lower_bound", None), getattr(metric, "plot_upper_bound", None)
-    bounds = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-    return dataclasses.replace(_foreign(name, call, up, unit, found, check=False), bounds=bounds)
+def _plain(function: Callable[[Any, Any], Any]) -> Foreign:
+    """A callable of the user, in the order that the name of its first parameter tells."""
+    name, swapped = name_of(function), takes_truth_first(function)
+    order = "targets, outputs" if swapped else "outputs, targets"
+    call = partial(_truth_first, function) if swapped else function
+    return Foreign(name, call, None, f"function {name}: called as f({order})")
 
 
-def _foreign(
-    name: str, call: Callable[[Any, Any], Any], up: bool, unit: Unit | None, found: str, *, check: bool
-) -> Metric:
+def _truth_first(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:
+    """Call a function that takes the targets first."""
+    return function(targets, outputs)
+
+
+def _foreign(foreign: Foreign, higher_is_better: bool | None, unit: Unit | None, *, check: bool) -> Metric:
     """The record of a function of the whole set."""
-    function = ForeignFunction(name, call, resample=unit != "whole", check=check)
+    up = _direction(foreign.name, foreign.higher_is_better, higher_is_better)
+    function = ForeignFunction(foreign, resample=unit != "whole", check=check)
+    direction = "" if foreign.higher_is_better is not None else f", {_better(up)}"
     drawn = "no interval, as it takes the set as a whole" if unit == "whole" else "an interval draws samples"
     return Metric(
-        name=name,
+        name=foreign.name,
         measure=function.measure,
         summarise=function.summarise,
         higher_is_better=up,
-        bounds=(-math.inf, math.inf),
+        bounds=foreign.bounds,
         unit="whole" if unit == "whole" else "sample",
-        description=f"{found}; {drawn}",
+        description=f"{foreign.found}{direction}; {drawn}",
+        reads=foreign.reads,
     )
 
 
@@ -287,10 +270,3 @@ def _contradiction(name: str, known: bool) -> Exception:
 def _better(up: bool) -> str:
     """The direction in words."""
     return f"{'higher' if up else 'lower'} is better"
-
-
-def _name(function: Any) -> str:
-    """What to call a function, a partial of one, or an object that can be called."""
-    function = function.func if isinstance(function, partial) else function
-    name = getattr(function, "__name__", type(function).__name__)
-    return "function" if name == "<lambda>" else name

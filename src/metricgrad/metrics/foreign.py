@@ -4,47 +4,83 @@ A foreign function knows nothing of statistics per unit: it takes all outputs an
 Its statistics are therefore the samples themselves, one row each: the outputs and the target, flattened, behind a
 few columns that say how to put them together again. `summarise` does so for whatever rows it is given and calls the
 function. Rows can be drawn, stored and moved like those of any metric, and every call is counted.
+
+A function is never trusted with what is not its own: it is handed copies, and what it raises is told by its name.
 """
 
+import copy
+import inspect
 import math
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
-from metricgrad.errors import MetricFailed, MetricgradError
+from metricgrad._types import Reading
+from metricgrad.errors import Interrupted, MetricFailed
 
-__all__ = ["ForeignFunction"]
+__all__ = ["Foreign", "ForeignFunction", "name_of", "parameters", "takes_truth_first"]
 
 Whole = Callable[[Any, Any], Any]
 
 _DTYPES = (
     torch.float64, torch.float32, torch.float16, torch.bfloat16,
     torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+    torch.uint16, torch.uint32, torch.uint64,
 )  # fmt: skip
+_HALVED = (torch.int64, torch.uint64)
+"""Kept as two numbers, the upper and the lower 32 bits: float64 cannot hold all of them."""
 
 _MOST_NUMBERS = 50_000_000
 """400 MB of statistics; a larger set is one row."""
+
+_TRUTH = {"y_true", "labels_true", "targets", "target", "truth", "ground_truth"}
+"""First parameters by which a function says that the truth comes first."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What was found out about a metric of others.
+
+    Attributes:
+        name: of the function.
+        call: `(outputs, targets) -> number`, once they are read.
+        higher_is_better: None where nothing tells.
+        found: one sentence.
+        read: `(outputs, targets)` as the function wants them; None hands them on as they are.
+        reads: what that makes of the outputs; None where nobody says it.
+        bounds: smallest and largest value.
+    """
+
+    name: str
+    call: Whole
+    higher_is_better: bool | None
+    found: str
+    read: Callable[[Any, Any], tuple[Any, Any]] | None = None
+    reads: Reading | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 class ForeignFunction:
     """A function of all outputs and all targets, as `measure` and `summarise` of a record.
 
     Attributes:
-        name: what messages call it.
+        foreign: what is called, and how it wants its arguments.
         calls: how often the function was called so far.
     """
 
-    def __init__(self, name: str, function: Whole, *, resample: bool, check: bool) -> None:
-        self.name = name
+    def __init__(self, foreign: Foreign, *, resample: bool, check: bool) -> None:
+        self.foreign = foreign
         self.calls = 0
-        self._function = function
         self._resample = resample
         self._unchecked = check
 
@@ -54,12 +90,14 @@ class ForeignFunction:
 
     def measure(self, outputs: Any, targets: Any) -> Float[Tensor, "unit stat"]:
         """Statistics: one row per sample, or one row with the value where samples cannot be drawn."""
+        if self.foreign.read is not None:
+            outputs, targets = self.foreign.read(outputs, targets)
         rows = _rows(outputs, targets) if self._resample else None
         if rows is None:
-            return torch.tensor([[self.value(outputs, targets)]], dtype=torch.float64)
+            value = self.value(*(_copied(self.foreign.name, part) for part in (outputs, targets)))
+            return torch.tensor([[value]], dtype=torch.float64)
         if self._unchecked and len(rows):
             self._refuse_a_ranking(rows)
-            self._unchecked = False
         return rows
 
     def summarise(self, statistics: Float[Tensor, "unit stat"]) -> float:
@@ -71,24 +109,24 @@ class ForeignFunction:
         return self.value(*_samples(statistics))
 
     def value(self, outputs: Any, targets: Any) -> float:
-        """Call the function and insist on one number.
+        """Call the function, which may keep and change what it is given, and insist on one number.
 
         Raises:
             MetricFailed: the function raised, or returned something else than one finite number or NaN (undefined).
         """
         self.calls += 1
+        name = self.foreign.name
         try:
-            found = self._function(outputs, targets)
-        except MetricgradError:
+            found = self.foreign.call(outputs, targets)
+            number = _number(found)
+        except Interrupted:
             raise
         except Exception as error:  # whatever the user's function raises
-            raise MetricFailed(
-                f"{self.name}: it raised {type(error).__name__}: {error}; expected one number for the whole set."
-            ) from error
-        number = _number(found)
+            told = " ".join("".join(traceback.format_exception_only(error)).split())
+            raise MetricFailed(f"{name}: it raised {told}; expected one number for the whole set.") from error
         if number is None:
             raise MetricFailed(
-                f"{self.name}: it returned {describe(found)}; expected one number for the whole set, NaN where it is "
+                f"{name}: it returned {describe(found)}; expected one number for the whole set, NaN where it is "
                 "undefined. Average over classes or pick one of the numbers before returning."
             )
         return number
@@ -105,53 +143,108 @@ class ForeignFunction:
         )  # an estimator that divides by n - 1 may change so much
         if abs(once - twice) > room:
             raise fail(
-                self.name,
+                self.foreign.name,
                 f"its value goes from {once:.6g} to {twice:.6g} when every sample is given twice",
                 "a metric of independent samples, whose interval comes from drawing samples with replacement",
                 "If it ranks the samples against each other (retrieval), say metrics.adapt(..., unit='whole'): it "
                 "is then given no interval. If it is a sum over samples, say unit='sample'.",
             )
+        self._unchecked = math.isnan(once) or math.isnan(twice)
+
+
+def name_of(function: Any) -> str:
+    """What to call a function, a partial of one, or an object that can be called."""
+    while isinstance(function, partial):
+        function = function.func
+    name = getattr(function, "__name__", type(function).__name__)
+    return "function" if name == "<lambda>" else name
+
+
+def parameters(function: Any) -> list[str]:
+    """Names of the parameters of whatever can be called; none where Python cannot tell.
+
+    Example:
+        >>> parameters(partial(round, ndigits=2)), parameters(nn.Linear(1, 1))
+        (['number', 'ndigits'], ['input'])
+    """
+    try:
+        names = list(
+            inspect.signature(function.forward if isinstance(function, nn.Module) else function).parameters
+        )
+    except (TypeError, ValueError):
+        return []
+    return names
+
+
+def takes_truth_first(function: Any) -> bool:
+    """Whether the name of the first parameter says that the targets come before the outputs."""
+    return bool({*parameters(function)[:1]} & _TRUTH)
 
 
 def _number(found: Any) -> float | None:
     """What a function returned as a float, NaN for a masked value; None where it is no number or infinite."""
     if isinstance(found, Tensor | np.ndarray | np.generic) and np.prod(found.shape) == 1:
         found = math.nan if np.ma.is_masked(found) else found.item()
-    if not isinstance(found, Real | Decimal) or math.isinf(found):
+    if not isinstance(found, Real | Decimal):
         return None
-    return float(found)
+    number = float(found)
+    return None if math.isinf(number) else number
+
+
+def _copied(name: str, value: Any) -> Any:
+    """A copy that shares nothing with the original; InputError for what cannot be copied."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if type(value) in (list, tuple):
+        return type(value)(_copied(name, item) for item in value)
+    if type(value) is dict:
+        return {key: _copied(name, item) for key, item in value.items()}
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:  # whatever an object of the user raises when it is copied
+        raise fail(
+            name,
+            f"outputs or targets hold {describe(value)}, which cannot be copied ({error})",
+            "tensors, arrays, numbers and texts, in lists, tuples and dicts",
+        ) from error
 
 
 def _rows(outputs: Any, targets: Any) -> Float[Tensor, "sample stat"] | None:
     """Samples as rows; None where they are not tensors with a row per sample, or too many numbers."""
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return None
+    if min(outputs.ndim, targets.ndim) == 0 or len(outputs) != len(targets):
+        return None
+    if outputs.numel() + targets.numel() > _MOST_NUMBERS:
+        return None
     parts = []
-    if (
-        not isinstance(outputs, Tensor)
-        or not isinstance(targets, Tensor)
-        or min(outputs.ndim, targets.ndim) == 0
-    ):
-        return None
-    samples = len(outputs)
-    if len(targets) != samples or outputs.numel() + targets.numel() > _MOST_NUMBERS:
-        return None
     for part in (outputs, targets):
-        if part.dtype not in _DTYPES:
+        if part.dtype not in _DTYPES or part.layout != torch.strided:
             return None
         layout = [_DTYPES.index(part.dtype), part.ndim - 1, *part.shape[1:]]
-        parts.append(torch.tensor([layout], dtype=torch.float64).expand(samples, -1))
-        parts.append(part.detach().to("cpu", torch.float64).reshape(samples, -1))
+        parts.append(torch.tensor([layout], dtype=torch.float64).expand(len(part), -1))
+        flat = part.detach().cpu().reshape(len(part), math.prod(part.shape[1:]))
+        if part.dtype in _HALVED:
+            whole = flat.view(torch.int64)
+            flat = torch.cat([whole >> 32, whole & 0xFFFFFFFF], 1)
+        parts.append(flat.double())
     return torch.cat(parts, 1)
 
 
 def _samples(rows: Float[Tensor, "sample stat"]) -> tuple[Tensor, Tensor]:
-    """Outputs and targets of the rows, in the shapes and types that they had."""
+    """Outputs and targets of the rows, in the shapes and types that they had: tensors of their own."""
     found = []
     column = 0
     for _ in range(2):
         dtype, dimensions = _DTYPES[int(rows[0, column])], int(rows[0, column + 1])
         shape = [int(size) for size in rows[0, column + 2 : column + 2 + dimensions]]
         column += 2 + dimensions
-        width = int(np.prod(shape, dtype=np.int64))
-        found.append(rows[:, column : column + width].to(dtype).reshape(len(rows), *shape))
-        column += width
+        width = math.prod(shape)
+        if dtype in _HALVED:
+            halves = rows[:, column : column + 2 * width].to(torch.int64)
+            part = ((halves[:, :width] << 32) | halves[:, width:]).view(dtype)
+        else:
+            part = rows[:, column : column + width].to(dtype, copy=True)
+        column += width * (2 if dtype in _HALVED else 1)
+        found.append(part.reshape(len(rows), *shape))
     return found[0], found[1]
