@@ -209,6 +209,35 @@ def check_statistics(processes: Processes) -> None:
         raise AssertionError("BatchNorm was accepted")
 
 
+class Counting(nn.Module):
+    """A network that scales by the number of its calls, in one process only."""
+
+    def __init__(self, moving: bool) -> None:
+        super().__init__()
+        self.linear, self.moving, self.calls = nn.Linear(3, 2), moving, 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Embed."""
+        self.calls += self.moving
+        return self.linear(inputs) * (1 + self.calls)
+
+
+def check_changing_network(processes: Processes) -> None:
+    """A second pass that is another one in one process ends in the same sentence in all, however parts are cut."""
+    for rows in (7, 8, 9):  # with chunk 4 one process may have two chunks and the other one
+        model = Counting(moving=processes.rank == 0)
+        shared = SharedBackward(
+            model, lambda outputs, targets: outputs.square().sum(), parameters=list(model.parameters()), chunk=4,
+            seed=0, processes=processes,
+        )  # fmt: skip
+        try:
+            shared(torch.ones(rows, 3), None, step=0)
+        except InputError as error:
+            assert rows == 9 and "second pass" in str(error), (rows, error)
+        else:
+            assert rows < 9
+
+
 def check_masks(processes: Processes) -> None:
     """Dropout masks differ between processes and steps, and come back with the same step."""
     seen: list[Tensor] = []
@@ -253,6 +282,7 @@ def main(folder: Path) -> None:
         check_first_gradient(processes)
         check_data_parallel(processes)
         check_statistics(processes)
+        check_changing_network(processes)
         check_masks(processes)
         check_resume(processes, folder)
         for name, chunk in (("double", None), ("chunked", 5)):

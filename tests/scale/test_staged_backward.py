@@ -1,7 +1,9 @@
 """Staged backward: the gradient of one graph, whatever the chunk, with everything random active."""
 
+import collections
 import contextlib
-from typing import Any
+import dataclasses
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -197,32 +199,160 @@ def test_one_encoder_twice_and_one_frozen() -> None:
     assert gradients(frozen) == [None] * 6
 
 
-class Masked(nn.Module):
-    """An encoder of tokens and a mask."""
+class Tokens(NamedTuple):
+    """Parts read by name."""
 
-    def __init__(self, batch: type) -> None:
+    inputs: Any
+    mask: Any
+    scale: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Parts read by name, one of them without rows."""
+
+    inputs: Any
+    mask: Any
+    scale: float = 2.0
+
+
+class Outputs(collections.OrderedDict):
+    """Items that are attributes too, and no `update`, as in the outputs of transformers."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        super().__setattr__(name, value)
+
+    def update(self, *_: Any, **__: Any) -> None:
+        """Refuse."""
+        raise NotImplementedError
+
+
+class Encoding(collections.UserDict):
+    """Items that are attributes too, as a tokenizer gives them."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["data"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+MASK = (rows(7)[:, :1] > 0).double()
+PARTS = {"inputs": rows(), "mask": MASK}
+STRUCTURES: dict[str, tuple[Any, Any]] = {
+    "dict": (PARTS, lambda batch: (batch["inputs"], batch["mask"])),
+    "tuple": ((rows(), MASK), lambda batch: batch),
+    "list": (list(rows()), lambda batch: (torch.stack(batch), 1)),
+    "named tuple": (Tokens(rows(), MASK), lambda batch: (batch.inputs, batch.mask)),
+    "named tuple in a dict": ({"batch": Tokens(rows(), MASK)}, lambda batch: batch["batch"][:2]),
+    "frozen dataclass": (Record(rows(), MASK), lambda batch: (batch.inputs * batch.scale, batch.mask / 2)),
+    "outputs": (Outputs(PARTS), lambda batch: (batch.inputs, batch["mask"])),
+    "encoding": (Encoding(PARTS), lambda batch: (batch.inputs, batch.mask)),
+    "default dict": (
+        collections.defaultdict(list, PARTS | {"more": None}), lambda batch: (batch["inputs"], batch["mask"])
+    ),
+    "nested": ((rows(), {"mask": [*MASK], "name": "text"}), lambda batch: (batch[0], torch.stack(batch[1]["mask"]))),
+    "array": ((rows().numpy(), MASK), lambda batch: (torch.from_numpy(batch[0]), batch[1])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_inputs_of_several_parts(name: str) -> None:
+    """Structures are cut alike in all parts and keep their kind, lists are cut by items; no row is lost or doubled."""
+    batch, read = STRUCTURES[name]
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(1)
+            self.table = nn.Linear(6, 5).double()
+
+        def forward(self, given: Any) -> Tensor:
+            assert type(given) is type(batch)
+            inputs, mask = read(given)
+            return self.table(inputs) * mask
+
+    model, whole = Masked(), Masked()
+    supcon_loss(whole(batch), LABELS).mean().backward()
+    for chunk in (4, "auto"):
+        model.zero_grad()
+        StagedBackward(model, supcon_loss, chunk=chunk, memory=200)(batch, LABELS)
+        assert_same(gradients(model), gradients(whole))
+
+
+def test_parts_that_cannot_be_cut() -> None:
+    """Packed sequences have no rows; parts of unequal length and parts without rows are refused."""
+    packed = nn.utils.rnn.pack_sequence([torch.ones(2, 1), torch.ones(1, 1)])
+    for batch, message in (
+        ((rows(), packed), "PackedSequence"),
+        (Tokens(rows(), MASK[1:]), r"\[22, 23\] rows"),
+        ({"a": None, "b": 1.0}, "inputs are"),
+    ):
+        with pytest.raises(InputError, match=message):
+            StagedBackward(encoder(), supcon_loss, chunk=4)(batch, LABELS)
+
+
+class Changing(nn.Module):
+    """A linear map and something that its own calls change."""
+
+    def __init__(self, kind: str) -> None:
         super().__init__()
         torch.manual_seed(1)
-        self.batch, self.table = batch, nn.Linear(6, 5).double()
+        self.kind, self.linear, self.calls = kind, nn.Linear(6, 5).double(), 0
+        self.torch_numbers, self.numbers = torch.Generator().manual_seed(3), np.random.default_rng(3)
+        self.register_buffer("mean", torch.zeros(6, dtype=torch.float64))
 
-    def forward(self, batch) -> Tensor:
-        """Take the parts in the form in which they came."""
-        assert type(batch) is self.batch
-        if self.batch is list:
-            return torch.stack([self.table(item[None])[0] for item in batch])
-        inputs, mask = (batch["inputs"], batch["mask"]) if self.batch is dict else batch
-        return self.table(inputs) * mask
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Embed."""
+        self.calls += 1
+        if self.kind == "torch generator":
+            noise = torch.randn(inputs.shape, generator=self.torch_numbers, dtype=inputs.dtype)
+            inputs = inputs + 0.01 * noise
+        if self.kind == "numpy generator":
+            inputs = inputs * torch.from_numpy(self.numbers.random(inputs.shape) > 0.1)
+        if self.kind == "slow mean":
+            self.mean = self.mean.lerp(inputs.detach().mean(0), 0.001)
+        if self.kind == "temperature":
+            inputs = inputs * (1 + 0.001 * self.calls)
+        output = self.linear(inputs - self.mean)
+        if self.kind == "one row" and self.calls == 4:
+            output = output * torch.ones(len(inputs), 1).index_fill_(0, torch.tensor([0]), 1.01)
+        if self.kind == "noise of sums":
+            output = output * (1 + 1e-6 * self.calls)
+        return output
 
 
-@pytest.mark.parametrize("kind", [dict, tuple, list])
-def test_inputs_of_several_parts(kind: type) -> None:
-    """Tuples and mappings are cut alike in all parts, lists by items."""
-    mask = (rows(7)[:, :1] > 0).double()
-    batch = {dict: {"inputs": rows(), "mask": mask}, tuple: (rows(), mask), list: list(rows())}[kind]
-    model, whole = Masked(kind), Masked(kind)
-    supcon_loss(whole(batch), LABELS).mean().backward()
-    StagedBackward(model, supcon_loss, chunk=4)(batch, LABELS)
-    assert_same(gradients(model), gradients(whole))
+@pytest.mark.parametrize(
+    "kind", ["torch generator", "numpy generator", "slow mean", "temperature", "one row"]
+)
+@pytest.mark.parametrize("chunk", [8, 1])
+def test_a_second_pass_of_another_network_is_refused(kind: str, chunk: int) -> None:
+    """State of the model's own that the second pass does not find as it was: one sentence, not a wrong gradient."""
+    with pytest.raises(InputError, match="second pass gives other embeddings"):
+        StagedBackward(Changing(kind), recall, chunk=chunk)(rows() + 1, LABELS)
+    StagedBackward(Changing(kind), recall, chunk=100)(rows() + 1, LABELS)  # one pass has no second
+
+
+@pytest.mark.parametrize("kind", ["", "noise of sums"])
+def test_a_second_pass_may_round_otherwise(kind: str) -> None:
+    """Counters that change nothing and last digits are no other network; nor are NaN and infinite embeddings."""
+    StagedBackward(Changing(kind), recall, chunk=4)(rows(), LABELS)
+    strange = rows()
+    strange[3], strange[9] = torch.nan, torch.inf
+    StagedBackward(Changing(kind), recall, chunk=4)(strange, LABELS)
+
+
+def test_networks_in_eval_mode_and_half_precision_pass() -> None:
+    """The fast paths without gradient of attention, and bfloat16, stay within what is allowed."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True).eval()
+    StagedBackward(nn.Sequential(layer, nn.Flatten()), supcon_loss, chunk=5)(torch.randn(23, 3, 6), LABELS)
+    StagedBackward(nn.Linear(6, 5).bfloat16(), supcon_loss, chunk=5)(rows().bfloat16(), LABELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        StagedBackward(nn.Sequential(layer, nn.Flatten()), supcon_loss, chunk=5)(
+            torch.randn(23, 3, 6), LABELS
+        )
 
 
 def test_whole_batch_costs_one_forward_pass() -> None:
@@ -401,7 +531,7 @@ def test_wrong_calls() -> None:
     with pytest.raises(InputError, match="one entry for each of the encoders 0, 1"):
         StagedBackward([encoder(), encoder()], pairs, chunk=2)([rows()], LABELS)
     with pytest.raises(InputError, match=r"\[3, 23\] rows"):
-        StagedBackward(Masked(tuple), recall, chunk=2)((rows(), rows()[:3]), LABELS)
+        StagedBackward(encoder(), recall, chunk=2)((rows(), rows()[:3]), LABELS)
     with pytest.raises(InputError, match="inputs are 3"):
         StagedBackward(encoder(), recall, chunk=2)(3, LABELS)
     with pytest.raises(InputError, match="the loss has no gradient"):

@@ -1,19 +1,24 @@
 """Cut the inputs of a model into chunks, and find out how many rows of them fit into memory.
 
-Inputs are a tensor, a tuple or mapping of parts that are cut alike (pictures and masks, token ids and attention), or
-a list of items of any kind (ragged ones).
+Inputs are a tensor or array, a tuple, mapping or dataclass of parts that are cut alike (pictures and masks, token ids
+and attention), or a list of items of any kind (ragged ones). What has no rows (None, a number, a text) goes whole to
+every chunk. Chunks have the type of the inputs: a model reads a named tuple or a mapping of its own kind by name.
 """
 
-from collections.abc import Iterator, Mapping
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from metricgrad._checks import describe, fail, positive_number
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
 
-__all__ = ["MEMORY", "chunks", "device_of", "fitting_chunk", "moved", "rows_of", "taken"]
+__all__ = ["MEMORY", "chunks", "device_of", "fitting_chunk", "leaves_of", "moved", "rows_of", "taken"]
 
 MEMORY = 2**30
 """Default budget in bytes for the activations of one chunk. Fixed, not what is free just now: the size of the chunk
@@ -31,7 +36,7 @@ def fitting_chunk(model: nn.Module, inputs: Any, *, memory: float = MEMORY) -> i
 
     Args:
         model: in the mode in which it will be trained; called as `model(inputs)`.
-        inputs: a batch: tensor, tuple or mapping of parts, or list of items.
+        inputs: a batch: tensor, tuple, mapping or dataclass of parts, or list of items.
         memory: budget in bytes, > 0.
 
     Returns:
@@ -97,30 +102,36 @@ def _not_backward(_: None) -> Tensor:
 
 def rows_of(caller: str, inputs: Any) -> int:
     """Return the number of rows; InputError where the parts differ in length or are of another kind."""
-    if isinstance(inputs, Tensor) and inputs.ndim:
-        return len(inputs)
-    if isinstance(inputs, list):
-        return len(inputs)
-    if isinstance(inputs, tuple | Mapping) and inputs:
-        parts = list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs)
-        lengths = {rows_of(caller, part) for part in parts}
-        if len(lengths) == 1:
-            return lengths.pop()
+    leaves = leaves_of(inputs)
+    lengths = {len(leaf) for leaf in leaves if _has_rows(leaf)}
+    if any(isinstance(leaf, PackedSequence) for leaf in leaves):
+        raise fail(caller, "inputs hold a PackedSequence", "padded sequences, which can be cut into rows")
+    if len(lengths) == 1:
+        return lengths.pop()
+    if lengths:
         raise fail(caller, f"the parts of the inputs have {sorted(lengths)} rows", "the same number of rows")
     raise fail(
         caller,
         f"inputs are {describe(inputs)}",
-        "a tensor with one row an item, a tuple or mapping of such parts, or a list of items",
+        "a tensor with one row an item, a tuple, mapping or dataclass of such parts, or a list of items",
     )
+
+
+def leaves_of(inputs: Any) -> list[Any]:
+    """Return the parts of the inputs that are no structure themselves; a list of items is one of them."""
+    found: list[Any] = []
+
+    def note(leaf: Any) -> Any:
+        found.append(leaf)
+        return leaf
+
+    _mapped(inputs, note)
+    return found
 
 
 def taken(inputs: Any, start: int, stop: int, step: int = 1) -> Any:
     """Return some rows, in the form in which they came."""
-    if isinstance(inputs, Mapping):
-        return {name: taken(part, start, stop, step) for name, part in inputs.items()}
-    if isinstance(inputs, tuple):
-        return tuple(taken(part, start, stop, step) for part in inputs)
-    return inputs[start:stop:step]
+    return _mapped(inputs, lambda leaf: leaf[start:stop:step] if _has_rows(leaf) else leaf)
 
 
 def chunks(rows: int, chunk: int) -> Iterator[tuple[int, int]]:
@@ -136,10 +147,42 @@ def device_of(model: nn.Module) -> torch.device:
 
 def moved(inputs: Any, device: torch.device) -> Any:
     """Return the inputs on a device: a batch larger than its memory may wait elsewhere."""
-    if isinstance(inputs, Tensor):
-        return inputs.to(device, non_blocking=True)
+
+    def there(leaf: Any) -> Any:
+        if isinstance(leaf, list):
+            return [moved(item, device) for item in leaf]
+        return leaf.to(device, non_blocking=True) if isinstance(leaf, Tensor) else leaf
+
+    return _mapped(inputs, there)
+
+
+def _has_rows(leaf: Any) -> bool:
+    return isinstance(leaf, list) or (isinstance(leaf, Tensor | np.ndarray) and leaf.ndim > 0)
+
+
+def _mapped(inputs: Any, function: Callable[[Any], Any]) -> Any:
+    """Return the inputs with each part that is no structure replaced, in structures of the same types."""
+    if isinstance(inputs, PackedSequence):
+        return function(inputs)  # its fields are not cut alike
     if isinstance(inputs, Mapping):
-        return {name: moved(part, device) for name, part in inputs.items()}
-    if isinstance(inputs, tuple | list):
-        return type(inputs)(moved(part, device) for part in inputs)
-    return inputs
+        return _filled(inputs, {name: _mapped(part, function) for name, part in inputs.items()})
+    if isinstance(inputs, tuple):
+        parts = [_mapped(part, function) for part in inputs]
+        return type(inputs)(*parts) if hasattr(inputs, "_fields") else tuple(parts)
+    if dataclasses.is_dataclass(inputs) and not isinstance(inputs, type):
+        whole = copy.copy(inputs)
+        for field in dataclasses.fields(inputs):
+            # as a frozen dataclass is made
+            object.__setattr__(whole, field.name, _mapped(getattr(inputs, field.name), function))
+        return whole
+    return function(inputs)
+
+
+def _filled(inputs: Mapping[Any, Any], parts: dict[Any, Any]) -> Any:
+    """Return a mapping of the kind of the inputs with other parts; a dict for a kind that cannot be written."""
+    if type(inputs) is dict or not isinstance(inputs, MutableMapping):
+        return parts
+    whole = copy.copy(inputs)
+    for name, part in parts.items():
+        whole[name] = part
+    return whole

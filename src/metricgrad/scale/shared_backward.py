@@ -13,7 +13,7 @@ from metricgrad.scale.chunk import rows_of, taken
 from metricgrad.scale.gather import gather_rows, sum_gradients
 from metricgrad.scale.processes import Processes
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
-from metricgrad.scale.staged_backward import StagedBackward
+from metricgrad.scale.staged_backward import StagedBackward, refuse_change
 
 __all__ = ["SharedBackward"]
 
@@ -58,7 +58,7 @@ class SharedBackward:
     ) -> None:
         self.loss, self.parameters, self.seed, self.processes = loss, parameters, seed, processes
         self.staged = StagedBackward(model, self._loss_of_all, chunk=sys.maxsize if chunk is None else chunk)
-        self._devices = devices_of([model])
+        self._devices, self._in_chunks = devices_of([model]), chunk is not None
         self._rows, self._shared = 0, random_state()
 
     def __call__(self, inputs: Any, targets: Any, *, step: int) -> Float[Tensor, ""]:
@@ -79,9 +79,11 @@ class SharedBackward:
         words = np.random.SeedSequence((self.seed, step, rank)).generate_state(1, np.uint64)
         torch.manual_seed(int(words[0] >> np.uint64(1)))
         try:
-            value = self.staged(taken(inputs, rank, self._rows, size), targets)
+            value, changed = self.staged.added(taken(inputs, rank, self._rows, size), targets)
         finally:
             restore_random_state(self._shared)
+        if self._in_chunks:  # a part may be one chunk here and two there: all processes ask, and all refuse
+            refuse_change(self.processes.largest(int(changed)) > 0)
         sum_gradients(self.parameters)
         return value
 

@@ -3,7 +3,8 @@
 A loss of pairs or ranks wants a large batch, and the graph of a large batch wants memory. The gradient of the loss
 with respect to the embeddings is all that the encoder needs from the rest of the batch, so the work is staged: embed
 the batch in chunks without a graph, take the loss's gradient at the embeddings, then run every chunk once more with
-a graph and feed its part of that gradient into it. It costs one more forward pass. It is not gradient accumulation,
+a graph and feed its part of that gradient into it. It costs one more forward pass, which must be the first one again:
+the embeddings of both are at hand and are compared. It is not gradient accumulation,
 where every chunk sees its own small batch only. It helps when memory, not time, limits the batch; where the batch
 fits, the plain backward pass is taken.
 """
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metricgrad._checks import Whole, describe, fail, whole_number
-from metricgrad.scale.chunk import MEMORY, chunks, device_of, fitting_chunk, moved, rows_of, taken
+from metricgrad.scale.chunk import MEMORY, chunks, device_of, fitting_chunk, leaves_of, moved, rows_of, taken
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
 
 __all__ = ["StagedBackward"]
@@ -56,8 +57,10 @@ class StagedBackward:
     Edge cases:
         A chunk that holds the whole batch: one forward and one backward pass, nothing is embedded twice. An encoder
         that needs no gradient is embedded once, in chunks. The guard of batch statistics does not hang on the size
-        of the batch. Other modules that keep state while they run (spectral norm) are not noticed: put them in
-        eval mode.
+        of the batch. Other modules that change while they run (a generator of their own, buffers that forward
+        updates, a counter) make the second pass another network; where its embeddings differ from the first ones by
+        more than 1e-4 of the largest number (1e-3 on a GPU, 5e-2 in half precision and under autocast) the call
+        raises. State that changes them by less (spectral norm) is not noticed: put it in eval mode.
 
     Gradient:
         Equal to that of one graph over the same chunks, whatever is random in the model: the random states are
@@ -110,15 +113,22 @@ class StagedBackward:
         """Add the gradient of the loss to `.grad` and return the loss, detached.
 
         Args:
-            inputs: a tensor [item, ...], a tuple or mapping of parts with one row an item each, or a list of items;
-                with several encoders a sequence or mapping of those. They may wait on the CPU: chunks are moved to
-                the encoder's device.
+            inputs: a tensor [item, ...], a (named) tuple, mapping or dataclass of parts with one row an item each, or a
+                list of items; the model gets chunks of the same kind. With several encoders a sequence or mapping of
+                those. They may wait on the CPU: chunks are moved to the encoder's device.
             targets: handed to the loss as they are.
 
         Raises:
             InputError: inputs that do not fit the encoders, a module that uses statistics of the batch, an output
-                that has not one row an item, a loss without gradient.
+                that has not one row an item, a loss without gradient, a second pass that is not the first again (what
+                was added to `.grad` is then to be thrown away).
         """
+        value, changed = self.added(inputs, targets)
+        refuse_change(changed)
+        return value
+
+    def added(self, inputs: Any, targets: Any) -> tuple[Float[Tensor, ""], bool]:
+        """Do what a call does and return beside the loss whether the second pass was another one than the first."""
         parts = self._parts(inputs)
         with self._fixed_statistics():
             if self.chunk == "auto" and not self.measured:
@@ -130,13 +140,15 @@ class StagedBackward:
             sizes = {name: self._rows_at_once(name) for name in self.models}
             if all(rows_of("StagedBackward", parts[name]) <= sizes[name] for name in parts):
                 embeddings = [_wide(self._embedded(name, part)) for name, part in parts.items()]
-                return self._loss_stage(embeddings, targets)
+                return self._loss_stage(embeddings, targets), False
             return self._staged(parts, sizes, targets)
 
     def _rows_at_once(self, name: str) -> int:
         return self.measured.get(name, 1) if self.chunk == "auto" else int(self.chunk)
 
-    def _staged(self, parts: Mapping[str, Any], sizes: Mapping[str, int], targets: Any) -> Tensor:
+    def _staged(
+        self, parts: Mapping[str, Any], sizes: Mapping[str, int], targets: Any
+    ) -> tuple[Tensor, bool]:
         devices = devices_of(self.models.values())
         states: dict[tuple[str, int], Any] = {}
         leaves: dict[str, Tensor] = {}
@@ -152,10 +164,10 @@ class StagedBackward:
         value = self._loss_stage(list(leaves.values()), targets)
         after = random_state(devices)
         try:
-            self._second_pass(parts, sizes, leaves, states)
+            changed = self._second_pass(parts, sizes, leaves, states)
         finally:
             restore_random_state(after)
-        return value
+        return value, changed
 
     def _second_pass(
         self,
@@ -163,14 +175,15 @@ class StagedBackward:
         sizes: Mapping[str, int],
         leaves: Mapping[str, Tensor],
         states: Mapping[tuple[str, int], Any],
-    ) -> None:
-        """Embed every chunk again, with a graph, and feed its part of the gradient into it."""
+    ) -> bool:
+        """Embed every chunk again, with a graph, and feed its part of the gradient into it; whether one differed."""
         work = [
             (name, start, stop)
             for name, part in parts.items()
             if leaves[name].requires_grad
             for start, stop in chunks(rows_of("StagedBackward", part), sizes[name])
         ]
+        differing: list[Tensor] = []
         last = {id(self.models[name]): place for place, (name, _, _) in enumerate(work)}
         for place, (name, start, stop) in enumerate(work):
             model, gradient = self.models[name], leaves[name].grad
@@ -179,9 +192,11 @@ class StagedBackward:
             with _unsynchronised(model, unless=last[id(model)] == place):
                 restore_random_state(states[name, start])
                 embedding = self._embedded(name, taken(parts[name], start, stop))
+                differing.append(_differs(leaves[name][start:stop], embedding))
                 with _no_autocast(embedding.device):
                     # equals (embedding * gradient).sum().backward() without the product
                     torch.autograd.backward(embedding, gradient[start:stop].to(embedding.dtype))
+        return any(bool(one) for one in differing)  # asked at the end: a GPU is waited for once
 
     def _loss_stage(self, embeddings: list[Tensor], targets: Any) -> Tensor:
         """Loss and its gradient to the embeddings, and to its own parameters."""
@@ -254,6 +269,28 @@ class StagedBackward:
                 module.training = True
 
 
+def refuse_change(changed: bool) -> None:
+    """Raise InputError where the second pass was another network than the first."""
+    if changed:
+        raise fail(
+            "StagedBackward",
+            "the second pass gives other embeddings than the first, so that the gradient is of neither",
+            "a model that repeats itself under the same global random states",
+            "Look for a generator of the model's own, a buffer that forward updates or a counter of calls; call "
+            ".eval() on that module or draw from the global generator. Throw away what was added to .grad.",
+        )
+
+
+@torch.no_grad()
+def _differs(first: Tensor, second: Tensor) -> Tensor:
+    """Whether embeddings of the same rows differ by more than the order of sums explains; never for NaN."""
+    if not first.numel():
+        return torch.zeros((), dtype=torch.bool)
+    half = second.dtype in (torch.float16, torch.bfloat16) or torch.is_autocast_enabled(second.device.type)
+    tolerance = 5e-2 if half else 1e-4 if second.device.type == "cpu" else 1e-3
+    return (_wide(second) - first).abs().amax() > tolerance * first.abs().amax()
+
+
 def _by_name(model: Models) -> dict[str, nn.Module]:
     if isinstance(model, Mapping | nn.ModuleDict):
         found = {str(name): item for name, item in model.items()}
@@ -278,11 +315,8 @@ def _uses_batch(module: nn.Module) -> bool:
 
 
 def _needs_gradient(model: nn.Module, inputs: Any) -> bool:
-    parts = (
-        inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else [inputs]
-    )
     return any(value.requires_grad for value in model.parameters()) or any(
-        isinstance(part, Tensor) and part.requires_grad for part in parts
+        isinstance(part, Tensor) and part.requires_grad for part in leaves_of(inputs)
     )
 
 
