@@ -86,7 +86,7 @@ class ForeignFunction:
 
     def identity_parts(self) -> tuple[Any, ...]:
         """What makes two of them the same: not how often they were called."""
-        return self.name, self._function, self._resample
+        return self.foreign.name, self.foreign.call, self._resample
 
     def measure(self, outputs: Any, targets: Any) -> Float[Tensor, "unit stat"]:
         """Statistics: one row per sample, or one row with the value where samples cannot be drawn."""
