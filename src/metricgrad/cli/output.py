@@ -4,7 +4,9 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import redirect_stdout
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -17,8 +19,25 @@ AssignmentsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of a recipe; dots reach inside."),
 ]
+_document: ContextVar[TextIO | None] = ContextVar("document", default=None)
+
+
+def _keep_stdout(context: Any, asked: bool) -> bool:
+    """Keep stdout for the document: what a metric, a model or a library prints meanwhile goes to stderr."""
+    if asked and not context.resilient_parsing:
+        token = _document.set(sys.stdout)
+        context.call_on_close(lambda: _document.reset(token))
+        context.with_resource(redirect_stdout(sys.stderr))
+    return asked
+
+
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON on stdout; everything else goes to stderr.")
+    bool,
+    typer.Option(
+        "--json",
+        callback=_keep_stdout,
+        help="Print the result as JSON on stdout; everything else goes to stderr.",
+    ),
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress and no notes, only the result.")
@@ -49,7 +68,9 @@ def complain(error: BaseException) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; numbers that JSON does not know (NaN, infinity) become null."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    stream = _document.get() or sys.stdout
+    stream.write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    stream.flush()
 
 
 def _plain(value: Any) -> Any:

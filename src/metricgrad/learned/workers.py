@@ -35,7 +35,7 @@ class Workers:
             ours, theirs = Pipe()
             program = f"from metricgrad.learned.workers import serve; serve({theirs.fileno()})"
             command = [sys.executable, "-c", program]
-            self._processes.append(subprocess.Popen(command, pass_fds=[theirs.fileno()]))
+            self._processes.append(subprocess.Popen(command, pass_fds=[theirs.fileno()], stdout=2))
             theirs.close()
             self._ends.append(ours)
         try:

@@ -1,0 +1,78 @@
+"""`--json`: stdout holds the document and nothing else, whatever the metric prints meanwhile."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.outcome import Command
+
+NOISY = """
+import sys, warnings
+first = sys.stdout
+
+def share(o, t):
+    print("measuring")
+    sys.stdout.write("half a line")
+    print("to stderr", file=sys.stderr)
+    return float((o == t).double().mean())
+
+def share_of_classes(outputs, targets):
+    print({"not": "the document"})
+    return float((outputs.argmax(1) == targets).double().mean())
+
+def silent_then_loud(y_true, y_pred):
+    if len(set(y_true.tolist())) < 2:
+        print("one class only")
+        raise ValueError("one class")
+    return float((y_true == y_pred).mean())
+"""
+
+
+@pytest.fixture
+def noisy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A module of metrics that print, importable, forgotten afterwards."""
+    (tmp_path / "noisy.py").write_text(NOISY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "noisy"
+    sys.modules.pop("noisy", None)
+
+
+@pytest.mark.parametrize("metric", ["share"])
+def test_evaluate_prints_one_document(command: Command, noisy: str, tmp_path: Path, metric: str) -> None:
+    """What the metric prints is on stderr, resamples included."""
+    (tmp_path / "t.csv").write_text("target,prediction\n1,1\n0,0\n0,1\n", encoding="utf-8")
+    arguments = (
+        "evaluate",
+        "t.csv",
+        "--metric",
+        f"{noisy}:{metric}",
+        "--higher-is-better",
+        "--resamples",
+        30,
+    )
+    found = command(*arguments, "--json")
+    assert json.loads(found.out)["value"] == pytest.approx(2 / 3)
+    assert ("measuring" if metric == "share" else "one class only") in found.err
+    assert "metricgrad" not in found.err
+
+
+def test_text_is_left_as_it_was(command: Command, noisy: str, tmp_path: Path) -> None:
+    """Without --json prints go where the metric sends them, and the next document is whole."""
+    (tmp_path / "t.csv").write_text("target,prediction\n1,1\n0,0\n", encoding="utf-8")
+    arguments = ("evaluate", "t.csv", "--metric", f"{noisy}:share", "--higher-is-better", "--resamples", 5)
+    assert "measuring" in command(*arguments).out
+    assert "measuring" not in command(*arguments, "--json").out
+    assert "measuring" in command(*arguments).out
+
+
+def test_tune_prints_one_document(command: Command, noisy: str, tmp_path: Path) -> None:
+    """Every evaluation of a run prints, and none of it is in the document."""
+    found = command(
+        "tune", "imbalanced_f1", "--metric", f"{noisy}:share_of_classes:higher_is_better=true",
+        "--method", "direct:f_beta", "--seeds", 1, "--steps", 2, "--set", "start.plan.steps=2",
+        "--run", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert json.loads(found.out)["run"]["metric"] == "share_of_classes"
+    assert "not" in found.err
