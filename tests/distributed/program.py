@@ -22,7 +22,7 @@ from metricgrad.ranking import RankingLoss
 from metricgrad.scale import Processes, SharedBackward, StagedBackward, gather_rows, joined, sum_gradients
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan, Splits, tune
-from tests.tune.small_run import same_weights, small_splits
+from tests.tune.small_run import same_weights, small_run, small_splits
 
 STEPS = 50
 
@@ -270,6 +270,39 @@ def check_resume(processes: Processes, folder: Path) -> None:
     assert same_weights(folder / "whole", folder / "cut") == []
 
 
+def check_sameness(processes: Processes, folder: Path) -> None:
+    """Another model, other data or other settings in one process: all refuse with the same words, none waits."""
+    rank = processes.rank
+    different: dict[str, dict[str, Any]] = {
+        "found.model.values": {
+            "model": lambda seed: nn.Linear(12, 8 if seed else 4).requires_grad_(rank == 0)
+        },
+        "found.data.select": {"splits": small_splits(noise=1.2 + 0.001 * rank)},
+        "asked.plan.steps": {"plan": Plan(steps=3 + rank)},
+        "found.proxy": {"proxy": [recall_loss, other_loss][rank], "start_plan": None},
+    }
+    for name, changes in different.items():
+        try:
+            small_run(folder / "never", **changes)
+        except InputError as error:
+            said = processes.gathered(str(error))
+            assert said[0] == said[1], said
+            assert name in said[0], said
+        else:
+            raise AssertionError(f"{name} differed and nobody said so")
+    assert not (folder / "never").exists()
+
+
+def recall_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A proxy."""
+    return RankingLoss(recall_at_k_loss, k=(1,), temperature=0.1)(outputs, targets)
+
+
+def other_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Another one."""
+    return RankingLoss(recall_at_k_loss, k=(2,), temperature=0.1)(outputs, targets)
+
+
 def main(folder: Path) -> None:
     """Run every check; process 0 leaves word."""
     torch.set_num_threads(1)
@@ -285,6 +318,7 @@ def main(folder: Path) -> None:
         check_changing_network(processes)
         check_masks(processes)
         check_resume(processes, folder)
+        check_sameness(processes, folder)
         for name, chunk in (("double", None), ("chunked", 5)):
             double_run(folder / name, chunk)
         processes.wait()

@@ -64,7 +64,7 @@ def together(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_every_check_of_the_program_holds(together: Path) -> None:
-    """Gathering, sums, decisions, first gradients, BatchNorm, dropout, an agreed stop and its resume."""
+    """Gathering, sums, decisions, first gradients, BatchNorm, dropout, a stop and its resume, what must be the same."""
     assert json.loads((together / "done.json").read_text()) == {"processes": 2}
 
 

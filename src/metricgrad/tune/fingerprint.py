@@ -13,7 +13,7 @@ import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType, UnionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,6 +130,8 @@ class _Reader:
             self._network(value)
         elif isinstance(value, torch.dtype | torch.device):
             self._value(str(value))
+        elif isinstance(value, UnionType):
+            self._parts("union", *value.__args__)
         elif isinstance(value, re.Pattern):
             self._value(f"pattern {value.pattern!r} {value.flags}")
         elif isinstance(value, _GENERATORS):

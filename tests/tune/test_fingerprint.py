@@ -1,0 +1,193 @@
+"""A fingerprint: other for other code and values, the same in every process, and for what counts its own calls."""
+
+import collections
+import dataclasses
+import functools
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from metricgrad.metrics import adapt
+from metricgrad.tune.fingerprint import fingerprint
+
+WEIGHTS = {"cat": 1.0, "dog": 2.0}
+CALLS = 0
+
+
+def weighted(outputs: Any, _targets: Any) -> float:
+    """A metric that reads a global."""
+    return float(outputs.mean()) * WEIGHTS["cat"]
+
+
+def counting(_outputs: Any, _targets: Any) -> float:
+    """A metric that counts in a global."""
+    global CALLS
+    CALLS += 1
+    return 1.0
+
+
+@dataclasses.dataclass
+class Beta:
+    """A metric object with a setting and a counter."""
+
+    beta: float
+    calls: int = 0
+
+    def __call__(self, _outputs: Any, _targets: Any) -> float:
+        """Count and answer."""
+        self.calls += 1
+        return self.beta
+
+
+class Stretched(nn.Linear):
+    """A layer with a setting that is no weight."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__(2, 2)
+        self.by = by
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Stretch."""
+        return super().forward(rows) * self.by
+
+
+def closing_over(value: Any) -> Callable[[Any, Any], float]:
+    """A function with a value in its closure."""
+    return lambda _outputs, _targets: float(value[0])
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two values have one fingerprint."""
+    return fingerprint(first) == fingerprint(second)
+
+
+def layer(by: float, bias: float = 0.0, *, frozen: bool = False) -> nn.Module:
+    """A layer with known weights."""
+    made = Stretched(by)
+    with torch.no_grad():
+        made.weight.fill_(1.0)
+        made.bias.fill_(bias)
+    made.weight.requires_grad_(not frozen)
+    return made
+
+
+def with_default(value: float = 1.0) -> float:
+    """A function with a default."""
+    return value
+
+
+OTHER = {
+    "closure": lambda: (closing_over([1]), closing_over([2])),
+    "nested closure": lambda: (closing_over([{"a": (1, 2)}]), closing_over([{"a": (1, 3)}])),
+    "constant": lambda: (lambda o, t: 1.0, lambda o, t: 2.0),
+    "attribute name": lambda: (lambda o, t: o.sum(), lambda o, t: o.mean()),
+    "partial": lambda: (functools.partial(with_default, value=1), functools.partial(with_default, value=2)),
+    "object": lambda: (Beta(1.0), Beta(2.0)),
+    "bound method": lambda: (Beta(1.0).__call__, Beta(2.0).__call__),
+    "array": lambda: (closing_over(np.zeros(3)), closing_over(np.array([0.0, 0.0, 1e-300]))),
+    "object array": lambda: (np.array([1, "a"], object), np.array([1, "b"], object)),
+    "function behind functools.cache": lambda: (
+        functools.cache(lambda o, t: 1.0), functools.cache(lambda o, t: 2.0)
+    ),
+    "weights": lambda: (layer(1.0), layer(1.0, bias=1e-30)),
+    "what is trained": lambda: (layer(1.0), layer(1.0, frozen=True)),
+    "a module's setting": lambda: (layer(1.0), layer(2.0)),
+    "precision": lambda: (layer(1.0), layer(1.0).double()),
+    "hook": lambda: (layer(1.0), hooked(layer(1.0))),
+    "library function": lambda: (nn.functional.cross_entropy, nn.functional.nll_loss),
+    "record": lambda: (adapt("f_beta:beta=2"), adapt("f_beta:beta=3")),
+    "direction": lambda: (
+        adapt(weighted, higher_is_better=True), adapt(weighted, higher_is_better=False)
+    ),
+}  # fmt: skip
+
+
+def hooked(network: nn.Module) -> nn.Module:
+    """The network with a hook that changes its outputs."""
+    network.register_forward_hook(lambda module, inputs, outputs: outputs * 2)
+    return network
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_what_differs_has_another_fingerprint(name: str) -> None:
+    """Whatever it is that differs; and what is made anew in the same way has the same one."""
+    (first, second), (again, _) = OTHER[name](), OTHER[name]()
+    assert not same(first, second)
+    assert same(first, again)
+    assert fingerprint(first).unread == []
+
+
+def test_a_global_that_is_read_belongs_to_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other values of it, or other code of a function that is called, are another function."""
+    before = fingerprint(weighted)
+    monkeypatch.setitem(WEIGHTS, "cat", 1.5)
+    assert fingerprint(weighted) != before
+    assert fingerprint(weighted).code == before.code
+
+
+def test_what_a_function_counts_itself_is_no_part_of_it() -> None:
+    """Globals, closures and attributes that the code sets anew, and what `identity_parts` leaves out."""
+    object_, before = Beta(1.0), fingerprint(counting)
+    first = fingerprint(object_)
+    counting(0, 0)
+    object_(0, 0)
+    assert fingerprint(counting) == before
+    assert fingerprint(object_) == first
+    record = adapt(weighted, higher_is_better=True)
+    first = fingerprint(record)
+    record.summarise(record.measure(torch.ones(3), torch.ones(3)))
+    assert fingerprint(record) == first
+
+
+def test_order_of_sets_and_dicts_is_no_difference() -> None:
+    """They say nothing of what is computed."""
+    assert same(closing_over({"a": 1, "b": 2}), closing_over({"b": 2, "a": 1}))
+    assert same({3, "x", (1, 2)}, {(1, 2), 3, "x"})
+    assert not same(collections.OrderedDict(a=1), collections.OrderedDict(a=2))
+
+
+def test_what_cannot_be_read_is_said() -> None:
+    """A lock, an open file, a generator: what they hold is not known."""
+    for value in (threading.Lock(), sys.stderr, (number for number in range(3))):
+        assert fingerprint(closing_over([value])).unread
+    assert fingerprint(threading.Lock()).unread == ["a value of type _thread.lock"]
+
+
+def test_cycles_end() -> None:
+    """An object that holds itself is read once."""
+    first: list[Any] = [1]
+    first.append(first)
+    second: list[Any] = [1]
+    second.append(second)
+    assert same(first, second)
+
+
+def of_all() -> str:
+    """The fingerprints of everything above, and of a function and a dict with sets in them."""
+    letters = {"kind": {"x", "y", "z"}, frozenset("abc"): {1, "q"}}
+
+    def metric(outputs: Any, _targets: Any) -> float:
+        return len(letters) if str(outputs) in {"one", "two", "three"} else 0.0
+
+    ours = ("record", "direction")  # these tests wrap our functions, where annotations are checked
+    others = [OTHER[name]()[0] for name in OTHER if name not in ours]
+    return repr([fingerprint(value) for value in (metric, letters, *others)])
+
+
+def test_the_same_in_every_process() -> None:
+    """Whatever the hash seed, the addresses and what was imported before."""
+    program = "import decimal; from tests.tune import test_fingerprint as here; print(here.of_all())"
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    ).stdout  # fmt: skip
+    assert said.strip() == of_all()
