@@ -128,6 +128,8 @@ def require_matrix(caller: str, name: str, value: Tensor, axes: str) -> Tensor:
     """Return `value` when it is a 2-D floating tensor with the named axes, else raise InputError."""
     if not isinstance(value, Tensor) or value.ndim != 2 or not value.is_floating_point():
         raise fail(caller, f"{name} is {describe(value)}", f"a floating-point tensor ({axes})")
+    if value.layout != torch.strided:
+        raise fail(caller, f"{name} is sparse", f"a dense tensor ({axes})", f"Pass {name}.to_dense().")
     return value
 
 

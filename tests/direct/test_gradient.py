@@ -125,7 +125,14 @@ def test_normalised_scores(normalize: str):
     scores, targets = batch(3)
     scores = scores - scores.mean(1, keepdim=True) if normalize == "unit" else scores
     criterion = DirectLoss(Interleaving(), epsilon=0.5, normalize=normalize)
-    torch.testing.assert_close(criterion(scores, targets), criterion(scores * 1e3, targets))
+    for factor in (1e3, 1e-9, 1e-140, 1e-300, 1e100, 1e180, 1e300):
+        free = (scores * factor).requires_grad_()
+        value = criterion(free, targets)
+        torch.testing.assert_close(criterion(scores, targets), value)
+        value.backward()
+        plain = scores.clone().requires_grad_()
+        criterion(plain, targets).backward()
+        torch.testing.assert_close(slopes(free) * factor, slopes(plain))
     assert torch.autograd.gradcheck(lambda free: criterion(free, targets), scores.requires_grad_())
     flat = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
     criterion(flat, torch.tensor([[1, 0, 0], [0, 1, 0]])).backward()

@@ -181,7 +181,11 @@ def test_query_item_is_a_query_among_its_items(include_query, generator):
     ("embeddings", "labels", "message"),
     [
         (torch.ones(2, 3), torch.tensor([0, 1]), "rows of 4 dimensions"),
-        (torch.ones(4), torch.tensor([0, 1]), "rows of 4 dimensions"),
+        (torch.ones(4), torch.tensor([0, 1]), "floating-point tensor"),
+        (torch.ones(2, 4, dtype=torch.long), [0, 1], "floating-point tensor"),
+        (torch.ones(2, 4).to_sparse(), [0, 1], "to_dense"),
+        (torch.tensor([[1.0, 2, 3, 4], [1.0, torch.nan, 3, 4]]), [0, 1], "in 1 of 2 rows, first in row 1"),
+        (torch.full((2, 4), 1e300, dtype=torch.float64), [0, 1], r"in torch.float32 has NaN or infinite"),
         (torch.ones(2, 4), torch.tensor([0]), "whole numbers, one per row"),
         (torch.ones(2, 4), torch.tensor([0.0, 1.0]), "whole numbers"),
         (torch.ones(2, 4), ["cat", "dog"], "Number the classes once"),

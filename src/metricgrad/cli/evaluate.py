@@ -1,6 +1,10 @@
 """`metricgrad evaluate`: an exact metric of files, with an interval, undefined units counted, the name explained."""
 
-from collections.abc import Mapping
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from metricgrad._types import Metric
+
+    _Figure = tuple[Metric, Tensor, dict[str, Any]]
 
 __all__ = ["EXAMPLES", "evaluate"]
 
@@ -30,10 +36,15 @@ def evaluate(
         typer.Argument(metavar="[PREDICTIONS]", help="A .csv or .parquet file, columns as said above."),
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="A name (see list), or package.module:name of a callable.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            help="A name (see list), or package.module:name of a callable; may be given several times."
+        ),
+    ] = None,
     embeddings: Annotated[Path | None, typer.Option(help="A .npy file, one row per item.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="A .npy or .csv file, one label per item.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A .npy, .csv or .parquet file, one label per item.")
+    ] = None,
     reference: Annotated[
         Path | None, typer.Option(help="Rank these items (.npy); else the others in --embeddings.")
     ] = None,
@@ -44,50 +55,100 @@ def evaluate(
             "--higher-is-better/--lower-is-better", help="For a callable that does not say it itself."
         ),
     ] = None,
+    positive_class: Annotated[
+        str | None,
+        typer.Option(
+            help="The class that counts as positive where the names do not say it (0/1, no/yes do)."
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Of label files in CSV: comma, semicolon, tab or pipe.")
+    ] = None,
     confidence: Annotated[float, typer.Option(help="Share of resamples that the interval holds.")] = 0.95,
-    resamples: Annotated[int, typer.Option(help="Draws of units for the interval.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    resamples: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Draws of units for the interval.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure an exact metric of embeddings with labels, or of a table of predictions, with a bootstrap interval.
+    """Measure exact metrics of embeddings with labels, or of a table of predictions, with a bootstrap interval.
 
     --embeddings: a .npy array of numbers (item, dim); each item is a query
     against all others, or against the items of --reference.
 
-    --labels: a .npy array, or a .csv file with one column, or with a column
-    named label, target or class. A single column has a header if and only if
-    it has one line more than there are items.
+    --labels: a .npy array, or a .csv or .parquet file with one column, or
+    with a column named label, target or class. The first line of a single
+    column is a header if it is such a name, or a word above numbers. Labels
+    are numbers where all are spelt as one (007 and 1_2 are not), else texts.
 
-    PREDICTIONS: a table whose first line names the columns. target is the
-    true class; prediction the predicted one, or score_NAME the score of each
-    class, the largest of which is the prediction; score is one number per
-    sample, higher for class 1, for metrics that rank the samples (roc_auc,
-    binary_average_precision).
+    PREDICTIONS: a table whose first line names the columns, parted by commas,
+    semicolons, tabs or pipes. target is the true class, value or text;
+    prediction the predicted one; score one number per sample, higher for the
+    positive class; score_NAME the score of each class, the largest of which
+    is the prediction. Each metric takes the column that it reads.
+
+    A missing label (empty, NaN, NA, None, null) is refused with its row.
     """
     if not metric:
         raise InputError("evaluate: no --metric is given; expected a name that `metricgrad list` knows.")
     if (predictions is None) == (embeddings is None):
         raise InputError("evaluate: expected either --embeddings with --labels, or a file of predictions.")
+    if not 0 < confidence < 1:
+        raise InputError(
+            f"evaluate: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
+        )
+    from metricgrad.cli.progress import Drawing
     from metricgrad.cli.resolve import metric_named
+
+    exact = [metric_named(name, higher_is_better) for name in metric]
+    with warnings.catch_warnings(record=True) as heard, Drawing() as progress:
+        warnings.simplefilter("always", UserWarning)
+        if embeddings is not None:
+            if positive_class is not None:
+                raise InputError(
+                    "evaluate: --positive-class came with --embeddings; expected it with a file of predictions."
+                )
+            of = _of_embeddings(exact, embeddings, labels, reference, reference_labels, delimiter, progress)
+        elif labels is not None or reference is not None or reference_labels is not None:
+            raise InputError(
+                "evaluate: labels and references go with --embeddings; a table of predictions has its own."
+            )
+        else:
+            assert predictions is not None
+            of = _of_predictions(exact, predictions, positive_class)
+        found = [
+            _document(one, statistics, facts, resamples=resamples, confidence=confidence, seed=seed)
+            for one, statistics, facts in of
+        ]
+    notes = list(dict.fromkeys(" ".join(str(one.message).split()) for one in heard))
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
+    found = [{**document, "notes": notes} for document in found]
+    if as_json:
+        print_json(found[0] if len(found) == 1 else found)
+        return
+    for document in found:
+        _draw(document)
+
+
+def _document(
+    exact: "Metric",
+    statistics: "Tensor",
+    facts: Mapping[str, Any],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Any]:
+    """The figure, its interval and what they are of."""
     from metricgrad.interval import bootstrap
 
-    exact = metric_named(metric, higher_is_better)
-    facts: Mapping[str, Any]
-    if embeddings is not None:
-        statistics, facts = _of_embeddings(exact, embeddings, labels, reference, reference_labels)
-    elif labels is not None or reference is not None or reference_labels is not None:
-        raise InputError(
-            "evaluate: labels and references go with --embeddings; a table of predictions has its own."
-        )
-    else:
-        assert predictions is not None
-        statistics, facts = _of_predictions(exact, predictions)
     interval = None
     if exact.unit != "whole":
         interval = bootstrap(
             [statistics], exact.summarise, resamples=resamples, confidence=confidence, seed=seed
         )
-    found = {
+    return {
         "metric": exact.name,
         "means": exact.description,
         "value": float(exact.summarise(statistics)),
@@ -101,67 +162,84 @@ def evaluate(
         "undefined": int(statistics.isnan().any(1).sum()),
         **facts,
     }
-    if as_json:
-        print_json(found)
-    else:
-        _draw(found)
 
 
 def _of_embeddings(
-    exact: "Metric",
+    metrics: Sequence["Metric"],
     embeddings: Path,
     labels: Path | None,
     reference: Path | None,
     reference_labels: Path | None,
-) -> tuple["Tensor", dict[str, Any]]:
+    delimiter: str | None,
+    progress: Callable[[Mapping[str, Any]], None],
+) -> "Iterator[_Figure]":
+    """Read the files once and yield the statistics of each metric."""
     from metricgrad.cli.reading import read_embeddings, read_labels
+    from metricgrad.metrics.progress import watched
 
-    if exact.unit != "query":
-        raise InputError(
-            f"evaluate: {exact.name} is measured per {exact.unit}, not of embeddings; expected a file of predictions."
-        )
+    for exact in metrics:
+        if exact.unit != "query":
+            raise InputError(
+                f"evaluate: {exact.name} is measured per {exact.unit}, not of embeddings; "
+                "expected a file of predictions."
+            )
     if labels is None or (reference is None) != (reference_labels is None):
         raise InputError(
             "evaluate: embeddings came without labels; expected one file of labels for each file of them."
         )
     queries = read_embeddings(embeddings)
-    names = read_labels(labels, len(queries))
+    names = read_labels(labels, len(queries), delimiter=delimiter)
     further: dict[str, Any] = {}
     if reference is not None and reference_labels is not None:
-        items = read_embeddings(reference)
-        further = {"reference_outputs": items, "reference_targets": read_labels(reference_labels, len(items))}
-    statistics = exact.measure(queries, names, **further)
-    if bool(statistics.isnan().any(1).all()):
-        raise InputError(
-            f"evaluate: no query has a relevant item: no label in {labels} occurs "
-            + (f"in {reference_labels}" if reference else "twice")
-            + f"; {exact.name} needs at least one class with two items. Are these labels of classes, not of items?"
+        own = reference.exists() and os.path.samefile(embeddings, reference)
+        items = queries if own else read_embeddings(reference)
+        others = read_labels(reference_labels, len(items), delimiter=delimiter)
+        further = {"reference_outputs": items, "reference_targets": others}
+        if own:
+            warnings.warn(f"{reference} is the file of the queries: none of them finds itself.", stacklevel=2)
+    for exact in metrics:
+        with watched(partial(_told, progress, exact.name)):
+            statistics = exact.measure(queries, names, **further)
+        if bool(statistics.isnan().any(1).all()):
+            raise InputError(
+                f"evaluate: no query has a relevant item: no label in {labels} occurs "
+                + (f"in {reference_labels}" if further else "twice")
+                + f"; {exact.name} needs at least one class with two items. Are these labels of classes, not of items?"
+            )
+        yield (
+            exact,
+            statistics,
+            {"items": len(further.get("reference_outputs", queries)), "dim": queries.shape[1]},
         )
-    return statistics, {"items": len(further.get("reference_outputs", queries)), "dim": queries.shape[1]}
 
 
-def _of_predictions(exact: "Metric", path: Path) -> tuple["Tensor", dict[str, Any]]:
+def _told(progress: Callable[[Mapping[str, Any]], None], name: str, done: int, total: int) -> None:
+    """Show how many queries are ranked."""
+    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": "query"})
+
+
+def _of_predictions(
+    metrics: Sequence["Metric"], path: Path, positive_class: str | None
+) -> "Iterator[_Figure]":
+    """Read the table once and yield the statistics of each metric."""
+    from metricgrad.cli.columns import Predictions
     from metricgrad.cli.reading import read_predictions
-    from metricgrad.metrics.classification import score_rows
 
-    if exact.unit == "query":
-        raise InputError(
-            f"evaluate: {exact.name} ranks items for each query; expected --embeddings and --labels, not predictions."
-        )
+    for exact in metrics:
+        if exact.unit == "query":
+            raise InputError(
+                f"evaluate: {exact.name} ranks items for each query; expected --embeddings and --labels, "
+                "not predictions."
+            )
     table = read_predictions(path)
-    ways = {"prediction": table.prediction, "score_<class>": table.class_scores, "score": table.score}
-    if getattr(exact.measure, "func", None) is score_rows:  # it ranks the samples, whatever it is called
-        ways = {"score": table.score}
-        if table.class_scores is not None and table.class_scores.shape[1] == 2:
-            ways[f"score_{table.classes[1]}"] = table.class_scores[:, 1]
-    column, outputs = next(((name, value) for name, value in ways.items() if value is not None), ("", None))
-    if outputs is None:
-        raise InputError(
-            f"evaluate: {exact.name} of {path} needs a column {' or '.join(ways)}, which is missing."
-        )
-    ids = {name: index for index, name in enumerate(table.classes)}
-    facts: dict[str, Any] = {"column": column, "classes": ids}
-    return exact.measure(outputs, table.target), facts
+    given = Predictions(table, positive_class)
+    for exact in metrics:
+        found = given.of(exact)
+        facts: dict[str, Any] = {
+            "column": found.column, "classes": found.classes, "positive_class": found.positive,
+            "delimiter": table.delimiter,
+        }  # fmt: skip
+        yield exact, exact.measure(found.outputs, found.targets), facts
 
 
 def _draw(found: Mapping[str, Any]) -> None:

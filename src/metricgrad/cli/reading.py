@@ -1,40 +1,27 @@
 """Read what a user measures: embeddings, labels, tables of predictions. Nothing is unpickled or evaluated."""
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metricgrad._checks import describe, extra, require_finite
+from metricgrad._checks import describe, require_finite
+from metricgrad._labels import number_labels
+from metricgrad.cli.cells import class_texts, is_number, label_array
+from metricgrad.cli.tables import Table, other_delimiter, read_array, read_rows, read_table
 from metricgrad.errors import InputError
 
-__all__ = ["Predictions", "read_embeddings", "read_labels", "read_predictions"]
+__all__ = ["read_embeddings", "read_labels", "read_predictions"]
 
-_LABEL_COLUMNS = ("label", "labels", "target", "targets", "class")
+_LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "classes")
 
-
-@dataclass(frozen=True)
-class Predictions:
-    """A table of predictions.
-
-    Attributes:
-        target: class ids [sample].
-        prediction: class ids [sample], or None.
-        score: of the positive class [sample], or None.
-        class_scores: [sample, class], or None.
-        classes: the names behind the class ids.
-    """
-
-    target: Tensor
-    prediction: Tensor | None
-    score: Tensor | None
-    class_scores: Tensor | None
-    classes: Sequence[str]
+_HEADERS = {
+    *_LABEL_COLUMNS, "category", "class_id", "class_name", "classname", "ground_truth", "gt", "id", "identity",
+    "label_id", "label_name", "name", "species", "true_label", "truth", "y", "y_true",
+}  # fmt: skip
+"""Names of a single column: as the first line and nowhere below, such a word is a header and no label."""
 
 
 def read_embeddings(path: Path) -> Tensor:
@@ -43,7 +30,7 @@ def read_embeddings(path: Path) -> Tensor:
     Raises:
         InputError: no such file, no array, a pickle, another shape or type, NaN or infinite numbers.
     """
-    array = _npy(path)
+    array = read_array(path)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or 0 in array.shape:
         raise InputError(f"{path} holds {describe(array)}; expected numbers (item, dim), one row per item.")
     exact = array.astype(
@@ -52,186 +39,115 @@ def read_embeddings(path: Path) -> Tensor:
     return require_finite("evaluate", str(path), torch.from_numpy(np.ascontiguousarray(exact)))
 
 
-def read_labels(path: Path, items: int) -> np.ndarray:
-    """Read one label per item from a .npy file or a CSV file.
+def read_labels(path: Path, items: int, *, delimiter: str | None = None) -> np.ndarray:
+    """Read one label per item from a .npy, CSV or Parquet file.
 
-    A CSV file has one column, or one named `label`, `target` or `class`. Its first line is a header if and only if
-    there is one line more than items.
+    A CSV file has one column, or a header that names one of its columns label, target or class. The first line of a
+    single column is a header where it is such a name and no label below it, or where it is no number and all below
+    are; how many lines there are says nothing.
+
+    Args:
+        path: of the file.
+        items: how many labels there must be.
+        delimiter: its name, for a CSV file with another one than a comma (see `tables.DELIMITERS`).
+
+    Returns:
+        Whole numbers (int64 or uint64) or texts, in Unicode's normal form C.
 
     Raises:
-        InputError: no such file, another form, another number of labels than items.
+        InputError: no such file, another form, a missing label (with its row), another number of labels than items,
+            lines that look as if they had another delimiter.
     """
-    labels = _npy(path) if path.suffix == ".npy" else _csv_labels(path, items)
-    if labels.ndim != 1 or (labels.dtype.kind == "f" and not bool((labels == np.floor(labels)).all())):
-        raise InputError(f"{path} holds {describe(labels)}; expected one whole number or string per item.")
+    header = ""
+    if path.suffix.lower() == ".npy":
+        labels = _of_array(path)
+    elif path.suffix.lower() in (".parquet", ".pq"):
+        labels = label_array(path, _label_column(read_table(path, None, lambda name: True)))
+    else:
+        cells, header = _csv_labels(path, delimiter)
+        labels = label_array(path, cells)
     if len(labels) != items:
+        first = f" below the header {header!r}" if header else ""
         raise InputError(
-            f"{path} holds {len(labels)} labels, but there are {items} embeddings; expected one label per embedding, "
-            "in the same order. Check that both come from the same export."
+            f"{path} holds {len(labels)} labels{first}, but there are {items} embeddings; expected one label per "
+            "embedding, in the same order. Check that both come from the same export."
         )
-    if labels.dtype.kind in "fb":
-        labels = labels.astype(np.int64)
-    if labels.dtype.kind not in "iuU":
-        raise InputError(f"{path} holds {describe(labels)}; expected one whole number or string per item.")
     return labels
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
 
     Raises:
-        InputError: no such file, not a table, no `target`, none of the others, a cell that is no number, NaN.
+        InputError: no such file, not a table, no `target`, none of the others, no row.
         MissingExtraError: a Parquet file without pyarrow.
     """
-    columns = _parquet(path) if path.suffix in (".parquet", ".pq") else _csv_table(path)
-    if "target" not in columns:
-        raise InputError(f"{path} has the columns {', '.join(columns)}; expected one named target.")
-    names = [name.removeprefix("score_") for name in columns if name.startswith("score_")]
-    if not names and not {"prediction", "score"} & set(columns):
-        raise InputError(
-            f"{path} has the columns {', '.join(columns)}; expected prediction, score or score_<class> beside target."
-        )
-    if not columns["target"]:
-        raise InputError(f"{path} has no row; expected one line per sample after the header.")
-    classes = _classes(path, columns, names)
-    ids = {name: index for index, name in enumerate(classes)}
-    order = [f"score_{name}" for name in classes] if names else []
-    return Predictions(
-        target=torch.tensor([ids[_text(value)] for value in columns["target"]]),
-        prediction=torch.tensor([ids[_text(value)] for value in columns["prediction"]])
-        if "prediction" in columns
-        else None,
-        score=_numbers(path, "score", columns["score"]) if "score" in columns else None,
-        class_scores=torch.stack([_numbers(path, name, columns[name]) for name in order], 1)
-        if order
-        else None,
-        classes=classes,
+    table = read_table(
+        path, "target", lambda name: name in ("target", "prediction", "score") or name.startswith("score_")
     )
-
-
-def _npy(path: Path) -> np.ndarray:
-    _require_file(path)
-    try:
-        with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
-    except Exception as error:  # a damaged header fails in many ways: as Python text, as a type, as a size
+    if len(table.columns) == 1:
         raise InputError(
-            f"{path} cannot be read as .npy: {_why(error)}; expected what numpy.save writes of a plain array."
-        ) from error
-    if not isinstance(array, np.ndarray):  # an archive, read on demand
-        raise InputError(f"{path} is an archive of arrays (.npz); expected one array (.npy).")
-    return array
+            f"{path} has the columns {', '.join(table.names)}; expected prediction, score or score_<class> beside "
+            "target."
+        )
+    if not table.columns["target"]:
+        raise InputError(f"{path} has no row; expected one line per sample after the header.")
+    return table
 
 
-def _why(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return "it holds pickled objects, which are never loaded" if "pickle" in text.lower() else text
+def _of_array(path: Path) -> np.ndarray:
+    """The labels of a .npy file: whole numbers of any type, texts or bytes."""
+    array = read_array(path)
+    numbered = number_labels("evaluate", {str(path): array})
+    labels = numbered.classes[numbered.codes[0].numpy()]
+    return labels.astype(np.uint64) if labels.dtype == object else labels
 
 
-def _require_file(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"there is no file {path}.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected a file.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty.")
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """The lines of a CSV file, those at its end that are empty left out."""
-    _require_file(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+def _label_column(table: Table) -> list:
+    """The cells of the one column, or of the one that is named as labels are."""
+    named = [name for name in table.names if name.lower() in _LABEL_COLUMNS]
+    if len(table.names) == 1:
+        named = table.names
+    if len(named) != 1:
         raise InputError(
-            f"{path} cannot be read as CSV: {error}; expected UTF-8 text with commas."
-        ) from error
-    while rows and not any(rows[-1]):
-        rows.pop()
-    if not rows:
-        raise InputError(f"{path} has no line with content.")
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]):
-            raise InputError(
-                f"{path} line {number} has {len(row)} cells; expected {len(rows[0])} as in the first line."
-            )
-    return rows
+            f"{table.path} has the columns {', '.join(table.names)}; expected one, or one that is named label."
+        )
+    return table.columns[named[0]]
 
 
-def _csv_labels(path: Path, items: int) -> np.ndarray:
-    rows = _rows(path)
-    column = 0
+def _csv_labels(path: Path, delimiter: str | None) -> tuple[list[str], str]:
+    """The cells of the labels, and the header ('' where there is none)."""
+    rows, name = read_rows(path, delimiter)
     if len(rows[0]) > 1:
-        named = [index for index, name in enumerate(rows[0]) if name.lower() in _LABEL_COLUMNS]
+        header = [cell.strip() for cell in rows[0]]
+        named = [place for place, cell in enumerate(header) if cell.lower() in _LABEL_COLUMNS]
         if len(named) != 1:
             raise InputError(
-                f"{path} has {len(rows[0])} columns; expected one, or a header that names one of them label."
+                f"{path} has {len(header)} columns, parted by a {name}; expected one, or a header that names one of "
+                "them label. Labels that hold such a mark go in double quotes."
             )
-        column, rows = named[0], rows[1:]
-    elif len(rows) == items + 1:
-        rows = rows[1:]
-    cells = [row[column] for row in rows]
-    if "" in cells:
+        return [row[named[0]] for row in rows[1:]], header[named[0]]
+    if delimiter is None and (other := other_delimiter(rows)):
         raise InputError(
-            f"{path} has an empty label in row {cells.index('') + 1}; expected one label per item."
+            f"{path} has one column, but all of its lines look as if they were parted by a {other}: the first is "
+            f"{rows[0][0]!r}. Say --delimiter {other}, or --delimiter {name} if the lines are the labels."
         )
-    try:
-        return np.array([int(cell) for cell in cells], dtype=np.int64)
-    except (ValueError, OverflowError):
-        return np.array(cells)
+    cells = [row[0] for row in rows]
+    return (cells[1:], cells[0].strip()) if _is_header(path, cells) else (cells, "")
 
 
-def _csv_table(path: Path) -> dict[str, list[Any]]:
-    header, *rows = _rows(path)
-    _require_distinct(path, header)
-    return {name: [row[index] for row in rows] for index, name in enumerate(header)}
-
-
-def _parquet(path: Path) -> dict[str, list[Any]]:
-    _require_file(path)
-    arrow = extra("pyarrow.parquet", "parquet", f"reading {path}")
-    try:
-        table = arrow.read_table(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}") from error
-    _require_distinct(path, table.column_names)
-    return {name: table.column(name).to_pylist() for name in table.column_names}
-
-
-def _require_distinct(path: Path, names: Sequence[str]) -> None:
-    if twice := [name for name in names if list(names).count(name) > 1]:
-        raise InputError(f"{path} has the column {twice[0]!r} twice; expected different names in the header.")
-
-
-def _text(value: Any) -> str:
-    """A class as text: 1, 1.0 and "1" are the same one."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-def _classes(path: Path, columns: Mapping[str, Sequence[Any]], scored: Sequence[str]) -> list[str]:
-    """Names of the classes by id: whole numbers by size (0 and 1 keep their own), other names by alphabet."""
-    seen = {_text(value) for name in ("target", "prediction") for value in columns.get(name, [])}
-    if missing := {"", "None", "nan"} & seen:
-        raise InputError(
-            f"{path} has an empty cell ({missing.pop()!r}) in target or prediction; expected a class."
+def _is_header(path: Path, cells: list[str]) -> bool:
+    """Whether the first cell of a single column names it."""
+    first, *others = (cell.strip() for cell in cells)
+    if not others or first in others:
+        return False
+    if first.lower() in _HEADERS:
+        return True
+    (text,) = class_texts(path, {"the label": [first]})["the label"]  # a missing label is refused, not a name
+    if all(map(is_number, others)):
+        return not is_number(text)
+    if len(set(others)) < len(others) / 2:
+        warnings.warn(
+            f"the first line of {path}, {first!r}, occurs once and is read as a label.", stacklevel=4
         )
-    if scored and (strange := sorted(seen - set(scored))):
-        raise InputError(f"{path} has the class {strange[0]!r} but no column score_{strange[0]}.")
-    everything = set(scored) or seen
-    if not all(name.isdecimal() and str(int(name)) == name for name in everything):
-        return sorted(everything)
-    return ["0", "1"] if not scored and everything <= {"0", "1"} else sorted(everything, key=int)
-
-
-def _numbers(path: Path, name: str, cells: Sequence[Any]) -> Tensor:
-    for number, cell in enumerate(cells, start=1):
-        try:
-            float(cell)
-        except (TypeError, ValueError):
-            raise InputError(f"{path} row {number}: {name} is {cell!r}; expected a number.") from None
-    return require_finite(
-        "evaluate", f"{name} of {path}", torch.tensor([float(cell) for cell in cells]).double()
-    )
+    return False

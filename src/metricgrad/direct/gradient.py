@@ -278,7 +278,7 @@ class DirectLoss(nn.Module):
             here = mask.view(*mask.shape, *[1] * (scores.ndim - mask.ndim)).expand(scores.shape)
         scores = scores.masked_fill(~here, 0)
         if self.normalize is not None and scores.numel():
-            scores = _NORMALIZED[self.normalize](scores, here)
+            scores = _NORMALIZED[self.normalize](_near_one(scores), here)
         if self.margin:
             if not isinstance(targets, Tensor) or targets.shape != scores.shape:
                 raise fail(
@@ -347,6 +347,14 @@ def _check_update(structure: Structure, update: str) -> None:
     if part is not None and not hasattr(structure, part):
         raise fail("DirectLoss", f"update={update!r} needs a structure with `{part}`, and {name} has none",
                    f"another update: {', '.join(map(repr, others))}")  # fmt: skip
+
+
+def _near_one(scores: Tensor) -> Tensor:
+    """Return scores whose fourth powers stay in range: very large or small units times a power of two (exact)."""
+    largest = scores.detach().abs().amax(tuple(range(1, scores.ndim)), keepdim=True)
+    exponent = torch.frexp(largest)[1].clamp(-1000, 1000)
+    factor = torch.where((exponent > 200) | (exponent < -20), torch.exp2(-exponent.double()), 1.0)
+    return scores * torch.where(largest > 0, factor, 1.0)
 
 
 def _by_std(scores: Tensor, here: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._labels import Labels, number_labels
+from metricgrad.metrics.own_references import same_rows
+from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, count_above, join, require_ties, settle
 from metricgrad.metrics.similarity import Grid, on_grid
 
@@ -39,8 +41,8 @@ def retrieval_ranks(
     Args:
         embeddings: one row per query.
         labels: one per query, whole numbers or texts; items with an equal label are relevant.
-        reference_embeddings: the items; None for the other embeddings. If it is the very tensor of the queries,
-            each query is left out of its own items as well.
+        reference_embeddings: the items; None for the other embeddings. If they are the very rows of the queries (not a
+            copy), each query is left out of its own items as well.
         reference_labels: one per reference.
         ties: order of equal similarities; `pessimistic` puts relevant items last.
         normalize: rank by cosine; False by dot product.
@@ -90,7 +92,7 @@ def rank_tiles(
     require_ties(caller, ties)
     if tile < 1:
         raise fail(caller, f"tile is {tile}", "a whole number >= 1")
-    alone = reference_embeddings is None or reference_embeddings is embeddings
+    alone = reference_embeddings is None or same_rows(reference_embeddings, embeddings)
     if reference_embeddings is None and reference_labels is not None:
         raise fail(caller, "reference_labels came without reference_embeddings", "both or neither")
     if not alone and reference_labels is None:
@@ -108,8 +110,8 @@ def rank_tiles(
                 f"embeddings are {describe(embeddings)} and references {describe(reference_embeddings)}",
                 "one number of dimensions",
             )
-    sets = {"labels": labels} if alone else {"labels": labels, "reference_labels": reference_labels}
-    codes = number_labels(caller, sets, device=queries.rows.device).codes  # pyright: ignore[reportArgumentType]
+    sets = {"labels": labels} | ({} if reference_labels is None else {"reference_labels": reference_labels})
+    codes = number_labels(caller, sets, device=queries.rows.device).codes
     if len(codes[0]) != len(queries.rows):
         raise fail(
             caller, f"{len(codes[0])} labels for {len(queries.rows)} embeddings", "one label per embedding"
@@ -149,6 +151,7 @@ def _tiles(
             greater, at_least, positive_scores, torch.ones_like(positive_scores), valid, ties,
             own=rows.square().sum(1), present=torch.full((len(rows),), alone, device=device), items=count,
         )  # fmt: skip
+        tell(start + len(rows), len(queries.rows))
 
 
 class _Classes:

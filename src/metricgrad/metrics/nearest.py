@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail, require_ks
+from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import TILE
 from metricgrad.metrics.similarity import Grid, on_grid
 
@@ -120,6 +121,7 @@ def _by_tiles(rows: Tensor, items: Tensor, k: int, excluded: Tensor, tile: int) 
             score = torch.cat([score, scores.gather(1, columns)], 1)
             index, score = _sorted(index, score, k)
         found.append((index, score))
+        tell(start + len(here), len(rows))
     index, score = (torch.cat(parts) for parts in zip(*found, strict=True))
     return index, score
 

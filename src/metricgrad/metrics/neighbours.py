@@ -16,6 +16,7 @@ from torch import Tensor
 from metricgrad._checks import describe, fail, nearest, positive_number, require_ks
 from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.nearest import NearestItems, nearest_items
+from metricgrad.metrics.own_references import same_rows
 
 __all__ = ["KnnPrediction", "knn_accuracy", "knn_classify", "knn_classify_from_scores", "knn_error"]
 
@@ -107,7 +108,7 @@ def knn_classify(
     """
     caller = "knn_classify"
     _check(caller, k, weights, temperature)
-    if exclude is None and references is queries:
+    if exclude is None and same_rows(references, queries):
         exclude = torch.arange(len(queries))
     found = nearest_items(queries, references, k, exclude=exclude, normalize=normalize)
     return _vote(caller, found, labels, len(references), weights, temperature, prior_ratio)

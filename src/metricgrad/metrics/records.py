@@ -21,6 +21,7 @@ from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
 from metricgrad.metrics import classification, neighbours, of_ranks, overlap, retrieval, sequence
 from metricgrad.metrics.embedded import rank_tiles
+from metricgrad.metrics.own_references import same_rows, warn_of_queries_among
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, require_ties
 
 __all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric", "sample_metric"]
@@ -129,6 +130,7 @@ def retrieval_metric(
         reference_outputs: Float[Tensor, "item dim"] | None = None,
         reference_targets: Labels | None = None,
     ) -> Float[Tensor, "query 1"]:
+        _warn_of_copies(caller, outputs, targets, reference_outputs, reference_targets)
         tiles = rank_tiles(
             outputs, targets, reference_embeddings=reference_outputs, reference_labels=reference_targets,
             ties=ties, normalize=normalize, tile=tile, caller=caller,
@@ -194,6 +196,7 @@ def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **se
         reference_outputs: Float[Tensor, "item dim"] | None = None,
         reference_targets: Labels | None = None,
     ) -> Float[Tensor, "query 1"]:
+        _warn_of_copies(caller, outputs, targets, reference_outputs, reference_targets)
         references = {"reference_embeddings": reference_outputs, "reference_labels": reference_targets}
         return function(outputs, targets, **references, **settings).cpu()[:, None]
 
@@ -334,6 +337,18 @@ def classification_metric(
         description=_reading(caller, settings),
         reads="scores" if caller in _OF_SCORES else "classes",
     )
+
+
+def _warn_of_copies(
+    caller: str, outputs: Tensor, targets: Labels, references: Tensor | None, reference_targets: Labels | None
+) -> None:
+    """Warn of queries that stand in another tensor of references; the very rows are left out by the functions."""
+    if (
+        isinstance(references, Tensor)
+        and reference_targets is not None
+        and not same_rows(references, outputs)
+    ):
+        warn_of_queries_among(caller, outputs, targets, references, reference_targets)
 
 
 def _sample_rows(

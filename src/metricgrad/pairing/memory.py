@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from metricgrad._checks import Whole, describe, fail, whole_number
+from metricgrad._checks import Whole, describe, fail, require_finite, require_matrix, whole_number
 from metricgrad._labels import Labels, whole_labels
 
 __all__ = ["MemoryQueue"]
@@ -90,12 +90,14 @@ class MemoryQueue(nn.Module):
             labels: whole numbers that mean the same class in every batch, one per row.
 
         Raises:
-            InputError: rows of another width, labels that are not one whole number per row.
+            InputError: rows of another width, NaN or infinite numbers (in the type of the queue), labels that are not
+                one whole number per row.
 
         Edge cases:
             Of more rows than the capacity the last ones are kept.
         """
-        if embeddings.ndim != 2 or embeddings.shape[1] != self.rows.shape[1]:
+        require_matrix("MemoryQueue.push", "embeddings", embeddings, "row, dim")
+        if embeddings.shape[1] != self.rows.shape[1]:
             raise fail(
                 "MemoryQueue.push",
                 f"embeddings are {describe(embeddings)}",
@@ -106,6 +108,8 @@ class MemoryQueue(nn.Module):
             came = f"labels are {describe(labels)} for {describe(embeddings)}"
             raise fail("MemoryQueue.push", came, "whole numbers, one per row")
         kept = embeddings.detach()[-self.capacity :].to(self.rows)
+        # one such row would spoil every ranking until it leaves the queue
+        require_finite("MemoryQueue.push", f"embeddings in {self.rows.dtype}", kept)
         count = len(embeddings)
         numbers = torch.arange(self.pushed + count - len(kept), self.pushed + count, device=self.rows.device)
         places = numbers % self.capacity

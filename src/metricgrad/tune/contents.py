@@ -19,7 +19,7 @@ from metricgrad._types import Observer, Split
 from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.fingerprint import fingerprint
 from metricgrad.tune.passes import one_pass
-from metricgrad.tune.splits import Splits
+from metricgrad.tune.splits import Splits, reference_of
 
 __all__ = ["Contents", "contents_of", "shared_rows"]
 
@@ -56,7 +56,7 @@ def contents_of(splits: Splits, observer: Observer) -> dict[str, Contents]:
         split = getattr(splits, name)
         if split is not None:
             found[name] = _contents(name, split, observer)
-            reference = getattr(split, "reference", None)
+            reference = reference_of(split)
             if reference is not None:
                 found[f"{name} reference"] = _contents(f"{name} reference", reference, observer)
     return found

@@ -17,6 +17,7 @@ from metricgrad.metrics import metric_calls, nearest_items, retrieval_ranks
 from metricgrad.tune.checkpoint import save_weights, write_atomically
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.select import Evaluator, collect
+from metricgrad.tune.splits import reference_of
 
 __all__ = ["CONFIDENCE", "judge", "read_test", "write_gallery"]
 
@@ -193,7 +194,7 @@ def _best_ranks(model: nn.Module, test: Split) -> Tensor:
 
 def _both_sides(model: nn.Module, split: Split) -> tuple[Tensor, Any, Tensor | None, Any]:
     outputs, targets = collect(model, split)
-    reference = getattr(split, "reference", None)
+    reference = reference_of(split)
     if reference is None:
         return outputs, targets, None, None
     return outputs, targets, *collect(model, reference)
@@ -206,7 +207,7 @@ def write_gallery(before: nn.Module, after: nn.Module, baseline: str, test: Spli
     without pictures, or with a reference split of its own, leaves no gallery.
     """
     pictures: Any = getattr(test, "pictures", None)
-    if pictures is None or getattr(test, "reference", None) is not None:
+    if pictures is None or reference_of(test) is not None:
         return
     found = {name: _neighbours(model, test) for name, model in (("before", before), ("after", after))}
     hits = {name: relevant[:, 0] for name, (_, _, relevant) in found.items()}

@@ -12,6 +12,7 @@ from metricgrad._checks import fail
 from metricgrad._types import Metric, Split
 from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.passes import begin_pass, seed_everything
+from metricgrad.tune.splits import reference_of
 
 __all__ = ["Evaluator", "collect"]
 
@@ -42,7 +43,7 @@ class Evaluator:
         with same_random_state():
             outputs, targets = collect(model, split)
             settings = {}
-            reference = getattr(split, "reference", None)
+            reference = reference_of(split)
             if reference is not None:
                 reference_outputs, reference_targets = collect(model, reference)
                 settings = {"reference_outputs": reference_outputs, "reference_targets": reference_targets}

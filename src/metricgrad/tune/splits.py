@@ -18,7 +18,15 @@ from metricgrad._checks import describe, fail
 from metricgrad._types import Split
 from metricgrad.pairing import ClassBatchSampler
 
-__all__ = ["ArraySplit", "ClassBatchSplit", "Splits", "check_disjoint", "describe_split", "split_digest"]
+__all__ = [
+    "ArraySplit",
+    "ClassBatchSplit",
+    "Splits",
+    "check_disjoint",
+    "describe_split",
+    "reference_of",
+    "split_digest",
+]
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class ArraySplit:
     @property
     def digest(self) -> str:
         """Hash (SHA-256) of inputs, targets, batches and reference."""
-        facts = (self.batch, self.shuffle, self.seed, split_digest(self.reference))
+        facts = (self.batch, self.shuffle, self.seed, split_digest(reference_of(self)))
         return _digest(self.inputs, self.targets, facts=facts)
 
 
@@ -240,6 +248,26 @@ def check_disjoint(splits: Splits) -> None:
                     "splits that are disjoint by class (retrieval is judged on classes that were never trained on)",
                     "Split the set of classes, then take the items of each part.",
                 )
+
+
+def reference_of(split: Split) -> Split | None:
+    """Return the split that the items of a split are ranked against; None for themselves, without each query.
+
+    A reference that is the split itself, or holds the same inputs and targets, is no other set of items: every query
+    would find itself.
+    """
+    reference = getattr(split, "reference", None)
+    if reference is None or reference is split:
+        return None
+    pairs = [(getattr(split, name, None), getattr(reference, name, None)) for name in ("inputs", "targets")]
+    same = all(
+        isinstance(one, Tensor)
+        and isinstance(other, Tensor)
+        and one.dtype == other.dtype
+        and torch.equal(one, other)
+        for one, other in pairs
+    )
+    return None if same else reference
 
 
 def split_digest(split: Split | None) -> str:

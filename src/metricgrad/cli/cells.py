@@ -1,0 +1,168 @@
+"""What a cell means: a class, a number, a text. Nothing is guessed from how many cells there are.
+
+Classes are whole numbers only where all of them are spelt as one: `7`, `-3`, `1.0`. `007`, `+7`, `1_23`, `1e3` and
+digits of other scripts are texts, and then so are all beside them. Texts are compared in Unicode's normal form C.
+"""
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metricgrad._labels import MISSING, normal_texts
+from metricgrad.errors import InputError
+
+__all__ = ["class_texts", "is_number", "label_array", "numbers", "plain_texts", "require_one_spelling"]
+
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_ASIDE = "Leave such rows out, or give their class another name."
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is spelt as a number, whole or not.
+
+    Example:
+        >>> is_number("-1.5e3"), is_number("1_23"), is_number("nan")
+        (True, False, False)
+    """
+    return _NUMBER.fullmatch(text) is not None
+
+
+def class_texts(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """The classes of some columns as texts, whole numbers in one spelling where all of them are such.
+
+    Raises:
+        InputError: a missing class, with its row, counted from 1 after the header.
+
+    Warns:
+        UserWarning: classes that are written in several Unicode forms became one.
+    """
+    spelt = {}
+    for name, cells in columns.items():
+        known = {cell: _spelt(cell) for cell in set(cells)}
+        if absent := {cell for cell, text in known.items() if text in MISSING}:
+            row = next(row for row, cell in enumerate(cells, start=1) if cell in absent)
+            raise _missing(path, row, name, known[cells[row - 1]])
+        spelt[name] = [known[cell] for cell in cells]
+    texts, merged = normal_texts([text for part in spelt.values() for text in part])
+    if merged:
+        warnings.warn(
+            f"{path}: {len(merged)} classes are written in several Unicode forms, {merged[0]!r} first; each counts as "
+            "one (normal form C).",
+            stacklevel=2,
+        )
+    matches = {text: _WHOLE.fullmatch(text) for text in set(texts)}
+    plain = {text: match[1] for text, match in matches.items() if match}
+    if len(plain) == len(matches):
+        texts = [plain[text] for text in texts]
+    rest = iter(texts)
+    return {name: [next(rest) for _ in part] for name, part in spelt.items()}
+
+
+def require_one_spelling(
+    path: Path, first: str, one: Collection[str], second: str, other: Collection[str]
+) -> None:
+    """Refuse two columns that seem to spell one class in two ways: none of them would ever be right.
+
+    A class that stands in one column only is compared with those that stand in the other only: `1` and `1.0`, `True`
+    and `1`, `yes` and `Yes`, `007` and `7`.
+    """
+    mine, theirs = set(one) - set(other), set(other) - set(one)
+    keys = {_loose(text): text for text in sorted(mine)}
+    for text in sorted(theirs):
+        if (alike := keys.get(_loose(text))) is not None:
+            raise InputError(
+                f"{path} has the class {alike!r} in {first} only and {text!r} in {second} only, which look like one "
+                "class; expected one spelling for each class. Write both columns alike."
+            )
+
+
+def label_array(path: Path, cells: Sequence[Any]) -> np.ndarray:
+    """Labels of a file as an array: whole numbers within 64 bits where all are spelt as such, else texts."""
+    (texts,) = class_texts(path, {"the label": cells}).values()
+    if all(_WHOLE.fullmatch(text) for text in set(texts)):
+        whole = [
+            int(text) if len(text) < 22 else None for text in texts
+        ]  # longer ones would be slow, and no int64
+        for dtype, low, high in ((np.int64, -(2**63), 2**63), (np.uint64, 0, 2**64)):
+            if all(number is not None and low <= number < high for number in whole):
+                return np.array(whole, dtype=dtype)
+    return np.array(texts)
+
+
+def numbers(path: Path, name: str, cells: Sequence[Any]) -> Tensor:
+    """A column of numbers: int64 where all are whole and spelt without a point, else float64.
+
+    Raises:
+        InputError: a cell that is no number (with its row, counted from 1), NaN, infinity, a whole number beyond int64.
+    """
+    values = [_number(path, row, name, cell) for row, cell in enumerate(cells, start=1)]
+    if all(isinstance(value, int) for value in values):
+        if beyond := [row for row, value in enumerate(values, start=1) if not -(2**63) <= value < 2**63]:
+            raise InputError(
+                f"{path} row {beyond[0]}: {name} is {cells[beyond[0] - 1]}; expected a number in int64."
+            )
+        return torch.tensor(values, dtype=torch.long)
+    found = torch.tensor([float(value) for value in values], dtype=torch.float64)
+    if not bool(torch.isfinite(found).all()):
+        wrong = (~torch.isfinite(found)).nonzero()[:, 0]
+        raise InputError(
+            f"{path}: {name} has NaN or infinite values in {len(wrong)} of {len(found)} rows, first in row "
+            f"{int(wrong[0])} counted from 0; expected finite numbers."
+        )
+    return found
+
+
+def plain_texts(path: Path, name: str, cells: Sequence[Any]) -> list[str]:
+    """A column of texts, spaces and empty ones as they are; a missing cell of Parquet is refused."""
+    if None in cells:
+        raise _missing(path, list(cells).index(None) + 1, name, "")
+    return [cell if isinstance(cell, str) else _spelt(cell) for cell in cells]
+
+
+def _number(path: Path, row: int, name: str, cell: Any) -> int | float:
+    """One cell as a number."""
+    if isinstance(cell, bool | int):
+        return int(cell)
+    if isinstance(cell, float | Decimal):
+        return float(cell)
+    text = "" if cell is None else cell.strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,30}", text):
+        return int(text)
+    if is_number(text) or _NOT_FINITE.fullmatch(text):
+        return float(text)
+    point = " with a decimal point" if is_number(text.replace(",", ".")) else ""
+    raise InputError(f"{path} row {row}: {name} is {text!r}; expected a number{point}.")
+
+
+def _spelt(cell: Any) -> str:
+    """A cell as the text of its class: 1, 1.0, True and "1" are the same one, None is an empty text."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**63 else repr(cell)
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
+    return cell.strip() if isinstance(cell, str) else str(int(cell))
+
+
+def _loose(text: str) -> str:
+    """What the spellings of one class have in common."""
+    text = unicodedata.normalize("NFKC", text).casefold().strip()
+    text = {"true": "1", "false": "0"}.get(text, text)
+    return str(Decimal(text).normalize()) if is_number(text) else text
+
+
+def _missing(path: Path, row: int, name: str, text: str) -> InputError:
+    """The refusal of a class that is not there."""
+    came = f"is {text!r}, which stands for a missing one" if text else "is an empty cell"
+    return InputError(f"{path} row {row}: {name} {came}; expected a class. {_ASIDE}")

@@ -1,0 +1,258 @@
+"""Which columns of a table a metric reads, and as what: classes, scores of a positive class, values, texts.
+
+A metric gets what it reads (`Metric.reads`), ours and foreign ones alike. Which of two classes is the positive one is
+never decided by the alphabet: 0/1, False/True, -1/1 and no/yes say it themselves, other names are asked for where the
+figure depends on it.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricgrad._checks import nearest
+from metricgrad._types import Metric
+from metricgrad.cli.cells import class_texts, is_number, numbers, plain_texts, require_one_spelling
+from metricgrad.cli.tables import Table
+from metricgrad.errors import InputError
+
+__all__ = ["Measured", "Predictions"]
+
+_THEMSELVES = (("0", "1"), ("false", "true"), ("-1", "1"), ("no", "yes"))
+"""Pairs of classes whose second one is positive by its name."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a metric is called with.
+
+    Attributes:
+        outputs: for its `measure`.
+        targets: likewise.
+        column: the name of the column, `score_<class>` for several.
+        classes: number of each class by name; empty where values or texts are compared.
+        positive: the class whose scores or predictions count, where there is one.
+    """
+
+    outputs: Any
+    targets: Any
+    column: str
+    classes: dict[str, int] = field(default_factory=dict)
+    positive: str | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A table of predictions, its columns read as a metric wants them.
+
+    Attributes:
+        table: with the columns target and prediction, score or score_<class>.
+        positive_class: what the user said.
+    """
+
+    table: Table
+    positive_class: str | None = None
+
+    def of(self, metric: Metric) -> Measured:
+        """Return what a metric is called with.
+
+        Raises:
+            InputError: a column that it needs is missing; cells that do not fit; a positive class that is not told, or
+                is told where there is none.
+        """
+        reads = metric.reads
+        if reads == "boxes":
+            raise InputError(
+                f"evaluate: {metric.name} compares boxes; expected a metric of classes, scores or values."
+            )
+        if reads == "texts":
+            return self._values(metric, "prediction", plain_texts)
+        if reads == "values":
+            return self._values(metric, self._first(metric, "prediction", "score"), numbers)
+        if reads is None and self._are_values():
+            return self._values(metric, self._first(metric, "prediction", "score"), numbers)
+        if reads is None and "prediction" in self.table.columns:
+            return self._values(metric, "prediction", plain_texts)
+        if reads == "scores" or (reads in ("probabilities", None) and not self._scored):
+            return self._of_scores(metric)
+        return self._of_classes(metric)
+
+    @property
+    def _scored(self) -> dict[str, str]:
+        """Columns score_<class> by the class as it stands there."""
+        return {name.removeprefix("score_"): name for name in self.table.columns if name.startswith("score_")}
+
+    @cached_property
+    def _texts(self) -> dict[str, list[str]]:
+        """The classes of target, prediction and of the columns score_<class>, checked."""
+        path, columns = self.table.path, self.table.columns
+        named = {name: columns[name] for name in ("target", "prediction") if name in columns}
+        texts = class_texts(path, named | {"score_<class>": list(self._scored)})
+        if "prediction" in texts:
+            require_one_spelling(path, "target", set(texts["target"]), "prediction", set(texts["prediction"]))
+        seen = {text for name in named for text in texts[name]}
+        if self._scored and (strange := sorted(seen - set(texts["score_<class>"]))):
+            raise InputError(f"{path} has the class {strange[0]!r} but no column score_{strange[0]}.")
+        return texts
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        """The classes by number: whole numbers by size, others by alphabet, a positive one that is known last."""
+        texts = self._texts
+        everything = set(texts["score_<class>"]) or {text for part in texts.values() for text in part}
+        if self.positive_class is not None:
+            (said,) = class_texts(self.table.path, {"--positive-class": [self.positive_class]})[
+                "--positive-class"
+            ]
+            if said not in everything:
+                raise InputError(
+                    f"{self.table.path} has no class {said!r}; expected one of its classes as --positive-class. "
+                    f"{nearest(said, everything)}"
+                )
+            others = sorted(everything - {said})
+            return [*others, said]
+        for negative, positive in _THEMSELVES:
+            known = {text.casefold(): text for text in everything}
+            if set(known) <= {negative, positive} and len(known) == len(everything):
+                return [known.get(negative, negative), known.get(positive, positive)]
+        if all(text.removeprefix("-").isdecimal() for text in everything):
+            return sorted(everything, key=int)
+        return sorted(everything)
+
+    @property
+    def _says_itself(self) -> bool:
+        """Whether the positive class is known: told, or one of a pair that says it."""
+        known = tuple(name.casefold() for name in self._classes)
+        return self.positive_class is not None or known in _THEMSELVES
+
+    def _are_values(self) -> bool:
+        """Whether target and the column beside it are numbers in all rows."""
+        columns = [
+            self.table.columns[name] for name in ("target", "prediction") if name in self.table.columns
+        ]
+        if self._scored and "prediction" not in self.table.columns:
+            return False
+        return all(
+            is_number(cell.strip()) if isinstance(cell, str) else cell is not None
+            for cells in columns
+            for cell in cells
+        )
+
+    def _first(self, metric: Metric, *names: str) -> str:
+        """The first of some columns that is there."""
+        found = next((name for name in names if name in self.table.columns), None)
+        if found is None:
+            raise self._lacks(metric, *names)
+        return found
+
+    def _lacks(self, metric: Metric, *names: str) -> InputError:
+        return InputError(
+            f"evaluate: {metric.name} of {self.table.path} needs a column {' or '.join(names)}, which is missing."
+        )
+
+    def _values(self, metric: Metric, column: str, read: Any) -> Measured:
+        """Values or texts as they stand there."""
+        if column not in self.table.columns:
+            raise self._lacks(metric, column)
+        if self.positive_class is not None:
+            raise InputError(
+                f"evaluate: --positive-class is {self.positive_class!r}, but {metric.name} compares values; expected "
+                "it for a metric of classes or scores."
+            )
+        cells = self.table.columns
+        outputs, targets = (read(self.table.path, name, cells[name]) for name in (column, "target"))
+        return Measured(outputs, targets, column)
+
+    def _of_scores(self, metric: Metric) -> Measured:
+        """One score for each sample, and whether it is of the positive class; of several classes their scores."""
+        classes, scored = self._classes, self._scored
+        if "score" not in self.table.columns and len(scored) > 2 and self.positive_class is None:
+            return self._matrix(metric)
+        if "score" not in self.table.columns and len(scored) < 2:
+            raise self._lacks(metric, "score", "score_<class> of two classes")
+        if not self._says_itself:
+            raise self._asks(metric)
+        column = "score" if "score" in self.table.columns else scored[self._column_of(classes[-1])]
+        outputs = numbers(self.table.path, column, self.table.columns[column])
+        targets = torch.tensor([int(text == classes[-1]) for text in self._texts["target"]])
+        numbered = {name: int(name == classes[-1]) for name in classes}
+        return Measured(outputs.double(), targets, column, numbered, classes[-1])
+
+    def _of_classes(self, metric: Metric) -> Measured:
+        """Predicted classes, or a score of each class."""
+        classes = self._classes
+        if "prediction" not in self.table.columns or (metric.reads == "probabilities" and self._scored):
+            if not self._scored:
+                raise self._lacks(metric, "prediction", "score_<class>")
+            found = self._matrix(metric)
+        else:
+            ids = {name: number for number, name in enumerate(classes)}
+            outputs, targets = (
+                torch.tensor([ids[text] for text in self._texts[name]]) for name in ("prediction", "target")
+            )
+            found = Measured(outputs, targets, "prediction", ids)
+        if self.positive_class is not None and len(classes) > 2:
+            return _against_the_rest(found, classes[-1])
+        if (
+            self.positive_class is None
+            and not self._says_itself
+            and len(classes) == 2
+            and _turns(metric, found)
+        ):
+            raise self._asks(metric)
+        positive = classes[-1] if self._says_itself and len(classes) == 2 else None
+        return Measured(found.outputs, found.targets, found.column, found.classes, positive)
+
+    def _matrix(self, metric: Metric) -> Measured:
+        """The scores of all classes [sample, class] and the class of each sample."""
+        ids = {name: number for number, name in enumerate(self._classes)}
+        order = [self._scored[self._column_of(name)] for name in ids]
+        outputs = [numbers(self.table.path, name, self.table.columns[name]).double() for name in order]
+        targets = torch.tensor([ids[text] for text in self._texts["target"]])
+        return Measured(torch.stack(outputs, 1), targets, "score_<class>", ids)
+
+    def _column_of(self, name: str) -> str:
+        """The class as its column spells it."""
+        return dict(zip(self._texts["score_<class>"], self._scored, strict=True))[name]
+
+    def _asks(self, metric: Metric) -> InputError:
+        """The question for the positive class."""
+        shown = self._classes[:6]
+        more = ", ..." if len(self._classes) > 6 else ""
+        return InputError(
+            f"evaluate: {metric.name} of {self.table.path} is that of one class against the others, and "
+            f"{', '.join(map(repr, shown))}{more} do not say which one; expected --positive-class with one of them."
+        )
+
+
+def _against_the_rest(found: Measured, positive: str) -> Measured:
+    """One class of many against all the others."""
+    number = found.classes[positive]
+    outputs = found.outputs.argmax(1) if found.outputs.ndim == 2 else found.outputs
+    numbered = {name: int(name == positive) for name in found.classes}
+    outputs, targets = (outputs == number).long(), (found.targets == number).long()
+    return Measured(outputs, targets, found.column, numbered, positive)
+
+
+def _turns(metric: Metric, found: Measured) -> bool:
+    """Whether a metric of two classes gives another value when they change places, for all or half of the samples."""
+    outputs: Tensor = found.outputs
+    turned = outputs.flip(1) if outputs.ndim == 2 else 1 - outputs
+    for step in (1, 2):
+        one = _value(metric, outputs[::step], found.targets[::step])
+        other = _value(metric, turned[::step], 1 - found.targets[::step])
+        undefined = math.isnan(one) and math.isnan(other)
+        if not undefined and not math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12):
+            return True
+    return False
+
+
+def _value(metric: Metric, outputs: Tensor, targets: Tensor) -> float:
+    """The value; NaN where the metric refuses (it will say why itself when it is asked for the figure)."""
+    try:
+        return float(metric.summarise(metric.measure(outputs, targets)))
+    except InputError:
+        return math.nan

@@ -1,0 +1,234 @@
+"""Files as they stand: a .npy array, the cells of a CSV or Parquet file. Nothing is unpickled, evaluated or guessed.
+
+What the cells mean (a label, a class, a number, a text) is said in `cells.py`; here it is only found where they are.
+"""
+
+import csv
+import io
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metricgrad._checks import extra
+from metricgrad.errors import InputError
+
+__all__ = ["DELIMITERS", "Table", "other_delimiter", "read_array", "read_rows", "read_table"]
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+
+_SNIFFED = 50
+"""Lines that must all split in one way before another delimiter than a comma is believed."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of one length.
+
+    Attributes:
+        path: of the file.
+        names: of all columns.
+        columns: cells by name: texts of a CSV file as they stand there; of Parquet numbers, bools, texts, None.
+        delimiter: its name, for CSV.
+    """
+
+    path: Path
+    names: list[str]
+    columns: dict[str, list[Any]]
+    delimiter: str | None
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read a .npy file.
+
+    Raises:
+        InputError: no such file, no .npy (with what it is instead, where that is seen), an array of objects, a cut one.
+    """
+    regular = _require_file(path)
+    try:
+        content = None if regular else path.read_bytes()  # a pipe is read once
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
+            begin = file.read(8)
+        if begin[:6] != b"\x93NUMPY":
+            raise ValueError(_what_begins(begin))
+        # a map first: it compares the size that the header claims with that of the file before any memory is asked for
+        source = path if content is None else io.BytesIO(content)
+        array = np.load(source, allow_pickle=False, mmap_mode="r" if content is None else None)
+    except Exception as error:  # a damaged header fails in many ways: as Python text, as a type, as a size
+        why = " ".join(str(error).split())
+        if "object" in why.lower():
+            why = "it holds pickled objects, which are never loaded"
+        elif "mmap length is greater" in why or "buffer is smaller" in why:
+            why = "it ends before the array does that its header describes"
+        raise InputError(
+            f"{path} cannot be read as .npy: {why}; expected what numpy.save writes of a plain array."
+        ) from error
+    return np.array(array)
+
+
+def _what_begins(begin: bytes) -> str:
+    """What a file is that does not begin as .npy does, as far as its first bytes tell."""
+    if begin.startswith(b"PK\x03\x04"):
+        return "it is an archive, such as several arrays (.npz)"
+    if begin[:1] == b"\x80" and begin[1:2] in b"\x02\x03\x04\x05":
+        return "it holds pickled objects, which are never loaded"
+    return f"it begins with {begin!r}, not with the mark of a .npy file"
+
+
+def read_rows(path: Path, delimiter: str | None = None) -> tuple[list[list[str]], str]:
+    """Read the lines of a CSV file as cells, empty lines at its end left out.
+
+    Args:
+        path: of the file: UTF-8, cells in double quotes where they hold a delimiter or a line end.
+        delimiter: its name; None for a tab in a file that is called .tsv, else for a comma.
+
+    Returns:
+        The rows, all of one length, and the name of the delimiter.
+
+    Raises:
+        InputError: no such file, no text, nothing in it, quotes that do not end, lines of different lengths.
+    """
+    name = delimiter or ("tab" if path.suffix.lower() == ".tsv" else "comma")
+    if name not in DELIMITERS:
+        raise InputError(f"--delimiter is {name!r}; expected one of {', '.join(DELIMITERS)}.")
+    return _rows(path, _text(path), name), name
+
+
+def other_delimiter(rows: Sequence[Sequence[str]]) -> str | None:
+    """Name the delimiter that splits all of the first rows, which are one cell each, into the same number of cells."""
+    for name in DELIMITERS:
+        counts = {len(_cells(row[0], name)) for row in rows[:_SNIFFED]}
+        if len(counts) == 1 and counts.pop() > 1:
+            return name
+    return None
+
+
+def read_table(path: Path, needed: str | None, wanted: Callable[[str], bool]) -> Table:
+    """Read a table whose first line names its columns, from CSV or Parquet.
+
+    Args:
+        path: .parquet or .pq is Parquet, anything else CSV.
+        needed: a column that must be there; the delimiter is the one that makes it a cell of the first line.
+        wanted: whether a column of some name is read; the others may hold anything.
+
+    Raises:
+        InputError: no such file, not a table, no such column, two of one name.
+        MissingExtraError: a Parquet file without pyarrow.
+    """
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _of_columns(path, *_parquet(path, wanted), needed, None)
+    text = _text(path)
+    first = next(iter(text.splitlines()), "")
+    fits = [name for name in DELIMITERS if needed in [cell.strip() for cell in _cells(first, name)]]
+    delimiter = fits[0] if fits else "comma"
+    header, *rows = _rows(path, text, delimiter)
+    names = [name.strip() for name in header]
+    cells = {name: [row[place] for row in rows] for place, name in enumerate(names) if wanted(name)}
+    return _of_columns(path, names, cells, needed, delimiter)
+
+
+def _of_columns(
+    path: Path, names: list[str], cells: dict[str, list[Any]], needed: str | None, delimiter: str | None
+) -> Table:
+    if needed is not None and needed not in names:
+        raise InputError(f"{path} has the columns {', '.join(names)}; expected one named {needed}.")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{path} has the column {twice[0]!r} twice; expected different names in the header.")
+    return Table(path, names, cells, delimiter)
+
+
+def _text(path: Path) -> str:
+    """The text of a file or a pipe."""
+    _require_file(path)
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}; expected UTF-8 text.") from error
+    if not content:
+        raise InputError(f"{path} is empty.")
+    return content
+
+
+def _rows(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    """The cells of a text, line by line."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[delimiter], strict=True)
+    rows, lines = [], []
+    try:
+        for row in reader:
+            rows.append(row)
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(
+            f"{path} cannot be read as CSV: line {reader.line_num}: {error}; expected cells parted by a {delimiter}, "
+            "in double quotes where they hold one."
+        ) from error
+    while rows and not any(cell.strip() for cell in rows[-1]):
+        rows.pop()
+    if not rows:
+        raise InputError(f"{path} has no line with content.")
+    for line, row in zip(lines, rows, strict=False):
+        if len(row) != len(rows[0]):
+            raise InputError(
+                f"{path} line {line} has {len(row)} cells; expected {len(rows[0])} as in the first line "
+                f"(the delimiter is a {delimiter})."
+            )
+    return rows
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """One line as cells, however its quotes stand."""
+    return next(csv.reader([line.replace("\0", "")], delimiter=DELIMITERS[delimiter]), [])
+
+
+def _parquet(path: Path, wanted: Callable[[str], bool]) -> tuple[list[str], dict[str, list[Any]]]:
+    """The names of all columns, and the cells of those that are wanted."""
+    _require_file(path)
+    arrow = extra("pyarrow", "parquet", f"reading {path}")
+    parquet = extra("pyarrow.parquet", "parquet", f"reading {path}")
+    here, found = str(path), {}
+    try:
+        table = parquet.read_table(path)
+        for place, name in enumerate(table.column_names):
+            if wanted(name):
+                here = f"column {name} of {path}"
+                found[name] = _values(arrow, table.column(place))
+        return table.column_names, found
+    except (OSError, ValueError, ArithmeticError, MemoryError, TypeError, arrow.ArrowException) as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"{here} cannot be read as Parquet: {why[:300]}") from error
+
+
+def _values(arrow: Any, column: Any) -> list[Any]:
+    """Cells as Python values: numbers as such, anything else (dates, times, bytes) as the text that prints it."""
+    column.validate(full=True)  # texts that are no UTF-8, damaged offsets: before any value is looked at
+    kind = column.type
+    if arrow.types.is_dictionary(kind):
+        kind = kind.value_type
+        column = column.cast(kind)
+    numbers = (
+        arrow.types.is_integer,
+        arrow.types.is_floating,
+        arrow.types.is_boolean,
+        arrow.types.is_decimal,
+    )
+    return (column if any(one(kind) for one in numbers) else column.cast(arrow.string())).to_pylist()
+
+
+def _require_file(path: Path) -> bool:
+    """Refuse what holds nothing to read; return whether the file is a regular one (no pipe)."""
+    try:
+        mode, size = path.stat().st_mode, path.stat().st_size
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder; expected a file.")
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        raise InputError(f"{path} is a device; expected a file or a pipe.")
+    if stat.S_ISREG(mode) and size == 0:
+        raise InputError(f"{path} is empty.")
+    return stat.S_ISREG(mode)
