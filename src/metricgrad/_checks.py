@@ -21,6 +21,7 @@ except ImportError:  # a system without POSIX limits
     resource = None
 
 __all__ = [
+    "LARGEST_WHOLE",
     "Number",
     "Whole",
     "describe",
@@ -41,6 +42,10 @@ Number = float | np.generic | np.ndarray | Tensor
 
 Whole = int | np.generic | np.ndarray | Tensor
 """The same of a whole number."""
+
+
+LARGEST_WHOLE = 2**53
+"""Ranks and counts are compared as float64: beyond it they are no whole numbers."""
 
 
 def describe(value: Any) -> str:
@@ -96,10 +101,10 @@ def positive_number(caller: str, name: str, value: Any, *, zero: bool = False) -
 
 
 def whole_number(caller: str, name: str, value: Any, *, least: int = 1) -> int:
-    """Return a setting as an int when it is a whole number >= `least`, else raise InputError."""
+    """Return a setting as an int when it is a whole number from `least` to 2^53, else raise InputError."""
     number = None if isinstance(value, str) else _plain(value)
-    if number is None or not math.isfinite(number) or number != int(number) or number < least:
-        raise fail(caller, f"{name} is {describe(value)}", f"a whole number >= {least}")
+    if number is None or not least <= number <= LARGEST_WHOLE or number != int(number):
+        raise fail(caller, f"{name} is {describe(value)}", f"a whole number >= {least} (and at most 2^53)")
     return int(value)
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "evaluate"]
 
+_LONG = 10**7
+"""Similarities that take long enough to say what is going on before the first of them are there."""
+
 EXAMPLES = examples(
     "metricgrad evaluate --embeddings x.npy --labels y.csv --metric recall@1",
     "metricgrad evaluate --embeddings q.npy --labels q.csv --reference x.npy --reference-labels x.csv --metric ndcg",
@@ -198,6 +201,10 @@ def _of_embeddings(
         if own:
             warnings.warn(f"{reference} is the file of the queries: none of them finds itself.", stacklevel=2)
     for exact in metrics:
+        many = len(further.get("reference_outputs", queries))
+        if len(queries) * many > _LONG:
+            sys.stderr.write(f"{exact.name}: {len(queries):,} queries, each against {many:,} items\n")
+            sys.stderr.flush()
         with watched(partial(_told, progress, exact.name)):
             statistics = exact.measure(queries, names, **further)
         if bool(statistics.isnan().any(1).all()):
@@ -209,13 +216,13 @@ def _of_embeddings(
         yield (
             exact,
             statistics,
-            {"items": len(further.get("reference_outputs", queries)), "dim": queries.shape[1]},
+            {"items": many, "dim": queries.shape[1]},
         )
 
 
 def _told(progress: Callable[[Mapping[str, Any]], None], name: str, done: int, total: int) -> None:
     """Show how many queries are ranked."""
-    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": "query"})
+    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": "embedding"})
 
 
 def _of_predictions(

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metricgrad._checks import fail, nearest
+from metricgrad._checks import LARGEST_WHOLE, describe, fail, nearest
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
 from metricgrad.metrics import classification, neighbours, overlap, retrieval, sequence
@@ -94,7 +94,7 @@ def metric_by_name(name: str) -> Metric:
     k = None if parts["k"] is None else _whole(name, parts["k"])
     numbered = re.fullmatch(r"(.+_at_)(\d+)", word)
     if numbered and k is None:
-        word, k = f"{numbered[1]}k", int(numbered[2])
+        word, k = f"{numbered[1]}k", _whole(name, numbered[2])
     function_name, settings = ALIASES.get(word, (word, {}))
     if function_name not in FUNCTIONS:
         known = named_metrics()
@@ -124,8 +124,9 @@ def _sentence(function: Callable[..., Any]) -> str:
 
 def _whole(name: str, text: str) -> int:
     """The k of a name."""
-    if not re.fullmatch(r"\s*\d+\s*", text) or int(text) < 1:
-        raise fail(f"metric {name!r}", f"k is {text!r}", "a whole number >= 1 after the @")
+    if not re.fullmatch(r"\s*\d{1,16}\s*", text) or not 1 <= int(text) <= LARGEST_WHOLE:
+        came = f"metric {describe(name)}", f"k is {describe(text)}"
+        raise fail(*came, "a whole number >= 1 (and at most 2^53) after the @")
     return int(text)
 
 
