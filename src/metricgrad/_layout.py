@@ -7,7 +7,7 @@ config.yaml          what was asked for, complete
 record.jsonl         what happened, one event a line
 .lock                held by the process that writes
 last/                the checkpoint: state.json and the tensor file that it names
-arms/*.safetensors   the selected weights of every finished stage
+arms/*.safetensors   the selected weights of every finished stage, and *-loss those of a loss with parameters
 best.safetensors     the weights that are returned
 test.safetensors     the statistics of every arm on the test split, per unit
 examples.json        samples that changed (metrics of single samples, where the split has pictures)
@@ -33,7 +33,7 @@ FILES = (
 TENSORS = re.compile(r"tensors-(\d{1,18})\.safetensors")
 INSIDE = {
     "last": re.compile(rf"state\.json|{TENSORS.pattern}"),
-    "arms": re.compile(r"seed\d+-\w+-try\d+\.safetensors"),
+    "arms": re.compile(r"seed\d+-\w+-try\d+(-loss)?\.safetensors"),
 }
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from metricgrad.errors import CheckpointError, InputError, Interrupted, RunFolderError
+from metricgrad.errors import CheckpointError, Interrupted, RunFolderError
 from metricgrad.pairing import ClassBatchSampler
 from metricgrad.tune import ArraySplit, Plan, Result, Splits
 from tests.tune.small_run import figures, same_weights, small_run, small_splits
@@ -144,12 +144,6 @@ def test_shuffling_loader_resumes_and_changes_its_order(tmp_path: Path) -> None:
         run(tmp_path / "cut", observer=Raiser("progress", 15, signal.SIGTERM))
     run(tmp_path / "cut")
     assert same_weights(tmp_path / "whole", tmp_path / "cut") == []
-
-
-def test_proxy_with_weights_is_refused() -> None:
-    """Nothing would train or checkpoint them: the control arm would be weak."""
-    with pytest.raises(InputError, match="weights or buffers of its own"):
-        small_run(None, proxy=torch.nn.Linear(2, 2))
 
 
 def test_finished_run_is_returned_and_not_repeated(whole: Result) -> None:

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, nearest
 from metricgrad._columns import logit_of_class_1, one_column
+from metricgrad._structures import one_tensor
 from metricgrad._types import MethodRun, Metric, Structure
 from metricgrad.direct import Contingency, DirectLoss, Interleaving, Multiclass
 from metricgrad.direct.counts import COUNTS
 from metricgrad.direct.tables import TABLES
 from metricgrad.errors import Collapsed
+from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.surrogate import SPACE, Objective, Surrogate, SurrogateSettings
 from metricgrad.pairing.relevance import label_codes
 from metricgrad.pairing.similarity import unit_rows
@@ -55,7 +57,7 @@ class DirectObjective:
 
     def __call__(self, outputs: Tensor, targets: Any) -> Tensor:
         """Return the mean loss over the units that have one."""
-        return self.loss(*self.arrange(outputs, targets))
+        return self.loss(*self.arrange(one_tensor("direct", outputs), targets))
 
 
 class Direct(Surrogate):
@@ -65,10 +67,18 @@ class Direct(Surrogate):
         objective: what is followed; may hold more than the direct loss (a share of the proxy).
         settings: see `SurrogateSettings`; `objective` holds the arguments of `DirectLoss` and of the structure.
         loss: the direct loss within, whose state is kept.
+        given: a loss of the user within the objective, see `Surrogate`.
     """
 
-    def __init__(self, objective: Objective, settings: SurrogateSettings, loss: DirectLoss) -> None:
-        super().__init__(objective, settings)
+    def __init__(
+        self,
+        objective: Objective,
+        settings: SurrogateSettings,
+        loss: DirectLoss,
+        *,
+        given: GivenLoss | None = None,
+    ) -> None:
+        super().__init__(objective, settings, given=given)
         self.loss, self.first_spread = loss, 0.0
 
     def begin(self, run: MethodRun) -> None:

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from metricgrad._checks import fail, nearest
 from metricgrad._documents import NumberField, WholeField
+from metricgrad._structures import moved, one_tensor, pair
 from metricgrad._types import MethodRun, Metric
+from metricgrad._user_code import embedded
 from metricgrad.errors import Distrusted
 from metricgrad.learned import (
     FilteredSurrogate,
@@ -29,8 +31,10 @@ from metricgrad.learned import (
     sign_agreement,
 )
 from metricgrad.learned.pairs import Pairs, PairSource
+from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.surrogate import Objective, Surrogate, SurrogateSettings
 from metricgrad.scale import current
+from metricgrad.scale.chunk import taken
 
 __all__ = ["Learned", "LearnedSettings", "make_surrogate", "space"]
 
@@ -90,7 +94,7 @@ class Learned(Surrogate):
     def __init__(
         self, settings: LearnedSettings, *, filtered: bool = False, proxy: Objective | None = None
     ) -> None:
-        super().__init__(proxy or _nothing, settings)
+        super().__init__(proxy or _nothing, settings, given=proxy if isinstance(proxy, GivenLoss) else None)
         self.filtered, self.proxy = filtered, proxy
         make_surrogate(nn.Identity(), settings.objective, filtered=filtered)  # wrong settings must fail now
 
@@ -138,7 +142,8 @@ class Learned(Surrogate):
         if self.distrust:
             raise Distrusted(self.distrust)
         inputs, targets = batch
-        outputs = self.model(_to(inputs, self.device))
+        targets = moved(targets, self.device)
+        outputs = one_tensor("learned", embedded(self.model, moved(inputs, self.device)))
         errors = self.errors(outputs.detach(), targets)
         z, y = self.surrogate.encoder.compare(outputs, targets)  # pyright: ignore[reportCallIssue]
         self.pairs.add(Pairs.known(z, y, errors))
@@ -184,7 +189,7 @@ class Learned(Surrogate):
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if self.settings.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.gradient_clip)
         self.optimiser.step()
         return value, kept
 
@@ -301,9 +306,9 @@ class Learned(Surrogate):
         """Run the model as it will be used."""
         self.model.eval()
         with torch.no_grad():
-            outputs = self.model(_to(inputs, self.device))
+            outputs = embedded(self.model, moved(inputs, self.device))
         self.model.train()
-        return outputs
+        return one_tensor("learned", outputs)
 
     def _compared(self, outputs: Tensor, targets: Any) -> Pairs:
         errors = self.errors(outputs, targets)
@@ -312,7 +317,7 @@ class Learned(Surrogate):
     def _made_up(self, rng: np.random.Generator, count: int) -> Pairs:
         assert self.kind.pairs is not None
         outputs, targets = self.kind.pairs(count, rng)
-        return self._compared(_to(outputs, self.device), targets)
+        return self._compared(moved(outputs, self.device), moved(targets, self.device))
 
     def state_dict(self) -> dict[str, Any]:
         """Return both optimisers, the embedding, the remembered pairs and the counts."""
@@ -386,11 +391,11 @@ def _distrust(values: Mapping[str, float | None], settings: LearnedSettings) -> 
 def _first(split: Any, items: int | None, *, batches: int | None = None) -> list[tuple[Any, Any]]:
     """Return the first batches of a split: so many, or until there are so many items."""
     found, seen = [], 0
-    for number, (inputs, targets) in enumerate(split):
+    for number, (inputs, targets) in enumerate(map(pair, split)):
         if (items is not None and seen >= items) or (batches is not None and number >= batches):
             break
         room = len(targets) if items is None else items - seen
-        found.append((inputs[:room], targets[:room]))
+        found.append((taken(inputs, 0, room), taken(targets, 0, room)))
         seen += len(targets)
     return found
 
@@ -400,10 +405,6 @@ def _points(errors: Tensor, estimates: Tensor) -> list[list[float]]:
     known = ~torch.isnan(errors)
     rows = torch.stack([errors[known].double(), estimates[known].double()], 1)[:POINTS]
     return [[round(float(one), 5) for one in row] for row in rows]
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _nothing(outputs: Any, targets: Any) -> Tensor:

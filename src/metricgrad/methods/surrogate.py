@@ -16,11 +16,15 @@ from metricgrad import losses
 from metricgrad._checks import describe, fail, nearest
 from metricgrad._columns import logit_of_class_1, one_column
 from metricgrad._documents import NumberField
+from metricgrad._structures import moved, one_tensor, tensors_of
 from metricgrad._types import MethodRun
+from metricgrad._user_code import called, embedded
+from metricgrad.methods.given_loss import GivenLoss, require_gradient
 from metricgrad.pairing import SiMix, has_positive
 from metricgrad.ranking import RankingLoss, mean_valid
 from metricgrad.relax import positive_ranks_from_scores
 from metricgrad.scale import SharedBackward, StagedBackward, current
+from metricgrad.scale.chunk import device_of
 
 __all__ = ["SPACE", "Surrogate", "SurrogateSettings", "added", "named_objective", "objectives", "space"]
 
@@ -74,15 +78,23 @@ class Surrogate:
     Args:
         objective: `(outputs, targets) -> Tensor`, a scalar or one value per unit (then averaged).
         settings: see `SurrogateSettings`.
+        given: a loss of the user within the objective, whose parameters are trained beside the network.
     """
 
-    def __init__(self, objective: Objective, settings: SurrogateSettings) -> None:
+    def __init__(
+        self, objective: Objective, settings: SurrogateSettings, *, given: GivenLoss | None = None
+    ) -> None:
         self.objective, self.settings = objective, settings
+        self.given = given
 
     def begin(self, run: MethodRun) -> None:
         """Set the dropout rates and make the optimiser of the trainable parameters."""
         self.model, self.steps, self.taken = run.model, run.steps, 0
         self.parameters = list(run.parameters.values())
+        self.trained = list(self.parameters)
+        if self.given is not None:
+            self.given.begin(run.model, self.parameters[0].device)
+            self.trained += self.given.parameters()
         self.shared = self.staged = None
         if current().size > 1:
             self.shared = SharedBackward(
@@ -96,8 +108,8 @@ class Surrogate:
             for module in run.model.modules():
                 if isinstance(module, nn.modules.dropout._DropoutNd):
                     module.p = self.settings.dropout
-        matrices = [value for value in self.parameters if value.ndim >= 2]
-        vectors = [value for value in self.parameters if value.ndim < 2]
+        matrices = [value for value in self.trained if value.ndim >= 2]
+        vectors = [value for value in self.trained if value.ndim < 2]
         groups = [
             {"params": matrices, "weight_decay": self.settings.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
@@ -117,7 +129,7 @@ class Surrogate:
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._backward(*batch)
         if self.settings.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.gradient_clip)
         self.optimiser.step()
         self.taken += 1
         value = loss.item()
@@ -132,27 +144,44 @@ class Surrogate:
 
     def _backward(self, inputs: Any, targets: Any) -> Tensor:
         """Add the gradient of the mean objective and return its value."""
-        device = self.parameters[0].device
         if self.shared is not None:
-            return self.shared(inputs, _to(targets, device), step=self.taken)
+            return self.shared(inputs, moved(targets, self.parameters[0].device), step=self.taken)
         if self.staged is not None:
-            return self.staged(inputs, _to(targets, device))
-        loss = self.objective(self.model(_to(inputs, device)), _to(targets, device))
+            return self.staged(inputs, moved(targets, self.parameters[0].device))
+        outputs = embedded(self.model, moved(inputs, device_of(self.model)))
+        device = next((value.device for value in tensors_of(outputs)), self.parameters[0].device)
+        loss = self.objective(outputs, moved(targets, device))
         loss = loss if loss.ndim == 0 else loss.mean()
-        loss.backward()
+        require_gradient("training", loss, outputs)
+        called("the backward pass", loss.backward)
         return loss
 
     def state_dict(self) -> dict[str, Any]:
         """Return the optimiser's state, the number of steps taken and the measured size of a chunk."""
         chunks = {} if self.staged is None else dict(self.staged.measured)
-        return {"optimiser": self.optimiser.state_dict(), "taken": self.taken, "chunks": chunks}
+        return {
+            "optimiser": self.optimiser.state_dict(),
+            "taken": self.taken,
+            "chunks": chunks,
+            "beside": self.beside(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.optimiser.load_state_dict(dict(state["optimiser"]))
         self.taken = state["taken"]
+        self.load_beside(state.get("beside", {}))
         if self.staged is not None:
             self.staged.measured = dict(state["chunks"])
+
+    def beside(self) -> dict[str, Any]:
+        """Return the state of the user's loss; empty where it has none."""
+        return {} if self.given is None else self.given.state_dict()
+
+    def load_beside(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of the user's loss in another stage."""
+        if self.given is not None:
+            self.given.load_state_dict(state)
 
     def _learning_rate(self) -> float:
         progress = self.taken / max(1, self.steps)
@@ -166,10 +195,6 @@ class Surrogate:
             * 0.5
             * (1 + math.cos(math.pi * (progress - self.settings.warmup) / (1 - self.settings.warmup)))
         )
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def objectives() -> list[str]:
@@ -219,8 +244,13 @@ def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool =
     if of_ranks:
         simix = _simix(settings.get("simix", False))
         return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings, "simix": simix})
+
     # A loss of pairs: rows without another of their label have no loss, they are not losses of 0.
-    return lambda outputs, targets: mean_valid(loss(outputs, targets, **settings), has_positive(targets))
+    def objective(outputs: Any, targets: Any) -> Tensor:
+        one_tensor(name, outputs)
+        return mean_valid(loss(outputs, targets, **settings), has_positive(targets))
+
+    return objective
 
 
 def _of_scores(
@@ -233,7 +263,7 @@ def _of_scores(
     steps = {"temperature": SCORE_TEMPERATURE, **{key: settings[key] for key in settings if key not in own}}
 
     def objective(outputs: Tensor, targets: Tensor) -> Tensor:
-        scores = logit_of_class_1(outputs)
+        scores = logit_of_class_1(one_tensor(f"surrogate:{name}", outputs))
         if scores is None:
             raise fail(
                 f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score per sample, or two"

@@ -5,9 +5,7 @@ and attention), or a list of items of any kind (ragged ones). What has no rows (
 every chunk. Chunks have the type of the inputs: a model reads a named tuple or a mapping of its own kind by name.
 """
 
-import copy
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from metricgrad._checks import describe, fail, positive_number
+from metricgrad._structures import mapped, moved
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
 
-__all__ = ["MEMORY", "chunks", "device_of", "fitting_chunk", "leaves_of", "moved", "rows_of", "taken"]
+__all__ = ["MEMORY", "chunks", "device_of", "fitting_chunk", "leaves_of", "rows_of", "taken"]
 
 MEMORY = 2**30
 """Default budget in bytes for the activations of one chunk. Fixed, not what is free just now: the size of the chunk
@@ -125,13 +124,13 @@ def leaves_of(inputs: Any) -> list[Any]:
         found.append(leaf)
         return leaf
 
-    _mapped(inputs, note)
+    mapped(inputs, note)
     return found
 
 
 def taken(inputs: Any, start: int, stop: int, step: int = 1) -> Any:
     """Return some rows, in the form in which they came."""
-    return _mapped(inputs, lambda leaf: leaf[start:stop:step] if _has_rows(leaf) else leaf)
+    return mapped(inputs, lambda leaf: leaf[start:stop:step] if _has_rows(leaf) else leaf)
 
 
 def chunks(rows: int, chunk: int) -> Iterator[tuple[int, int]]:
@@ -145,44 +144,5 @@ def device_of(model: nn.Module) -> torch.device:
     return next((value.device for value in model.parameters()), torch.device("cpu"))
 
 
-def moved(inputs: Any, device: torch.device) -> Any:
-    """Return the inputs on a device: a batch larger than its memory may wait elsewhere."""
-
-    def there(leaf: Any) -> Any:
-        if isinstance(leaf, list):
-            return [moved(item, device) for item in leaf]
-        return leaf.to(device, non_blocking=True) if isinstance(leaf, Tensor) else leaf
-
-    return _mapped(inputs, there)
-
-
 def _has_rows(leaf: Any) -> bool:
     return isinstance(leaf, list) or (isinstance(leaf, Tensor | np.ndarray) and leaf.ndim > 0)
-
-
-def _mapped(inputs: Any, function: Callable[[Any], Any]) -> Any:
-    """Return the inputs with each part that is no structure replaced, in structures of the same types."""
-    if isinstance(inputs, PackedSequence):
-        return function(inputs)  # its fields are not cut alike
-    if isinstance(inputs, Mapping):
-        return _filled(inputs, {name: _mapped(part, function) for name, part in inputs.items()})
-    if isinstance(inputs, tuple):
-        parts = [_mapped(part, function) for part in inputs]
-        return type(inputs)(*parts) if hasattr(inputs, "_fields") else tuple(parts)
-    if dataclasses.is_dataclass(inputs) and not isinstance(inputs, type):
-        whole = copy.copy(inputs)
-        for field in dataclasses.fields(inputs):
-            # as a frozen dataclass is made
-            object.__setattr__(whole, field.name, _mapped(getattr(inputs, field.name), function))
-        return whole
-    return function(inputs)
-
-
-def _filled(inputs: Mapping[Any, Any], parts: dict[Any, Any]) -> Any:
-    """Return a mapping of the kind of the inputs with other parts; a dict for a kind that cannot be written."""
-    if type(inputs) is dict or not isinstance(inputs, MutableMapping):
-        return parts
-    whole = copy.copy(inputs)
-    for name, part in parts.items():
-        whole[name] = part
-    return whole

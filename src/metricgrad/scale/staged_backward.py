@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metricgrad._checks import Whole, describe, fail, whole_number
-from metricgrad.scale.chunk import MEMORY, chunks, device_of, fitting_chunk, leaves_of, moved, rows_of, taken
+from metricgrad._structures import moved
+from metricgrad.scale.chunk import MEMORY, chunks, device_of, fitting_chunk, leaves_of, rows_of, taken
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
 
 __all__ = ["StagedBackward"]

@@ -126,13 +126,6 @@ def resolved(
     roads = [road_named(name.strip(), exact, proxy) for name in method.split(",")]
     arms = [Arm("tuned", shared_tries(roads, settings or {}, plan.tries))]
     start = None
-    if isinstance(proxy, nn.Module) and proxy.state_dict():
-        raise fail(
-            "tune",
-            f"the proxy {type(proxy).__name__} has weights or buffers of its own",
-            "a loss without state, since tune neither trains nor checkpoints a loss",
-            "Put them into the model, or give a loss without state.",
-        )
     if proxy is not None:
         control = [road_for_loss(proxy)]
         arms.insert(0, Arm("continued", shared_tries(control, proxy_settings or {}, plan.tries)))

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
+from torch import nn
 
 from metricgrad._checks import fail, nearest
 from metricgrad._types import Method, Metric
 from metricgrad.methods import direct, learned, surrogate
+from metricgrad.methods.given_loss import GivenLoss
+from metricgrad.tune.networks import copied
 
 __all__ = ["Road", "road_for_loss", "road_named", "validated"]
 
@@ -114,7 +117,8 @@ def road_for_loss(proxy: Proxy) -> Road:
                 f"proxy_weight is {settings.proxy_weight}",
                 "0: the control arm is the proxy alone",
             )
-        return surrogate.Surrogate(_proxy_objective(proxy, settings.objective), settings)
+        own = _proxy_objective(proxy, settings.objective)
+        return surrogate.Surrogate(own, settings, given=_given(own))
 
     space = surrogate.space(proxy) if isinstance(proxy, str) else surrogate.SPACE
     return Road(f"proxy:{name}", make, surrogate.SurrogateSettings, space)
@@ -144,7 +148,8 @@ def _surrogate(name: str, objective: str, metric: Metric, proxy: Proxy | None) -
 
     def make(settings: Any) -> Method:
         loss = surrogate.named_objective(objective, settings.objective, of_scores=of_scores)
-        return surrogate.Surrogate(_with_proxy(name, loss, settings, proxy), settings)
+        both, given = _with_proxy(name, loss, settings, proxy)
+        return surrogate.Surrogate(both, settings, given=given)
 
     return Road(
         name,
@@ -159,16 +164,22 @@ def _direct(name: str, objective: str, metric: Metric, proxy: Proxy | None) -> R
 
     def make(settings: Any) -> Method:
         own = direct.named_direct(objective, metric, settings.objective)
-        return direct.Direct(_with_proxy(name, own, settings, proxy), settings, own.loss)
+        both, given = _with_proxy(name, own, settings, proxy)
+        return direct.Direct(both, settings, own.loss, given=given)
 
     return Road(name, make, surrogate.SurrogateSettings, _with_weights(direct.space(), proxy))
 
 
-def _with_proxy(name: str, loss: Any, settings: Any, proxy: Proxy | None) -> Any:
-    """Add the share of the proxy that the settings ask for."""
+def _with_proxy(name: str, loss: Any, settings: Any, proxy: Proxy | None) -> tuple[Any, GivenLoss | None]:
+    """Add the share of the proxy that the settings ask for; returns the user's loss in it, too."""
     if not settings.proxy_weight:
-        return loss
-    return surrogate.added(loss, _own_proxy(name, settings, proxy), settings.proxy_weight)
+        return loss, None
+    own = _own_proxy(name, settings, proxy)
+    return surrogate.added(loss, own, settings.proxy_weight), _given(own)
+
+
+def _given(objective: Callable[[Any, Any], Any]) -> GivenLoss | None:
+    return objective if isinstance(objective, GivenLoss) else None
 
 
 def _own_proxy(name: str, settings: Any, proxy: Proxy | None) -> Callable[[Any, Any], Any]:
@@ -189,7 +200,7 @@ def _proxy_objective(proxy: Proxy, settings: Mapping[str, Any]) -> Callable[[Any
         raise fail(
             "proxy", f"settings {dict(settings)} for a callable", "none: set them where you make the callable"
         )
-    return proxy
+    return GivenLoss(copied(proxy) if isinstance(proxy, nn.Module) else proxy)  # the user's own never changes
 
 
 def _with(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

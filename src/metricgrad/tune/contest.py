@@ -25,7 +25,7 @@ from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import describe_split
 from metricgrad.tune.stages import budget_of, stages_of
 from metricgrad.tune.state import fitting
-from metricgrad.tune.weights import load_into, weights_of
+from metricgrad.tune.weights import load_beside, load_into, weights_of
 
 __all__ = ["Contest"]
 
@@ -153,19 +153,26 @@ class Contest:
         if stage.arm != "start" and current().leader:
             load_into(model, load_weights(self.folder.weights(stage.seed, "start", 0)))
         current().same_weights(model)
+        trained_beside: Mapping[str, Any] = {}
         if stage.steps == 0:
             value = current().led(lambda: self.evaluator.value(model, self.setup.splits.select, "select"))
             weights = weights_of(model)
         else:
+            method = self.setup.method(stage)
+            begun = self.folder.beside(stage.seed, "start", 0)
+            if stage.arm != "start" and begun.exists():  # the start's training has trained the loss, too
+                load_beside(method, load_weights(begun))
             trainable = self.setup.start_plan.trainable if stage.arm == "start" else self.setup.plan.trainable
             with deterministic(model):
-                value, weights = train_stage(
-                    stage, model, trainable_parameters(model, trainable), self.setup.method(stage),
+                value, weights, trained_beside = train_stage(
+                    stage, model, trainable_parameters(model, trainable), method,
                     fit=self.setup.splits.fit, select=self.setup.splits.select, evaluator=self.evaluator,
                     folder=self.folder, base=state, saved=saved, stop=self.stop,
                 )  # fmt: skip
         if current().leader:
             save_weights(self.folder.weights(stage.seed, stage.arm, stage.attempt), weights)
+            if trained_beside:
+                save_weights(self.folder.beside(stage.seed, stage.arm, stage.attempt), trained_beside)
         state["values"].append(value)
         state["metric_calls"] = dict(self.evaluator.calls)
         self.folder.save(state)

@@ -134,6 +134,10 @@ class RunFolder:
         """Return where the selected weights of a stage are kept."""
         return self.path / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors"
 
+    def beside(self, seed: int, arm: str, attempt: int) -> Path:
+        """Return where what a stage trained beside the network is kept: a loss with parameters."""
+        return self.path / "arms" / f"seed{seed}-{arm}-try{attempt}-loss.safetensors"
+
 
 def read_config(folder: Path) -> dict[str, Any] | None:
     """Return what `config.yaml` of a run folder holds, or None where there is none.

@@ -11,6 +11,7 @@ from torch import nn
 
 from metricgrad._checks import fail
 from metricgrad._records import Evaluated, Fitted, Note, Progress, StageFinished, StageStarted, Stepped
+from metricgrad._structures import pair
 from metricgrad._types import Method, MethodRun, Split
 from metricgrad.errors import Collapsed, Distrusted, Interrupted
 from metricgrad.scale import current
@@ -19,7 +20,7 @@ from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.state import fitting
-from metricgrad.tune.weights import load_into, weights_of
+from metricgrad.tune.weights import beside_of, load_into, weights_of
 
 __all__ = ["Stage", "StopRequest", "train_stage", "training_batches"]
 
@@ -120,7 +121,7 @@ def train_stage(
     base: Mapping[str, Any],
     saved: Mapping[str, Any] | None,
     stop: StopRequest,
-) -> tuple[float, dict[str, Any]]:
+) -> tuple[float, dict[str, Any], dict[str, Any]]:
     """Train a stage to its end, or to the end of a checkpoint's story.
 
     Args:
@@ -137,7 +138,7 @@ def train_stage(
         stop: asked after every step.
 
     Returns:
-        The best select value and the weights that reached it.
+        The best select value, the weights that reached it, and what was trained beside them then.
 
     Raises:
         Interrupted: a stop was requested; the checkpoint is written.
@@ -166,7 +167,7 @@ def train_stage(
             **stage.key, step=state.step, value=state.best, best_step=state.best_step, seconds=state.seconds
         )
     )
-    return state.best, trainer.best_weights
+    return state.best, trainer.best_weights, trainer.best_beside
 
 
 def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before: Any) -> None:
@@ -216,6 +217,7 @@ class _Trainer:
         self.evaluator, self.select, self.folder = evaluator, select, folder
         self.state = _Progress(epoch=stage.first_epoch)
         self.best_weights: dict[str, Any] = {}
+        self.best_beside: dict[str, Any] = {}
 
     def evaluate(self) -> None:
         """Measure on `select`, keep the weights where they are the best so far, write both curves."""
@@ -226,6 +228,7 @@ class _Trainer:
         if state.step == 0 or untrained or self.evaluator.better(value, state.best):
             state.best, state.best_step, state.since_best = value, state.step, 0
             self.best_weights = weights_of(self.model)
+            self.best_beside = beside_of(self.method)
         else:
             state.since_best += 1
         if state.summed:
@@ -277,6 +280,7 @@ class _Trainer:
                     "progress": vars(self.state).copy(),
                     "model": weights_of(self.model),
                     "best": self.best_weights,
+                    "best_beside": self.best_beside,
                     "method": self.method.state_dict(),
                     "random": random_state(),
                 },
@@ -290,6 +294,7 @@ class _Trainer:
             load_into(self.model, saved["model"])
             self.method.load_state_dict(saved["method"])
             self.best_weights = dict(saved["best"])
+            self.best_beside = dict(saved.get("best_beside", {}))
 
 
 def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Iterator[Any]:
@@ -307,7 +312,7 @@ def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Ite
             random_before = None
         for batch in batches:
             state.position += 1
-            yield batch
+            yield pair(batch)
         if state.position == 0:
             raise fail(
                 "fit", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"

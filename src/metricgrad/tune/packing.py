@@ -123,7 +123,9 @@ def _packed_tensor(value: Tensor, keep: Callable[[Tensor], str]) -> Any:
 def _sparse(layout: str, shape: list[int], parts: list[Tensor]) -> Tensor:
     if layout == "sparse_coo":
         return torch.sparse_coo_tensor(parts[0], parts[1], shape, is_coalesced=True, check_invariants=True)
-    return torch.sparse_compressed_tensor(*parts, shape, layout=getattr(torch, layout), check_invariants=True)
+    return torch.sparse_compressed_tensor(
+        parts[0], parts[1], parts[2], size=shape, layout=getattr(torch, layout), check_invariants=True
+    )
 
 
 @functools.cache

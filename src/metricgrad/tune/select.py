@@ -1,7 +1,6 @@
 """Measure the exact metric on a split, and count how often that was done."""
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
+from metricgrad._structures import items_of, joined, moved, pair, tensors_of
 from metricgrad._types import Metric, Split
+from metricgrad._user_code import embedded
+from metricgrad.scale.chunk import device_of
 from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.passes import begin_pass, seed_everything
 from metricgrad.tune.splits import reference_of
@@ -68,39 +70,32 @@ def collect(model: nn.Module, split: Split) -> tuple[Any, Any]:
         split: yields `(inputs, targets)`.
 
     Returns:
-        Outputs and targets, tensors joined on axis 0; lists where the batches are lists (ragged outputs).
+        Outputs and targets, joined as `_structures.joined` says: tensors on axis 0, dicts and tuples part by part,
+        a list with one entry per item where they are lists or differ in length from batch to batch. Targets are
+        where the outputs are.
 
     Raises:
-        InputError: the split yields no batch.
+        InputError: the split yields no batch, or one that is no `(inputs, targets)`; outputs or targets that cannot
+            be joined; the model raised.
     """
     training = model.training
-    device = next((value.device for value in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     model.eval()
+    outputs, targets, rows = [], [], []
     try:
         with torch.no_grad(), same_random_state():
             seed_everything(0)
             begin_pass(split, 0)
-            pairs = [(model(_to(inputs, device)), targets) for inputs, targets in split]
+            for inputs, target in map(pair, split):
+                outputs.append(embedded(model, moved(inputs, device)))
+                targets.append(target)
+                rows.append(items_of(inputs, target))
     finally:
         model.train(training)
-    if not pairs:
+    if not outputs:
         raise fail(
             "evaluation", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
         )
-    return _join([output for output, _ in pairs]), _join([target for _, target in pairs])
-
-
-def _to(inputs: Any, device: torch.device) -> Any:
-    return inputs.to(device) if isinstance(inputs, Tensor) else inputs
-
-
-def _join(parts: list[Any]) -> Any:
-    if all(isinstance(part, Tensor) for part in parts):
-        return torch.cat(parts)
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate(parts)
-    return [item for part in parts for item in _items(part)]
-
-
-def _items(part: Any) -> Iterable[Any]:
-    return part if isinstance(part, Iterable) else [part]
+    found = joined("outputs", outputs, rows)
+    device = next((tensor.device for tensor in tensors_of(found)), device)
+    return found, moved(joined("targets", targets, rows), device)

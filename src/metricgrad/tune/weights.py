@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from metricgrad.errors import CheckpointError
 
-__all__ = ["load_into", "own_names", "weights_of"]
+__all__ = ["beside_of", "load_beside", "load_into", "own_names", "weights_of"]
 
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -42,6 +42,19 @@ def weights_of(model: nn.Module) -> dict[str, Any]:
     """Return a copy of the state dict on the CPU, under the network's own names."""
     names = own_names(model)
     return {names[key]: _copied(value) for key, value in model.state_dict().items()}
+
+
+def beside_of(method: Any) -> dict[str, Any]:
+    """Return a copy of what a method trains beside the network; empty where it trains nothing else."""
+    found = getattr(method, "beside", None)
+    return {} if found is None else _copied(found())
+
+
+def load_beside(method: Any, state: Mapping[str, Any]) -> None:
+    """Let a method go on from what another stage trained beside the network, where it trains such a thing."""
+    load = getattr(method, "load_beside", None)
+    if load is not None:
+        load(state)
 
 
 def _copied(value: Any) -> Any:

@@ -1,0 +1,56 @@
+"""Call what the user gave: whatever it raises becomes one sentence that says what was called with what."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from metricgrad._checks import fail
+from metricgrad._structures import form, items_of
+from metricgrad.errors import MetricgradError
+
+__all__ = ["called", "embedded"]
+
+
+def called(what: str, function: Callable[..., Any], *arguments: Any, remedy: str = "") -> Any:
+    """Call a function of the user; the traceback of what it raises is kept as the cause.
+
+    Args:
+        what: its name, for the message.
+        function: what is called.
+        arguments: by place.
+        remedy: what to do.
+
+    Raises:
+        InputError: the function raised; errors of this package and want of memory are passed on as they are.
+
+    Example:
+        >>> called("the loss", lambda outputs: 2 * outputs, 3)
+        6
+    """
+    try:
+        return function(*arguments)
+    except (MetricgradError, MemoryError):
+        raise
+    except Exception as error:  # whatever the user's code raises
+        said = " ".join(str(error).split())
+        said = said if len(said) <= 200 else f"{said[:197]}..."
+        came = ", ".join(form(argument) for argument in arguments)
+        raise fail(
+            what, f"it raised {type(error).__name__}: {said}; it was given {came}", "what it can be called with",
+            remedy,
+        ) from error  # fmt: skip
+
+
+def embedded(model: nn.Module, inputs: Any) -> Any:
+    """Return the outputs of a network for a batch.
+
+    Raises:
+        InputError: the network raised.
+    """
+    alone = model.training and items_of(inputs) == 1
+    return called(
+        f"the network {type(model).__name__}", model, inputs,
+        remedy="A batch of one item has no statistics for BatchNorm: choose another batch size, or drop_last=True in "
+        "the DataLoader." if alone else "The split must yield the inputs that it takes.",
+    )  # fmt: skip
