@@ -1,15 +1,20 @@
 """Ranks of embeddings by tiles equal those of the whole similarity matrix, bit for bit."""
 
 import math
+import operator
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metricgrad import metrics
 from metricgrad.errors import InputError
 from metricgrad.metrics import ranks
-from metricgrad.metrics.similarity import on_grid
+from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.split import limbs
 
 
 def clustered(
@@ -24,10 +29,15 @@ def clustered(
     return points, labels
 
 
-def whole(queries: torch.Tensor, references: torch.Tensor, *, normalize: bool, alone: bool) -> torch.Tensor:
-    """The whole similarity matrix, from rows on the grid."""
-    left = on_grid("test", "queries", queries, normalize=normalize, shared=alone).rows
-    return left @ on_grid("test", "references", references, normalize=normalize, shared=True).rows.T
+def compared(queries: torch.Tensor, references: torch.Tensor, *, normalize: bool) -> Similarities:
+    """Similarities of queries and references."""
+    sides = [read_rows("test", "rows", rows, normalize=normalize) for rows in (queries, references)]
+    return Similarities(*sides)
+
+
+def whole(queries: torch.Tensor, references: torch.Tensor, *, normalize: bool) -> torch.Tensor:
+    """The whole matrix of exact similarities."""
+    return compared(queries, references, normalize=normalize).exact_tile(slice(None), slice(None))
 
 
 def equal(found: metrics.ExactRanks, wanted: metrics.ExactRanks) -> None:
@@ -42,7 +52,7 @@ def equal(found: metrics.ExactRanks, wanted: metrics.ExactRanks) -> None:
 def test_tiles_change_nothing(generator: torch.Generator, ties, normalize: bool, tile: int) -> None:
     """Every tile gives the ranks of the whole matrix, copies and singletons included."""
     points, labels = clustered(generator)
-    scores = whole(points, points, normalize=normalize, alone=True)
+    scores = whole(points, points, normalize=normalize)
     relevance = labels[:, None] == labels
     own = torch.arange(len(labels))
     wanted = metrics.ranks_from_scores(scores, relevance, ties=ties, query_item=own)
@@ -54,7 +64,7 @@ def test_tiles_change_nothing_with_references(generator: torch.Generator, monkey
     """The same for queries against a set of references, among them copies of queries, and by sorting."""
     points, labels = clustered(generator)
     queries, references = points[:12], points[4:34]
-    scores = whole(queries, references, normalize=True, alone=False)
+    scores = whole(queries, references, normalize=True)
     relevance = labels[:12, None] == labels[4:34]
     wanted = metrics.ranks_from_scores(scores, relevance)
     monkeypatch.setattr(ranks, "_FEW_POSITIVES", 2)
@@ -64,31 +74,122 @@ def test_tiles_change_nothing_with_references(generator: torch.Generator, monkey
     equal(found, wanted)
 
 
-def test_the_similarities_are_exact(generator: torch.Generator) -> None:
-    """On the grid, sums do not round: the product of any part and of Python integers is the same."""
+@pytest.mark.parametrize("normalize", [True, False])
+def test_exact_similarities_do_not_depend_on_how_they_are_computed(
+    generator: torch.Generator, normalize: bool
+) -> None:
+    """Tiles, single pairs and another order of the dimensions give the same bits."""
     points, _ = clustered(generator)
-    rows = on_grid("test", "points", points, normalize=True, shared=True).rows
-    product = rows @ rows.T
-    torch.testing.assert_close(rows[7:9] @ rows[:, :].T, product[7:9], rtol=0, atol=0)
-    torch.testing.assert_close((rows[3] * rows).sum(1), product[3], rtol=0, atol=0)
-    flipped = rows.flip(1)
-    torch.testing.assert_close(flipped @ flipped.T, product, rtol=0, atol=0)
-    whole_numbers = [[int(value * 2**26) for value in row] for row in rows[:4].tolist()]
-    exact = [
-        [sum(a * b for a, b in zip(x, y, strict=True)) / 2**52 for y in whole_numbers] for x in whole_numbers
+    points = points * torch.logspace(-9, 9, len(points))[:, None]
+    similarities = compared(points, points, normalize=normalize)
+    wanted = similarities.exact_tile(slice(None), slice(None))
+    same = {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(similarities.exact_tile(slice(7, 9), slice(3, 50)), wanted[7:9, 3:50], **same)
+    index = torch.randint(0, len(points), (4, 30), generator=generator)
+    rows = torch.tensor([3, 8, 3, 59])
+    found = similarities.exact_at(rows, index, tile=50)
+    torch.testing.assert_close(found, wanted[rows].gather(1, index), **same)
+    torch.testing.assert_close(whole(points.flip(1), points.flip(1), normalize=normalize), wanted, **same)
+
+
+def fractions(queries: torch.Tensor, references: torch.Tensor) -> list[list[Fraction]]:
+    """Dot products of whole fractions."""
+    left, right = (
+        [[Fraction(value) for value in row] for row in side.tolist()] for side in (queries, references)
+    )
+    return [[sum((a * b for a, b in zip(x, y, strict=True)), Fraction(0)) for y in right] for x in left]
+
+
+def cosine_keys(queries: torch.Tensor, references: torch.Tensor) -> list[list[Fraction]]:
+    """What orders the items of a query as their cosines do: the signed square of the cosine, but for the query."""
+    lengths = [sum(Fraction(value) ** 2 for value in row) for row in references.tolist()]
+    products = fractions(queries, references)
+    return [
+        [product * abs(product) / (n or 1) for product, n in zip(row, lengths, strict=True)]
+        for row in products
     ]
-    assert product[:4, :4].tolist() == exact
 
 
-def test_the_grid_is_finer_than_float32(generator: torch.Generator) -> None:
-    """Rounding to the grid moves a cosine by less than a float32 product does."""
-    points = torch.nn.functional.normalize(torch.randn(200, 256, generator=generator, dtype=torch.float64))
-    truth = points @ points.T
-    rows = on_grid("test", "points", points, normalize=True, shared=True).rows
-    by_grid = (rows @ rows.T - truth).abs().max()
-    by_float32 = ((points.float() @ points.float().T).double() - truth).abs().max()
-    assert by_grid < 4e-8
-    assert by_grid < by_float32
+def spread(kind: str, generator: torch.Generator) -> torch.Tensor:
+    """Rows of which float32, or a product in float64, tells little."""
+    rows = torch.randn(40, 6, generator=generator, dtype=torch.float64)
+    if kind == "one long row":
+        rows[3] *= 1e25
+    if kind == "lengths of every size":
+        rows *= torch.logspace(-30, 30, 40, dtype=torch.float64)[:, None]
+    if kind in ("1e-5 apart", "1e-7 apart"):
+        rows = rows[0] + float(kind.split()[0]) * rows
+    if kind == "small whole numbers":
+        rows = torch.randint(-2, 3, (40, 6), generator=generator).double()
+    if kind == "copies and multiples":
+        rows[10:20], rows[20:30] = rows[:10], 4 * rows[:10]
+        rows[30:] = 3 * rows[:10].float().double()
+        rows[:10] = rows[:10].float().double()
+    return rows
+
+
+KINDS = [
+    "ordinary", "one long row", "lengths of every size", "1e-5 apart", "1e-7 apart", "small whole numbers",
+    "copies and multiples",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("ties", ["pessimistic", "mid"])
+def test_ranks_are_those_of_fractions(generator: torch.Generator, kind: str, normalize: bool, ties) -> None:
+    """The order of whole fractions, whatever the lengths and the distances of the rows; equal ones tie."""
+    rows = spread(kind, generator)
+    labels = torch.randint(0, 8, (len(rows),), generator=generator)
+    keys = (cosine_keys if normalize else fractions)(rows, rows)
+    if not normalize:  # equal means: equal when rounded once
+        keys = [[Fraction(float(key)) for key in row] for row in keys]
+    places = [[sorted(set(row)).index(key) for key in row] for row in keys]
+    own = torch.arange(len(rows))
+    wanted = metrics.ranks_from_scores(
+        torch.tensor(places), labels[:, None] == labels, ties=ties, query_item=own
+    )
+    equal(metrics.retrieval_ranks(rows, labels, normalize=normalize, ties=ties), wanted)
+    found = metrics.nearest_items(rows, rows, 7, normalize=normalize).item
+    order = [sorted(range(len(row)), key=lambda item: (-row[item], item))[:7] for row in places]
+    assert found.tolist() == order
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_rounded_similarities_are_within_their_slack(
+    generator: torch.Generator, kind: str, normalize: bool
+) -> None:
+    """What the bound promises, and by what the fast product is trusted."""
+    similarities = compared(*[spread(kind, generator)] * 2, normalize=normalize)
+    exact = similarities.rounded(similarities.exact_tile(slice(None), slice(None)))
+    error = (similarities.tile(slice(None), slice(None)) - exact).abs()
+    assert bool((error <= similarities.slack).all())
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 17, 64, 300]), st.integers(-60, 0))
+def test_parts_of_rows_add_up_without_rounding(seed: int, dim: int, spread: int) -> None:
+    """Sums of products of parts are whole numbers below 2^53 of their unit, and the parts add up to the row."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(3, dim, generator=generator, dtype=torch.float64)
+    rows *= 2.0 ** (spread * torch.rand(3, dim, generator=generator, dtype=torch.float64))
+    parts = limbs(rows / rows.abs().amax(1, keepdim=True), normalize=True)
+    for one in parts:
+        for other in parts[: 3 if one is parts.high else 1] if one is not parts.middle else parts[:2]:
+            exact = [
+                [sum(map(operator.mul, map(Fraction, x), map(Fraction, y))) for y in other.tolist()]
+                for x in one.tolist()
+            ]
+            assert (one @ other.T).tolist() == [[float(value) for value in row] for row in exact]
+            assert all(Fraction(float(value)) == value for row in exact for value in row)
+    length = [
+        sum(
+            sum(map(Fraction, values)) ** 2
+            for values in zip(*(part[row].tolist() for part in parts), strict=True)
+        )
+        for row in range(3)
+    ]
+    assert all(abs(value - 1) < Fraction(1, 2**60) for value in length)
 
 
 @pytest.mark.parametrize("factor", [1e-30, 1e-3, 1.0, 1e30])
@@ -97,8 +198,10 @@ def test_scale_of_embeddings_does_not_matter(generator: torch.Generator, factor:
     points, labels = clustered(generator)
     lengths = torch.rand(len(points), 1, generator=generator) + 0.5
     cosine = metrics.retrieval_ranks(points, labels)
+    factor = 2.0 ** math.floor(
+        math.log2(factor)
+    )  # a rounded multiple is another row, not quite in its direction
     equal(metrics.retrieval_ranks(points.double() * lengths * factor, labels), cosine)
-    factor = 2.0 ** math.floor(math.log2(factor))
     dot = metrics.retrieval_ranks(points, labels, normalize=False)
     equal(metrics.retrieval_ranks(points * factor, labels, normalize=False), dot)
 

@@ -10,7 +10,7 @@ import torch
 from metricgrad import metrics
 from metricgrad.errors import InputError, MissingExtraError
 from metricgrad.metrics import nearest
-from metricgrad.metrics.similarity import on_grid
+from metricgrad.metrics.similarity import Similarities, read_rows
 
 
 class FlatIndex:
@@ -57,9 +57,9 @@ def engine(request, monkeypatch):
 
 def by_sorting(queries, references, k: int, exclude, normalize: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """The definition: all similarities, a stable sort, the first k."""
-    left = on_grid("test", "queries", queries, normalize=normalize, shared=False)
-    right = on_grid("test", "references", references, normalize=normalize, shared=True)
-    scores = (left.rows @ right.rows.T) * left.unit * right.unit.T
+    sides = [read_rows("test", "rows", rows, normalize=normalize) for rows in (queries, references)]
+    similarities = Similarities(*sides)
+    scores = similarities.value(similarities.exact_tile(slice(None), slice(None)))
     rows = (exclude >= 0).nonzero()[:, 0]
     scores[rows, exclude[rows]] = -torch.inf
     best = scores.sort(dim=1, descending=True, stable=True)
@@ -99,12 +99,12 @@ def test_proposals_are_trusted_only_where_they_are_complete(generator: torch.Gen
 
 
 def test_similarity_is_the_cosine_or_the_dot_product(generator: torch.Generator) -> None:
-    """Within the rounding of the grid."""
+    """To the last digits of float64."""
     points = 3 * torch.randn(20, 6, generator=generator, dtype=torch.float64)
     unit = torch.nn.functional.normalize(points)
     for normalize, scores in ((True, unit @ unit.T), (False, points @ points.T)):
         found = metrics.nearest_items(points, points, 4, normalize=normalize)
-        torch.testing.assert_close(found.similarity, scores.gather(1, found.item), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found.similarity, scores.gather(1, found.item), rtol=1e-14, atol=1e-14)
 
 
 def test_empty_sets() -> None:

@@ -1,7 +1,8 @@
 """Exact ranks from embeddings, tile by tile: the whole [query, item] matrix is never stored.
 
 For evaluation over large sets: time is that of one float64 matrix product and a pass of comparisons, memory that of
-one tile. The similarities do not depend on the tile (see `similarity.py`), so neither do the ranks.
+one tile. Queries for which that product cannot tell an item from a positive are ranked again by exact similarities
+(see `similarity.py`). These do not depend on the tile, so neither do the ranks.
 """
 
 from collections.abc import Iterator
@@ -15,12 +16,15 @@ from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.own_references import same_rows
 from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, count_above, join, require_ties, settle
-from metricgrad.metrics.similarity import Grid, on_grid
+from metricgrad.metrics.similarity import Similarities, read_rows
 
 __all__ = ["rank_tiles", "retrieval_ranks"]
 
 _FEWEST_QUERIES = 128
 """Rows of a tile below which a matrix product is no longer fast."""
+
+_DENSE = 16
+"""One exact similarity in so many of a tile, and it is cheaper to compute them all."""
 
 
 def retrieval_ranks(
@@ -97,61 +101,99 @@ def rank_tiles(
         raise fail(caller, "reference_labels came without reference_embeddings", "both or neither")
     if not alone and reference_labels is None:
         raise fail(caller, "reference_embeddings came without reference_labels", "both or neither")
-    queries = on_grid(caller, "embeddings", embeddings, normalize=normalize, shared=alone)
-    items = queries
+    queries = items = read_rows(caller, "embeddings", embeddings, normalize=normalize)
     if not alone:
         assert reference_embeddings is not None
-        items = on_grid(
-            caller, "reference_embeddings", reference_embeddings, normalize=normalize, shared=True
-        )
-        if items.rows.shape[1] != queries.rows.shape[1]:
+        items = read_rows(caller, "reference_embeddings", reference_embeddings, normalize=normalize)
+        if items.exact.shape[1] != queries.exact.shape[1]:
             raise fail(
                 caller,
                 f"embeddings are {describe(embeddings)} and references {describe(reference_embeddings)}",
                 "one number of dimensions",
             )
     sets = {"labels": labels} | ({} if reference_labels is None else {"reference_labels": reference_labels})
-    codes = number_labels(caller, sets, device=queries.rows.device).codes
-    if len(codes[0]) != len(queries.rows):
+    codes = number_labels(caller, sets, device=queries.exact.device).codes
+    if len(codes[0]) != len(queries.exact):
         raise fail(
-            caller, f"{len(codes[0])} labels for {len(queries.rows)} embeddings", "one label per embedding"
+            caller, f"{len(codes[0])} labels for {len(queries.exact)} embeddings", "one label per embedding"
         )
-    if len(codes[-1]) != len(items.rows):
-        raise fail(caller, f"{len(codes[-1])} reference_labels for {len(items.rows)} items", "one per item")
-    yield from _tiles(queries, items, codes[0], codes[-1], ties, tile, alone)
+    if len(codes[-1]) != len(items.exact):
+        raise fail(caller, f"{len(codes[-1])} reference_labels for {len(items.exact)} items", "one per item")
+    yield from _tiles(Similarities(queries, items), codes[0], codes[-1], ties, tile, alone)
 
 
 def _tiles(
-    queries: Grid, items: Grid, codes: Tensor, item_codes: Tensor, ties: Ties, tile: int, alone: bool
+    similarities: Similarities, codes: Tensor, item_codes: Tensor, ties: Ties, tile: int, alone: bool
 ) -> Iterator[ExactRanks]:
     """Rank group after group of queries against all items."""
-    device = queries.rows.device
+    device = similarities.queries.device
     classes = _Classes(codes.to(device), item_codes.to(device))
-    count = len(items.rows)
+    count = len(similarities.items)
     width = max(1, min(count, tile // min(_FEWEST_QUERIES, tile)))  # items of a tile
     height = max(1, tile // max(width, classes.largest))  # queries of a tile
-    for start in range(0, max(len(queries.rows), 1), height):
-        rows = queries.rows[start : start + height]
-        here = torch.arange(start, start + len(rows), device=device)
+    columns = [slice(first, first + width) for first in range(0, max(count, 1), width)]
+    margin = 2 * float(similarities.slack.max()) if count else 0.0
+    for start in range(0, max(len(similarities.queries), 1), height):
+        here = torch.arange(start, min(start + height, len(similarities.queries)), device=device)
         index, valid = classes.positives(here, leave_out=here if alone else None)
-        scores = rows @ items.rows[:width].T  # [height, width]
-        if width == count:
+        rows = similarities.queries[here]
+        scores = rows @ similarities.items[columns[0]].T  # [height, width]
+        if len(columns) == 1:
             positive_scores = scores.gather(1, index)
         else:
-            positive_scores = _scores_at(rows, items.rows, index, tile)
-        greater = torch.zeros_like(index)
-        at_least = torch.zeros_like(index)
-        for first in range(0, count, width):
-            if first:
-                scores = rows @ items.rows[first : first + width].T
-            more_greater, more_at_least = count_above(scores, positive_scores)
-            greater += more_greater
-            at_least += more_at_least
+            positive_scores = _scores_at(rows, similarities.items, index, tile)
+        own = (rows * similarities.items[here]).sum(1) if alone else rows.new_zeros(len(rows))
+        greater, at_least = count_above(scores, positive_scores, margin)
+        for some in columns[1:]:
+            more = count_above(rows @ similarities.items[some].T, positive_scores, margin)
+            greater, at_least = greater + more[0], at_least + more[1]
+        # A positive is always among its equals; whatever else is there has to be told from it.
+        doubtful = (valid & (at_least - greater > 1)).any(1).nonzero()[:, 0]
+        if len(doubtful):
+            exactly = _counted_exactly(
+                similarities, here[doubtful], index[doubtful], valid[doubtful], columns, alone, tile
+            )
+            for field, exact in zip((greater, at_least, positive_scores, own), exactly, strict=True):
+                field[doubtful] = exact
         yield settle(
             greater, at_least, positive_scores, torch.ones_like(positive_scores), valid, ties,
-            own=rows.square().sum(1), present=torch.full((len(rows),), alone, device=device), items=count,
+            own=own, present=torch.full((len(rows),), alone, device=device), items=count,
         )  # fmt: skip
-        tell(start + len(rows), len(queries.rows))
+        tell(start + len(rows), len(similarities.queries))
+
+
+def _counted_exactly(
+    similarities: Similarities, here: Tensor, index: Tensor, valid: Tensor, columns: list[slice], alone: bool,
+    tile: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Count by exact similarities the items above each positive of some queries, and those not below it.
+
+    Returns:
+        Both counts [query, positive], then numbers in the order of the similarities of the positives [query, positive]
+        and of the query itself [query].
+    """
+    exact = similarities.exact_at(here, index, tile)
+    own = similarities.exact_at(here, here[:, None], tile) if alone else exact.new_zeros(len(here), 1)
+    positives = similarities.rounded(exact)
+    slack = similarities.slack[index].masked_fill(~valid, 0).amax(1, keepdim=True)
+    ascending = positives.masked_fill(~valid, torch.inf).sort(dim=1).values
+    greater, at_least = torch.zeros_like(index), torch.zeros_like(index)
+    for some in columns:
+        scores = similarities.tile(here, some)
+        reach = slack + similarities.slack[some]  # [query, item]
+        first = torch.searchsorted(ascending, scores - reach)
+        near = first < torch.searchsorted(ascending, scores + reach, right=True)
+        if int(near.sum()) * _DENSE > near.numel():
+            scores = similarities.exact_tile(here, some)
+        else:
+            scores = similarities.comparable(scores)
+            row, column = near.nonzero(as_tuple=True)
+            scores[row, column] = similarities.exact_at(here[row], column[:, None] + some.start, tile)[:, 0]
+        more = count_above(scores, exact)
+        greater, at_least = greater + more[0], at_least + more[1]
+    both = torch.cat([exact, own], 1)
+    order = torch.searchsorted(both.sort(dim=1).values, both).double()
+    return greater, at_least, order[:, :-1], order[:, -1]
 
 
 class _Classes:

@@ -1,29 +1,31 @@
 """The nearest items of every query, exact: for galleries, neighbour votes and search.
 
-Order: similarity, highest first, then the index, lowest first. faiss, where it is installed, only proposes; its
-float32 scores are replaced by the exact ones of `similarity.py`, and a query for which the proposal cannot be proved
-complete is searched again without it. So both engines give the same result.
+Order: similarity, highest first, then the index, lowest first. A rounded product (of ours, or faiss where it is
+installed) only proposes; its scores are replaced by the exact ones of `similarity.py`, and a query for which the
+proposal cannot be proved complete is searched again by these. So both engines give the same result.
 """
 
 import importlib.util
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail, require_ks
 from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import TILE
-from metricgrad.metrics.similarity import Grid, on_grid
+from metricgrad.metrics.similarity import Similarities, read_rows
 
 __all__ = ["NearestItems", "nearest_items"]
 
 Engine = Literal["auto", "torch", "faiss"]
 
-_SPARE = 16
-"""Candidates beyond k that faiss is asked for, so that near-equal scores around place k can be told apart."""
+_SPARE = {"torch": 3, "faiss": 16}
+"""Candidates beyond k + 1 that are asked for, so that near-equal scores around place k can be told apart: in float64
+hardly any but copies are near, in float32 many."""
 
 
 class NearestItems(NamedTuple):
@@ -80,53 +82,115 @@ def nearest_items(
     """
     caller = "nearest_items"
     (k,) = require_ks(caller, (k,))
-    rows = on_grid(caller, "queries", queries, normalize=normalize, shared=False)
-    items = on_grid(caller, "references", references, normalize=normalize, shared=True)
-    if rows.rows.shape[1] != items.rows.shape[1]:
+    rows = read_rows(caller, "queries", queries, normalize=normalize)
+    items = read_rows(caller, "references", references, normalize=normalize)
+    if rows.exact.shape[1] != items.exact.shape[1]:
         raise fail(
             caller,
             f"queries are {describe(queries)} and references {describe(references)}",
             "one number of dimensions",
         )
-    excluded = _checked_exclude(caller, exclude, rows, items)
+    similarities = Similarities(rows, items)
+    excluded = _checked_exclude(caller, exclude, similarities)
     if engine not in ("auto", "torch", "faiss"):
         raise fail(caller, f"engine is {engine!r}", "'auto', 'torch' or 'faiss'")
-    count = len(items.rows)
+    count = len(items.exact)
     k = min(k, count)
-    if engine == "faiss" or (engine == "auto" and count >= 10_000 and _has_faiss()):
-        index, score = _by_faiss(rows.rows, items.rows, k, excluded, tile)
-    else:
-        index, score = _by_tiles(rows.rows, items.rows, k, excluded, tile)
-    found = score > -torch.inf
-    unit = items.unit[:1] if count else items.unit.new_ones(1, 1)
-    return NearestItems(torch.where(found, index, -1), score * rows.unit * unit)
+    if engine == "auto":
+        engine = "faiss" if count >= 10_000 and _has_faiss() else "torch"
+    if k == 0:
+        nothing = similarities.queries.new_zeros(len(similarities.queries), 0)
+        return NearestItems(nothing.long(), nothing)
+    propose = _by_faiss if engine == "faiss" else _by_tiles
+    candidates, limit = propose(similarities, min(k + 1 + _SPARE[engine], count), excluded, tile)
+    index, score = _settled(similarities, candidates, limit, k, excluded, tile)
+    found = score > _lowest(score)
+    return NearestItems(
+        torch.where(found, index, -1), torch.where(found, similarities.value(score), -torch.inf)
+    )
 
 
-def _by_tiles(rows: Tensor, items: Tensor, k: int, excluded: Tensor, tile: int) -> tuple[Tensor, Tensor]:
-    """Search all items, tile by tile; return index and score, best first."""
-    width = max(1, min(len(items), tile // min(128, tile)))  # items of a tile
+def _settled(
+    similarities: Similarities, candidates: Tensor, limit: Tensor, k: int, excluded: Tensor, tile: int
+) -> tuple[Tensor, Tensor]:
+    """Return the k best of the candidates by exact similarity; search again where others may be better.
+
+    Args:
+        similarities: of all queries and items.
+        candidates: items [query, candidate].
+        limit: rounded similarity that no other item exceeds [query].
+        k: number of items.
+        excluded: the item that each query passes over.
+        tile: similarities held at a time.
+    """
+    candidates = candidates.sort(dim=1).values  # ties go by index
+    everyone = torch.arange(len(candidates), device=candidates.device)
+    scores = similarities.exact_at(everyone, candidates, tile)
+    scores = scores.masked_fill(candidates == excluded[:, None], _lowest(scores))
+    index, score = _sorted(candidates, scores, k)
+    if candidates.shape[1] < len(similarities.items):
+        doubtful = (similarities.rounded(score[:, -1]) <= limit).nonzero()[:, 0]
+        if len(doubtful):
+            index[doubtful], score[doubtful] = _searched(similarities, doubtful, k, excluded[doubtful], tile)
+    return index, score
+
+
+def _searched(
+    similarities: Similarities, rows: Tensor, k: int, excluded: Tensor, tile: int
+) -> tuple[Tensor, Tensor]:
+    """Search all items for some queries by exact similarity, tile by tile; return index and score, best first."""
+
+    def scored(some: Tensor, columns: slice) -> Tensor:
+        return similarities.exact_tile(rows[some], columns)
+
+    return _over_tiles(scored, len(rows), len(similarities.items), k, excluded, tile)
+
+
+def _by_tiles(similarities: Similarities, k: int, excluded: Tensor, tile: int) -> tuple[Tensor, Tensor]:
+    """Propose the k items that may be best by rounded similarity, and what no other item exceeds."""
+    slack = similarities.slack
+    alike = float(slack.amax()) if bool((slack == slack[0]).all()) else None
+
+    def scored(some: Tensor, columns: slice) -> Tensor:
+        scores = similarities.tile(some, columns)
+        return scores if alike is not None else scores.add_(slack[columns])
+
+    index, score = _over_tiles(scored, len(similarities.queries), len(similarities.items), k, excluded, tile)
+    return index, score[:, -1] + (alike or 0.0)
+
+
+def _over_tiles(
+    scored: Callable[[Tensor, slice], Tensor], queries: int, items: int, k: int, excluded: Tensor, tile: int
+) -> tuple[Tensor, Tensor]:
+    """Return index and score of the k best items of each query, best first; equals by index."""
+    width = max(1, min(items, tile // min(128, tile)))  # items of a tile
     height = max(1, tile // width)  # queries of a tile
     found = []
-    for start in range(0, max(len(rows), 1), height):
-        here, left_out = rows[start : start + height], excluded[start : start + height]
-        index = torch.zeros(len(here), 0, dtype=torch.int64, device=rows.device)
-        score = here.new_zeros(len(here), 0)
-        for first in range(0, len(items), width):
-            scores = here @ items[first : first + width].T  # [height, width]
-            hit = ((left_out >= first) & (left_out < first + scores.shape[1])).nonzero()[:, 0]
-            scores[hit, left_out[hit] - first] = -torch.inf
+    for here in torch.arange(queries, device=excluded.device).split(height):
+        index = score = None
+        for first in range(0, items, width):
+            scores = scored(here, slice(first, first + width))  # [height, width]
+            left_out = excluded[here] - first
+            hit = ((left_out >= 0) & (left_out < scores.shape[1])).nonzero()[:, 0]
+            scores[hit, left_out[hit]] = _lowest(scores)
             columns = _first_of_best(scores, min(k, scores.shape[1]))
-            # The earlier tiles come first, and a stable sort keeps that order among equals.
-            index = torch.cat([index, columns + first], 1)
-            score = torch.cat([score, scores.gather(1, columns)], 1)
-            index, score = _sorted(index, score, k)
+            best = columns + first, scores.gather(1, columns)
+            if index is not None and score is not None:
+                # The earlier tiles come first, and a stable sort keeps that order among equals.
+                best = torch.cat([index, best[0]], 1), torch.cat([score, best[1]], 1)
+            index, score = _sorted(*best, k)
         found.append((index, score))
         tell(start + len(here), len(rows))
     index, score = (torch.cat(parts) for parts in zip(*found, strict=True))
     return index, score
 
 
-def _first_of_best(scores: Float[Tensor, "query item"], k: int) -> Int[Tensor, "query k"]:
+def _lowest(scores: Tensor) -> float | int:
+    """What is below every similarity of this form."""
+    return -torch.inf if scores.is_floating_point() else torch.iinfo(scores.dtype).min
+
+
+def _first_of_best(scores: Shaped[Tensor, "query item"], k: int) -> Int[Tensor, "query k"]:
     """Columns of the k best scores in ascending order; where place k is tied, the lowest columns."""
     best, columns = scores.topk(k, dim=1)
     columns = columns.sort(dim=1).values
@@ -146,29 +210,18 @@ def _sorted(index: Tensor, score: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return index.gather(1, order), score.gather(1, order)
 
 
-def _by_faiss(rows: Tensor, items: Tensor, k: int, excluded: Tensor, tile: int) -> tuple[Tensor, Tensor]:
-    """Let faiss propose in float32, score the proposals exactly, search the doubtful queries again."""
+def _by_faiss(similarities: Similarities, k: int, excluded: Tensor, tile: int) -> tuple[Tensor, Tensor]:
+    """Let faiss propose k items in float32; return them and what no other item exceeds."""
     faiss = extra("faiss", "faiss", "nearest_items with engine='faiss'")
-    search = faiss.IndexFlatIP(items.shape[1])
-    search.add(np.ascontiguousarray(items.float().cpu().numpy()))
-    proposed, candidates = search.search(
-        np.ascontiguousarray(rows.float().cpu().numpy()), min(k + 1 + _SPARE, len(items))
-    )
-    candidates = torch.from_numpy(candidates).to(rows.device).sort(dim=1).values  # ties go by index
-    step = max(1, tile // max(1, candidates.shape[1] * items.shape[1]))
-    groups = zip(rows.split(step), candidates.split(step), strict=True)
-    scores = torch.cat([torch.einsum("qd,qcd->qc", row, items[group]) for row, group in groups])
-    scores = scores.masked_fill(candidates == excluded[:, None], -torch.inf)
-    index, score = _sorted(candidates, scores, k)
-    if candidates.shape[1] < len(items):
-        # Rows have at most unit length: dim + 2 roundings of 2^-24 bound the error of a float32 score, so nothing
-        # that was not proposed can exceed the lowest proposal by more than that.
-        slack = (items.shape[1] + 2) * 2.0**-24
-        limit = torch.from_numpy(proposed[:, -1]).to(score) + slack
-        doubtful = (score[:, -1] <= limit).nonzero()[:, 0]
-        if len(doubtful):
-            index[doubtful], score[doubtful] = _by_tiles(rows[doubtful], items, k, excluded[doubtful], tile)
-    return index, score
+    search = faiss.IndexFlatIP(similarities.items.shape[1])
+    search.add(np.ascontiguousarray(similarities.items.float().cpu().numpy()))
+    queries = np.ascontiguousarray(similarities.queries.float().cpu().numpy())
+    proposed, candidates = search.search(queries, k)
+    # Rows have at most unit length: dim + 2 roundings of 2^-24 bound the error of a float32 score, so nothing
+    # that was not proposed can exceed the lowest proposal by more than that.
+    slack = (similarities.items.shape[1] + 2) * 2.0**-24
+    lowest = torch.from_numpy(proposed[:, -1]).to(similarities.queries)
+    return torch.from_numpy(candidates).to(excluded.device), lowest + slack
 
 
 def _has_faiss() -> bool:
@@ -176,13 +229,14 @@ def _has_faiss() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
-def _checked_exclude(caller: str, exclude: Tensor | None, rows: Grid, items: Grid) -> Tensor:
+def _checked_exclude(caller: str, exclude: Tensor | None, similarities: Similarities) -> Tensor:
     """Return the index that each query passes over, -1 for none."""
-    queries, count = len(rows.rows), len(items.rows)
+    queries, count = len(similarities.queries), len(similarities.items)
+    device = similarities.queries.device
     if exclude is None:
-        return torch.full((queries,), -1, device=rows.rows.device)
+        return torch.full((queries,), -1, device=device)
     if exclude.shape != (queries,) or exclude.is_floating_point() or exclude.dtype == torch.bool:
         raise fail(caller, f"exclude is {describe(exclude)}", f"{queries} whole numbers, one a query")
     if not bool(((exclude >= -1) & (exclude < count)).all()):
         raise fail(caller, "exclude has an index out of range", f"-1 (none) to {count - 1}")
-    return exclude.to(rows.rows.device, torch.int64)
+    return exclude.to(device, torch.int64)

@@ -143,22 +143,24 @@ def join(parts: list[ExactRanks]) -> ExactRanks:
 
 
 def count_above(
-    scores: Float[Tensor, "query item"], positive_scores: Float[Tensor, "query positive"]
+    scores: Shaped[Tensor, "query item"], positive_scores: Shaped[Tensor, "query positive"], margin: float = 0
 ) -> tuple[Int[Tensor, "query positive"], Int[Tensor, "query positive"]]:
-    """Count for each positive the items with a greater score, and those with a score at least as great."""
+    """Count for each positive the items with a greater score, and those with a score at least as great.
+
+    With a margin: those that are greater by more than it, and those that are not less by more than it.
+    """
+    above, below = positive_scores + margin, positive_scores - margin
     if positive_scores.shape[1] <= _FEW_POSITIVES:
         greater = torch.zeros_like(positive_scores, dtype=torch.int64)
         at_least = torch.zeros_like(greater)
         for column in range(positive_scores.shape[1]):
-            score = positive_scores[:, column, None]  # [query, 1]
-            greater[:, column] = (scores > score).sum(1)
-            at_least[:, column] = (scores >= score).sum(1)
+            greater[:, column] = (scores > above[:, column, None]).sum(1)
+            at_least[:, column] = (scores >= below[:, column, None]).sum(1)
         return greater, at_least
     ascending = scores.sort(dim=1).values
     items = scores.shape[1]
-    wanted = positive_scores.contiguous()
-    above, from_here = (torch.searchsorted(ascending, wanted, right=right) for right in (True, False))
-    return items - above, items - from_here
+    not_above = torch.searchsorted(ascending, above.contiguous(), right=True)
+    return items - not_above, items - torch.searchsorted(ascending, below.contiguous())
 
 
 def settle(

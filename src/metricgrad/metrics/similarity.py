@@ -1,77 +1,192 @@
-"""Similarities whose order does not depend on how they are computed.
+"""Similarities of embeddings in an order that is exact and does not depend on how they are computed.
 
-A float matrix product depends in its last bits on the shape of the tile and on the position in it: copies of one
-item get similarities that differ by one rounding, and a tie is broken at random. An exact metric must not depend on
-such things. Here every row is first rounded to a grid of 2^-26 times a power of two that is at least its length.
-Products of two such rows are whole multiples of 2^-52, and their sums stay below 2^53 of these, so that float64 adds
-them **without any rounding, in every order**. Tiles of any shape and any number of threads give the same numbers bit
-for bit, and copies tie exactly; so it is on every device that adds and multiplies in IEEE float64.
+A float matrix product depends in its last bits on the shape of the tile and on the position in it: copies of one item
+get similarities that differ by one rounding, and a tie is broken at random. An exact metric must not depend on such
+things. So there are two products here.
 
-The price: a similarity of unit vectors is off by some 6e-9 (standard deviation) from the one of the unrounded rows,
-less than a float32 product is, and the product runs in float64.
+The **rounded** one is one float64 matrix product. Its error has a bound (`slack`), and it settles every comparison of
+two similarities that are further apart than that: of ordinary embeddings, all of them.
+
+The **exact** one settles the others. Each row is cut into three numbers per coordinate, on grids of 2^-26, some 2^-49
+and some 2^-72, which a row of length 1 is a sum of. Products of such parts are whole multiples of one power of two, and
+their sums stay below 2^53 of these, so that float64 adds them **without any rounding, in every order**. Tiles of any
+shape, single pairs, threads and devices that add and multiply in IEEE float64 give the same numbers bit for bit.
+
+* Cosine: the similarity is the cosine of the rows as they came, in whole steps of 2^-62, an int64. Rows that are 1e-9
+  apart are told apart, where float64 cosines tell 1e-8.
+* Dot product: the product of the rows as they came, rounded to float64 once. Every row is measured in a unit of its
+  own, so that one long row does not blind the others. (What a coordinate adds is lost where it is 2^-70 of the product
+  of the two lengths.)
+
+Copies of an item tie exactly. So do multiples of it under cosine where the multiple itself was not rounded (twice a
+row; three times one of float32, in float64); two rows that only nearly are multiples are ordered by their cosines.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, require_matrix
+from metricgrad.metrics.split import Limbs, limbs
 
-__all__ = ["Grid", "on_grid"]
+__all__ = ["Rows", "Similarities", "read_rows"]
 
-_BITS = 26
+_STEP = 2.0**-62
+"""Of a cosine: one fits into an int64, and the roundings of equal cosines do not reach it."""
+
+_FEW = 4
+"""Once a fourth of the rows (or a few of them so often) is cut into parts, all are, and kept."""
+
+_SHORTEST = 2.0**-900
+"""Of the longest row: shorter ones are measured in its unit, so that no product is lost below the smallest number."""
 
 
-class Grid(NamedTuple):
-    """Rows rounded to the grid, to be multiplied with rows of another grid: `queries.rows @ items.rows.T`."""
+class Rows(NamedTuple):
+    """Embeddings, ready to be compared.
 
-    rows: Float[Tensor, "row dim"]
-    unit: Float[Tensor, "row 1"]
+    Attributes:
+        exact: the rows as they came, each divided by a power of two.
+        rounded: of length <= 1: divided by their length (cosine) or as `exact`.
+        unit: what the similarity of a row is a multiple of; 1 for cosine.
+        normalized: whether the similarity is the cosine.
+    """
+
+    exact: Float[Tensor, "row dim"]
+    rounded: Float[Tensor, "row dim"]
+    unit: Float[Tensor, "row"]
+    normalized: bool
 
 
-def on_grid(
-    caller: str, name: str, embeddings: Float[Tensor, "row dim"], *, normalize: bool, shared: bool
-) -> Grid:
-    """Round embeddings to the grid, each row by its own unit or (`shared`) all rows by that of the longest.
+def read_rows(caller: str, name: str, embeddings: Float[Tensor, "row dim"], *, normalize: bool) -> Rows:
+    """Check embeddings and bring each row to a length of about 1.
 
     Args:
         caller: the function that is named in messages.
         name: the argument that is named in messages.
         embeddings: any float format.
-        normalize: divide every row by its length first; a row of zeros stays.
-        shared: one unit for all rows. Items need it, their similarities to a query are compared with one
-            another; a query does not. Without `normalize` an item that is 2^13 times shorter than the longest
-            keeps 13 bits a coordinate.
+        normalize: compare by cosine, not by dot product; a row of zeros has cosine 0 to everything.
 
     Returns:
-        Rows in units of the grid, of length <= 1, and the unit of each: the similarity of a query and an item is
-        `(query.rows @ item.rows) * query.unit * item.unit`.
+        The rows in float64, on the device of the embeddings (mps has no float64: on the CPU).
 
     Raises:
-        InputError: not a floating-point matrix, NaN or infinite values.
+        InputError: not a floating-point matrix, NaN or infinite values, no dimension.
     """
     require_finite(caller, name, require_matrix(caller, name, embeddings, "row, dim"))
     if embeddings.shape[1] == 0:
         raise fail(caller, f"{name} is {describe(embeddings)}", "at least one dimension")
-    device = (
-        torch.device("cpu") if embeddings.device.type == "mps" else embeddings.device
-    )  # mps has no float64
+    device = torch.device("cpu") if embeddings.device.type == "mps" else embeddings.device
     rows = embeddings.detach().to(device, torch.float64)
     # First by the largest coordinate, so that the squares of very long and very short rows stay within range.
     coarse = _power_of_two(rows.abs().amax(1, keepdim=True))
     rows = rows / coarse
     length = rows.square().sum(1, keepdim=True).sqrt()  # [row, 1]
     if normalize:
-        rows, unit = rows / torch.where(length > 0, length, 1.0), torch.ones_like(length)
-    else:
-        fine = _power_of_two(length)
-        unit = coarse * fine
-        if shared and len(rows):
-            unit = unit.amax().expand_as(length)
-        rows = rows * (coarse / unit)
-    return Grid(torch.round(rows * 2.0**_BITS) / 2.0**_BITS, unit)
+        rounded = rows / torch.where(length > 0, length, 1.0)
+        return Rows(rows, rounded, torch.ones_like(length)[:, 0], True)
+    fine = _power_of_two(length)
+    unit = coarse * fine
+    if len(rows):
+        unit = torch.maximum(unit, unit.amax() * _SHORTEST)
+    rows = rows * (coarse / unit)
+    return Rows(rows, rows, unit[:, 0], False)
+
+
+class Similarities:
+    """Similarities of queries and items, rounded or exact, by tiles or one by one.
+
+    Both are in units of the query's unit times the largest unit of the items. A rounded one is float64, an exact one an
+    int64 (cosine, in steps of 2^-62) or float64 (dot product).
+
+    Attributes:
+        queries: the rows that ask, as the rounded product takes them.
+        items: the rows that are found, as the rounded product takes them.
+        slack: bound of the error of the rounded similarity to each item, whoever asks [item].
+    """
+
+    def __init__(self, queries: Rows, items: Rows) -> None:
+        self._rows = queries, items
+        self._stored: list[Limbs | None] = [None, None]
+        self._normalized = items.normalized
+        self._largest = items.unit.amax() if len(items.unit) else items.unit.new_ones(())
+        self._weight = items.unit / self._largest  # [item]
+        self.queries, self.items = queries.rounded, items.rounded
+        if not bool((self._weight == 1).all()):
+            self.items = items.rounded * self._weight[:, None]
+        # A sum of dim products of rows of length <= 1, added in any order, is off by dim roundings of 2^-53 at most;
+        # a length is off by half as many, and both rows are divided by one.
+        self.slack = (2 * self.items.shape[1] + 16) * 2.0**-53 * self._weight
+
+    def tile(self, rows: slice | Tensor, columns: slice) -> Float[Tensor, "query item"]:
+        """Rounded similarities of some queries to some items."""
+        return self.queries[rows] @ self.items[columns].T
+
+    def exact_tile(self, rows: slice | Tensor, columns: slice) -> Shaped[Tensor, "query item"]:
+        """Exact similarities of some queries to some items."""
+        left, right = self._limbs(0, rows), self._limbs(1, columns)
+        return self._sum(left, right, _all, self._weight[columns])
+
+    def exact_at(
+        self, rows: Int[Tensor, "query"], index: Int[Tensor, "query few"], tile: int
+    ) -> Shaped[Tensor, "query few"]:
+        """Exact similarities of each query to some items of its own, gathering no more than a tile at a time."""
+        step = max(1, tile // max(1, index.shape[1] * self.items.shape[1]))
+        parts = []
+        for some, columns in zip(rows.split(step), index.split(step), strict=True):
+            left, right = self._limbs(0, some), self._limbs(1, columns)
+            parts.append(self._sum(left, right, _one_by_one, self._weight[columns]))
+        return torch.cat(parts)
+
+    def comparable(self, rounded: Float[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
+        """Rounded similarities in the form of exact ones, to be compared with those beyond their slack."""
+        return (rounded / _STEP).round().long() if self._normalized else rounded
+
+    def rounded(self, exact: Shaped[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Exact similarities in the form of rounded ones."""
+        return exact.double() * _STEP if self._normalized else exact
+
+    def value(self, exact: Shaped[Tensor, "query few"]) -> Float[Tensor, "query few"]:
+        """Exact similarities of all queries in the units of the embeddings."""
+        return self.rounded(exact) * self._largest * self._rows[0].unit[:, None]
+
+    def _limbs(self, side: int, rows: slice | Tensor) -> Limbs:
+        """Parts of some rows of the queries (0) or the items (1): of a few at once, of many from a store."""
+        exact = self._rows[side].exact
+        if isinstance(rows, Tensor) and rows.numel() * _FEW > len(exact) and self._stored[side] is None:
+            self._stored[side] = limbs(exact, normalize=self._normalized)
+        stored = self._stored[side]
+        if stored is None:
+            return limbs(exact[rows], normalize=self._normalized)
+        return Limbs(*(part[rows] for part in stored))
+
+    def _sum(
+        self, left: Limbs, right: Limbs, product: Callable[[Tensor, Tensor], Tensor], weight: Tensor
+    ) -> Tensor:
+        """Add up the products of the parts, each of which is exact; those left out are below the step."""
+        first = product(left.high, right.high)
+        second = product(left.high, right.middle) + product(left.middle, right.high)
+        third = product(left.high, right.low) + product(left.low, right.high)
+        rest = second + (product(left.middle, right.middle) + third)
+        if self._normalized:
+            return (first * 2.0**52).long() * 2**10 + (rest / _STEP).round().long()
+        return (first + rest) * weight
+
+
+def _all(
+    queries: Float[Tensor, "query dim"], items: Float[Tensor, "item dim"]
+) -> Float[Tensor, "query item"]:
+    """Products of all with all."""
+    return queries @ items.T
+
+
+def _one_by_one(
+    queries: Float[Tensor, "query dim"], items: Float[Tensor, "query few dim"]
+) -> Float[Tensor, "query few"]:
+    """Products of each query with items of its own."""
+    return (items @ queries[:, :, None])[:, :, 0]
 
 
 def _power_of_two(value: Float[Tensor, "row 1"]) -> Float[Tensor, "row 1"]:
