@@ -1,7 +1,9 @@
 """The package root: a dozen names, imported when they are asked for, the same to people and to type checkers."""
 
 import ast
+import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,22 @@ def test_tune_is_a_package_and_is_called() -> None:
     assert inspect.signature(metricgrad.tune) == inspect.signature(function)  # pyright: ignore[reportArgumentType]
     with pytest.raises(metricgrad.MetricgradError, match="model is 3"):
         metricgrad.tune(3, None, metric="recall@1")  # pyright: ignore
+
+
+def test_names_in_docstrings_exist() -> None:
+    """A docstring that names a loss, a metric or a method names one that is there."""
+    from metricgrad.methods.direct import structure_of
+    from metricgrad.methods.surrogate import named_objective
+
+    rooms = "losses|direct|metrics|learned|pairing|relax|scale"
+    for path in sorted(Path(inspect.getfile(metricgrad)).parent.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for room, name in re.findall(rf"`({rooms})\.([A-Za-z]\w+)[`(]", text):
+            assert hasattr(importlib.import_module(f"metricgrad.{room}"), name), (path.name, room, name)
+        for objective in re.findall(r"`direct:(\w+)`", text):
+            structure_of(objective)
+        for objective in re.findall(r"`surrogate:(\w+)`", text):
+            named_objective(objective, {})
 
 
 def test_report_is_handed_in() -> None:

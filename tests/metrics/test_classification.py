@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metricgrad import metrics
 from metricgrad.errors import InputError
@@ -153,3 +155,51 @@ def test_what_does_not_fit_is_refused(call, message: str) -> None:
     """Messages say what came and what was expected."""
     with pytest.raises(InputError, match=message):
         call()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=25),
+    st.sampled_from(["macro", "micro", "weighted"]),
+    st.sampled_from([0.1, 0.5, 1.0, 2.0, 10.0]),
+)
+def test_f_beta_of_any_table_is_that_of_scikit_learn(pairs: list, average, beta: float) -> None:
+    """Classes that are only predicted, only present, or alone; each average, whatever its weight."""
+    predictions, targets = torch.tensor(pairs).unbind(1)
+    wanted = sklearn.metrics.fbeta_score(
+        targets.numpy(), predictions.numpy(), beta=beta, average=average, zero_division=0
+    )
+    close(metrics.f_beta(predictions, targets, beta=beta, average=average), wanted)
+
+
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 3)), min_size=1, max_size=12))
+def test_f_beta_without_an_average_refuses_what_scikit_learn_refuses(pairs: list) -> None:
+    """More than two classes, or two without class 1; one class is no contradiction."""
+    predictions, targets = torch.tensor(pairs).unbind(1)
+    classes = {*predictions.tolist(), *targets.tolist()}
+    try:
+        found = metrics.f_beta(predictions, targets)
+    except InputError as error:
+        assert "average" in str(error) and (len(classes) > 2 or 1 not in classes)
+        if len(classes) > 1:
+            with pytest.raises(ValueError, match=r"average|pos_label"):
+                sklearn.metrics.f1_score(targets.numpy(), predictions.numpy())
+    else:
+        truth, guess = (targets == 1).numpy(), (predictions == 1).numpy()
+        close(found, sklearn.metrics.f1_score(truth, guess, zero_division=1))
+
+
+@pytest.mark.parametrize(
+    "outputs", [torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0, 5] * 3)]
+)
+def test_f1_asks_which_class_is_meant(outputs: torch.Tensor) -> None:
+    """Three columns, three classes, classes 0 and 5: the message says what to choose; a choice is enough."""
+    targets = torch.tensor([0, 1, 0, 0, 1, 0]) if outputs.unique().numel() != 2 else torch.tensor([0, 5] * 3)
+    with pytest.raises(InputError, match="average=macro, weighted or micro"):
+        metrics.f_beta(outputs, targets)
+    for settings in (
+        {"average": "macro"},
+        {"average": "weighted"},
+        {"average": "binary"},
+        {"positive_class": 0},
+    ):
+        assert 0 <= float(metrics.f_beta(outputs, targets, **settings)) <= 1

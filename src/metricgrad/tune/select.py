@@ -52,8 +52,10 @@ class Evaluator:
             return self.metric.measure(outputs, targets, **settings)
 
     def value(self, model: nn.Module, split: Split, name: str) -> float:
-        """Return the metric of the model on a split."""
-        return float(self.metric.summarise(self.statistics(model, split, name)))
+        """Return the metric of the model on a split; the random states are left as they were here too."""
+        statistics = self.statistics(model, split, name)
+        with same_random_state():
+            return float(self.metric.summarise(statistics))
 
     def better(self, value: float, than: float) -> bool:
         """Return whether `value` is better; NaN is never better, and anything is better than NaN."""

@@ -1,0 +1,90 @@
+"""Runs whose metric is a function of the user: it may draw, write and count; the arms train as without it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from metricgrad.tune import ArraySplit, Plan, Result, Splits, tune
+from tests.tune.small_run import same_weights
+
+
+def binary_splits(columns: bool = False) -> Splits:
+    """Fit and select of six numbers, a third of the samples positive; targets in one column where asked."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(120, 6, generator=generator)
+    targets = (inputs[:, 0] + 0.7 * torch.randn(120, generator=generator) > 0.5).long()
+    targets = targets[:, None].float() if columns else targets
+    parts = [slice(0, 60), slice(60, 120)]
+    return Splits(
+        *(ArraySplit(inputs[part], targets[part], batch=20, shuffle=not i) for i, part in enumerate(parts))
+    )
+
+
+def run(metric, folder: Path | None = None, model: nn.Module | None = None, **changes) -> Result:
+    """Tune a network with dropout, in seconds."""
+    torch.manual_seed(0)
+    network = model or nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
+    arguments = {
+        "metric": metric, "proxy": cross_entropy, "method": "direct:multiclass", "folder": folder,
+        "plan": Plan(steps=6, evaluate_every=2), "observer": lambda event: None,
+    }  # fmt: skip
+    splits = changes.pop("splits", None) or binary_splits()
+    return tune(network, splits, **{**arguments, **changes})
+
+
+def share(outputs: Tensor, targets: Tensor) -> float:
+    """Accuracy."""
+    return float((outputs.argmax(1) == targets).double().mean())
+
+
+def vandal(outputs: Tensor, targets: Tensor) -> float:
+    """Accuracy, with everything done that a guest should not do."""
+    found = share(outputs, targets)
+    outputs.zero_()
+    targets.fill_(0)
+    torch.rand(7)
+    np.random.rand(3)  # noqa: NPY002
+    return found
+
+
+vandal.__name__ = share.__name__  # weights are written with the name of their metric
+
+
+def test_a_metric_that_draws_and_writes_changes_nothing(tmp_path: Path) -> None:
+    """Weights and figures are those of the same metric without its habits, to the last bit."""
+    splits = binary_splits()
+    clean, dirty = (
+        run(metric, tmp_path / name, splits=splits, higher_is_better=True)
+        for name, metric in (("clean", share), ("dirty", vandal))
+    )
+    assert same_weights(tmp_path / "clean", tmp_path / "dirty") == []
+    kept = [
+        [event["value"] for event in one.events if event["event"] == "evaluated"] for one in (clean, dirty)
+    ]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize(
+    "metric", ["roc_auc", "binary_average_precision", "f1:threshold=0", "error_rate:threshold=0"]
+)
+@pytest.mark.parametrize("columns", [False, True])
+def test_a_network_of_one_logit(metric: str, columns: bool) -> None:
+    """Outputs [sample, 1], and targets of that shape as its own loss wants them: never tuned downwards."""
+
+    def proxy(outputs: Tensor, targets: Tensor) -> Tensor:
+        return binary_cross_entropy_with_logits(outputs, targets.reshape(outputs.shape).float())
+
+    method = "auto" if not metric.startswith("error_rate") else "direct:error_rate"
+    splits = binary_splits(columns and metric in ("roc_auc", "binary_average_precision"))
+    found = run(
+        metric, None, nn.Linear(6, 1), splits=splits, proxy=proxy, method=method,
+        settings={"learning_rate": 3e-2}, plan=Plan(steps=24, evaluate_every=8),
+    )  # fmt: skip
+    values = [
+        event["value"] for event in found.events if event["event"] == "evaluated" and event["arm"] == "tuned"
+    ]
+    assert (values[-1] < values[0]) is metric.startswith("error_rate") or values[-1] == values[0]
