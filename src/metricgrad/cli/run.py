@@ -1,5 +1,6 @@
 """`metricgrad tune`, `resume` and `report`: the life of a run folder."""
 
+import contextlib
 import re
 import shlex
 import sys
@@ -18,7 +19,7 @@ from metricgrad.cli.output import (
     examples,
     print_json,
 )
-from metricgrad.errors import InputError, Interrupted
+from metricgrad.errors import InputError, Interrupted, RunFolderError
 
 if TYPE_CHECKING:
     from metricgrad.tune import Result
@@ -35,6 +36,13 @@ RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume ru
 REPORT_EXAMPLES = examples("metricgrad report runs/first", "metricgrad report runs/first --json")
 
 RunArgument = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")]
+
+
+def _folder_named(text: str) -> Path:
+    """A folder by its name; an unset variable of the shell is none."""
+    if not text.strip():
+        raise typer.BadParameter("the name is empty; expected a folder, or leave the option out")
+    return Path(text)
 
 
 def tune(
@@ -71,6 +79,8 @@ def tune(
         typer.Option(
             "--run",
             "--run-folder",
+            parser=_folder_named,
+            metavar="FOLDER",
             help="Run folder (the long word under torchrun). Default: runs/TASK-METRIC-NUMBER.",
         ),
     ] = None,
@@ -171,7 +181,7 @@ def _run(
     with joined() as processes, Drawing(quiet=quiet or not processes.leader) as observer:
         with processes.leader_first():  # it may fill a cache
             job = resolve(recipe, observer, first_seed=first_seed, seeds=seeds)
-        place = Path(processes.led(lambda: str(folder or _next_folder(job.task, job.metric))))
+        place = Path(processes.led(lambda: str(folder or _new_folder(job.task, job.metric))))
         if not quiet:
             observer({"event": "note", "text": f"run folder {place}"})
         arguments = {**job.arguments, "recipe": dict(given)} if stored else job.arguments
@@ -183,16 +193,33 @@ def _run(
                 complain(error)
                 sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}\n")
             raise typer.Exit(1 if lost else 130) from error
+        except InputError:
+            if folder is None:
+                with contextlib.suppress(OSError):  # made for this run, which has not begun: empty
+                    place.rmdir()
+            raise
     if processes.leader:
         _show(result, result.report(), as_json=as_json)
 
 
-def _next_folder(task: str, metric: str) -> Path:
-    """The first free runs/TASK-METRIC-NUMBER."""
+def _new_folder(task: str, metric: str) -> Path:
+    """Make the first free runs/TASK-METRIC-NUMBER; another process that looks meanwhile takes the next one."""
     stem = re.sub(r"[^\w@.+-]+", "-", f"{task}-{metric}")
     numbers = [int(path.name.rpartition("-")[2]) for path in Path("runs").glob(f"{glob_safe(stem)}-[0-9]*")
                if path.name.rpartition("-")[2].isdigit()]  # fmt: skip
-    return Path("runs") / f"{stem}-{max(numbers, default=0) + 1:03d}"
+    number = max(numbers, default=0)
+    while True:
+        number += 1
+        path = Path("runs") / f"{stem}-{number:03d}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot make the run folder {path}: {error.strerror}. Name another one with --run FOLDER."
+            ) from error
+        return path
 
 
 def glob_safe(text: str) -> str:

@@ -74,7 +74,6 @@ class Contest:
         """Return the state that the folder holds; None where it is new, or has no checkpoint yet."""
         config = read_config(self.folder.path)
         if config is None:
-            self._refuse_what_lost_its_config()
             return None
         forced, told = check_identity(self.folder.path, config, identity, force=force)
         state = self.folder.load()
@@ -88,14 +87,6 @@ class Contest:
                 f"those of what is asked for now ({'; '.join(forced)}). Choose another folder."
             )
         return None if state is None else self._resumed(state, forced, told)
-
-    def _refuse_what_lost_its_config(self) -> None:
-        path = self.folder.path
-        if self.folder.events() or (path / "last" / "state.json").exists() or any((path / "arms").glob("*")):
-            raise RunFolderError(
-                f"{path} holds a run whose config.yaml is missing, so nothing tells which run it is; nothing was "
-                "changed. Restore the file from a copy, or choose another folder."
-            )
 
     def _new(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """Begin the record and decide the budget."""

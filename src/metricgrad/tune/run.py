@@ -1,8 +1,10 @@
 """`tune`: start, continued, tuned; chosen on select; test read once; a verdict, weights and a record."""
 
 import json
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from metricgrad._checks import fail
 from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.arms import resolved
+from metricgrad.tune.checkpoint import load_state
 from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
 from metricgrad.tune.folder import opened
@@ -122,6 +125,8 @@ def tune(
         model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
         start_plan, start_settings,
     )  # fmt: skip
+    if str(folder) == "":
+        raise fail("tune", "folder is an empty text", "a folder, or None for a temporary one")
     with joined() as processes:
         show = observer or plain_lines
         contents = contents_of(setup.splits, show if processes.leader else lambda event: None)
@@ -140,11 +145,27 @@ def tune(
             raise ProcessLost(
                 f"{error} The run in {path} can be resumed from its last checkpoint, with any number of processes."
             ) from error
+        except BaseException:
+            if folder is None and processes.leader:
+                _leave(path, show)
+            raise
         result = Result(path, temporary=folder is None and processes.leader)
         result.model = setup.build(run.best_seed)
         load_into(result.model, result.weights())
         processes.wait()  # a temporary folder goes with the result of process 0
     return result
+
+
+def _leave(path: Path, show: Observer) -> None:
+    """Remove the temporary folder of a run that failed, or name it where there is something to resume."""
+    state = load_state(path / "last")
+    if state is None or not (state["values"] or "stage" in state):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    text = (
+        f"the run is kept in {path}: the same call with folder={str(path)!r} goes on from its last checkpoint"
+    )
+    show({"event": "note", "time": time.time(), "text": text})
 
 
 def _check_same(processes: Processes, identity: Mapping[str, Any]) -> None:
