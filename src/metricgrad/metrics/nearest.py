@@ -180,7 +180,7 @@ def _over_tiles(
                 best = torch.cat([index, best[0]], 1), torch.cat([score, best[1]], 1)
             index, score = _sorted(*best, k)
         found.append((index, score))
-        tell(start + len(here), len(rows))
+        tell(sum(len(part) for part, _ in found), queries)
     index, score = (torch.cat(parts) for parts in zip(*found, strict=True))
     return index, score
 
