@@ -262,4 +262,16 @@ def read_record(path: Path) -> Iterator[Mapping[str, Any]]:
             raise Unreadable(f"{path} line {number}: {error}") from error
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             raise Unreadable(f"{path} line {number}: it is no event: an object that names its `event`")
-        yield event
+        yield _printable(event) if _UNPRINTABLE.search(line) else event
+
+
+_UNPRINTABLE = re.compile(rb"\\u00[0189]|\\u007f|\\[bf]|\xc2[\x80-\x9f]|\x7f")
+"""Control characters, as JSON spells them: a terminal would take some of them for commands."""
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", value) if isinstance(value, str) else value

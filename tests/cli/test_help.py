@@ -76,7 +76,7 @@ def test_start_loads_nothing_heavy() -> None:
         "safetensors",
         "jaxtyping",
     )
-    program = f"import sys, metricgrad.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    program = f"import sys, metricgrad.cli.app; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

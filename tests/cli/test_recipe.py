@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metricgrad.cli import resolve
+from metricgrad.cli import code, resolve
 from metricgrad.cli.recipe import Recipe, checked, meanings, models_inside, read_recipe
 from metricgrad.errors import InputError
 from metricgrad.tasks import digits
@@ -152,10 +152,10 @@ def test_foreign_code_is_named_not_written(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "foreign_metric.py").write_text(
         "def half(outputs, targets):\n    return 0.5\n", encoding="utf-8"
     )
-    assert resolve.imported("foreign_metric:half", "the metric")(None, None) == 0.5
-    assert resolve.is_foreign("foreign_metric:half")
-    assert not resolve.is_foreign("f_beta:beta=2")
+    assert code.imported("foreign_metric:half", "the metric")(None, None) == 0.5
+    assert code.is_foreign("foreign_metric:half")
+    assert not code.is_foreign("f_beta:beta=2")
     with pytest.raises(InputError, match=r"has no 'hlaf'.*Did you mean 'half'"):
-        resolve.imported("foreign_metric:hlaf", "the metric")
+        code.imported("foreign_metric:hlaf", "the metric")
     with pytest.raises(InputError, match="no module 'no_such_module'"):
-        resolve.imported("no_such_module:x", "the metric")
+        code.imported("no_such_module:x", "the metric")

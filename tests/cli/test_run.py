@@ -181,7 +181,10 @@ def test_task_of_ones_own(command: Command, tmp_path: Path) -> None:
     assert outcome.code == 0
     assert "note: options ['width']" in outcome.err
     assert outcome.json["run"]["proxy"] == "proxy:own_proxy"
-    assert command("resume", "own", "--quiet").code == 0
+    command("resume", "own", "--quiet").refused(
+        "the task 'own_task_of_a_test:load' from", "own_task_of_a_test.py", "the proxy", "resume own --trust"
+    )
+    assert command("resume", "own", "--trust", "--quiet").code == 0
 
 
 @pytest.mark.slow

@@ -326,6 +326,6 @@ def write(folder: Path, events: list[dict[str, Any]], *, pictures: dict[str, Any
     if pictures is not None:
         (folder / "gallery.json").write_text(json.dumps(pictures), encoding="utf-8")
         (folder / "config.yaml").write_text(
-            "task: emoji\nmetric: recall@1\nplan:\n  minutes: 6\n", encoding="utf-8"
+            "task: emoji\nmetric: recall@1\nplan:\n  minutes: 6\nasked: {}\nfound: {}\n", encoding="utf-8"
         )
     return folder

@@ -169,12 +169,15 @@ def test_a_damaged_gallery_is_refused(tmp_path: Path, change: str) -> None:
     assert not (folder / "report.html").exists()
 
 
+OLD = '<!doctype html>\n<meta name="generator" content="metricgrad">\nold'
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failure halfway keeps the page that was there and leaves no other file behind."""
     folder = synthetic_runs.write(tmp_path, synthetic_runs.interrupted())
-    (folder / "report.html").write_text("old")
+    (folder / "report.html").write_text(OLD)
 
     def full(source: Any, target: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -182,8 +185,67 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RunFolderError, match=r"report\.html cannot be written \(No space left on device\)"):
         render(folder)
-    assert (folder / "report.html").read_text() == "old"
+    assert (folder / "report.html").read_text() == OLD
     assert sorted(path.name for path in folder.iterdir()) == ["record.jsonl", "report.html"]
+
+
+@pytest.mark.parametrize("content", ["<!doctype html><p>mine", "notes", "\x00\x01"])
+def test_a_page_of_another_program_is_not_overwritten(tmp_path: Path, content: str) -> None:
+    """Neither in the run folder nor at a place that was named; a page of ours is drawn anew."""
+    folder = synthetic_runs.write(tmp_path / "run", synthetic_runs.interrupted())
+    for place in (folder / "report.html", tmp_path / "other.html"):
+        place.write_text(content)
+        with pytest.raises(RunFolderError, match="another program"):
+            render(folder, out=place)
+        assert place.read_text() == content
+    (tmp_path / "link.html").symlink_to(folder / "report.html")
+    with pytest.raises(RunFolderError, match="link"):
+        render(folder, out=tmp_path / "link.html")
+    (tmp_path / "empty.html").touch()
+    assert render(folder, out=render(folder, out=tmp_path / "empty.html")).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["password: secret\n", "secret", "asked: {}\nfound: !!python/name:os.secret\n", "{secret"]
+)
+def test_a_settings_file_of_another_program_is_not_copied(tmp_path: Path, text: str) -> None:
+    """What stands in the place of config.yaml is shown only where it is the settings of a run."""
+    folder = synthetic_runs.write(tmp_path, synthetic_runs.interrupted())
+    (folder / "config.yaml").write_text(text)
+    page = render(folder).read_text(encoding="utf-8")
+    assert "config.yaml is not shown" in page and "password" not in page
+
+
+def test_pictures_are_pictures_and_of_a_bounded_size(tmp_path: Path) -> None:
+    """A small file that claims a huge picture is refused; text inside of a PNG does not reach the page."""
+    import base64
+
+    from metricgrad.report.picture import _SIGNATURE, _chunk, checked_picture
+
+    def png(width: int, height: int, *more: bytes) -> dict[str, str]:
+        head = _chunk(b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\0\0\0\0")
+        content = (
+            _SIGNATURE + head + b"".join(more) + _chunk(b"IDAT", b"x") + _chunk(b"IEND", b"") + b"trailing"
+        )
+        return {"name": "a", "png": base64.b64encode(content).decode()}
+
+    item = png(3, 5, _chunk(b"tEXt", b"foreign text"), _chunk(b"zTXt", b"z" * 50))
+    assert checked_picture(item) == 15
+    kept = base64.b64decode(item["png"])
+    assert b"foreign" not in kept and b"zTXt" not in kept and kept.endswith(_chunk(b"IEND", b""))
+    for wrong, reason in (
+        (png(100_000, 100_000), "within 4096"), (png(0, 3), "within 4096"), (png(4097, 1), "within 4096"),
+        (png(3, 3, b"\xff\xff\xff\xffIDAT"), "damaged"), (png(3, 3, b"\0\0\0\x01IDATx0000"), "damaged"),
+        ({"name": "a", "png": base64.b64encode(_SIGNATURE).decode()}, "damaged"), ({"name": 3, "png": ""}, "name is 3"),
+        ({"name": "a", "png": "é"}, "base64|ASCII"), ({"name": "a", "png": "PHN2Zz4="}, "not a PNG"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=reason):
+            checked_picture(wrong)
+    monkey = {"caption": "c", "before": "start", "after": "tuned", "worse": [],
+              "better": [{"query": png(4096, 4096), "before": [], "after": []}] * 17}  # fmt: skip
+    folder = synthetic_runs.write(tmp_path, synthetic_runs.finished(), pictures=monkey)
+    with pytest.raises(InputError, match="pixels, more than"):
+        render(folder)
 
 
 def test_a_place_that_does_not_exist_is_refused(tmp_path: Path) -> None:

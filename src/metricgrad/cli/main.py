@@ -1,89 +1,83 @@
-"""The entry point `metricgrad`: commands, exit codes and the one line that an error becomes.
+"""The entry point `metricgrad`: what must hold before anything else is imported.
 
-Exit codes: 0 done; 2 something the user gave does not fit (one line on stderr); 130 interrupted, resumable;
-1 with a traceback: a defect of ours.
+The interpreter puts the current folder first on the path of imports where it is started with `-m` or `-c`, so that a
+`rich.py` or `numpy.py` that happens to lie there would run instead of the library. It is taken off; modules of the
+current folder are found only where the user names one (see `metricgrad.cli.code`), and after all installed ones.
+Standard error may be full, closed, or a pipe whose reader has gone: progress that cannot be written is no reason to
+lose a run.
 """
 
-from typing import Annotated, Any
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
-from typer.core import TyperGroup
-
-from metricgrad.cli import bench, cite, doctor, evaluate, explain, listing, run, settings
-from metricgrad.cli.output import complain, examples
-from metricgrad.errors import Interrupted, MetricgradError
+if TYPE_CHECKING:
+    from metricgrad.cli.app import app as app
 
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
-    """Turns what metricgrad raises on purpose into one line and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except Interrupted as error:
-            complain(error)
-            raise typer.Exit(130) from error
-        except MetricgradError as error:
-            complain(error)
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt as error:
-            complain(
-                KeyboardInterrupt(
-                    "interrupted; what was finished is kept, the same command goes on from there"
-                )
-            )
-            raise typer.Exit(130) from error
-
-
-app = typer.Typer(
-    name="metricgrad",
-    cls=_Commands,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=examples(
-        "metricgrad tune emoji --metric recall@1",
-        "metricgrad evaluate --embeddings x.npy --labels y.csv --metric recall@1",
-        "metricgrad list",
-    ),
-)
-
-
-def _show_version(asked: bool) -> bool:
-    if asked:
-        from importlib.metadata import version
-
-        typer.echo(f"metricgrad {version('metricgrad')}")
-        raise typer.Exit
-    return asked
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
-    """Train for the metric you report: tune a model for a metric that has no gradient, with held-out evidence."""
-
-
-app.command("tune", epilog=run.TUNE_EXAMPLES)(run.tune)
-app.command("settings", epilog=settings.EXAMPLES)(settings.settings)
-app.command("resume", epilog=run.RESUME_EXAMPLES)(run.resume)
-app.command("report", epilog=run.REPORT_EXAMPLES)(run.report)
-app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command("list", epilog=listing.EXAMPLES)(listing.list_names)
-app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
-app.command("cite", epilog=cite.EXAMPLES)(cite.cite)
-app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
-app.add_typer(bench.commands)
-
-
 def main() -> None:
     """Run the command line."""
+    leave_current_folder()
+    _secure_streams()
+    from metricgrad.cli.app import app
+
     app(prog_name="metricgrad")
+
+
+def leave_current_folder() -> None:
+    """Take the current folder off the path of imports, unless PYTHONPATH names it."""
+    with suppress(OSError):  # a current folder that was removed is on no path
+        here = os.getcwd()
+        by_accident = sys.path[:1] in ([""], [here])
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        by_accident += len(given) > 1 and "" in given and here not in given  # PYTHONPATH=:/my/modules
+        for _ in range(by_accident):
+            with suppress(ValueError):
+                sys.path.remove("" if "" in sys.path else here)
+
+
+def _secure_streams() -> None:
+    """See to it that the three standard descriptors are open, and that standard error never raises."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)  # else the next file to be opened would be standard error
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    sys.stderr = _Forgiving(sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class _Forgiving:
+    """A stream that drops what cannot be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the stream in everything else."""
+        return getattr(self._stream, name)
+
+
+def __getattr__(name: str) -> Any:
+    """Import the commands when they are first asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from metricgrad.cli.app import app
+
+    return app

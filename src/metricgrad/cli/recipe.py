@@ -11,12 +11,13 @@ from metricgrad._checks import describe, nearest
 from metricgrad._documents import Unreadable, WholeField, content_of, yaml_document
 from metricgrad.errors import InputError
 from metricgrad.tune import Plan
+from metricgrad.tune.plan import LARGEST_SEED
 
 __all__ = ["Recipe", "Start", "checked", "meanings", "models_inside", "read_recipe", "scalar"]
 
 MOST_BYTES = 2**20
 """Of a recipe: a longer file is none."""
-MOST_SEEDS, LARGEST_SEED = 1000, 2**32 - 1
+MOST_SEEDS = 1000
 
 
 class Start(BaseModel):

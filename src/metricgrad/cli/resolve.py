@@ -5,24 +5,23 @@ Code is named only as `package.module:name`; nothing in a recipe is ever evaluat
 
 import importlib
 import inspect
-import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from metricgrad import tasks
 from metricgrad._checks import nearest
 from metricgrad._types import Metric, Observer
+from metricgrad.cli.code import imported, is_foreign, see_current_folder
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.errors import InputError
 from metricgrad.methods.surrogate import SurrogateSettings
 from metricgrad.metrics import adapt, of_kind
+from metricgrad.metrics.adapt import names_a_function
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
 
-__all__ = ["Job", "imported", "is_foreign", "merged", "metric_named", "override", "resolve", "task_loader"]
+__all__ = ["Job", "merged", "metric_named", "override", "resolve", "task_loader"]
 
 SEEDS = (0, 1, 2)
 """Seeds of a run where the recipe names none: one alone says nothing of the spread."""
@@ -109,39 +108,6 @@ def task_loader(name: str) -> Callable[[Mapping[str, Any], Observer], Task]:
     return importlib.import_module(f"metricgrad.tasks.{name}").load
 
 
-def is_foreign(name: str) -> bool:
-    """Whether a name says `package.module:name`; a metric's settings (`f_beta:beta=2`) follow a colon too."""
-    return re.fullmatch(r"[^\W\d]\w*(\.\w+)*:[^\W\d][\w.]*", name) is not None
-
-
-def imported(name: str, what: str) -> Any:
-    """Import `package.module:name`; modules of the current folder are found too."""
-    module, _, attribute = name.partition(":")
-    _see_current_folder()
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{what} {name!r} cannot be imported: there is no module {error.name!r}; expected package.module:name "
-            "of something installed or in the current folder."
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{what} {name!r} is no name of the form package.module:name.") from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise InputError(
-                f"{what} {name!r}: {module} has no {attribute!r}. {nearest(attribute, dir(found))}"
-            )
-        found = getattr(found, part)
-    return found
-
-
-def _see_current_folder() -> None:
-    """Let modules of the current folder be imported, as `python -m` does; the installed ones go first."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-
-
 def override(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """Apply `key=value` (dots reach inside) to the keys of a recipe."""
     from metricgrad.cli.recipe import scalar
@@ -152,6 +118,10 @@ def override(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         if not equals or not path.strip():
             raise InputError(
                 f"--set {assignment!r} is no assignment; expected key=value, e.g. settings.dropout=0.2."
+            )
+        if path.count(".") > 20:
+            raise InputError(
+                f"--set {assignment[:80]!r}... names a key inside of {path.count('.')} others; none is."
             )
         change: Any = scalar(value)
         for key in reversed(path.strip().split(".")):
@@ -232,7 +202,8 @@ def _seeds(recipe: Recipe, first: int | None, count: int | None) -> list[int]:
 
 def metric_named(name: str, higher_is_better: bool | None) -> Metric:
     """Return the record of a metric: one of our names, or `package.module:name` of a callable."""
-    _see_current_folder()
+    if names_a_function(name):
+        see_current_folder()
     return adapt(name, higher_is_better=higher_is_better)
 
 

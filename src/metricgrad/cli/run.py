@@ -1,10 +1,11 @@
 """`metricgrad tune`, `resume` and `report`: the life of a run folder."""
 
 import contextlib
+import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,10 +60,10 @@ def tune(
         str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="The first seed; the others count up from it.")
+        int | None, typer.Option(min=0, max=2**32 - 1, help="The first seed; the others count up from it.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many seeds; else the recipe's, else 3.")
+        int | None, typer.Option(min=1, max=1000, help="How many seeds; else the recipe's, else 3.")
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Budget of all arms, seeds and tries together.")
@@ -112,22 +113,35 @@ def resume(
         bool,
         typer.Option("--force", help="Go on although data, versions or thread count changed; marks the run."),
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Import the modules that config.yaml names; importing runs them."),
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Go on with a run that was interrupted; a run that is finished is shown again."""
+    from metricgrad.cli.code import check_trust
+
     recipe = _recipe_of(run)
+    check_trust(recipe, run, trusted=trust)
     _run(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
 
 
-def report(run: RunArgument, as_json: JsonOption = False) -> None:
+def report(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write, where not report.html in the run folder.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Draw report.html of a run folder anew from its record, and show the closing table."""
     _folder_of_a_run(run, "record.jsonl")
-    from metricgrad.report import render
+    from metricgrad.report import read_run, render
     from metricgrad.tune import Result
 
-    page = render(run)  # first: it says which line of a damaged record is wrong
-    _show(Result.load(run), page, as_json=as_json)
+    read_run(run)  # first: it says which line of a damaged record is wrong
+    _conclude(Result.load(run), lambda: render(run, out=out), as_json=as_json)
 
 
 def given_keys(what: str, options: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -137,7 +151,7 @@ def given_keys(what: str, options: Mapping[str, Any], assignments: list[str]) ->
     from metricgrad.cli.resolve import merged, override
 
     path = Path(what)
-    is_recipe = path.suffix in (".yaml", ".yml") or (what not in tasks.__all__ and path.exists())
+    is_recipe = path.suffix in (".yaml", ".yml") or (what not in tasks.__all__ and os.path.exists(path))
     below: dict[str, Any] = read_recipe(path) if is_recipe else {"task": what}
     above = _set_values(
         {
@@ -199,7 +213,18 @@ def _run(
                     place.rmdir()
             raise
     if processes.leader:
-        _show(result, result.report(), as_json=as_json)
+        _conclude(result, result.report, as_json=as_json)
+
+
+def _conclude(result: "Result", draw: Callable[[], Path], *, as_json: bool) -> None:
+    """Draw the page and show the table; where the page cannot be written, the table all the same."""
+    try:
+        page = draw()
+    except RunFolderError as error:
+        _show(result, None, as_json=as_json)
+        complain(error)
+        raise typer.Exit(2) from error
+    _show(result, page, as_json=as_json)
 
 
 def _new_folder(task: str, metric: str) -> Path:
@@ -228,7 +253,7 @@ def glob_safe(text: str) -> str:
 
 
 def _folder_of_a_run(run: Path, needed: str) -> None:
-    if not run.exists():
+    if not os.path.exists(run):  # unlike Path.exists, False for a name that is too long
         raise InputError(f"there is no run folder {run}; expected a folder that `metricgrad tune` wrote.")
     if not run.is_dir():
         raise InputError(f"{run} is a file; expected the folder of a run.")
@@ -238,28 +263,23 @@ def _folder_of_a_run(run: Path, needed: str) -> None:
 
 def _recipe_of(run: Path) -> dict[str, Any]:
     """The recipe that a run folder keeps."""
-    import yaml
-
     _folder_of_a_run(run, "config.yaml")
-    path = run / "config.yaml"
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(
-            f"{path} cannot be read: {' '.join(str(error).split())}; restore it from a copy."
-        ) from error
-    recipe = config.get("recipe") if isinstance(config, Mapping) else None
+    from metricgrad._layout import check_layout
+    from metricgrad.tune.folder import read_config
+
+    check_layout(run)
+    recipe = (read_config(run) or {}).get("recipe")
     if recipe is None:
         raise InputError(
-            f"{path} holds no recipe: the run was started from Python, not by the command; call metricgrad.tune with "
-            f"the same arguments and folder={str(run)!r} to resume it."
+            f"{run}/config.yaml holds no recipe: the run was started from Python, not by the command; call "
+            f"metricgrad.tune with the same arguments and folder={str(run)!r} to resume it."
         )
     if not isinstance(recipe, Mapping):
-        raise InputError(f"{path} holds a recipe that is no mapping; restore it from a copy.")
+        raise InputError(f"{run}/config.yaml holds a recipe that is no mapping; restore it from a copy.")
     return dict(recipe)
 
 
-def _show(result: "Result", page: Path, *, as_json: bool) -> None:
+def _show(result: "Result", page: Path | None, *, as_json: bool) -> None:
     """Print the closing table, or everything it says as JSON."""
     if as_json:
         print_json(_facts(result, page))
@@ -272,11 +292,15 @@ def _show(result: "Result", page: Path, *, as_json: bool) -> None:
         typer.echo(summary_text(result.events, folder=result.folder))
 
 
-def _facts(result: "Result", page: Path) -> dict[str, Any]:
+def _facts(result: "Result", page: Path | None) -> dict[str, Any]:
     """Everything that the closing table says."""
     from metricgrad.report import summary_text
 
-    facts: dict[str, Any] = {"folder": str(result.folder), "report": str(page), "verdict": result.verdict}
+    facts: dict[str, Any] = {
+        "folder": str(result.folder),
+        "report": page and str(page),
+        "verdict": result.verdict,
+    }
     names = {"run_started": "run", "budget": "budget", "chosen": "chosen", "verdict": "evidence"}
     for name, key in names.items():
         event = result.event(name) or {}

@@ -45,10 +45,11 @@ class Served:
         environment = dict(os.environ)
         if contestant.kernel is not None:
             environment["METRICGRAD_KERNEL"] = contestant.kernel
+        program = f"import sys; sys.path[:] = {sys.path!r}; from metricgrad.cli.serving import run; run()"
         self._errors = tempfile.TemporaryFile()  # not a pipe: a full one would block it
         # a session of its own: Ctrl-C is this process's to handle
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "metricgrad.cli.serving", json.dumps(asked)],
+            [sys.executable, "-c", program, json.dumps(asked)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment,
             start_new_session=True,
         )  # fmt: skip
@@ -155,7 +156,8 @@ def _peak(*, reset: bool = False) -> int | None:
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _main() -> None:
+def run() -> None:
+    """Serve the contestant that the command line names."""
     asked = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a peer prints must not mix with the answers
@@ -171,7 +173,3 @@ def _main() -> None:
     except Exception as error:
         text = " ".join(str(error).split())
         answer({"error": f"{type(error).__name__}: {text[:200]}"})
-
-
-if __name__ == "__main__":
-    _main()

@@ -36,7 +36,7 @@ def settings(
     tries: Annotated[
         int, typer.Option(min=1, help="Settings that each arm tries; the first is the task's.")
     ] = 8,
-    divisions: Annotated[int, typer.Option(min=1, help="Divisions of the development classes.")] = 3,
+    divisions: Annotated[int, typer.Option(min=1, max=100, help="Divisions of the development classes.")] = 3,
     metric: Annotated[str | None, typer.Option(help="The metric; the task's where left out.")] = None,
     method: Annotated[
         str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")

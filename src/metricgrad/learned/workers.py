@@ -33,14 +33,17 @@ class Workers:
         self._ends: list[Connection] = []
         for _ in range(count):
             ours, theirs = Pipe()
-            program = f"from metricgrad.learned.workers import serve; serve({theirs.fileno()})"
+            # the path of this process from the first import on: the current folder may hold a numpy.py
+            program = (
+                f"import sys; sys.path[:] = {sys.path!r}; "
+                f"from metricgrad.learned.workers import serve; serve({theirs.fileno()})"
+            )
             command = [sys.executable, "-c", program]
             self._processes.append(subprocess.Popen(command, pass_fds=[theirs.fileno()], stdout=2))
             theirs.close()
             self._ends.append(ours)
         try:
             for end in self._ends:
-                end.send(sys.path)
                 end.send(measure)
             for end in self._ends:
                 _received(end)
@@ -74,7 +77,6 @@ def serve(descriptor: int) -> None:
     torch.set_num_threads(1)
     end = Connection(descriptor)
     try:
-        sys.path[:] = end.recv()
         measure = end.recv()
         end.send(None)
     except Exception as error:

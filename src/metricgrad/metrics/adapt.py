@@ -22,7 +22,7 @@ from metricgrad.metrics.records import metric_record
 from metricgrad.metrics.scikit import is_scikit, read_scikit
 from metricgrad.metrics.torch_metrics import is_torchmetrics, read_torchmetrics
 
-__all__ = ["adapt", "metric_calls", "per_sample"]
+__all__ = ["adapt", "metric_calls", "names_a_function", "per_sample"]
 
 Unit = Literal["sample", "whole"]
 
@@ -83,7 +83,7 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
     """
     if unit not in (None, "sample", "whole"):
         raise fail("adapt", f"unit is {unit!r}", "'sample', 'whole' or None")
-    if isinstance(metric, str) and ":" in metric and "=" not in metric.split(":")[1]:
+    if isinstance(metric, str) and names_a_function(metric):
         return _from_path(metric, higher_is_better, unit)
     ours = _ours(metric)
     if ours is not None:
@@ -99,6 +99,16 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
             "adapt", f"metric is {describe(metric)}", "a name, a Metric or a callable(outputs, targets)"
         )
     return _foreign(_plain(metric), higher_is_better, unit, check=unit is None)
+
+
+def names_a_function(name: str) -> bool:
+    """Whether a name says `package.module:function`, which is imported; settings (`f_beta:beta=2`) follow a colon too.
+
+    Example:
+        >>> names_a_function("sklearn.metrics:f1_score"), names_a_function("f_beta:beta=2")
+        (True, False)
+    """
+    return ":" in name and "=" not in name.split(":")[1]
 
 
 def per_sample(

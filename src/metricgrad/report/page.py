@@ -6,13 +6,10 @@ record is escaped by the template; scripts are bound by their hash.
 """
 
 import base64
-import binascii
 import contextlib
 import hashlib
-import json
 import math
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -24,13 +21,19 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from metricgrad._checks import describe, fail
+from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value, yaml_document
+from metricgrad._layout import temporary_of
 from metricgrad.errors import RunFolderError
 from metricgrad.report import fit, plot, sections, trust, wording
+from metricgrad.report.picture import checked_picture
 from metricgrad.report.reading import Run, read_run
 
 __all__ = ["render"]
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST_PICTURES, LARGEST_PAGE = 32 * MEGABYTE, 256 * MEGABYTE
+"""Bytes of a file of pictures, and of a page."""
+MOST_PIXELS = 2**28
+_GENERATOR = b'<meta name="generator" content="metricgrad">'
 
 
 class _Figure(NamedTuple):
@@ -81,7 +84,7 @@ def _page(folder: Path, run: Run, lines: int) -> str:
     )
     template = environment.from_string(_asset("page.html"))
     return template.render(
-        name=folder.resolve().name,
+        name=os.fsencode(folder.resolve().name).decode(errors="replace"),
         run=run,
         words=wording,
         style=Markup(_asset("page.css")),
@@ -172,12 +175,14 @@ def _gallery(path: Path) -> Mapping[str, Any] | None:
     ):
         if (gallery := _document(path)) is None:
             return None
+        shown = []
         for entry in [*gallery["better"], *gallery["worse"]]:
-            _check_picture(entry["query"])
-            for neighbour in [*entry["before"], *entry["after"]]:
-                _check_picture(neighbour)
+            neighbours = [*entry["before"], *entry["after"]]
+            shown += [entry["query"], *neighbours]
+            for neighbour in neighbours:
                 _require(isinstance(neighbour["relevant"], bool), "relevant is neither true nor false")
                 neighbour["similarity"] = float(neighbour["similarity"])
+        _check_pictures(shown)
         return gallery
 
 
@@ -191,8 +196,8 @@ def _examples(path: Path) -> Mapping[str, Any] | None:
         _require(isinstance(examples["metric"], str), f"metric is {describe(examples['metric'])}")
         for key in ("letters", "boxes"):
             _require(isinstance(examples[key], bool), f"{key} is neither true nor false")
+        _check_pictures([*examples["better"], *examples["worse"]])
         for entry in [*examples["better"], *examples["worse"]]:
-            _check_picture(entry)
             for text in (entry["target"], entry["before"]["text"], entry["after"]["text"]):
                 _require(text is None or isinstance(text, str), f"a text is {describe(text)}")
             for side in (entry["before"], entry["after"]):
@@ -200,11 +205,20 @@ def _examples(path: Path) -> Mapping[str, Any] | None:
         return {**examples, **sections.example_cards(examples)}
 
 
+def _check_pictures(items: list[Any]) -> None:
+    """Check every picture, and that a browser can hold all of them."""
+    pixels = sum(checked_picture(item) for item in items)
+    _require(
+        pixels <= MOST_PIXELS,
+        f"its {len(items):,} pictures have {pixels:,} pixels, more than {MOST_PIXELS:,}",
+    )
+
+
 def _document(path: Path) -> Any:
     """The object in a file of pictures, its texts checked; None where there is no such file."""
-    if not path.is_file():
+    if not path.exists():
         return None
-    document = json.loads(path.read_bytes())
+    document = json_value(content_of(path, most=LARGEST_PICTURES))
     for key in ("caption", "before", "after"):
         _require(isinstance(document[key], str), f"{key} is {describe(document[key])}")
     return document
@@ -224,16 +238,6 @@ def _damage_named(path: Path, expected: str) -> Iterator[None]:
         ) from error
 
 
-def _check_picture(item: Any) -> None:
-    """Raise ValueError unless an item has a name and a PNG in base64."""
-    _require(isinstance(item["name"], str), f"name is {describe(item['name'])}")
-    try:
-        head = base64.b64decode(item["png"], validate=True)[: len(_PNG)]
-    except binascii.Error as error:
-        raise ValueError(f"the picture of {item['name']!r} is not base64") from error
-    _require(head == _PNG, f"the picture of {item['name']!r} is not a PNG")
-
-
 def _require(condition: bool, came: str) -> None:
     """Raise ValueError with what came, where a condition does not hold."""
     if not condition:
@@ -241,9 +245,18 @@ def _require(condition: bool, came: str) -> None:
 
 
 def _config(folder: Path) -> str | None:
-    """The settings file of the run as it is, where there is one."""
+    """The settings file of the run as it is; of a file that is none, why it is not shown; None where there is none."""
     path = folder / "config.yaml"
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    if not path.exists():
+        return None
+    try:
+        content = content_of(path, most=4 * MEGABYTE)
+        settings = yaml_document(content, own=True).value
+    except Unreadable as error:
+        return f"config.yaml is not shown: {error}."
+    if not isinstance(settings, dict) or not {"asked", "found"} <= set(settings):
+        return "config.yaml is not shown: it is not the settings of a run."
+    return content.decode("utf-8-sig")
 
 
 def _asset(name: str) -> str:
@@ -258,9 +271,15 @@ def _hash(script: str) -> str:
 
 def _write(target: Path, text: str) -> None:
     """Write a file beside its place and rename it, so that a reader never sees half of it."""
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
+        old = content_of(target, most=LARGEST_PAGE)[:1000] if os.path.lexists(target) else _GENERATOR
+    except Unreadable as error:
+        raise _unwritable(target, str(error)) from error
+    if old and _GENERATOR not in old:
+        raise _unwritable(target, "it is a file of another program, and is not overwritten")
+    beside = temporary_of(target)
+    try:
+        with beside.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -268,7 +287,11 @@ def _write(target: Path, text: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise RunFolderError(
-            f"report: {target} cannot be written ({error.strerror}); expected a folder with room that may be written "
-            f"to. Give another place, for example with --out."
-        ) from error
+        raise _unwritable(target, error.strerror or str(error)) from error
+
+
+def _unwritable(target: Path, why: str) -> RunFolderError:
+    return RunFolderError(
+        f"report: {target} cannot be written ({why}); expected a place with room that may be written to. Give another "
+        "place: --out FILE, or render(folder, out=FILE)."
+    )

@@ -13,7 +13,7 @@ from metricgrad.metrics import adapt
 from metricgrad.tune.auto import Road, road_for_loss, road_named
 from metricgrad.tune.loop import Stage
 from metricgrad.tune.networks import SeededModel
-from metricgrad.tune.plan import Plan
+from metricgrad.tune.plan import LARGEST_SEED, Plan
 from metricgrad.tune.splits import Splits, check_disjoint
 
 __all__ = ["Arm", "Attempt", "Setup", "resolved", "shared_tries"]
@@ -121,8 +121,8 @@ def resolved(
                        "a split that can change its batch", "Set the batch size where you make the split.")  # fmt: skip
         splits = Splits(splits.fit.rebatch(plan.batch), splits.select, splits.test)  # pyright: ignore
     seeds = [seed] if isinstance(seed, int) else [int(item) for item in seed]
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers >= 0")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
+        raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers from 0 to 4294967295")
     roads = [road_named(name.strip(), exact, proxy) for name in method.split(",")]
     arms = [Arm("tuned", shared_tries(roads, settings or {}, plan.tries))]
     start = None

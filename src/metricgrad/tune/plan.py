@@ -15,6 +15,7 @@ __all__ = ["Plan", "trainable_parameters"]
 MOST = 10**12
 """Of steps and items: more is a slip of the finger."""
 MOST_MINUTES = 366 * 24 * 60
+LARGEST_SEED = 2**32 - 1
 
 
 class Plan(BaseModel):
