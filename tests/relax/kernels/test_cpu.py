@@ -398,3 +398,24 @@ def test_a_forked_process_has_threads_of_its_own():
         threads.run_on_threads(seen.append, 2)
         os._exit(0 if sorted(seen) == [0, 1] else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("power", [10, 26, 50])
+@pytest.mark.parametrize("step", ["logistic", "laplace"])
+def test_scores_far_beyond_the_temperature_have_exact_ranks(dtype, power, step, generator, monkeypatch):
+    """A positive meets itself with a step of exactly 1/2, however large it is for its temperature."""
+    monkeypatch.setenv("METRICGRAD_KERNEL", "numba")
+    scores = torch.randint(-99, 99, (3, 300), generator=generator).to(dtype) * 2.0**power
+    relevance = torch.rand(3, 300, generator=generator) < 0.1
+    found, exact = (
+        positive_ranks_from_scores(scores, relevance, temperature=temperature, step=step).among_all
+        for temperature in (0.05, 0)
+    )
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=0)
+    rows = torch.randint(-9, 9, (80, 4), generator=generator).to(dtype) * 2.0 ** (power // 2)
+    labels = torch.arange(80) % 9
+    found, exact = (
+        positive_ranks(rows, labels, temperature=temperature, step=step) for temperature in (0.05, 0)
+    )
+    torch.testing.assert_close(found.among_all, exact.among_all, rtol=1e-6, atol=0)

@@ -74,7 +74,9 @@ def _columns_of(columns, first_item, width, scale):
             for z in range(start, stop):
                 level = columns[p, first_item + z]
                 if level < np.inf:
-                    centres[p, z] = level + reach if far else centres[p - 1, z]
+                    centres[p, z] = (
+                        level + reach if far else centres[p - 1, z]
+                    )  # rounded: own_factor takes it so
                     owns[p, z] = own_factor(level, centres[p, z], scale)
     return centres, owns, changed
 

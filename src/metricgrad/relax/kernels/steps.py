@@ -171,10 +171,23 @@ def fill_factors_of_many(scores, centres, scale, factors):
         factors[z] = _factor(centres[z] - scores[z], scale, limit)
 
 
-@compiled(REORDERED)
-def own_factor(level, centre, scale):
-    """Return exp((level - centre) * scale) in float64."""
+def own_factor(level: Any, centre: Any, scale: Any) -> Any:
+    """Return exp((level - centre) * scale) in float64.
+
+    The centre is level + reach, rounded. In float64 a compiler that may reorder cancels the levels and takes the reach
+    itself; a level that is large for its temperature then meets itself with another step than 1/2.
+    """
     return exponential((np.float64(level) - np.float64(centre)) * np.float64(scale), 0.0)
+
+
+@overload(own_factor, jit_options={"fastmath": set(REORDERED)})
+def _own_factor_of_single(level: Any, centre: Any, scale: Any) -> Callable[..., Any] | None:
+    return own_factor if level == types.float32 else None
+
+
+@overload(own_factor, jit_options={"fastmath": set(REORDERED - {"reassoc"})})
+def _own_factor_of_double(level: Any, centre: Any, scale: Any) -> Callable[..., Any] | None:
+    return own_factor if level == types.float64 else None
 
 
 @compiled(REORDERED)
