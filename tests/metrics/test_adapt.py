@@ -343,6 +343,7 @@ def test_per_sample() -> None:
         ("roc_auc", "scores"),
         ("cer", "texts"),
         ("iou", "boxes"),
+        ("f1:threshold=0.5", "scores"),
         (sklearn.metrics.roc_auc_score, "scores"),
         (sklearn.metrics.f1_score, "classes"),
         (sklearn.metrics.log_loss, "probabilities"),
@@ -362,3 +363,16 @@ def test_a_function_of_the_user_reads_whatever_comes() -> None:
         return 0.0
 
     assert metrics.adapt(rank, higher_is_better=True).reads == "scores"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("1 / 0", "ZeroDivisionError"), ("import sys; sys.exit(3)", "SystemExit"), ("x = (", "SyntaxError")],
+)
+def test_a_module_that_fails_when_it_is_imported(tmp_path, monkeypatch, text: str, told: str) -> None:
+    """One sentence, whatever it raises."""
+    (tmp_path / "broken_metrics.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_metrics", raising=False)
+    with pytest.raises(InputError, match=f"cannot be imported .*{told}"):
+        metrics.adapt("broken_metrics:share", higher_is_better=True)

@@ -1,15 +1,17 @@
 """Metrics that read the outputs of a network: `of_kind`, and `per_sample` with a kind."""
 
 import dataclasses
+import math
 from multiprocessing.reduction import ForkingPickler
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from metricgrad import metrics
 from metricgrad._types import OutputKind
-from metricgrad.errors import InputError
+from metricgrad.errors import InputError, MetricFailed
 from metricgrad.interval import mean_of_units
 
 LETTERS = "abc"
@@ -135,3 +137,41 @@ def test_what_measures_travels_to_other_processes() -> None:
         wanted = metric.measure(OUTPUTS, TARGETS)
         same(measure(OUTPUTS, TARGETS), wanted)
         same(of_predictions(read(OUTPUTS), TARGETS), wanted)
+
+
+@pytest.mark.parametrize("returned", [None, "text", math.inf, np.ma.masked, 1j, ValueError("no")])
+def test_a_function_of_samples_may_fail_for_a_few(returned: object) -> None:
+    """Such a sample is undefined, never 0; ten of a thousand may be; more are told with the first of them."""
+
+    def moody(prediction, target):
+        if prediction < few:
+            if isinstance(returned, Exception):
+                raise returned
+            return returned
+        return 1.0
+
+    metric = metrics.per_sample(moody, higher_is_better=True)
+    few = 10
+    rows = metric.measure(torch.arange(200), torch.arange(200))
+    assert metric.summarise(rows) == 1.0 and int(rows.isnan().sum()) == 10
+    few = 11
+    if returned is np.ma.masked:  # that is an answer, not a failure
+        assert int(metric.measure(torch.arange(200), torch.arange(200)).isnan().sum()) == 11
+        return
+    with pytest.raises(MetricFailed, match=r"moody: it (returned|raised) .*failed for 11 of 200 samples"):
+        metric.measure(torch.arange(200), torch.arange(200))
+
+
+def test_a_function_of_samples_works_on_copies() -> None:
+    """It may write into a prediction and a target: rows of the outputs and of the data."""
+
+    def clipped(prediction, target):
+        prediction.clamp_(min=0)
+        target.clear()
+        return float(prediction.sum())
+
+    outputs, targets = torch.tensor([[-1.0, 2.0], [3.0, -4.0]]), [["a"], ["b", "c"]]
+    metric = metrics.per_sample(clipped, higher_is_better=True)
+    for _ in range(2):
+        assert metric.measure(outputs, targets).tolist() == [[2.0], [3.0]]
+    assert outputs.tolist() == [[-1.0, 2.0], [3.0, -4.0]] and targets == [["a"], ["b", "c"]]

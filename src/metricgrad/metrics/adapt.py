@@ -16,7 +16,7 @@ from metricgrad._checks import describe, fail
 from metricgrad._types import Metric, OutputKind
 from metricgrad.interval import mean_of_units
 from metricgrad.metrics.decoded import Decoded, EachSample
-from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, takes_truth_first
+from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, takes_truth_first, told
 from metricgrad.metrics.names import FUNCTIONS, metric_by_name, value_of
 from metricgrad.metrics.records import metric_record
 from metricgrad.metrics.scikit import is_scikit, read_scikit
@@ -139,10 +139,11 @@ def per_sample(
         that are given can: those at the top of a module.
 
     Raises:
-        InputError: (on measuring) other numbers of predictions and targets.
+        InputError: (on measuring) other numbers of predictions and targets, too many failures of the function.
 
     Edge cases:
-        A sample with NaN is left out of the mean. No sample: NaN.
+        A sample with NaN, or for which the function raises or returns no finite number, is left out of the mean; more
+        than a hundredth of the samples (ten at least) for which it fails are an error. No sample: NaN.
 
     Gradient: none.
 
@@ -213,10 +214,10 @@ def _from_path(text: str, higher_is_better: bool | None, unit: Unit | None) -> M
         known[key] = value_of(value)
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
         raise fail(
             f"metric {text!r}",
-            f"it cannot be imported ({error})",
+            f"it cannot be imported ({told(error)})",
             "package.module:function that Python finds here",
             "Run where `python -c 'import package.module'` works, or set PYTHONPATH.",
         ) from error

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._types import Metric, OutputKind
+from metricgrad.errors import Interrupted, MetricFailed
+from metricgrad.metrics.foreign import copied, number_of, told
 
 __all__ = ["Decoded", "EachSample", "of_kind"]
 
@@ -54,30 +56,39 @@ class EachSample:
     function: Callable[[Any, Any], float]
 
     def __call__(self, predictions: Any, targets: Any) -> Float64[Tensor, "sample 1"]:
-        """Call the function for every pair; a sample for which it raises is NaN, undefined.
+        """Call the function for every pair, which it may keep and change: they are copies.
+
+        A sample for which it raises is NaN, undefined; so is one for which it returns no finite number.
 
         Raises:
-            InputError: other numbers of predictions and targets, or the function raised for more than a hundredth of
-                the samples (ten at least).
+            InputError: other numbers of predictions and targets.
+            MetricFailed: the function failed for more than a hundredth of the samples (ten at least).
         """
         if len(predictions) != len(targets):
             came = f"{len(predictions)} predictions for {len(targets)} targets"
             raise fail(self.name, came, "one target each")
         values, failures = [], []
         for pair in zip(predictions, targets, strict=True):
-            try:
-                values.append(float(self.function(*pair)))
-            except Exception as error:  # whatever the user's function raises
-                values.append(math.nan)
-                failures.append(error)
+            value, failure = self._value(*(copied(self.name, part) for part in pair))
+            values.append(value)
+            failures += [failure] if failure else []
         if len(failures) > LARGEST_SHARE_UNDEFINED * max(len(values), 1000):
-            first = failures[0]
-            raise fail(
-                self.name,
-                f"it raised for {len(failures):,} of {len(values):,} samples, first {type(first).__name__}: {first}",
-                "a number for every pair, or at most 1 % without one",
-            ) from first  # fmt: skip
+            raise MetricFailed(
+                f"{self.name}: it {failures[0]} and failed for {len(failures):,} of {len(values):,} samples; expected "
+                "a number for every pair, or at most 1 % without one."
+            )
         return torch.tensor(values, dtype=torch.float64)[:, None]
+
+    def _value(self, prediction: Any, target: Any) -> tuple[float, str]:
+        """The value of a pair, or NaN and what went wrong."""
+        try:
+            found = self.function(prediction, target)
+            value = number_of(found)
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever the user's function raises
+            return math.nan, f"raised {told(error)}"
+        return (math.nan, f"returned {describe(found)}") if value is None else (value, "")
 
 
 def of_kind(metric: Metric, kind: OutputKind) -> Metric:

@@ -28,7 +28,16 @@ from metricgrad._checks import describe, fail
 from metricgrad._types import Reading
 from metricgrad.errors import Interrupted, MetricFailed
 
-__all__ = ["Foreign", "ForeignFunction", "name_of", "parameters", "takes_truth_first"]
+__all__ = [
+    "Foreign",
+    "ForeignFunction",
+    "copied",
+    "name_of",
+    "number_of",
+    "parameters",
+    "takes_truth_first",
+    "told",
+]
 
 Whole = Callable[[Any, Any], Any]
 
@@ -94,7 +103,7 @@ class ForeignFunction:
             outputs, targets = self.foreign.read(outputs, targets)
         rows = _rows(outputs, targets) if self._resample else None
         if rows is None:
-            value = self.value(*(_copied(self.foreign.name, part) for part in (outputs, targets)))
+            value = self.value(*(copied(self.foreign.name, part) for part in (outputs, targets)))
             return torch.tensor([[value]], dtype=torch.float64)
         if self._unchecked and len(rows):
             self._refuse_a_ranking(rows)
@@ -118,12 +127,13 @@ class ForeignFunction:
         name = self.foreign.name
         try:
             found = self.foreign.call(outputs, targets)
-            number = _number(found)
+            number = number_of(found)
         except Interrupted:
             raise
         except Exception as error:  # whatever the user's function raises
-            told = " ".join("".join(traceback.format_exception_only(error)).split())
-            raise MetricFailed(f"{name}: it raised {told}; expected one number for the whole set.") from error
+            raise MetricFailed(
+                f"{name}: it raised {told(error)}; expected one number for the whole set."
+            ) from error
         if number is None:
             raise MetricFailed(
                 f"{name}: it returned {describe(found)}; expected one number for the whole set, NaN where it is "
@@ -181,7 +191,12 @@ def takes_truth_first(function: Any) -> bool:
     return bool({*parameters(function)[:1]} & _TRUTH)
 
 
-def _number(found: Any) -> float | None:
+def told(error: BaseException) -> str:
+    """Type and text of an exception on one line, also of one that cannot be printed."""
+    return " ".join("".join(traceback.format_exception_only(error)).split())
+
+
+def number_of(found: Any) -> float | None:
     """What a function returned as a float, NaN for a masked value; None where it is no number or infinite."""
     if isinstance(found, Tensor | np.ndarray | np.generic) and np.prod(found.shape) == 1:
         found = math.nan if np.ma.is_masked(found) else found.item()
@@ -191,14 +206,14 @@ def _number(found: Any) -> float | None:
     return None if math.isinf(number) else number
 
 
-def _copied(name: str, value: Any) -> Any:
+def copied(name: str, value: Any) -> Any:
     """A copy that shares nothing with the original; InputError for what cannot be copied."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if type(value) in (list, tuple):
-        return type(value)(_copied(name, item) for item in value)
+        return type(value)(copied(name, item) for item in value)
     if type(value) is dict:
-        return {key: _copied(name, item) for key, item in value.items()}
+        return {key: copied(name, item) for key, item in value.items()}
     try:
         return copy.deepcopy(value)
     except Exception as error:  # whatever an object of the user raises when it is copied

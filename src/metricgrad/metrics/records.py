@@ -335,7 +335,7 @@ def classification_metric(
         per_sample=per_sample,
         unit="sample",
         description=_reading(caller, settings),
-        reads="scores" if caller in _OF_SCORES else "classes",
+        reads="scores" if caller in _OF_SCORES or settings.get("threshold") is not None else "classes",
     )
 
 
