@@ -156,7 +156,7 @@ def rotated_boxes(generator: Generator) -> tuple[Tensor, Tensor]:
     return torch.cat([upright[0], angles[0]], 1), torch.cat([upright[1], angles[1]], 1)
 
 
-TIES = ("pessimistic", "mid", "optimistic")
+TIES = ("pessimistic", "mid", "optimistic", "average")
 FOUR_ITEMS = torch.tensor([[0.9, 0.1, -0.5, -2.0]], dtype=torch.float64)
 FIRST, LAST = torch.tensor([[1, 0, 0, 0]]).bool(), torch.tensor([[0, 0, 0, 1]]).bool()
 IDS = torch.tensor([0, 1, 1, 0])
@@ -170,7 +170,7 @@ GRADED = {"perfect": "held by the binary rows", "worst": "held by the binary row
 def _ranking(
     target: Callable[..., Tensor], reaches_one: bool = True, reaches_zero: bool = True, **settings: Any
 ) -> tuple[MetricCase, ...]:
-    """A retrieval metric under the three readings of ties."""
+    """A retrieval metric under every reading of ties."""
     skip = {} if reaches_one else {"perfect": "more places than relevant items"}
     skip |= {} if reaches_zero else {"worst": "the last place of a finite list still counts something"}
     return tuple(

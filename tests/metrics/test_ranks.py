@@ -9,6 +9,7 @@ from metricgrad import metrics
 from metricgrad.errors import InputError
 from metricgrad.metrics import of_ranks, ranks
 from tests.oracles import retrieval as slow
+from tests.oracles import trec_eval
 
 SCORES = torch.tensor([[0.9, 0.5, 0.5, 0.5, 0.2, 0.1]], dtype=torch.float64)
 RELEVANCE = torch.tensor([[False, True, False, True, True, False]])
@@ -44,7 +45,7 @@ def test_a_collapsed_model_scores_worst() -> None:
     assert metrics.hit_at_k(scores, relevance, k=1, ties="optimistic").tolist() == [1.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic"])
+@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic", "average"])
 def test_the_query_is_no_item_of_its_own(generator: torch.Generator, ties) -> None:
     """Leaving it out by index equals removing its column, whether it counts as relevant or not."""
     scores = torch.randint(0, 4, (6, 7), generator=generator).double()
@@ -58,7 +59,7 @@ def test_the_query_is_no_item_of_its_own(generator: torch.Generator, ties) -> No
     assert counted.tolist() == [6, 6, 6, 7, 6, 6]
 
 
-@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic"])
+@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic", "average"])
 def test_infinite_scores_are_ordered(ties) -> None:
     """Infinity beats everything, minus infinity loses to everything, and they tie with their like."""
     scores = torch.tensor(
@@ -70,7 +71,7 @@ def test_infinite_scores_are_ordered(ties) -> None:
     torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic"])
+@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic", "average"])
 @pytest.mark.parametrize("few", [0, 1000])
 def test_both_ways_of_counting_agree(generator: torch.Generator, monkeypatch, ties, few: int) -> None:
     """Comparing a tile with each positive and sorting it once give the same ranks, in chunks of any size."""
@@ -81,8 +82,10 @@ def test_both_ways_of_counting_agree(generator: torch.Generator, monkeypatch, ti
     monkeypatch.setattr(ranks, "_FEW_POSITIVES", few)
     monkeypatch.setattr(ranks, "TILE", 70)
     found = metrics.ranks_from_scores(scores, relevance, ties=ties, query_item=own)
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(found[:5], wanted[:5], strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert (found.blocks is None) == (wanted.blocks is None)
+    assert all(map(torch.equal, found.blocks or (), wanted.blocks or ()))
 
 
 def test_cutoff_beyond_the_items_is_used_as_is() -> None:
@@ -119,7 +122,11 @@ def test_no_item_at_all() -> None:
         ({"query_item": torch.tensor([6])}, "out of range"),
         ({"query_item": torch.tensor([0, 1])}, "1 whole numbers"),
         ({"query_item": torch.tensor([0.0])}, "1 whole numbers"),
-        ({"ties": "worst"}, "pessimistic, mid, optimistic"),
+        ({"ties": "worst"}, "pessimistic, mid, optimistic, average"),
+        ({"retrieved": RELEVANCE[:, :2]}, "retrieved is"),
+        ({"retrieved": RELEVANCE.long()}, "retrieved is"),
+        ({"scores": torch.full((1, 6), math.nan), "retrieved": RELEVANCE}, "NaN, first in row 0"),
+        ({"scores": SCORES.to(torch.complex64)}, "real numbers"),
         ({"k": 0}, "k is"),
         ({"k": -1}, "k is"),
         ({"k": 1.5}, "k is 1.5"),
@@ -133,3 +140,163 @@ def test_what_does_not_fit_is_refused(settings: dict, message: str) -> None:
     given = {"scores": SCORES, "relevance": RELEVANCE, "k": 1} | settings
     with pytest.raises(InputError, match=message):
         metrics.recall_at_k(given.pop("scores"), given.pop("relevance"), **given)
+
+
+# ------------------------------------------------------------------------------------------ whole numbers
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint64])
+@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic", "average"])
+def test_large_whole_numbers_are_compared_as_such(generator: torch.Generator, dtype, ties) -> None:
+    """Beyond 2^53 neighbours are told apart, up to the ends of the type, and equal ones tie."""
+    small = torch.randint(0, 6, (12, 9), generator=generator)
+    relevance = torch.rand(12, 9, generator=generator) < 0.4
+    wanted = metrics.average_precision(small, relevance, ties=ties)
+    for offset in (2**53, 2**62, torch.iinfo(dtype).max - 5, torch.iinfo(dtype).min):
+        values = [[value + offset for value in row] for row in small.tolist()]
+        scores = torch.tensor(values, dtype=dtype)
+        torch.testing.assert_close(
+            metrics.average_precision(scores, relevance, ties=ties), wanted, rtol=0, atol=0, equal_nan=True
+        )
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float16, torch.bfloat16, torch.float32, torch.uint8, torch.int16, torch.int32, torch.uint32],
+)
+def test_every_format_of_scores_is_taken_as_it_is(generator: torch.Generator, dtype) -> None:
+    """The nearest different scores of a format are told apart."""
+    small = torch.randint(0, 6, (12, 9), generator=generator)
+    relevance = torch.rand(12, 9, generator=generator) < 0.4
+    scores = small
+    if dtype.is_floating_point:
+        scores = 1 + small * torch.finfo(dtype).eps
+    wanted = metrics.average_precision(small, relevance)
+    found = metrics.average_precision(scores.to(dtype), relevance)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0, equal_nan=True)
+
+
+# ---------------------------------------------------------------------------------------- not retrieved
+
+
+RETRIEVAL = {
+    "map": (metrics.average_precision, {}),
+    "recip_rank": (metrics.reciprocal_rank, {}),
+    "Rprec": (metrics.r_precision, {}),
+    "ndcg": (metrics.ndcg, {}),
+} | {
+    f"{name}_{k}": (function, {"k": k})
+    for name, function in {
+        "P": metrics.precision_at_k, "recall": metrics.recall_at_k, "success": metrics.hit_at_k,
+        "ndcg_cut": metrics.ndcg,
+    }.items()
+    for k in (1, 5, 30)
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 1.0])
+@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic", "average"])
+def test_not_retrieved_is_what_trec_eval_says(generator: torch.Generator, share: float, ties) -> None:
+    """Relevant items that were not retrieved count among what there was to find, at no rank."""
+    scores = torch.rand(15, 20, generator=generator, dtype=torch.float64) - 0.5
+    levels = torch.randint(-4, 4, (15, 20), generator=generator).clamp(min=0)
+    retrieved = torch.rand(15, 20, generator=generator) < share
+    scores[0], retrieved[0] = -torch.inf, False
+    scores[0, 3], retrieved[0, 3] = -torch.inf, True
+    wanted = [
+        trec_eval.measured(
+            {item: row[item] for item in range(20) if there[item]},
+            {item: level for item, level in enumerate(judged)},
+            (1, 5, 30),
+        )
+        for row, judged, there in zip(scores.tolist(), levels.tolist(), retrieved.tolist(), strict=True)
+    ]
+    unknown = scores.masked_fill(~retrieved, torch.nan)
+    for name, (function, settings) in RETRIEVAL.items():
+        found = function(unknown, levels.double(), ties=ties, retrieved=~unknown.isnan(), **settings)
+        expected = torch.tensor([topic[name] for topic in wanted], dtype=torch.float64)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("ties", ["pessimistic", "mid", "optimistic", "average"])
+def test_not_retrieved_with_ties_and_a_query_among_its_items(generator: torch.Generator, ties) -> None:
+    """As the loops say, whatever the scores of what was not retrieved are; competitors are the ranked ones."""
+    scores = torch.randint(0, 4, (10, 8), generator=generator).double()
+    relevance = torch.rand(10, 8, generator=generator) < 0.5
+    relevance[:, 2] = True
+    retrieved = torch.rand(10, 8, generator=generator) < 0.6
+    own = torch.randint(-1, 2, (10,), generator=generator)
+    given = {"ties": ties, "query_item": own, "retrieved": retrieved}
+    lists = {"ties": ties, "query_item": own.tolist(), "retrieved": retrieved.tolist()}
+    for name in ("average_precision", "reciprocal_rank", "ndcg", "r_precision"):
+        wanted = getattr(slow, name)(scores.tolist(), relevance.tolist(), **lists)
+        found = getattr(metrics, name)(scores, relevance, **given)
+        torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=1e-12)
+    left_out = [int(own[row] >= 0 and retrieved[row, own[row]]) for row in range(10)]
+    ranked = metrics.ranks_from_scores(scores, relevance, **given).competitors
+    assert ranked.tolist() == (retrieved.sum(1) - torch.tensor(left_out)).tolist()
+
+
+# --------------------------------------------------------------------------------- mean over all orders
+
+
+def test_two_relevant_items_on_top_are_a_hit() -> None:
+    """Whatever their order, one of them is first; by mid-ranks neither is."""
+    scores, relevance = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[True, True, False]])
+    assert metrics.hit_at_k(scores, relevance, k=1, ties="average").item() == 1.0
+    assert metrics.hit_at_k(scores, relevance, k=1, ties="mid").item() == 0.0
+
+
+@pytest.mark.parametrize("items", [3, 400, 30_000])
+def test_a_collapsed_model_gets_the_mean_of_chance(items: int) -> None:
+    """Known means: k / n, H(n) / n, and for two relevant items in a hundred places a hypergeometric share."""
+    scores, relevance = torch.zeros(1, items), torch.zeros(1, items, dtype=torch.bool)
+    relevance[0, 1] = True
+    harmonic = math.fsum(1 / rank for rank in range(1, items + 1))
+    wanted = {"hit_at_k": 2 / items, "recall_at_k": 2 / items, "precision_at_k": 1 / items}
+    for name, value in wanted.items():
+        assert getattr(metrics, name)(scores, relevance, k=2, ties="average").item() == pytest.approx(
+            value, rel=1e-12
+        )
+    for name in ("average_precision", "reciprocal_rank"):
+        found = getattr(metrics, name)(scores, relevance, ties="average").item()
+        assert found == pytest.approx(harmonic / items, rel=1e-12)
+    relevance[0, 2] = True
+    hit = metrics.hit_at_k(scores, relevance, k=2, ties="average").item()
+    assert hit == pytest.approx(1 - (items - 2) * (items - 3) / (items * (items - 1)), rel=1e-9)
+
+
+def test_a_block_far_down_keeps_its_digits() -> None:
+    """Behind 200,000 items: the mean of two orders, to the last digits."""
+    scores = torch.arange(200_004.0, 0, -1)[None]
+    scores[0, 200_001:200_003] = scores[0, 200_001]
+    relevance = torch.zeros(1, 200_004, dtype=torch.bool)
+    relevance[0, 200_001] = relevance[0, 200_000] = True
+    for name in ("average_precision", "reciprocal_rank", "ndcg"):
+        ends = [
+            getattr(metrics, name)(scores, relevance, ties=ties).item()
+            for ties in ("optimistic", "pessimistic")
+        ]
+        found = getattr(metrics, name)(scores, relevance, ties="average").item()
+        assert found == pytest.approx(sum(ends) / 2, rel=1e-14)
+
+
+def test_average_lies_between_the_ends_and_equals_them_without_ties(generator: torch.Generator) -> None:
+    """By tiles of embeddings as by scores."""
+    points = torch.randint(-1, 2, (40, 3), generator=generator).double()
+    labels = torch.randint(0, 6, (40,), generator=generator)
+    for function in (
+        of_ranks.average_precision,
+        of_ranks.ndcg,
+        of_ranks.reciprocal_rank,
+        of_ranks.r_precision,
+    ):
+        worst, mean, best = (
+            function(metrics.retrieval_ranks(points, labels, ties=ties, tile=150))
+            for ties in ("pessimistic", "average", "optimistic")
+        )
+        assert bool((worst <= mean + 1e-12).all()) and bool((mean <= best + 1e-12).all())
+        assert bool((worst < mean).any())
+        free = points + torch.rand(40, 3, generator=generator)
+        ends = [function(metrics.retrieval_ranks(free, labels, ties=ties)) for ties in ("mid", "average")]
+        torch.testing.assert_close(*ends, rtol=0, atol=1e-15)

@@ -70,7 +70,8 @@ def nearest_items(
     Gradient: none.
 
     Cost:
-        Time of the product `query * item * dim` in float64 and of one selection; memory of a few tiles.
+        Time of the product `query * item * dim` in float64 and of one selection; memory of a few tiles. Queries with
+        more near-equal items than the selection has room for cost some 6 times as much.
 
     Reference:
         [johnson2021faiss] for the optional engine.

@@ -2,7 +2,8 @@
 
 `retrieval.py` gives them scores, the records give them the ranks of embeddings. All of them are exact, have no
 gradient, return float64 [query] and NaN for a query without a relevant item: it is undefined, a summary skips it
-and counts it. Names and settings are those of `retrieval.py`.
+and counts it. Names and settings are those of `retrieval.py`. Ranks with `blocks` (`ties="average"`) give the mean over
+all orders of tied items, others the value at their ranks.
 """
 
 from numbers import Integral
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_ks
+from metricgrad.metrics import tied
 from metricgrad.metrics.ranks import ExactRanks
 
 __all__ = [
@@ -41,6 +43,8 @@ def recall_at_k(ranks: ExactRanks, *, k: int, normalizer: Normalizer = "positive
 def hit_at_k(ranks: ExactRanks, *, k: int) -> Float[Tensor, "query"]:
     """1 where any relevant item is within the first k."""
     hits, positives = _hits(ranks, _cutoff("hit_at_k", k))
+    if ranks.blocks is not None:
+        hits = tied.chance_of_hit(ranks.blocks, ranks.valid, k)
     return hits.clamp(max=1) * (positives / positives)
 
 
@@ -52,19 +56,24 @@ def precision_at_k(ranks: ExactRanks, *, k: int) -> Float[Tensor, "query"]:
 
 def r_precision(ranks: ExactRanks) -> Float[Tensor, "query"]:
     """Share of the first p places that hold a relevant item, p the number of relevant items."""
-    positives = ranks.valid.sum(1).double()
-    hits = (ranks.valid & (ranks.among_all <= positives[:, None])).sum(1)
+    hits, positives = _hits(ranks, ranks.valid.sum(1, keepdim=True).double())
     return hits / positives
 
 
 def average_precision(ranks: ExactRanks) -> Float[Tensor, "query"]:
     """Mean over the relevant items of the precision at their ranks."""
-    precision = torch.where(ranks.valid, ranks.among_positives / ranks.among_all, 0.0)
+    if ranks.blocks is not None:
+        precision = tied.expected_precision(ranks.blocks)
+    else:
+        precision = ranks.among_positives / ranks.among_all
+    precision = torch.where(ranks.valid & ranks.among_all.isfinite(), precision, 0.0)
     return precision.sum(1) / ranks.valid.sum(1)
 
 
 def reciprocal_rank(ranks: ExactRanks) -> Float[Tensor, "query"]:
     """1 / rank of the first relevant item."""
+    if ranks.blocks is not None:
+        return torch.where(ranks.valid.any(1), tied.expected_reciprocal(ranks.blocks, ranks.valid), torch.nan)
     best = torch.where(ranks.valid, 1 / ranks.among_all, 0.0)
     best = torch.cat([best, best.new_zeros(len(best), 1)], 1).amax(
         1
@@ -75,8 +84,11 @@ def reciprocal_rank(ranks: ExactRanks) -> Float[Tensor, "query"]:
 def ndcg(ranks: ExactRanks, *, k: int | None = None) -> Float[Tensor, "query"]:
     """Discounted gain of the ranking over that of the best ranking."""
     limit = torch.inf if k is None else _cutoff("ndcg", k)
-    discounted = torch.where(ranks.valid, ranks.gain / torch.log2(1 + ranks.among_all), 0.0)
-    gained = torch.where(ranks.among_all <= limit, discounted, 0.0).sum(1)
+    if ranks.blocks is not None:
+        discounted = ranks.gain * tied.expected_discount(ranks.blocks, limit)
+    else:
+        discounted = torch.where(ranks.among_all <= limit, ranks.gain / torch.log2(1 + ranks.among_all), 0.0)
+    gained = torch.where(ranks.valid, discounted, 0.0).sum(1)
     best_first = ranks.gain.sort(dim=1, descending=True).values
     places = torch.arange(1, best_first.shape[1] + 1, dtype=torch.float64, device=best_first.device)
     ideal = torch.where(places <= limit, best_first / torch.log2(1 + places), 0.0).sum(1)
@@ -91,7 +103,10 @@ def _cutoff(caller: str, k: int) -> int:
     return require_ks(caller, (int(k) if not isinstance(k, bool) else k,))[0]
 
 
-def _hits(ranks: ExactRanks, k: int) -> tuple[Tensor, Tensor]:
+def _hits(ranks: ExactRanks, k: int | Float[Tensor, "query 1"]) -> tuple[Tensor, Tensor]:
     """Return for each query the number of relevant items within the first k, and the number of them all."""
-    hits = (ranks.valid & (ranks.among_all <= k)).sum(1).double()
+    if ranks.blocks is None:
+        hits = (ranks.valid & (ranks.among_all <= k)).sum(1).double()
+    else:
+        hits = torch.where(ranks.valid, tied.share_within(ranks.blocks, k), 0.0).sum(1)
     return hits, ranks.valid.sum(1).double()

@@ -4,12 +4,19 @@ The items of a query are ordered by score, highest first. Equal scores are order
 
 * `pessimistic`: among equals the relevant items come last (a collapsed model scores worst, not perfect);
 * `optimistic`: among equals the relevant items come first;
-* `mid`: every item of a group of equals gets the mean of the ranks that the group covers.
+* `mid`: every item of a group of equals gets the mean of the ranks that the group covers: two relevant items tied on
+  top are both at 1.5, so that neither is within the first 1;
+* `average`: a metric is its mean over all orders of the equals (`tied.py` has the formulas); the ranks themselves are
+  then those of `mid`.
+
+An item that was not retrieved is at no rank. Where it is relevant its rank is infinite: it counts among what there was
+to find, and no metric counts it as found.
 
 Two routes lead here: scores that are at hand (`ranks_from_scores`) and embeddings (`retrieval_ranks`), where the
 similarities are computed tile by tile and never stored whole. Both give the same numbers, see `similarity.py`.
 """
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -18,9 +25,9 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 
-__all__ = ["ExactRanks", "Ties", "ranks_from_scores"]
+__all__ = ["ExactRanks", "TiedBlocks", "Ties", "ranks_from_scores"]
 
-Ties = Literal["pessimistic", "mid", "optimistic"]
+Ties = Literal["pessimistic", "mid", "optimistic", "average"]
 
 _FEW_POSITIVES = 16
 """Up to here one comparison of a tile per positive is cheaper than sorting the tile once (measured on a CPU)."""
@@ -29,15 +36,33 @@ TILE = 4_000_000
 """Similarities that are held at a time: 32 MB in float64, a few of which are alive at once."""
 
 
+class TiedBlocks(NamedTuple):
+    """The group of equals that each relevant item stands in; whole numbers as float64.
+
+    Attributes:
+        above: items ranked before the group; infinite for an item that was not retrieved.
+        size: items in the group, 1 for an item without an equal; 0 where padded.
+        relevant_above: relevant items before the group.
+        relevant: relevant items in the group.
+    """
+
+    above: Float[Tensor, "query positive"]
+    size: Float[Tensor, "query positive"]
+    relevant_above: Float[Tensor, "query positive"]
+    relevant: Float[Tensor, "query positive"]
+
+
 class ExactRanks(NamedTuple):
     """Ranks of the relevant items of every query, rows padded to the longest.
 
     Attributes:
-        among_all: rank among all items but the query, best 1 (halves occur with `mid`); 0 where padded.
-        among_positives: rank among the relevant items; 0 where padded.
+        among_all: rank among all items but the query, best 1 (halves occur with `mid` and `average`); infinite where
+            the item was not retrieved; 0 where padded.
+        among_positives: rank among the relevant items; likewise.
         gain: relevance of the item, 1 where it is yes or no; 0 where padded.
         valid: False where padded.
         competitors: number of items that were ranked (the query itself left out).
+        blocks: with `average`, the group of equals of each item; None with the other rules.
     """
 
     among_all: Float[Tensor, "query positive"]
@@ -45,10 +70,11 @@ class ExactRanks(NamedTuple):
     gain: Float[Tensor, "query positive"]
     valid: Bool[Tensor, "query positive"]
     competitors: Int[Tensor, "query"]
+    blocks: TiedBlocks | None = None
 
 
 def require_ties(caller: str, ties: str) -> None:
-    """Raise InputError unless `ties` is one of the three rules."""
+    """Raise InputError unless `ties` is one of the rules."""
     if ties not in get_args(Ties):
         raise fail(caller, f"ties is {ties!r}", f"one of {', '.join(get_args(Ties))}")
 
@@ -59,30 +85,37 @@ def ranks_from_scores(
     *,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> ExactRanks:
     """Exact ranks of the relevant items among the scored items of each query.
 
         pessimistic  r[q,x] = 1 + #{z: s[q,z] > s[q,x]} + #{tied irrelevant} + place among the tied relevant
         optimistic   r[q,x] = 1 + #{z: s[q,z] > s[q,x]} + place among the tied relevant
         mid          r[q,x] = 1 + #{z: s[q,z] > s[q,x]} + #{z != x: s[q,z] = s[q,x]} / 2
+        average      as mid, with the group of equals of every item (`blocks`) for the mean over all orders
 
     With graded relevance the tied relevant items are placed by gain, the worst order first for `pessimistic` and
     the best for `optimistic`.
 
     Args:
-        scores: any real numbers, higher is ranked earlier; negative scores are scores, infinities are ordered.
+        scores: any real numbers, higher is ranked earlier; negative scores are scores, infinities are ordered, whole
+            numbers of any size are compared as such.
         relevance: bool, or gains >= 0 (0 is irrelevant).
         ties: the rule for equal scores.
         query_item: index of the query among its own items, which is left out; -1 where it is not among them.
+        retrieved: False for an item that was not retrieved, whose score (NaN or not) is not looked at; None where all
+            were. Pass `~scores.isnan()` where NaN says so.
 
     Returns:
         The ranks, float64, one row per query, padded to the largest number of relevant items.
 
     Raises:
-        InputError: shapes that differ, NaN scores, gains that are negative or not finite, an index out of range.
+        InputError: shapes that differ, complex scores, NaN scores of retrieved items, gains that are negative or not
+            finite, an index out of range.
 
     Edge cases:
-        A query without a relevant item has an all-padded row. No item at all: `competitors` 0.
+        A query without a relevant item has an all-padded row. No item at all: `competitors` 0. A relevant item that was
+        not retrieved: rank infinite.
 
     Gradient: none.
 
@@ -97,7 +130,7 @@ def ranks_from_scores(
         >>> ranks.among_all
         tensor([[3., 4.]], dtype=torch.float64)
     """
-    gains, excluded = _checked("ranks_from_scores", scores, relevance, ties, query_item)
+    gains, excluded = _checked("ranks_from_scores", scores, relevance, ties, query_item, retrieved)
     queries, items = scores.shape
     present = excluded >= 0
     if bool(present.any()):
@@ -111,35 +144,75 @@ def ranks_from_scores(
     chunk = max(1, TILE // max(items, 1))
     parts = []
     for rows in [slice(start, start + chunk) for start in range(0, max(queries, 1), chunk)]:
-        tile = (
-            scores[rows].detach().double()
-        )  # [chunk, item]; every float format and every integer below 2^53 fits
+        tile = _as_numbers(scores[rows].detach(), None if retrieved is None else retrieved[rows])
         positive_scores = tile.gather(1, index[rows])
         own = tile.gather(1, excluded[rows, None].clamp(min=0))[:, 0] if items else tile.new_zeros(len(tile))
-        parts.append(
-            settle(
-                *count_above(tile, positive_scores),
-                positive_scores,
-                gains[rows].gather(1, index[rows]).double(),
-                valid[rows],
-                ties,
-                own=own,
-                present=present[rows],
-                items=items,
-            )
+        ranks = settle(
+            *count_above(tile, positive_scores),
+            positive_scores,
+            gains[rows].gather(1, index[rows]).double(),
+            valid[rows],
+            ties,
+            own=own,
+            present=present[rows],
+            items=items,
         )
+        if retrieved is not None:
+            ranks = _without_rank(
+                ranks, positive_scores < 0, (tile < 0).sum(1) - (present[rows] & (own < 0)).long()
+            )
+        parts.append(ranks)
     return join(parts)
+
+
+def _as_numbers(
+    scores: Shaped[Tensor, "query item"], retrieved: Bool[Tensor, "query item"] | None
+) -> Float[Tensor, "query item"]:
+    """Numbers in the order of the scores of each query, equal where these are; -1 for what was not retrieved.
+
+    Every float format fits into float64, and so do whole numbers up to 2^53; others, and scores of which some were not
+    retrieved, become their place in the order, from 0 on.
+    """
+    if scores.dtype == torch.uint64:  # hardly any function knows it: the same order as signed numbers
+        scores = scores.view(torch.int64) ^ torch.iinfo(torch.int64).min
+    large = scores.dtype == torch.int64 and bool(((scores > 2**53) | (scores < -(2**53))).any())
+    if retrieved is None and not large:
+        return scores.double()
+    if not large:
+        scores = scores.double()
+    if retrieved is not None:
+        scores = scores.masked_fill(~retrieved, 0)
+    scores = scores.contiguous()
+    places = torch.searchsorted(scores.sort(dim=1).values, scores).double()
+    return places if retrieved is None else places.masked_fill(~retrieved, -1)
+
+
+def _without_rank(ranks: ExactRanks, missing: Tensor, others: Tensor) -> ExactRanks:
+    """Give relevant items that were not retrieved an infinite rank, and count only what was retrieved."""
+    missing = missing & ranks.valid
+    infinite = {"among_all": ranks.among_all, "among_positives": ranks.among_positives}
+    infinite = {name: rank.masked_fill(missing, torch.inf) for name, rank in infinite.items()}
+    blocks = ranks.blocks
+    if blocks is not None:
+        blocks = blocks._replace(above=blocks.above.masked_fill(missing, torch.inf))
+    return ranks._replace(**infinite, blocks=blocks, competitors=ranks.competitors - others)
 
 
 def join(parts: list[ExactRanks]) -> ExactRanks:
     """Stack the ranks of several groups of queries, padding to the widest."""
     width = max(part.valid.shape[1] for part in parts)
-    padded = [
-        [torch.nn.functional.pad(field, (0, width - field.shape[1])) for field in part[:4]]
-        + [part.competitors]
-        for part in parts
-    ]
-    return ExactRanks(*(torch.cat(fields) for fields in zip(*padded, strict=True)))
+
+    def joined(fields: Iterable[Tensor]) -> Tensor:
+        return torch.cat([torch.nn.functional.pad(field, (0, width - field.shape[1])) for field in fields])
+
+    ranks = ExactRanks(
+        *map(joined, zip(*(part[:4] for part in parts), strict=True)),
+        competitors=torch.cat([part.competitors for part in parts]),
+    )
+    blocks = [part.blocks for part in parts if part.blocks is not None]
+    if not blocks:
+        return ranks
+    return ranks._replace(blocks=TiedBlocks(*map(joined, zip(*blocks, strict=True))))
 
 
 def count_above(
@@ -180,7 +253,7 @@ def settle(
     greater = greater - (counted & (own > positive_scores)).long()
     tied = at_least - (counted & (own >= positive_scores)).long() - greater - 1
     place, positives_greater, positives_tied = _order_of_positives(positive_scores, gain, valid, ties)
-    if ties == "mid":
+    if ties in ("mid", "average"):
         among_all = 1 + greater + tied / 2
         among_positives = 1 + positives_greater + positives_tied / 2
     else:
@@ -188,12 +261,17 @@ def settle(
         among_all = 1 + greater + tied_irrelevant + place - positives_greater
         among_positives = 1 + place
     nothing = torch.zeros((), dtype=torch.float64, device=valid.device)
+    blocks = None
+    if ties == "average":
+        fields = (greater, 1 + tied, positives_greater, 1 + positives_tied)
+        blocks = TiedBlocks(*(torch.where(valid, field.double(), nothing) for field in fields))
     return ExactRanks(
         among_all=torch.where(valid, among_all.double(), nothing),
         among_positives=torch.where(valid, among_positives.double(), nothing),
         gain=torch.where(valid, gain, nothing),
         valid=valid,
         competitors=items - present.long(),
+        blocks=blocks,
     )
 
 
@@ -220,7 +298,12 @@ def _order_of_positives(
 
 
 def _checked(
-    caller: str, scores: Tensor, relevance: Tensor, ties: str, query_item: Tensor | None
+    caller: str,
+    scores: Tensor,
+    relevance: Tensor,
+    ties: str,
+    query_item: Tensor | None,
+    retrieved: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Check the arguments of the score form; return relevance and the index of the query among its items."""
     require_ties(caller, ties)
@@ -230,9 +313,18 @@ def _checked(
             f"scores are {describe(scores)} and relevance is {describe(relevance)}",
             "both of one shape (query, item)",
         )
-    if bool(torch.isnan(scores).any()):
-        row = int(torch.isnan(scores).any(1).nonzero()[0])
-        raise fail(caller, f"scores have NaN, first in row {row}", "numbers", "Infinite scores are allowed.")
+    if retrieved is not None and (retrieved.shape != scores.shape or retrieved.dtype != torch.bool):
+        raise fail(
+            caller, f"retrieved is {describe(retrieved)}", f"bool of the scores' shape {tuple(scores.shape)}"
+        )
+    if scores.is_complex():
+        raise fail(caller, f"scores are {describe(scores)}", "real numbers")
+    if scores.is_floating_point():
+        unknown = torch.isnan(scores) if retrieved is None else torch.isnan(scores) & retrieved
+        if bool(unknown.any()):
+            row = int(unknown.any(1).nonzero()[0])
+            remedy = "Infinite scores are allowed; items that were not retrieved: retrieved=~scores.isnan()."
+            raise fail(caller, f"scores have NaN, first in row {row}", "numbers", remedy)
     if relevance.dtype != torch.bool and not bool(((relevance >= 0) & (relevance < torch.inf)).all()):
         raise fail(caller, "relevance has values that are negative or not finite", "bool, or gains >= 0")
     if query_item is None:

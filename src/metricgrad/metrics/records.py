@@ -84,7 +84,7 @@ def retrieval_metric(
     Args:
         function: one of the functions of `metrics.retrieval`, e.g. `hit_at_k`.
         name: what tables call it; by default the field's short form, e.g. `hit@1`.
-        ties: order of equal similarities.
+        ties: order of equal similarities; `average` for the mean over all orders.
         normalize: rank by cosine; False by dot product.
         tile: similarities held at a time.
         **settings: settings of the function (`k`, `normalizer`).

@@ -8,9 +8,13 @@ matrix is stored.
 
 What metric learning prints as recall@k (R@k) is `hit_at_k` here; `recall_at_k` is the share of the relevant items
 that is found. They differ as soon as a query has two relevant items.
+
+Equal scores are ordered by `ties`: `pessimistic` and `optimistic` take the worst and the best order, `average` is the
+mean of the metric over all orders, `mid` gives every item of a group of equals the middle of the group's ranks. A
+relevant item that was not retrieved (`retrieved`) counts in every denominator and is never found, as in trec_eval.
 """
 
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad.metrics import of_ranks
@@ -35,6 +39,7 @@ def recall_at_k(
     k: int,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
     normalizer: Normalizer = "positives",
 ) -> Float[Tensor, "query"]:
     """Share of a query's relevant items that is within its first k (exact).
@@ -51,6 +56,7 @@ def recall_at_k(
         k: number of first places, >= 1.
         ties: order of equal scores; `pessimistic` puts relevant items last.
         query_item: index of the query among its own items, which is left out; -1 for none.
+        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
         normalizer: what full marks are: all p relevant items, or as many of them as k places can hold.
 
     Returns:
@@ -77,7 +83,7 @@ def recall_at_k(
         >>> recall_at_k(scores, torch.tensor([[True, False, True, False]]), k=1)
         tensor([0.5000], dtype=torch.float64)
     """
-    ranks = ranks_from_scores(scores, relevance, ties=ties, query_item=query_item)
+    ranks = ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
     return of_ranks.recall_at_k(ranks, k=k, normalizer=normalizer)
 
 
@@ -88,6 +94,7 @@ def hit_at_k(
     k: int,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "query"]:
     """1 where any relevant item is within the first k, else 0 (exact): metric learning's recall@k.
 
@@ -99,6 +106,7 @@ def hit_at_k(
         k: number of first places, >= 1.
         ties: order of equal scores; `pessimistic` puts relevant items last.
         query_item: index of the query among its own items, which is left out; -1 for none.
+        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
 
     Returns:
         One float64 value per query, 0 or 1.
@@ -107,8 +115,9 @@ def hit_at_k(
         InputError: as `recall_at_k`.
 
     Edge cases:
-        ties: by the rule; with `mid` a group of equals around k counts if its mean rank is <= k. No relevant item:
-        NaN. k > number of items: used as is.
+        ties: by the rule; with `mid` a group of equals around k counts if its mean rank is <= k, so that two relevant
+        items tied on top are no hit@1 (they are one with `average`). No relevant item: NaN. k > number of items: used
+        as is.
 
     Gradient: none; `losses.recall_at_k_loss` is the surrogate.
 
@@ -123,7 +132,9 @@ def hit_at_k(
         >>> hit_at_k(scores, torch.tensor([[True, False, True, False]]), k=1)
         tensor([1.], dtype=torch.float64)
     """
-    return of_ranks.hit_at_k(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item), k=k)
+    return of_ranks.hit_at_k(
+        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved), k=k
+    )
 
 
 def precision_at_k(
@@ -133,6 +144,7 @@ def precision_at_k(
     k: int,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "query"]:
     """Share of the first k places that hold a relevant item (exact).
 
@@ -144,6 +156,7 @@ def precision_at_k(
         k: number of first places, >= 1.
         ties: order of equal scores; `pessimistic` puts relevant items last.
         query_item: index of the query among its own items, which is left out; -1 for none.
+        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
 
     Returns:
         One float64 value per query, in [0, min(p, k) / k].
@@ -166,7 +179,7 @@ def precision_at_k(
         tensor([0.5000], dtype=torch.float64)
     """
     return of_ranks.precision_at_k(
-        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item), k=k
+        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved), k=k
     )
 
 
@@ -176,6 +189,7 @@ def r_precision(
     *,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "query"]:
     """Precision (and recall) at p, the query's own number of relevant items (exact).
 
@@ -186,6 +200,7 @@ def r_precision(
         relevance: bool, or gains >= 0 of which every positive one counts as relevant.
         ties: order of equal scores; `pessimistic` puts relevant items last.
         query_item: index of the query among its own items, which is left out; -1 for none.
+        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
 
     Returns:
         One float64 value per query, in [0, 1].
@@ -209,7 +224,9 @@ def r_precision(
         >>> r_precision(scores, torch.tensor([[True, False, True, False]]))
         tensor([0.5000], dtype=torch.float64)
     """
-    return of_ranks.r_precision(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item))
+    return of_ranks.r_precision(
+        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
+    )
 
 
 def average_precision(
@@ -218,6 +235,7 @@ def average_precision(
     *,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "query"]:
     """Mean over the relevant items of the precision at their ranks (exact); its mean over queries is mAP.
 
@@ -229,6 +247,7 @@ def average_precision(
         ties: order of equal scores; `pessimistic` puts relevant items last. `binary_average_precision` has the
             reading of scikit-learn instead (equal scores form one threshold).
         query_item: index of the query among its own items, which is left out; -1 for none.
+        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
 
     Returns:
         One float64 value per query, in (0, 1].
@@ -252,7 +271,9 @@ def average_precision(
         >>> average_precision(scores, torch.tensor([[True, False, False, True]]))
         tensor([0.7500], dtype=torch.float64)
     """
-    return of_ranks.average_precision(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item))
+    return of_ranks.average_precision(
+        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
+    )
 
 
 def reciprocal_rank(
@@ -261,6 +282,7 @@ def reciprocal_rank(
     *,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "query"]:
     """1 / rank of the first relevant item (exact); its mean over queries is MRR.
 
@@ -271,6 +293,7 @@ def reciprocal_rank(
         relevance: bool, or gains >= 0 of which every positive one counts as relevant.
         ties: order of equal scores; `pessimistic` puts relevant items last.
         query_item: index of the query among its own items, which is left out; -1 for none.
+        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
 
     Returns:
         One float64 value per query, in (0, 1].
@@ -294,7 +317,9 @@ def reciprocal_rank(
         >>> reciprocal_rank(scores, torch.tensor([[False, True, False, True]]))
         tensor([0.5000], dtype=torch.float64)
     """
-    return of_ranks.reciprocal_rank(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item))
+    return of_ranks.reciprocal_rank(
+        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
+    )
 
 
 def ndcg(
@@ -304,6 +329,7 @@ def ndcg(
     k: int | None = None,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
+    retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "query"]:
     """Discounted gain of the ranking over that of the best possible ranking (exact).
 
@@ -315,6 +341,7 @@ def ndcg(
         k: number of first places that count, >= 1; None for all.
         ties: order of equal scores; `pessimistic` puts items of smaller gain first.
         query_item: index of the query among its own items, which is left out; -1 for none.
+        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
 
     Returns:
         One float64 value per query, in [0, 1].
@@ -331,7 +358,7 @@ def ndcg(
     Cost: as `recall_at_k`.
 
     Differs from other libraries:
-        scikit-learn's `ndcg_score` averages the discounts of equal scores and gives 0 where nothing is relevant.
+        scikit-learn's `ndcg_score` has the ties of `average`, and gives 0 where nothing is relevant.
 
     Reference:
         [jarvelin2002ndcg]
@@ -342,4 +369,6 @@ def ndcg(
         >>> ndcg(scores, torch.tensor([[0.0, 1.0, 3.0]]))
         tensor([0.5869], dtype=torch.float64)
     """
-    return of_ranks.ndcg(ranks_from_scores(scores, relevance, ties=ties, query_item=query_item), k=k)
+    return of_ranks.ndcg(
+        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved), k=k
+    )
