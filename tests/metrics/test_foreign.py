@@ -198,6 +198,31 @@ def test_unsigned_numbers_come_back(dtype: torch.dtype) -> None:
     assert held[-1][0].shape == (3, 0)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "targets", "rows"),
+    [
+        (LOGITS.numpy(), TARGETS.numpy(), 60),
+        (LOGITS, TARGETS.numpy() == 1, 60),
+        (LOGITS.double().numpy()[::-1], TARGETS, 60),
+        (LOGITS, np.array(["a", "b"] * 30), 1),
+        (LOGITS.numpy().astype(">f4"), TARGETS, 1),
+        (np.ma.array(LOGITS.numpy(), mask=False), TARGETS, 1),
+        (LOGITS, TARGETS[:50], 1),
+        (LOGITS.to_sparse(), TARGETS, 1),
+    ],
+)
+def test_arrays_are_drawn_and_come_back_as_arrays(outputs, targets, rows: int) -> None:
+    """Arrays of numpy as well as tensors; anything else is one row."""
+    held = []
+    metric = metrics.adapt(lambda *pair: held.append(pair) or 0.0, higher_is_better=True)
+    statistics = metric.measure(outputs, targets)
+    metric.summarise(statistics)
+    assert len(statistics) == rows
+    for part, wanted in zip(held[-1], (outputs, targets), strict=True):
+        assert type(part) is type(wanted) and part.shape == wanted.shape and part.dtype == wanted.dtype
+        assert bool((part == wanted).all()) if rows > 1 else True
+
+
 # ---------------------------------------------------------------------------------- in which order
 
 

@@ -64,7 +64,7 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
         MetricFailed: (on measuring) the callable raised, or returned something else than one finite number or NaN.
 
     Edge cases:
-        Outputs that are no tensors, and sets of more than 50 million numbers: one row, hence no interval. Class
+        Outputs that are no arrays, and sets of more than 50 million numbers: one row, hence no interval. Class
         scores for a scikit-learn metric of predictions: the argmax; for one of probabilities they must be such; for
         one of scores two columns of probabilities are the second, other two columns their difference. A masked
         value is NaN, undefined; an infinite one is refused, as differences of it are no numbers.

@@ -49,6 +49,9 @@ _DTYPES = (
 _HALVED = (torch.int64, torch.uint64)
 """Kept as two numbers, the upper and the lower 32 bits: float64 cannot hold all of them."""
 
+_NUMPY = 100
+"""Added to the number of a type where the samples came as a numpy array, and are handed back as one."""
+
 _MOST_NUMBERS = 50_000_000
 """400 MB of statistics; a larger set is one row."""
 
@@ -225,33 +228,41 @@ def copied(name: str, value: Any) -> Any:
 
 
 def _rows(outputs: Any, targets: Any) -> Float[Tensor, "sample stat"] | None:
-    """Samples as rows; None where they are not tensors with a row per sample, or too many numbers."""
-    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
-        return None
-    if min(outputs.ndim, targets.ndim) == 0 or len(outputs) != len(targets):
-        return None
-    if outputs.numel() + targets.numel() > _MOST_NUMBERS:
-        return None
+    """Samples as rows; None where they are no arrays with a row per sample, or too many numbers."""
+    arrays = [_tensor_of(part) for part in (outputs, targets)]
     parts = []
-    for part in (outputs, targets):
-        if part.dtype not in _DTYPES or part.layout != torch.strided:
+    for array, given in zip(arrays, (outputs, targets), strict=True):
+        if array is None or array.ndim == 0 or array.layout != torch.strided or array.dtype not in _DTYPES:
             return None
-        layout = [_DTYPES.index(part.dtype), part.ndim - 1, *part.shape[1:]]
-        parts.append(torch.tensor([layout], dtype=torch.float64).expand(len(part), -1))
-        flat = part.detach().cpu().reshape(len(part), math.prod(part.shape[1:]))
-        if part.dtype in _HALVED:
+        form = _DTYPES.index(array.dtype) + _NUMPY * isinstance(given, np.ndarray)
+        layout = torch.tensor([[form, array.ndim - 1, *array.shape[1:]]], dtype=torch.float64)
+        flat = array.detach().cpu().reshape(len(array), math.prod(array.shape[1:]))
+        if array.dtype in _HALVED:
             whole = flat.view(torch.int64)
             flat = torch.cat([whole >> 32, whole & 0xFFFFFFFF], 1)
-        parts.append(flat.double())
-    return torch.cat(parts, 1)
+        parts += [layout.expand(len(array), -1), flat]
+    if len({len(part) for part in parts}) > 1 or sum(part.numel() for part in parts[1::2]) > _MOST_NUMBERS:
+        return None
+    return torch.cat([part.double() for part in parts], 1)
 
 
-def _samples(rows: Float[Tensor, "sample stat"]) -> tuple[Tensor, Tensor]:
-    """Outputs and targets of the rows, in the shapes and types that they had: tensors of their own."""
+def _tensor_of(part: Any) -> Tensor | None:
+    """A tensor, or a plain numpy array of numbers as one; None for anything else."""
+    if type(part) is not np.ndarray:
+        return part if isinstance(part, Tensor) else None
+    try:
+        return torch.from_numpy(np.ascontiguousarray(part))
+    except (TypeError, ValueError):  # texts, objects, another order of bytes
+        return None
+
+
+def _samples(rows: Float[Tensor, "sample stat"]) -> tuple[Any, Any]:
+    """Outputs and targets of the rows, in the shapes and types that they had: arrays of their own."""
     found = []
     column = 0
     for _ in range(2):
-        dtype, dimensions = _DTYPES[int(rows[0, column])], int(rows[0, column + 1])
+        form, dimensions = int(rows[0, column]), int(rows[0, column + 1])
+        dtype = _DTYPES[form % _NUMPY]
         shape = [int(size) for size in rows[0, column + 2 : column + 2 + dimensions]]
         column += 2 + dimensions
         width = math.prod(shape)
@@ -261,5 +272,6 @@ def _samples(rows: Float[Tensor, "sample stat"]) -> tuple[Tensor, Tensor]:
         else:
             part = rows[:, column : column + width].to(dtype, copy=True)
         column += width * (2 if dtype in _HALVED else 1)
-        found.append(part.reshape(len(rows), *shape))
+        part = part.reshape(len(rows), *shape)
+        found.append(part.numpy() if form >= _NUMPY else part)
     return found[0], found[1]
