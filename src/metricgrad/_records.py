@@ -137,6 +137,7 @@ class StageFinished:
     value: float
     best_step: int
     seconds: float
+    diverged: int | None = None  # the step at which loss, weights or outputs ceased to be finite numbers
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ __all__ = [
     "CheckpointError",
     "Collapsed",
     "Distrusted",
+    "Diverged",
     "InputError",
     "Interrupted",
     "MetricFailed",
@@ -47,6 +48,10 @@ class Interrupted(MetricgradError):
 
 class Collapsed(MetricgradError):
     """Training has destroyed what it trains (all scores became equal); the stage ends with the best weights so far."""
+
+
+class Diverged(InputError):
+    """The loss, a weight or an output is NaN or infinite; the try ends with its best weights so far."""
 
 
 class Distrusted(MetricgradError):

@@ -21,7 +21,7 @@ from metricgrad._documents import NumberField, WholeField
 from metricgrad._structures import moved, one_tensor, pair
 from metricgrad._types import MethodRun, Metric
 from metricgrad._user_code import embedded
-from metricgrad.errors import Distrusted
+from metricgrad.errors import Distrusted, Diverged
 from metricgrad.learned import (
     FilteredSurrogate,
     LearnedSurrogate,
@@ -136,7 +136,8 @@ class Learned(Surrogate):
 
         Raises:
             Distrusted: the surrogate does not agree with the metric.
-            InputError: the metric fails for too many samples, or the loss is not finite.
+            InputError: the metric fails for too many samples.
+            Diverged: the loss is not finite.
         """
         self._warm_up()
         if self.distrust:
@@ -180,10 +181,10 @@ class Learned(Surrogate):
             loss = loss + self.settings.proxy_weight * self.proxy(outputs, targets).mean()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise fail(
-                "training", f"the loss is {value} at step {self.taken + 1}", "a finite loss",
-                "Lower the learning rate.",
-            )  # fmt: skip
+            raise Diverged(
+                f"training: the loss is {value} at step {self.taken + 1}; expected a finite loss. Lower the learning "
+                "rate."
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self.optimiser.zero_grad(set_to_none=True)

@@ -19,6 +19,7 @@ from metricgrad._documents import NumberField
 from metricgrad._structures import moved, one_tensor, tensors_of
 from metricgrad._types import MethodRun
 from metricgrad._user_code import called, embedded
+from metricgrad.errors import Diverged
 from metricgrad.methods.given_loss import GivenLoss, require_gradient
 from metricgrad.pairing import SiMix, has_positive
 from metricgrad.ranking import RankingLoss, mean_valid
@@ -122,7 +123,7 @@ class Surrogate:
         """Take one step; returns the loss before it.
 
         Raises:
-            InputError: the loss is NaN or infinite.
+            Diverged: the loss is NaN or infinite.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
@@ -134,11 +135,9 @@ class Surrogate:
         self.taken += 1
         value = loss.item()
         if not math.isfinite(value):
-            raise fail(
-                "training",
-                f"the loss is {value} at step {self.taken}",
-                "a finite loss",
-                "Lower the learning rate, raise the temperature or look for NaN in the inputs.",
+            raise Diverged(
+                f"training: the loss is {value} at step {self.taken}; expected a finite loss. Lower the learning rate, "
+                "raise the temperature or look for NaN in the inputs."
             )
         return {"loss": value}
 

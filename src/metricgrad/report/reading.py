@@ -56,6 +56,7 @@ class Stage:
     fits: dict[int, Fitted] = field(default_factory=dict)  # step -> how well a learned surrogate estimates
     best: float | None = None
     best_step: int | None = None
+    diverged: int | None = None
     seconds: float | None = None
     finished: bool = False
     chosen: bool = False  # stands for its arm; before selection is over, the best attempt so far
@@ -257,7 +258,7 @@ def _fold_stage(run: Run, record: Stepped | Evaluated | Fitted | StageStarted | 
         stage.fits[record.step] = record
     else:
         stage.best, stage.best_step = record.value, record.best_step
-        stage.seconds, stage.finished = record.seconds, True
+        stage.seconds, stage.finished, stage.diverged = record.seconds, True, record.diverged
 
 
 def _mark_chosen(run: Run) -> None:

@@ -172,6 +172,7 @@ def try_table(run: Run) -> Table:
             f"{name} {_plain(stage.settings[name])}" for name in varied if name in stage.settings
         )
         best = "n/a" if stage.best_step is None else f"{stage.best_step:,} of {stage.steps:,}"
+        best += f", diverged at {stage.diverged:,}" if stage.diverged else ""
         rows.append([
             str(stage.seed), stage.arm, str(stage.attempt), settings, number(stage.best), best,
             duration(stage.seconds), "yes" if stage.chosen else "no",

@@ -19,12 +19,13 @@ from metricgrad.tune.evidence import Selected, judge, read_test, write_gallery
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder, read_config
 from metricgrad.tune.identity import check_identity, versions
-from metricgrad.tune.loop import Stage, StopRequest, train_stage
+from metricgrad.tune.loop import Stage, train_stage
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import describe_split
 from metricgrad.tune.stages import budget_of, stages_of
 from metricgrad.tune.state import fitting
+from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import load_beside, load_into, weights_of
 
 __all__ = ["Contest"]
@@ -172,6 +173,7 @@ class Contest:
         """Choose on select, fsync the choice, only then read test; judge; keep the returned weights."""
         chosen, values = self._choose(stages, state["values"])
         self.folder.emit(chosen, durable=True)
+        marks = [*state["marks"], *_without_value(chosen)]
         arms = [arm for arm in ("start", "continued", "tuned") if arm in values]
         models = {
             (seed, arm): self._selected(seed, arm, chosen.attempts[str(seed)][arm])
@@ -182,7 +184,7 @@ class Contest:
         if test is not None:
             statistics = read_test(models, test, self.evaluator, self.folder)
         method = self._chosen_method(chosen)
-        selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), state["marks"])
+        selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), marks)
         verdict = judge(selected, statistics, self.setup.seeds)
         self.folder.emit(verdict)
         self.best_seed = chosen.best_seed
@@ -248,6 +250,16 @@ class Contest:
         model = self.setup.build(seed)
         load_into(model, load_weights(self.folder.weights(seed, arm, attempt)))
         return model.eval()
+
+
+def _without_value(chosen: Chosen) -> list[str]:
+    """Say where no try of an arm has a value on select: every one has diverged, or the metric is undefined there."""
+    return [
+        f"seed {seed}: no try of {arm} has a value on select, so its figures are those of a model that was not chosen"
+        for seed, arms in chosen.select.items()
+        for arm, value in arms.items()
+        if np.isnan(value)
+    ]
 
 
 def _not_noticed(identity: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Train one stage: one arm of one seed with one set of settings, step by step, ready to be killed at any moment."""
 
+import math
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,16 +13,18 @@ from metricgrad._checks import fail
 from metricgrad._records import Evaluated, Fitted, Note, Progress, StageFinished, StageStarted, Stepped
 from metricgrad._structures import pair
 from metricgrad._types import Method, MethodRun, Split
-from metricgrad.errors import Collapsed, Distrusted, Interrupted
+from metricgrad.errors import Collapsed, Distrusted, Diverged, Interrupted
 from metricgrad.scale import current
 from metricgrad.tune.checkpoint import random_state, restore_random_state, same_random_state
+from metricgrad.tune.divergence import parameter_that_diverged, what_diverged
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.state import fitting
+from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import beside_of, load_into, weights_of
 
-__all__ = ["Stage", "StopRequest", "train_stage", "training_batches"]
+__all__ = ["Stage", "train_stage", "training_batches"]
 
 
 @dataclass(frozen=True)
@@ -67,31 +69,6 @@ class Stage:
         return {"seed": self.seed, "arm": self.arm, "attempt": self.attempt}
 
 
-class StopRequest:
-    """Turns the first SIGINT or SIGTERM into a request that the loop answers after its step; a second one kills."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __enter__(self) -> "StopRequest":
-        """Install the handlers (main thread only: elsewhere signals are not ours)."""
-        self._previous = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restore the previous handlers."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, _frame: object) -> None:
-        self.signal = number
-        for known, handler in self._previous.items():
-            signal.signal(known, handler)
-
-
 @dataclass
 class _Progress:
     """Where a stage stands; all of it goes into the checkpoint."""
@@ -106,6 +83,7 @@ class _Progress:
     sums: dict[str, float] = field(default_factory=dict)
     summed: int = 0
     stopped: bool = False
+    diverged: int | None = None  # the step at which it did
 
 
 def train_stage(
@@ -143,7 +121,7 @@ def train_stage(
     Raises:
         Interrupted: a stop was requested; the checkpoint is written.
     """
-    trainer = _Trainer(stage, model, method, evaluator, select, folder, base)
+    trainer = _Trainer(stage, model, parameters, method, evaluator, select, folder, base)
     begin_pass(fit, stage.seed * 1_000_000 + stage.first_epoch)  # a method may read it before the first step
     seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
     metric = evaluator.metric
@@ -164,7 +142,12 @@ def train_stage(
     state = trainer.state
     folder.emit(
         StageFinished(
-            **stage.key, step=state.step, value=state.best, best_step=state.best_step, seconds=state.seconds
+            **stage.key,
+            step=state.step,
+            value=state.best,
+            best_step=state.best_step,
+            seconds=state.seconds,
+            diverged=state.diverged,
         )
     )
     return state.best, trainer.best_weights, trainer.best_beside
@@ -175,19 +158,17 @@ def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before
     batches = _batches(fit, stage.seed, state, random_before)
     began = time.perf_counter() - state.seconds
     while state.step < stage.steps and not state.stopped:
+        batch = next(batches)
         try:
-            values = trainer.method.step(next(batches))
-        except (Collapsed, Distrusted) as reason:
+            trainer.step(batch)
+            last = state.step == stage.steps
+            if state.step % stage.evaluate_every == 0 or last:
+                trainer.evaluate()
+        except (Collapsed, Distrusted, Diverged) as reason:
             trainer.give_up(reason)
             break
-        state.step += 1
-        state.summed += 1
-        for name, value in values.items():
-            state.sums[name] = state.sums.get(name, 0.0) + value
-        state.seconds = time.perf_counter() - began
-        last = state.step == stage.steps
-        if state.step % stage.evaluate_every == 0 or last:
-            trainer.evaluate()
+        finally:
+            state.seconds = time.perf_counter() - began
         if state.step % stage.checkpoint_every == 0 and not last:
             trainer.save()
         trainer.show()
@@ -207,6 +188,7 @@ class _Trainer:
         self,
         stage: Stage,
         model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
         method: Method,
         evaluator: Evaluator,
         select: Split,
@@ -214,15 +196,65 @@ class _Trainer:
         base: Mapping[str, Any],
     ) -> None:
         self.stage, self.model, self.method, self.base = stage, model, method, base
+        self.parameters = parameters
         self.evaluator, self.select, self.folder = evaluator, select, folder
         self.state = _Progress(epoch=stage.first_epoch)
         self.best_weights: dict[str, Any] = {}
         self.best_beside: dict[str, Any] = {}
 
+    def step(self, batch: Any) -> None:
+        """Take one step.
+
+        Raises:
+            Diverged: it failed, and weights or outputs are not finite.
+        """
+        state = self.state
+        state.step += 1
+        try:
+            values = self.method.step(batch)
+        except (Collapsed, Distrusted, Diverged):
+            raise
+        except Exception as error:  # of a loss or a network that met numbers which are none
+            found = what_diverged(self.model, self.parameters, pair(batch)[0])
+            if found is None:
+                raise
+            raise Diverged(f"{found} ({error})") from error
+        state.summed += 1
+        for name, value in values.items():
+            state.sums[name] = state.sums.get(name, 0.0) + value
+
+    def _measured(self) -> float | str:
+        """The value on `select`; in words why there is none, where the model has diverged."""
+        if self.state.step == 0:  # a model that came so has not diverged
+            return self.evaluator.value(self.model, self.select, "select")
+        found = parameter_that_diverged(self.parameters)
+        if found is not None:
+            return found
+        try:
+            value = self.evaluator.value(self.model, self.select, "select")
+        except Exception as error:
+            found = self._diverged_on_select()
+            if found is None:
+                raise
+            return f"{found} ({error})"
+        return (self._diverged_on_select() if math.isnan(value) else None) or value
+
+    def _diverged_on_select(self) -> str | None:
+        self.model.eval()
+        found = what_diverged(self.model, self.parameters, pair(next(iter(self.select)))[0])
+        self.model.train()
+        return found
+
     def evaluate(self) -> None:
-        """Measure on `select`, keep the weights where they are the best so far, write both curves."""
+        """Measure on `select`, keep the weights where they are the best so far, write both curves.
+
+        Raises:
+            Diverged: there is no value, since weights or outputs are not finite.
+        """
         state, stage = self.state, self.stage
-        value = current().led(lambda: self.evaluator.value(self.model, self.select, "select"))
+        value = current().led(self._measured)
+        if isinstance(value, str):
+            raise Diverged(value)
         # Step 0 is the start arm's: the others are models that were trained, so their first evaluation replaces it.
         untrained = state.best_step == 0 and stage.arm != "start"
         if state.step == 0 or untrained or self.evaluator.better(value, state.best):
@@ -253,10 +285,22 @@ class _Trainer:
 
     def give_up(self, reason: Exception) -> None:
         """Say why the stage ends here; its best weights stay."""
-        self.state.step += 1
-        self.folder.emit(Note(f"seed {self.stage.seed}: {self.stage.arm} stopped: {reason}"))
-        self.evaluate()
-        self.state.stopped = True
+        stage, state = self.stage, self.state
+        state.stopped = True
+        if not isinstance(reason, Diverged):
+            self.folder.emit(Note(f"seed {stage.seed}: {stage.arm} stopped: {reason}"))
+            try:
+                self.evaluate()
+            except Diverged as found:
+                reason = found
+        if isinstance(reason, Diverged):
+            state.diverged = state.step
+            if state.best_step == 0 and stage.arm != "start":
+                state.best = math.nan  # no evaluation of what was trained
+            kept = f"its weights of step {state.best_step}" if state.best_step else "none of its weights"
+            what = f"seed {stage.seed}: {stage.arm} (try {stage.attempt}) diverged at step {state.step}"
+            self.folder.emit(Note(f"{what}, {kept} are kept: {reason}"))
+        state.stopped = True
         self.show()
 
     def show(self) -> None:

@@ -20,10 +20,10 @@ from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
 from metricgrad.tune.folder import opened
 from metricgrad.tune.identity import differing, identity_of, note_changes
-from metricgrad.tune.loop import StopRequest
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
 from metricgrad.tune.splits import Splits
+from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import load_into
 
 __all__ = ["tune"]
