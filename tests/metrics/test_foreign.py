@@ -406,6 +406,8 @@ def test_torchmetrics_of_columns_classes_and_users() -> None:
         found = value(metrics.adapt(torchmetrics.classification.BinaryAUROC), outputs, targets)
         assert found == pytest.approx(wanted, abs=1e-6)
         assert value(metrics.adapt(Under()), outputs, targets) == float((targets > scores).double().mean())
+    with pytest.raises(InputError, match=r"take MulticlassAUROC\(num_classes=3\)"):
+        value(metrics.adapt(torchmetrics.classification.BinaryAUROC()), LOGITS, TARGETS)
     assert metrics.adapt(torchmetrics.classification.BinaryAUROC).reads == "scores"
     assert metrics.adapt(torchmetrics.MeanSquaredError()).reads == "values"
 

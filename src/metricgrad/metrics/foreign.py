@@ -195,8 +195,9 @@ def takes_truth_first(function: Any) -> bool:
 
 
 def told(error: BaseException) -> str:
-    """Type and text of an exception on one line, also of one that cannot be printed."""
-    return " ".join("".join(traceback.format_exception_only(error)).split())
+    """Type and text of an exception on one line, also of one that cannot be printed; a long text is cut."""
+    text = " ".join("".join(traceback.format_exception_only(error)).split())
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def number_of(found: Any) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metricgrad._checks import fail
+from metricgrad._checks import describe, fail
 from metricgrad._columns import one_column
 from metricgrad._types import Reading
 from metricgrad.metrics.foreign import Foreign, takes_truth_first
@@ -67,7 +67,7 @@ def read_torchmetrics(metric: Any) -> Foreign:
         call=partial(_call, own),
         higher_is_better=up,
         found=f"torchmetrics {name}: a copy, reset, update({first}), compute{direction}",
-        read=_read,
+        read=partial(_read, name),
         reads=_reading(type(metric)),
         bounds=(-math.inf if low is None else float(low), math.inf if high is None else float(high)),
     )
@@ -94,10 +94,18 @@ def _no_others() -> bool:
     return False
 
 
-def _read(outputs: Any, targets: Any) -> tuple[Any, Any]:
+def _read(name: str, outputs: Any, targets: Any) -> tuple[Any, Any]:
     """A single column beside a vector as a vector, since torchmetrics wants equal shapes."""
-    if isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.ndim != targets.ndim:
-        return one_column(outputs), one_column(targets)
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or outputs.ndim == targets.ndim:
+        return outputs, targets
+    outputs, targets = one_column(outputs), one_column(targets)
+    if name.startswith("Binary") and outputs.ndim == 2:
+        raise fail(
+            name,
+            f"outputs are {describe(outputs)}",
+            "one score of class 1 per sample",
+            f"For class scores take {name.replace('Binary', 'Multiclass')}(num_classes={outputs.shape[1]}).",
+        )
     return outputs, targets
 
 
