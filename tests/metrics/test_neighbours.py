@@ -8,7 +8,7 @@ import torch
 
 from metricgrad import metrics
 from metricgrad.errors import InputError
-from metricgrad.metrics.similarity import on_grid
+from metricgrad.metrics.similarity import Similarities, read_rows
 from tests.oracles.neighbours import classify
 
 LETTERS = ["b", "a", "c", "d"]
@@ -56,9 +56,9 @@ def test_embeddings_vote_as_their_similarities(
     """The route through tiles gives what all similarities at once give; a query among the items is left out."""
     points, labels = labelled(generator)
     queries = points if alone else points[::3].clone()
-    left = on_grid("test", "queries", queries, normalize=normalize, shared=False)
-    right = on_grid("test", "items", points, normalize=normalize, shared=True)
-    scores = (left.rows @ right.rows.T) * left.unit * right.unit[:1]
+    sides = [read_rows("test", "rows", rows, normalize=normalize) for rows in (queries, points)]
+    similarities = Similarities(*sides)
+    scores = similarities.value(similarities.exact_tile(slice(None), slice(None)))
     settings = {"k": 5, "weights": "similarity", "temperature": 0.3}
     found = metrics.knn_classify(queries, points, labels, normalize=normalize, **settings)
     wanted = metrics.knn_classify_from_scores(
@@ -113,8 +113,8 @@ def test_accuracy_counts_right_votes(generator: torch.Generator, k: int) -> None
     labels = torch.randint(0, 4, (40,), generator=generator)
     labels[7] = 9
     found = metrics.knn_accuracy(points, labels, k=k)
-    rows = on_grid("test", "points", points, normalize=True, shared=True).rows
-    scores = (rows @ rows.T).tolist()
+    similarities = Similarities(*[read_rows("test", "points", points, normalize=True)] * 2)
+    scores = similarities.value(similarities.exact_tile(slice(None), slice(None))).tolist()
     wanted = [
         float(classify(scores[query], labels.tolist(), k=k, exclude=query)[0] == labels[query])
         for query in range(40)
@@ -224,3 +224,14 @@ def test_further_refusals() -> None:
     ):
         with pytest.raises(InputError, match=message):
             metrics.adapt(name)
+
+
+@pytest.mark.parametrize("offset", [2**53, 2**62, -(2**62)])
+def test_large_whole_scores_are_compared_as_such(offset: int) -> None:
+    """Similarities that float64 cannot tell apart are ordered as whole numbers, equal ones by index."""
+    scores = torch.tensor([[0, 1, 2, 2], [3, 1, 0, 3]]) + offset
+    found = metrics.knn_classify_from_scores(scores, ["a", "b", "c", "d"], k=3)
+    assert found.neighbours.item.tolist() == [[2, 3, 1], [0, 3, 1]]
+    exclude = torch.tensor([2, -1])
+    found = metrics.knn_classify_from_scores(scores, ["a", "b", "c", "d"], k=4, exclude=exclude)
+    assert found.neighbours.item.tolist() == [[3, 1, 0, -1], [0, 3, 1, 2]]

@@ -17,6 +17,7 @@ from metricgrad._checks import describe, fail, nearest, positive_number, require
 from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.nearest import NearestItems, nearest_items
 from metricgrad.metrics.own_references import same_rows
+from metricgrad.metrics.ranks import as_numbers
 
 __all__ = ["KnnPrediction", "knn_accuracy", "knn_classify", "knn_classify_from_scores", "knn_error"]
 
@@ -160,17 +161,18 @@ def knn_classify_from_scores(
     if scores.ndim != 2 or not bool(torch.isfinite(scores).all()):
         raise fail(caller, f"scores are {describe(scores)}", "a matrix (query, item) of finite numbers")
     queries, items = scores.shape
-    similarities = scores.detach().double()
+    similarities, order = scores.detach().double(), as_numbers(scores.detach())
     if exclude is not None:
         if exclude.shape != (queries,) or not bool(((exclude >= -1) & (exclude < items)).all()):
             raise fail(
                 caller, f"exclude is {describe(exclude)}", f"{queries} item numbers, -1 (none) to {items - 1}"
             )
         rows = (exclude >= 0).nonzero()[:, 0]
-        similarities = similarities.index_put((rows, exclude[rows]), similarities.new_tensor(-torch.inf))
-    best = similarities.sort(dim=1, descending=True, stable=True)  # equals stay in the order of their index
-    similarity = best.values[:, :k]
-    item = torch.where(similarity > -torch.inf, best.indices[:, :k], -1)
+        order = order.index_put((rows, exclude[rows]), order.new_tensor(-torch.inf))
+    best = order.sort(dim=1, descending=True, stable=True)  # equals stay in the order of their index
+    item, there = best.indices[:, :k], best.values[:, :k] > -torch.inf
+    similarity = similarities.gather(1, item).masked_fill(~there, -torch.inf)
+    item = item.masked_fill(~there, -1)
     return _vote(caller, NearestItems(item, similarity), labels, items, weights, temperature, prior_ratio)
 
 

@@ -144,7 +144,7 @@ def ranks_from_scores(
     chunk = max(1, TILE // max(items, 1))
     parts = []
     for rows in [slice(start, start + chunk) for start in range(0, max(queries, 1), chunk)]:
-        tile = _as_numbers(scores[rows].detach(), None if retrieved is None else retrieved[rows])
+        tile = as_numbers(scores[rows].detach(), None if retrieved is None else retrieved[rows])
         positive_scores = tile.gather(1, index[rows])
         own = tile.gather(1, excluded[rows, None].clamp(min=0))[:, 0] if items else tile.new_zeros(len(tile))
         ranks = settle(
@@ -165,8 +165,8 @@ def ranks_from_scores(
     return join(parts)
 
 
-def _as_numbers(
-    scores: Shaped[Tensor, "query item"], retrieved: Bool[Tensor, "query item"] | None
+def as_numbers(
+    scores: Shaped[Tensor, "query item"], retrieved: Bool[Tensor, "query item"] | None = None
 ) -> Float[Tensor, "query item"]:
     """Numbers in the order of the scores of each query, equal where these are; -1 for what was not retrieved.
 
