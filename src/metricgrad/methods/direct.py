@@ -19,6 +19,7 @@ from metricgrad.direct.tables import TABLES
 from metricgrad.errors import Collapsed
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.surrogate import SPACE, Objective, Surrogate, SurrogateSettings
+from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
 from metricgrad.pairing.relevance import label_codes
 from metricgrad.pairing.similarity import unit_rows
 
@@ -158,8 +159,6 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
             "the name of a ranking",
             nearest(name, TABLES),
         )
-    structure: Structure = kind(**fixed, **{key: settings[key] for key in settings if key in known})
-    loss = DirectLoss(structure, **{key: settings[key] for key in settings if key in known_of_loss})
     arrange = (
         _embedded
         if of_queries
@@ -167,7 +166,15 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
         if kind is Multiclass
         else partial(_in_rows, **_decision(metric))
     )
-    return DirectObjective(loss, arrange)
+
+    def build() -> DirectObjective:
+        structure: Structure = kind(**fixed, **{key: settings[key] for key in settings if key in known})
+        loss = DirectLoss(structure, **{key: settings[key] for key in settings if key in known_of_loss})
+        return DirectObjective(loss, arrange)
+
+    return tried(
+        f"direct:{name}", settings, build, EMBEDDINGS if of_queries or kind is Multiclass else SCORES
+    )
 
 
 def space() -> Mapping[str, tuple[Any, ...]]:

@@ -33,6 +33,7 @@ from metricgrad.learned import (
 from metricgrad.learned.pairs import Pairs, PairSource
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.surrogate import Objective, Surrogate, SurrogateSettings
+from metricgrad.methods.trial import fitting_settings
 from metricgrad.scale import current
 from metricgrad.scale.chunk import taken
 
@@ -96,7 +97,8 @@ class Learned(Surrogate):
     ) -> None:
         super().__init__(proxy or _nothing, settings, given=proxy if isinstance(proxy, GivenLoss) else None)
         self.filtered, self.proxy = filtered, proxy
-        make_surrogate(nn.Identity(), settings.objective, filtered=filtered)  # wrong settings must fail now
+        with fitting_settings("learned", settings.objective):  # they must fail now
+            make_surrogate(nn.Identity(), settings.objective, filtered=filtered)
 
     def begin(self, run: MethodRun) -> None:
         """Prepare the optimisers, the embedding and the held-out pairs; the metric is checked on generated pairs.

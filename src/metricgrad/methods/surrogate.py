@@ -21,6 +21,7 @@ from metricgrad._types import MethodRun
 from metricgrad._user_code import called, embedded
 from metricgrad.errors import Diverged
 from metricgrad.methods.given_loss import GivenLoss, require_gradient
+from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
 from metricgrad.pairing import SiMix, has_positive
 from metricgrad.ranking import RankingLoss, mean_valid
 from metricgrad.relax import positive_ranks_from_scores
@@ -239,7 +240,14 @@ def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool =
                 nearest(key, known),
             )
     if of_scores:
-        return _of_scores(loss, name, settings, of_ranks)
+        return tried(f"loss {name}", settings, lambda: _of_scores(loss, name, settings, of_ranks), SCORES)
+    return tried(f"loss {name}", settings, lambda: _of_embeddings(loss, name, settings, of_ranks), EMBEDDINGS)
+
+
+def _of_embeddings(
+    loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], of_ranks: bool
+) -> Objective:
+    """Return a loss of the ranks or of the pairs of embeddings [sample, dim] under labels."""
     if of_ranks:
         simix = _simix(settings.get("simix", False))
         return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings, "simix": simix})

@@ -13,7 +13,7 @@ from metricgrad.metrics import adapt
 from metricgrad.tune.auto import Road, road_for_loss, road_named
 from metricgrad.tune.loop import Stage
 from metricgrad.tune.networks import SeededModel
-from metricgrad.tune.plan import LARGEST_SEED, Plan
+from metricgrad.tune.plan import LARGEST_SEED, Plan, trainable_parameters
 from metricgrad.tune.splits import Splits, check_disjoint
 
 __all__ = ["Arm", "Attempt", "Setup", "resolved", "shared_tries"]
@@ -130,10 +130,21 @@ def resolved(
         control = [road_for_loss(proxy)]
         arms.insert(0, Arm("continued", shared_tries(control, proxy_settings or {}, plan.tries)))
         if start_plan is not None:
+            _check_start_plan(start_plan)
             start = Arm("start", shared_tries(control, start_settings or {}, 1))
     elif start_plan is not None:
         raise fail("tune", "start_plan without a proxy", "a proxy: the start model is trained with it")
     for arm in [*arms, *([start] if start is not None else [])]:
         for attempt in arm.attempts:
             attempt.make()  # settings that do not fit must fail before anything is trained
+    for one in (plan, start_plan):
+        if one is not None and one.trainable != "all":
+            trainable_parameters(build(seeds[0]), one.trainable)  # a name that the model does not have
     return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy)
+
+
+def _check_start_plan(plan: Plan) -> None:
+    if plan.minutes is not None:
+        raise fail(
+            "start_plan", f"minutes is {plan.minutes}", "steps: a start model trains to its plateau on select"
+        )

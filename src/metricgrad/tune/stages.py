@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from metricgrad._checks import fail
 from metricgrad._records import Budget
 from metricgrad._types import MethodRun
 from metricgrad.scale import current
@@ -105,10 +104,6 @@ def _start_stage(setup: Setup, seed: int) -> Stage:
     if setup.start is None:
         return Stage(seed, "start", 0, {}, 0, 1, 1)
     plan = setup.start_plan
-    if plan.minutes is not None:
-        raise fail(
-            "start_plan", f"minutes is {plan.minutes}", "steps: a start model trains to its plateau on select"
-        )
     steps = plan.steps or START_STEPS
     settings: Mapping[str, Any] = setup.start.attempts[0].settings.model_dump()
     every = plan.evaluate_every or max(1, steps // EVALUATIONS)

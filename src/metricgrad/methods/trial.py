@@ -1,0 +1,69 @@
+"""A loss with its settings, tried on a few made-up rows before anything is trained.
+
+Settings of a loss are arguments of a function that first looks at them when it is called: without a trial that is after
+the start model was trained.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricgrad._checks import describe, fail
+from metricgrad.errors import MetricgradError
+
+__all__ = ["EMBEDDINGS", "SCORES", "fitting_settings", "tried"]
+
+EMBEDDINGS = (torch.tensor([[1.0, 0.2, 0.1], [0.9, 0.4, 0.0], [0.1, 1.0, 0.3], [0.3, 0.8, 0.1], [0.2, 0.1, 1.0],
+                            [0.5, 0.2, 0.7]]), torch.tensor([0, 0, 1, 1, 2, 2]))  # fmt: skip
+"""Rows of three classes [sample, dim] and their labels; also class scores [sample, class]."""
+SCORES = (torch.tensor([0.8, 0.45, 0.3, 0.9, 0.15, 0.6]), torch.tensor([1, 0, 1, 1, 0, 0]))
+"""Scores [sample], which may be probabilities, and targets 0 or 1."""
+
+
+def tried(
+    caller: str,
+    settings: Mapping[str, Any],
+    build: Callable[[], Callable[[Any, Any], Tensor]],
+    example: tuple[Tensor, Tensor],
+) -> Any:
+    """Return a new objective; another one like it was called on an example and gave a finite loss and gradient.
+
+    Args:
+        caller: for the message.
+        settings: that `build` uses; where there are none, there is nothing to try.
+        build: makes the objective.
+        example: outputs and targets as it takes them.
+
+    Raises:
+        InputError: the settings do not fit.
+    """
+    if settings:
+        outputs, targets = example[0].clone().requires_grad_(), example[1]
+        with fitting_settings(caller, settings), torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(0)
+            loss = build()(outputs, targets).mean()
+            loss.backward()
+        if outputs.grad is None or not bool(torch.isfinite(outputs.grad).all() and torch.isfinite(loss)):
+            came = f"with the settings {describe(dict(settings))} the loss of a few ordinary rows is {float(loss):g}"
+            raise fail(caller, came, "a finite loss with a finite gradient")
+    return build()
+
+
+@contextlib.contextmanager
+def fitting_settings(caller: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what a function raises about its settings into an error that names them."""
+    try:
+        yield
+    except MetricgradError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise fail(
+            caller,
+            f"the settings {describe(dict(settings))} do not work ({type(error).__name__}: {reason})",
+            "settings of the right types and sizes",
+            "`metricgrad explain` prints what each of a loss means.",
+        ) from error
