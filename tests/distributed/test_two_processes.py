@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,51 @@ def test_half_an_environment_is_refused(monkeypatch) -> None:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InputError, match="RANK and MASTER_ADDR and MASTER_PORT are not set"), joined():
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORLD_SIZE", "abc"), ("WORLD_SIZE", "0"), ("WORLD_SIZE", "-2"), ("WORLD_SIZE", "2.0"),
+        ("WORLD_SIZE", "9" * 30), ("WORLD_SIZE", "²"),
+        ("RANK", "5"), ("RANK", "-1"), ("RANK", "x"), ("RANK", "2"), ("LOCAL_RANK", "7"), ("LOCAL_WORLD_SIZE", "3"),
+        ("MASTER_PORT", "http"), ("MASTER_PORT", "70000"),
+    ],
+)  # fmt: skip
+def test_an_environment_that_cannot_be(monkeypatch, name: str, value: str) -> None:
+    """A number that torchrun would not set is refused at once, not waited with."""
+    place = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for key, text in {**place, name: value}.items():
+        monkeypatch.setenv(key, text)
+    with pytest.raises(InputError, match=f"{name} is"), joined():
+        pytest.fail("joined")
+
+
+STUCK = """
+import ctypes, signal
+from metricgrad.scale.second_signal import ended_by_second_signal
+signal.signal(signal.SIGTERM, lambda *_: None)
+mutex, library = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+library.pthread_mutex_lock(mutex)
+with ended_by_second_signal(grace=0.2):
+    print("waits", flush=True)
+    library.pthread_mutex_lock(mutex)  # never comes back, and no signal interrupts it
+print("ended in good order", flush=True)
+"""
+
+
+@pytest.mark.parametrize("numbers", [(15, 15), (15, 2), (2, 2), (2, 15)])
+def test_the_second_signal_ends_a_process_that_is_stuck(numbers: tuple[int, int]) -> None:
+    """Though its main thread never comes back to run a handler."""
+    program = [sys.executable, "-c", STUCK]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waits\n"
+        time.sleep(0.5)  # it is in the lock
+        process.send_signal(numbers[0])
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.6)
+        process.send_signal(numbers[1])
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + numbers[1]
+    assert out == "" and "ended by the second signal" in err

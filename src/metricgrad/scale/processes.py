@@ -18,11 +18,13 @@ from torch import nn
 
 from metricgrad._checks import fail
 from metricgrad.errors import MetricgradError
+from metricgrad.scale.second_signal import ended_by_second_signal
 
 __all__ = ["ProcessLost", "Processes", "answered", "current", "joined"]
 
 Answer = TypeVar("Answer")
 
+MOST_PROCESSES = 1_000_000
 TIMEOUT = datetime.timedelta(minutes=30)
 """How long a process waits for another one, for instance for process 0 while it measures a metric. A process that has
 died is noticed at once."""
@@ -150,21 +152,38 @@ def joined(timeout: datetime.timedelta = TIMEOUT) -> Iterator[Processes]:
         InputError: the environment is incomplete, or the processes do not find each other.
     """
     global _joined
-    if _joined.size > 1 or int(os.environ.get("WORLD_SIZE") or 1) == 1:
+    if _joined.size > 1 or _counted("WORLD_SIZE", 1, default=1) == 1:
         yield _joined
         return
     from torch import distributed
 
     ours = not distributed.is_initialized()
-    if ours:
-        _start(timeout)
-    _joined = Processes(distributed.get_rank(), distributed.get_world_size())
-    try:
-        yield _joined
-    finally:
-        _joined = Processes()
+    with ended_by_second_signal():
         if ours:
-            distributed.destroy_process_group()
+            _start(timeout)
+        _joined = Processes(distributed.get_rank(), distributed.get_world_size())
+        try:
+            yield _joined
+        finally:
+            _joined = Processes()
+            if ours:
+                distributed.destroy_process_group()
+
+
+def _counted(name: str, least: int, below: int = MOST_PROCESSES, default: int | None = None) -> int:
+    """Return a whole number of the environment, within its bounds."""
+    text = os.environ.get(name)
+    if not text and default is not None:
+        return default
+    number = int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else -1
+    if not least <= number < below:
+        raise fail(
+            "processes",
+            f"{name} is {text!r}",
+            f"a whole number from {least} to {below - 1}, as torchrun sets it",
+            "Start with: torchrun --nproc-per-node 2 -m metricgrad ...; or unset WORLD_SIZE.",
+        )
+    return number
 
 
 def _start(timeout: datetime.timedelta) -> None:
@@ -181,13 +200,17 @@ def _start(timeout: datetime.timedelta) -> None:
             "the environment that torchrun makes",
             "Start with: torchrun --nproc-per-node 2 -m metricgrad ...; or unset WORLD_SIZE.",
         )
-    here = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ["WORLD_SIZE"])
+    size = _counted("WORLD_SIZE", 1)
+    rank = _counted("RANK", 0, size)
+    _counted("MASTER_PORT", 1, 65536)
+    here = _counted("LOCAL_WORLD_SIZE", 1, size + 1, default=size)
+    place = _counted("LOCAL_RANK", 0, here, default=rank)
     if not os.environ.get("OMP_NUM_THREADS"):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // here))
     backend = "gloo"
     if torch.cuda.device_count() >= here:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or os.environ["RANK"]))
+        torch.cuda.set_device(place)
         backend = "cpu:gloo,cuda:nccl"
     try:
         distributed.init_process_group(backend, timeout=timeout)
