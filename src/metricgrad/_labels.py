@@ -186,8 +186,8 @@ def _normal(caller: str, lists: Mapping[str, list[str]]) -> dict[str, list[str]]
     texts, merged = normal_texts([label for part in lists.values() for label in part])
     if merged:
         warnings.warn(
-            f"{caller}: {len(merged)} labels are written in several Unicode forms, {merged[0]!r} first; each counts "
-            "as one class (normal form C).",
+            f"{caller}: labels that are written in several Unicode forms count as one class each (normal form C): "
+            f"{', '.join(map(repr, merged[:6]))}.",
             stacklevel=4,
         )
     rest = iter(texts)

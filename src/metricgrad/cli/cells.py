@@ -16,13 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metricgrad._checks import describe
 from metricgrad._labels import MISSING, normal_texts
 from metricgrad.errors import InputError
 
-__all__ = ["class_texts", "is_number", "label_array", "numbers", "plain_texts", "require_one_spelling"]
+__all__ = [
+    "class_texts",
+    "is_number",
+    "is_whole",
+    "label_array",
+    "numbers",
+    "plain_texts",
+    "require_one_spelling",
+]
 
-_WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?")
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,39})(?:\.0{1,40})?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_PLAIN = re.compile(r"[+-]?[0-9]{0,40}\.?[0-9]{1,40}(?:[eE][+-]?[0-9]{1,3})?")
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _ASIDE = "Leave such rows out, or give their class another name."
 
@@ -35,6 +45,16 @@ def is_number(text: str) -> bool:
         (True, False, False)
     """
     return _NUMBER.fullmatch(text) is not None
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is spelt as a whole number of at most 40 digits.
+
+    Example:
+        >>> [is_whole(text) for text in ("-7", "1.0", "007", "+7", "1e3")]
+        [True, True, False, False, False]
+    """
+    return _WHOLE.fullmatch(text) is not None
 
 
 def class_texts(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
@@ -56,8 +76,8 @@ def class_texts(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, l
     texts, merged = normal_texts([text for part in spelt.values() for text in part])
     if merged:
         warnings.warn(
-            f"{path}: {len(merged)} classes are written in several Unicode forms, {merged[0]!r} first; each counts as "
-            "one (normal form C).",
+            f"{path}: classes that are written in several Unicode forms count as one each (normal form C): "
+            f"{', '.join(map(describe, merged[:6]))}.",
             stacklevel=2,
         )
     matches = {text: _WHOLE.fullmatch(text) for text in set(texts)}
@@ -68,33 +88,28 @@ def class_texts(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, l
     return {name: [next(rest) for _ in part] for name, part in spelt.items()}
 
 
-def require_one_spelling(
-    path: Path, first: str, one: Collection[str], second: str, other: Collection[str]
-) -> None:
+def require_one_spelling(first: str, one: Collection[str], second: str, other: Collection[str]) -> None:
     """Refuse two columns that seem to spell one class in two ways: none of them would ever be right.
 
     A class that stands in one column only is compared with those that stand in the other only: `1` and `1.0`, `True`
     and `1`, `yes` and `Yes`, `007` and `7`.
     """
-    mine, theirs = set(one) - set(other), set(other) - set(one)
-    keys = {_loose(text): text for text in sorted(mine)}
-    for text in sorted(theirs):
+    keys = {_loose(text): text for text in sorted(set(one) - set(other))}
+    for text in sorted(set(other) - set(one)):
         if (alike := keys.get(_loose(text))) is not None:
             raise InputError(
-                f"{path} has the class {alike!r} in {first} only and {text!r} in {second} only, which look like one "
-                "class; expected one spelling for each class. Write both columns alike."
+                f"the class {describe(alike)} stands in {first} only and {describe(text)} in {second} only, and they "
+                "look like one class; expected one spelling for each class. Write both alike."
             )
 
 
 def label_array(path: Path, cells: Sequence[Any]) -> np.ndarray:
     """Labels of a file as an array: whole numbers within 64 bits where all are spelt as such, else texts."""
     (texts,) = class_texts(path, {"the label": cells}).values()
-    if all(_WHOLE.fullmatch(text) for text in set(texts)):
-        whole = [
-            int(text) if len(text) < 22 else None for text in texts
-        ]  # longer ones would be slow, and no int64
+    if all(map(is_whole, set(texts))):
+        whole = [int(text) for text in texts]
         for dtype, low, high in ((np.int64, -(2**63), 2**63), (np.uint64, 0, 2**64)):
-            if all(number is not None and low <= number < high for number in whole):
+            if all(low <= number < high for number in whole):
                 return np.array(whole, dtype=dtype)
     return np.array(texts)
 
@@ -109,7 +124,7 @@ def numbers(path: Path, name: str, cells: Sequence[Any]) -> Tensor:
     if all(isinstance(value, int) for value in values):
         if beyond := [row for row, value in enumerate(values, start=1) if not -(2**63) <= value < 2**63]:
             raise InputError(
-                f"{path} row {beyond[0]}: {name} is {cells[beyond[0] - 1]}; expected a number in int64."
+                f"{path} row {beyond[0]}: {name} is {describe(cells[beyond[0] - 1])}; expected a number in int64."
             )
         return torch.tensor(values, dtype=torch.long)
     found = torch.tensor([float(value) for value in values], dtype=torch.float64)
@@ -141,7 +156,7 @@ def _number(path: Path, row: int, name: str, cell: Any) -> int | float:
     if is_number(text) or _NOT_FINITE.fullmatch(text):
         return float(text)
     point = " with a decimal point" if is_number(text.replace(",", ".")) else ""
-    raise InputError(f"{path} row {row}: {name} is {text!r}; expected a number{point}.")
+    raise InputError(f"{path} row {row}: {name} is {describe(text)}; expected a number{point}.")
 
 
 def _spelt(cell: Any) -> str:
@@ -159,7 +174,7 @@ def _loose(text: str) -> str:
     """What the spellings of one class have in common."""
     text = unicodedata.normalize("NFKC", text).casefold().strip()
     text = {"true": "1", "false": "0"}.get(text, text)
-    return str(Decimal(text).normalize()) if is_number(text) else text
+    return str(Decimal(text).normalize()) if _PLAIN.fullmatch(text) else text
 
 
 def _missing(path: Path, row: int, name: str, text: str) -> InputError:

@@ -6,6 +6,7 @@ figure depends on it.
 """
 
 import math
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricgrad._checks import nearest
+from metricgrad._checks import describe, nearest
 from metricgrad._types import Metric
-from metricgrad.cli.cells import class_texts, is_number, numbers, plain_texts, require_one_spelling
+from metricgrad.cli.cells import class_texts, is_number, is_whole, numbers, plain_texts, require_one_spelling
 from metricgrad.cli.tables import Table
 from metricgrad.errors import InputError
+from metricgrad.metrics.foreign import ForeignFunction
 
 __all__ = ["Measured", "Predictions"]
 
@@ -75,6 +77,9 @@ class Predictions:
         if reads is None and self._are_values():
             return self._values(metric, self._first(metric, "prediction", "score"), numbers)
         if reads is None and "prediction" in self.table.columns:
+            class_texts(
+                self.table.path, {name: self.table.columns[name] for name in ("target", "prediction")}
+            )
             return self._values(metric, "prediction", plain_texts)
         if reads == "scores" or (reads in ("probabilities", None) and not self._scored):
             return self._of_scores(metric)
@@ -92,11 +97,28 @@ class Predictions:
         named = {name: columns[name] for name in ("target", "prediction") if name in columns}
         texts = class_texts(path, named | {"score_<class>": list(self._scored)})
         if "prediction" in texts:
-            require_one_spelling(path, "target", set(texts["target"]), "prediction", set(texts["prediction"]))
+            self._check_predictions(set(texts["target"]), set(texts["prediction"]))
+        if len(set(texts["score_<class>"])) < len(self._scored):
+            raise InputError(f"{path} has two columns of scores for one class; expected one for each.")
         seen = {text for name in named for text in texts[name]}
         if self._scored and (strange := sorted(seen - set(texts["score_<class>"]))):
-            raise InputError(f"{path} has the class {strange[0]!r} but no column score_{strange[0]}.")
+            raise InputError(
+                f"{path} has the class {describe(strange[0])} but no column score_{strange[0][:60]}."
+            )
         return texts
+
+    def _check_predictions(self, targets: set[str], predictions: set[str]) -> None:
+        """Refuse predictions that are scores or spelt otherwise; warn where none of them is a target."""
+        path = self.table.path
+        fractions = sorted(text for text in predictions if is_number(text) and float(text) % 1 != 0)
+        if fractions and all(map(is_whole, targets)):
+            raise InputError(
+                f"{path} has the prediction {describe(fractions[0])}, but its targets are whole numbers; expected "
+                "classes. A score of the positive class goes in a column named score."
+            )
+        require_one_spelling(f"target of {path}", targets, f"prediction of {path}", predictions)
+        if not targets & predictions:
+            warnings.warn(f"{path}: no prediction occurs among the targets.", stacklevel=2)
 
     @cached_property
     def _classes(self) -> list[str]:
@@ -109,7 +131,7 @@ class Predictions:
             ]
             if said not in everything:
                 raise InputError(
-                    f"{self.table.path} has no class {said!r}; expected one of its classes as --positive-class. "
+                    f"{self.table.path} has no class {describe(said)}; expected one of its classes. "
                     f"{nearest(said, everything)}"
                 )
             others = sorted(everything - {said})
@@ -118,7 +140,7 @@ class Predictions:
             known = {text.casefold(): text for text in everything}
             if set(known) <= {negative, positive} and len(known) == len(everything):
                 return [known.get(negative, negative), known.get(positive, positive)]
-        if all(text.removeprefix("-").isdecimal() for text in everything):
+        if all(map(is_whole, everything)):
             return sorted(everything, key=int)
         return sorted(everything)
 
@@ -169,7 +191,8 @@ class Predictions:
     def _of_scores(self, metric: Metric) -> Measured:
         """One score for each sample, and whether it is of the positive class; of several classes their scores."""
         classes, scored = self._classes, self._scored
-        if "score" not in self.table.columns and len(scored) > 2 and self.positive_class is None:
+        foreign = isinstance(getattr(metric.summarise, "__self__", None), ForeignFunction)
+        if "score" not in self.table.columns and len(scored) > 2 and self.positive_class is None and foreign:
             return self._matrix(metric)
         if "score" not in self.table.columns and len(scored) < 2:
             raise self._lacks(metric, "score", "score_<class> of two classes")
@@ -224,7 +247,7 @@ class Predictions:
         more = ", ..." if len(self._classes) > 6 else ""
         return InputError(
             f"evaluate: {metric.name} of {self.table.path} is that of one class against the others, and "
-            f"{', '.join(map(repr, shown))}{more} do not say which one; expected --positive-class with one of them."
+            f"{', '.join(map(describe, shown))}{more} do not say which one; expected --positive-class with one of them."
         )
 
 
@@ -252,7 +275,9 @@ def _turns(metric: Metric, found: Measured) -> bool:
 
 def _value(metric: Metric, outputs: Tensor, targets: Tensor) -> float:
     """The value; NaN where the metric refuses (it will say why itself when it is asked for the figure)."""
-    try:
-        return float(metric.summarise(metric.measure(outputs, targets)))
-    except InputError:
-        return math.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return float(metric.summarise(metric.measure(outputs, targets)))
+        except InputError:
+            return math.nan

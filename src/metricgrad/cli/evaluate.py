@@ -177,7 +177,7 @@ def _of_embeddings(
     progress: Callable[[Mapping[str, Any]], None],
 ) -> "Iterator[_Figure]":
     """Read the files once and yield the statistics of each metric."""
-    from metricgrad.cli.reading import read_embeddings, read_labels
+    from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels
     from metricgrad.metrics.progress import watched
 
     for exact in metrics:
@@ -197,9 +197,15 @@ def _of_embeddings(
         own = reference.exists() and os.path.samefile(embeddings, reference)
         items = queries if own else read_embeddings(reference)
         others = read_labels(reference_labels, len(items), delimiter=delimiter)
+        names, others = of_one_kind(labels, names, reference_labels, others)
         further = {"reference_outputs": items, "reference_targets": others}
         if own:
             warnings.warn(f"{reference} is the file of the queries: none of them finds itself.", stacklevel=2)
+        if not set(names.tolist()) & set(others.tolist()):
+            raise InputError(
+                f"evaluate: no query has a relevant item: no label in {labels} occurs in {reference_labels}; expected "
+                "labels of the same classes."
+            )
     for exact in metrics:
         many = len(further.get("reference_outputs", queries))
         if len(queries) * many > _LONG:
@@ -209,9 +215,8 @@ def _of_embeddings(
             statistics = exact.measure(queries, names, **further)
         if bool(statistics.isnan().any(1).all()):
             raise InputError(
-                f"evaluate: no query has a relevant item: no label in {labels} occurs "
-                + (f"in {reference_labels}" if further else "twice")
-                + f"; {exact.name} needs at least one class with two items. Are these labels of classes, not of items?"
+                f"evaluate: no query has a relevant item: no label in {labels} occurs twice; {exact.name} needs at "
+                "least one class with two items. Are these labels of classes, not of items?"
             )
         yield (
             exact,
@@ -271,11 +276,17 @@ def _draw(found: Mapping[str, Any]) -> None:
         table.add_row(many, Text(f"{found['units']:,}{undefined if found['undefined'] else ''}"))
     if "items" in found:
         table.add_row("items", Text(f"{found['items']:,} ranked, {found['dim']:,} dimensions"))
-    if "classes" in found:
+    if found.get("classes"):
         renamed = [
             f"{name} is class {index}" for name, index in found["classes"].items() if name != str(index)
         ]
         shown = f"from the column {found['column']}" + (f"; {', '.join(renamed[:6])}" if renamed else "")
         table.add_row("classes", Text(f"{len(found['classes'])}, {shown}"))
+        if found["positive_class"] is not None:
+            table.add_row("positive", Text(found["positive_class"]))
+    elif "column" in found:
+        table.add_row("values", Text(f"of the columns {found['column']} and target"))
+    if found.get("delimiter") not in (None, "comma"):
+        table.add_row("delimiter", Text(found["delimiter"]))
     table.add_row("means", Text(found["means"] or "as the callable computes it"))
     console().print(table)

@@ -1,6 +1,6 @@
 """Read what a user measures: embeddings, labels, tables of predictions. Nothing is unpickled or evaluated."""
 
-import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from metricgrad._checks import describe, require_finite
 from metricgrad._labels import number_labels
-from metricgrad.cli.cells import class_texts, is_number, label_array
-from metricgrad.cli.tables import Table, other_delimiter, read_array, read_rows, read_table
+from metricgrad.cli.cells import class_texts, is_number, label_array, require_one_spelling
+from metricgrad.cli.tables import Table, read_array, read_rows, read_table
 from metricgrad.errors import InputError
 
-__all__ = ["read_embeddings", "read_labels", "read_predictions"]
+__all__ = ["of_one_kind", "read_embeddings", "read_labels", "read_predictions"]
 
 _LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "classes")
 
@@ -43,8 +43,9 @@ def read_labels(path: Path, items: int, *, delimiter: str | None = None) -> np.n
     """Read one label per item from a .npy, CSV or Parquet file.
 
     A CSV file has one column, or a header that names one of its columns label, target or class. The first line of a
-    single column is a header where it is such a name and no label below it, or where it is no number and all below
-    are; how many lines there are says nothing.
+    single column is a header where it is such a name and no label below it, or where it begins with a letter and all
+    below are numbers. A word that occurs nowhere below, where all others occur several times, is refused: it may be
+    either. How many lines there are says nothing.
 
     Args:
         path: of the file.
@@ -62,7 +63,12 @@ def read_labels(path: Path, items: int, *, delimiter: str | None = None) -> np.n
     if path.suffix.lower() == ".npy":
         labels = _of_array(path)
     elif path.suffix.lower() in (".parquet", ".pq"):
-        labels = label_array(path, _label_column(read_table(path, None, lambda name: True)))
+        table = read_table(path, None, _label_columns)
+        if len(table.columns) != 1:
+            raise InputError(
+                f"{path} has the columns {describe(', '.join(table.names))}; expected one, or one that is called label."
+            )
+        labels = label_array(path, *table.columns.values())
     else:
         cells, header = _csv_labels(path, delimiter)
         labels = label_array(path, cells)
@@ -75,6 +81,21 @@ def read_labels(path: Path, items: int, *, delimiter: str | None = None) -> np.n
     return labels
 
 
+def of_one_kind(
+    path: Path, labels: np.ndarray, other: Path, more: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of two files as numbers, or as texts where one of them holds texts.
+
+    Raises:
+        InputError: labels of one file look like those of the other, but are spelt otherwise.
+    """
+    if labels.dtype.kind != "U" and more.dtype.kind != "U":
+        return labels, more
+    labels, more = labels.astype(str), more.astype(str)
+    require_one_spelling(str(path), set(labels.tolist()), str(other), set(more.tolist()))
+    return labels, more
+
+
 def read_predictions(path: Path) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
 
@@ -82,17 +103,19 @@ def read_predictions(path: Path) -> Table:
         InputError: no such file, not a table, no `target`, none of the others, no row.
         MissingExtraError: a Parquet file without pyarrow.
     """
-    table = read_table(
-        path, "target", lambda name: name in ("target", "prediction", "score") or name.startswith("score_")
-    )
+    table = read_table(path, "target", _prediction_columns)
     if len(table.columns) == 1:
         raise InputError(
-            f"{path} has the columns {', '.join(table.names)}; expected prediction, score or score_<class> beside "
-            "target."
+            f"{path} has the columns {describe(', '.join(table.names))}; expected prediction, score or "
+            "score_<class> beside target."
         )
     if not table.columns["target"]:
         raise InputError(f"{path} has no row; expected one line per sample after the header.")
     return table
+
+
+def _prediction_columns(names: list[str]) -> list[str]:
+    return [name for name in names if name in ("target", "prediction", "score") or name.startswith("score_")]
 
 
 def _of_array(path: Path) -> np.ndarray:
@@ -103,51 +126,46 @@ def _of_array(path: Path) -> np.ndarray:
     return labels.astype(np.uint64) if labels.dtype == object else labels
 
 
-def _label_column(table: Table) -> list:
-    """The cells of the one column, or of the one that is named as labels are."""
-    named = [name for name in table.names if name.lower() in _LABEL_COLUMNS]
-    if len(table.names) == 1:
-        named = table.names
-    if len(named) != 1:
-        raise InputError(
-            f"{table.path} has the columns {', '.join(table.names)}; expected one, or one that is named label."
-        )
-    return table.columns[named[0]]
+def _label_columns(names: list[str]) -> list[str]:
+    """The one column, or those that are named as labels are."""
+    return names if len(names) == 1 else [name for name in names if name.lower() in _LABEL_COLUMNS]
 
 
 def _csv_labels(path: Path, delimiter: str | None) -> tuple[list[str], str]:
     """The cells of the labels, and the header ('' where there is none)."""
-    rows, name = read_rows(path, delimiter)
-    if len(rows[0]) > 1:
-        header = [cell.strip() for cell in rows[0]]
-        named = [place for place, cell in enumerate(header) if cell.lower() in _LABEL_COLUMNS]
+    rows = read_rows(path, delimiter)
+    first = [cell.strip() for cell in rows.cells[0]]
+    if len(first) > 1:
+        named = [place for place, cell in enumerate(first) if cell.lower() in _LABEL_COLUMNS]
         if len(named) != 1:
             raise InputError(
-                f"{path} has {len(header)} columns, parted by a {name}; expected one, or a header that names one of "
-                "them label. Labels that hold such a mark go in double quotes."
+                f"{path} has {len(first)} columns, parted by a {rows.delimiter}; expected one, or a header that names "
+                "one of them label. Labels that hold such a mark go in double quotes."
             )
-        return [row[named[0]] for row in rows[1:]], header[named[0]]
-    if delimiter is None and (other := other_delimiter(rows)):
+        return [row[named[0]] for row in rows.cells[1:]], first[named[0]]
+    if rows.other is not None:
         raise InputError(
-            f"{path} has one column, but all of its lines look as if they were parted by a {other}: the first is "
-            f"{rows[0][0]!r}. Say --delimiter {other}, or --delimiter {name} if the lines are the labels."
+            f"{path} has one column, but all of its lines look as if they were parted by a {rows.other}: the first is "
+            f"{describe(first[0])}. Say --delimiter {rows.other}, or --delimiter {rows.delimiter} if the lines are the "
+            "labels."
         )
-    cells = [row[0] for row in rows]
-    return (cells[1:], cells[0].strip()) if _is_header(path, cells) else (cells, "")
+    cells = [row[0] for row in rows.cells]
+    return (cells[1:], first[0]) if _is_header(path, cells) else (cells, "")
 
 
 def _is_header(path: Path, cells: list[str]) -> bool:
-    """Whether the first cell of a single column names it."""
+    """Whether the first cell of a single column names it; InputError where nobody can tell."""
     first, *others = (cell.strip() for cell in cells)
     if not others or first in others:
         return False
     if first.lower() in _HEADERS:
         return True
-    (text,) = class_texts(path, {"the label": [first]})["the label"]  # a missing label is refused, not a name
+    class_texts(path, {"the label": [first]})  # a missing label is refused, not a name
     if all(map(is_number, others)):
-        return not is_number(text)
-    if len(set(others)) < len(others) / 2:
-        warnings.warn(
-            f"the first line of {path}, {first!r}, occurs once and is read as a label.", stacklevel=4
+        return first[0].isalpha()
+    if min(Counter(others).values()) > 1:
+        raise InputError(
+            f"the first line of {path} is {describe(first)}, which occurs nowhere else, while all other labels occur "
+            "several times: a header, or the label of a single item? Write label into the first line as the header."
         )
     return False

@@ -5,23 +5,39 @@ What the cells mean (a label, a class, a number, a text) is said in `cells.py`; 
 
 import csv
 import io
+import itertools
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metricgrad._checks import extra
+from metricgrad._checks import describe, extra
 from metricgrad.errors import InputError
 
-__all__ = ["DELIMITERS", "Table", "other_delimiter", "read_array", "read_rows", "read_table"]
+__all__ = ["DELIMITERS", "Rows", "Table", "read_array", "read_rows", "read_table"]
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 _SNIFFED = 50
 """Lines that must all split in one way before another delimiter than a comma is believed."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The lines of a CSV file.
+
+    Attributes:
+        cells: of each line, all of one length.
+        delimiter: its name.
+        other: the delimiter that seems to part lines that are one cell each.
+    """
+
+    cells: list[list[str]]
+    delimiter: str
+    other: str | None
 
 
 @dataclass(frozen=True)
@@ -78,15 +94,12 @@ def _what_begins(begin: bytes) -> str:
     return f"it begins with {begin!r}, not with the mark of a .npy file"
 
 
-def read_rows(path: Path, delimiter: str | None = None) -> tuple[list[list[str]], str]:
+def read_rows(path: Path, delimiter: str | None = None) -> Rows:
     """Read the lines of a CSV file as cells, empty lines at its end left out.
 
     Args:
         path: of the file: UTF-8, cells in double quotes where they hold a delimiter or a line end.
         delimiter: its name; None for a tab in a file that is called .tsv, else for a comma.
-
-    Returns:
-        The rows, all of one length, and the name of the delimiter.
 
     Raises:
         InputError: no such file, no text, nothing in it, quotes that do not end, lines of different lengths.
@@ -94,25 +107,30 @@ def read_rows(path: Path, delimiter: str | None = None) -> tuple[list[list[str]]
     name = delimiter or ("tab" if path.suffix.lower() == ".tsv" else "comma")
     if name not in DELIMITERS:
         raise InputError(f"--delimiter is {name!r}; expected one of {', '.join(DELIMITERS)}.")
-    return _rows(path, _text(path), name), name
+    text = _text(path)
+    rows = _rows(path, text, name)
+    other = _other_delimiter(text, name) if delimiter is None and len(rows[0]) == 1 else None
+    return Rows(rows, name, other)
 
 
-def other_delimiter(rows: Sequence[Sequence[str]]) -> str | None:
-    """Name the delimiter that splits all of the first rows, which are one cell each, into the same number of cells."""
+def _other_delimiter(text: str, delimiter: str) -> str | None:
+    """Name another delimiter that splits all of the first lines into the same number of cells."""
+    first = itertools.islice(io.StringIO(text), _SNIFFED)
+    lines = [line for line in first if line.strip()]
     for name in DELIMITERS:
-        counts = {len(_cells(row[0], name)) for row in rows[:_SNIFFED]}
-        if len(counts) == 1 and counts.pop() > 1:
+        counts = {len(_cells(line, name)) for line in lines}
+        if name != delimiter and len(counts) == 1 and counts.pop() > 1:
             return name
     return None
 
 
-def read_table(path: Path, needed: str | None, wanted: Callable[[str], bool]) -> Table:
+def read_table(path: Path, needed: str | None, wanted: Callable[[list[str]], Collection[str]]) -> Table:
     """Read a table whose first line names its columns, from CSV or Parquet.
 
     Args:
         path: .parquet or .pq is Parquet, anything else CSV.
         needed: a column that must be there; the delimiter is the one that makes it a cell of the first line.
-        wanted: whether a column of some name is read; the others may hold anything.
+        wanted: which of all its columns are read; the others may hold anything.
 
     Raises:
         InputError: no such file, not a table, no such column, two of one name.
@@ -126,7 +144,8 @@ def read_table(path: Path, needed: str | None, wanted: Callable[[str], bool]) ->
     delimiter = fits[0] if fits else "comma"
     header, *rows = _rows(path, text, delimiter)
     names = [name.strip() for name in header]
-    cells = {name: [row[place] for row in rows] for place, name in enumerate(names) if wanted(name)}
+    kept = wanted(names)
+    cells = {name: [row[place] for row in rows] for place, name in enumerate(names) if name in kept}
     return _of_columns(path, names, cells, needed, delimiter)
 
 
@@ -134,9 +153,11 @@ def _of_columns(
     path: Path, names: list[str], cells: dict[str, list[Any]], needed: str | None, delimiter: str | None
 ) -> Table:
     if needed is not None and needed not in names:
-        raise InputError(f"{path} has the columns {', '.join(names)}; expected one named {needed}.")
+        raise InputError(f"{path} has the columns {describe(', '.join(names))}; expected one named {needed}.")
     if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{path} has the column {twice[0]!r} twice; expected different names in the header.")
+        raise InputError(
+            f"{path} has the column {describe(twice[0])} twice; expected different names in the header."
+        )
     return Table(path, names, cells, delimiter)
 
 
@@ -179,11 +200,16 @@ def _rows(path: Path, text: str, delimiter: str) -> list[list[str]]:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    """One line as cells, however its quotes stand."""
-    return next(csv.reader([line.replace("\0", "")], delimiter=DELIMITERS[delimiter]), [])
+    """One line as cells; whole where csv cannot part it."""
+    try:
+        return next(csv.reader([line.rstrip("\r\n")], delimiter=DELIMITERS[delimiter]), [])
+    except csv.Error:
+        return [line]
 
 
-def _parquet(path: Path, wanted: Callable[[str], bool]) -> tuple[list[str], dict[str, list[Any]]]:
+def _parquet(
+    path: Path, wanted: Callable[[list[str]], Collection[str]]
+) -> tuple[list[str], dict[str, list[Any]]]:
     """The names of all columns, and the cells of those that are wanted."""
     _require_file(path)
     arrow = extra("pyarrow", "parquet", f"reading {path}")
@@ -191,8 +217,9 @@ def _parquet(path: Path, wanted: Callable[[str], bool]) -> tuple[list[str], dict
     here, found = str(path), {}
     try:
         table = parquet.read_table(path)
+        kept = wanted(table.column_names)
         for place, name in enumerate(table.column_names):
-            if wanted(name):
+            if name in kept:
                 here = f"column {name} of {path}"
                 found[name] = _values(arrow, table.column(place))
         return table.column_names, found

@@ -130,7 +130,7 @@ def retrieval_metric(
         reference_outputs: Float[Tensor, "item dim"] | None = None,
         reference_targets: Labels | None = None,
     ) -> Float[Tensor, "query 1"]:
-        _warn_of_copies(caller, outputs, targets, reference_outputs, reference_targets)
+        _warn_of_copies(name or caller, outputs, targets, reference_outputs, reference_targets)
         tiles = rank_tiles(
             outputs, targets, reference_embeddings=reference_outputs, reference_labels=reference_targets,
             ties=ties, normalize=normalize, tile=tile, caller=caller,
@@ -196,7 +196,7 @@ def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **se
         reference_outputs: Float[Tensor, "item dim"] | None = None,
         reference_targets: Labels | None = None,
     ) -> Float[Tensor, "query 1"]:
-        _warn_of_copies(caller, outputs, targets, reference_outputs, reference_targets)
+        _warn_of_copies(name or caller, outputs, targets, reference_outputs, reference_targets)
         references = {"reference_embeddings": reference_outputs, "reference_labels": reference_targets}
         return function(outputs, targets, **references, **settings).cpu()[:, None]
 
