@@ -1,16 +1,17 @@
 """Start, continued, tuned: the arguments of a run, resolved once and checked before anything is written."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 from torch import nn
 
-from metricgrad._checks import fail
+from metricgrad._checks import fail, whole_number
 from metricgrad._types import Method, Metric
 from metricgrad.metrics import adapt
 from metricgrad.tune.auto import Road, road_for_loss, road_named
+from metricgrad.tune.given_data import given_splits, numbered
 from metricgrad.tune.loop import Stage
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import LARGEST_SEED, Plan, trainable_parameters
@@ -58,6 +59,7 @@ class Setup:
         start_plan: of the start model's training.
         seeds: one after the other.
         proxy: the loss of `continued`, as it was given.
+        told: what the record must say of the arguments, as sentences.
     """
 
     build: Callable[[int], nn.Module]
@@ -69,6 +71,7 @@ class Setup:
     start_plan: Plan
     seeds: Sequence[int]
     proxy: Any = None
+    told: Sequence[str] = ()
 
     def method(self, stage: Stage) -> Method:
         """Make the method of a stage."""
@@ -105,23 +108,25 @@ def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) ->
 
 
 def resolved(
-    model: nn.Module | Callable[[int], nn.Module], splits: Splits, metric: Any, proxy: Any, method: str,
-    plan: Plan, higher_is_better: bool | None, seed: int | Sequence[int], settings: Mapping[str, Any] | None,
+    model: nn.Module | Callable[[int], nn.Module], splits: Any, metric: Any, proxy: Any, method: str,
+    plan: Plan, higher_is_better: bool | None, seed: Any, settings: Mapping[str, Any] | None,
     proxy_settings: Mapping[str, Any] | None,
     start_plan: Plan | None, start_settings: Mapping[str, Any] | None,
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
     build = SeededModel(model)
     exact = adapt(metric, higher_is_better=higher_is_better)
+    splits, told = numbered(given_splits(splits), exact)
     if exact.unit == "query":
         check_disjoint(splits)
     if plan.batch is not None:
         if not hasattr(splits.fit, "rebatch"):
             raise fail("tune", f"plan.batch is {plan.batch}, but the fit split is a {type(splits.fit).__name__}",
                        "a split that can change its batch", "Set the batch size where you make the split.")  # fmt: skip
-        splits = Splits(splits.fit.rebatch(plan.batch), splits.select, splits.test)  # pyright: ignore
-    seeds = [seed] if isinstance(seed, int) else [int(item) for item in seed]
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
+        splits = replace(splits, fit=splits.fit.rebatch(plan.batch))  # pyright: ignore
+    given = list(seed) if isinstance(seed, Iterable) and getattr(seed, "ndim", 1) else [seed]
+    seeds = [whole_number("tune", "seed", item, least=0) for item in given]
+    if not seeds or len(set(seeds)) < len(seeds) or max(seeds) > LARGEST_SEED:
         raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers from 0 to 4294967295")
     roads = [road_named(name.strip(), exact, proxy) for name in method.split(",")]
     arms = [Arm("tuned", shared_tries(roads, settings or {}, plan.tries))]
@@ -140,7 +145,7 @@ def resolved(
     for one in (plan, start_plan):
         if one is not None and one.trainable != "all":
             trainable_parameters(build(seeds[0]), one.trainable)  # a name that the model does not have
-    return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy)
+    return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy, told)
 
 
 def _check_start_plan(plan: Plan) -> None:

@@ -104,7 +104,7 @@ def _refused(first: str, second: str, how: str) -> Exception:
 def _contents(name: str, split: Split, observer: Observer) -> Contents:
     digest, inputs, targets = (getattr(split, part, None) for part in ("digest", "inputs", "targets"))
     if isinstance(digest, str):
-        in_memory = isinstance(inputs, Tensor) and isinstance(targets, Tensor)
+        in_memory = isinstance(inputs, Tensor) and isinstance(targets, Tensor | list)
         own = "" if type(split).__module__.startswith("metricgrad.") else fingerprint(type(split)).code
         return Contents(digest + own, _rows((inputs, targets)) if in_memory else None)
     if iter(split) is split:

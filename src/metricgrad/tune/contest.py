@@ -111,7 +111,7 @@ class Contest:
             self.folder.emit(Note(f"{current().size} processes: each embeds its part of every batch"))
         if setup.splits.test is None:
             self.folder.emit(Note("the run has no test split: nothing will be claimed"))
-        for text in _not_noticed(identity):
+        for text in [*setup.told, *_not_noticed(identity)]:
             self.folder.emit(Note(text))
         budget = budget_of(setup)
         self.folder.emit(budget)

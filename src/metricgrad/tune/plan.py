@@ -85,6 +85,13 @@ def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Param
     else:
         prefixes = [_module_name(model, part.strip()) for part in trainable.split(",") if part.strip()]
         chosen = {name: value for name, value in everything.items() if _inside(name, prefixes)}
+    if not everything:
+        raise fail("Plan", f"{type(model).__name__} has no parameters", "a network that can be trained")
+    if not chosen and trainable == "all":
+        raise fail(
+            "Plan", f"all parameters of {type(model).__name__} are frozen (requires_grad is False)",
+            "at least one that may change", "Unfreeze some, or name modules in plan.trainable.",
+        )  # fmt: skip
     if not chosen:
         modules = [name for name, _ in model.named_modules() if name]
         raise fail(

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from metricgrad._checks import fail
+from metricgrad._checks import Whole, fail
 from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.arms import resolved
@@ -31,14 +31,14 @@ __all__ = ["tune"]
 
 def tune(
     model: nn.Module | Callable[[int], nn.Module],
-    splits: Splits,
+    splits: Splits | Sequence[Any] | Mapping[str, Any],
     *,
     metric: Any,
     proxy: str | Callable[[Any, Any], Tensor] | None = None,
     method: str = "auto",
     plan: Plan | None = None,
     higher_is_better: bool | None = None,
-    seed: int | Sequence[int] = 0,
+    seed: Whole | Sequence[Whole] = 0,
     settings: Mapping[str, Any] | None = None,
     proxy_settings: Mapping[str, Any] | None = None,
     start_plan: Plan | None = None,
@@ -59,7 +59,8 @@ def tune(
 
     Args:
         model: a network that already works (it is copied, never changed), or `seed -> network`.
-        splits: fit, select, test; `Splits(fit, select)` claims nothing.
+        splits: fit, select, test; `Splits(fit, select)` claims nothing. Each yields `(inputs, targets)` batches, or
+            is a pair (X, y) of arrays; `Splits(..., unpack=batch -> (inputs, targets))` reads batches of another form.
         metric: a name ("recall@1"), a function of ours, a torchmetrics metric, a scikit-learn function or scorer,
             a `Metric`, or any `callable(outputs, targets) -> float`.
         proxy: the loss that the model was trained with: `(outputs, targets) -> Tensor`, or the name of one of ours

@@ -14,9 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import Whole, describe, fail, whole_number
+from metricgrad._labels import number_labels
+from metricgrad._structures import form
 from metricgrad._types import Split
 from metricgrad.pairing import ClassBatchSampler
+from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
 
 __all__ = [
     "ArraySplit",
@@ -37,22 +40,32 @@ class Splits:
         fit: gradients come from here and only from here.
         select: every choice is made here: which step, which settings, which arm.
         test: locked: read once, after everything is chosen. None: nothing is claimed.
+        classes: names of the classes in the order of the network's outputs, where targets are texts. None: a metric
+            of classes or embeddings gets them numbered by the alphabet, over all splits together; others get texts.
+        unpack: batch -> (inputs, targets), for loaders whose batches have another form, and for their references.
 
-    Retrieval splits must be disjoint by class; `tune` checks it where targets are labels.
+    Retrieval splits must be disjoint by class; `tune` checks it where targets are labels. Each split may also be a
+    pair (X, y) of arrays.
+
+    Example:
+        >>> loader = [{"pixels": torch.zeros(2, 3), "label": torch.arange(2)}]
+        >>> splits = Splits(loader, loader, unpack=lambda batch: (batch["pixels"], batch["label"]))
     """
 
-    fit: Split
-    select: Split
-    test: Split | None = None
+    fit: Split | Any
+    select: Split | Any
+    test: Split | Any | None = None
+    classes: Sequence[str] | None = None
+    unpack: Callable[[Any], Any] | None = None
 
 
 class ArraySplit:
     """Inputs and targets that lie in memory, in batches of consecutive items or, with `shuffle`, of random ones.
 
     Args:
-        inputs: [item, ...] tensor.
-        targets: one per item: tensor [item, ...] or integers.
-        batch: items of a batch; the last one may be smaller.
+        inputs: [item, ...]: tensor, array or list of numbers. A float64 array becomes PyTorch's default type.
+        targets: one per item: tensor or array [item, ...], numbers or texts (see `Splits.classes`).
+        batch: items of a batch, >= 1; the last one may be smaller.
         shuffle: draw a new order every pass (from seed and epoch alone).
         seed: of the order.
         reference: a split that the items here are ranked against (retrieval); default: themselves.
@@ -60,7 +73,7 @@ class ArraySplit:
         names: one text per item, for the gallery.
 
     Raises:
-        InputError: inputs and targets differ in length, or there is no item.
+        InputError: inputs and targets differ in length, there is no item, or a value is missing.
 
     Example:
         >>> split = ArraySplit(torch.arange(5.0)[:, None], torch.arange(5), batch=2)
@@ -70,18 +83,20 @@ class ArraySplit:
 
     def __init__(
         self,
-        inputs: Tensor,
-        targets: Tensor | np.ndarray | Sequence[int],
+        inputs: Any,
+        targets: Any,
         *,
-        batch: int = 256,
+        batch: Whole = 256,
         shuffle: bool = False,
-        seed: int = 0,
+        seed: Whole = 0,
         reference: Split | None = None,
         pictures: Callable[[Sequence[int]], list[bytes]] | None = None,
         names: Sequence[str] | None = None,
     ) -> None:
         self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
-        self.batch, self.shuffle, self.seed, self.epoch = batch, shuffle, seed, 0
+        self.batch = whole_number("ArraySplit", "batch", batch)
+        self.seed = whole_number("ArraySplit", "seed", seed, least=0)
+        self.shuffle, self.epoch = shuffle, 0
         self.pictures, self.names = pictures, names
         self.reference = reference
 
@@ -89,11 +104,11 @@ class ArraySplit:
         """Return the number of batches of an epoch."""
         return -(-len(self.inputs) // self.batch)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
         """Yield `(inputs, targets)` batches of the current epoch."""
         epoch = self.epoch
         for chosen in self._order().split(self.batch):
-            yield self.inputs[chosen], self.targets[chosen]
+            yield self.inputs[chosen], _chosen(self.targets, chosen)
         if self.epoch == epoch:  # a plain loop sees the next order; a pass that is left early is not counted
             self.epoch += 1
 
@@ -124,8 +139,8 @@ class ClassBatchSplit:
     """A fit split for pair losses: every batch holds some classes with some items each (P-K sampling).
 
     Args:
-        inputs: [item, ...] tensor.
-        targets: class labels [item], integers.
+        inputs: [item, ...]: tensor, array or list of numbers. A float64 array becomes PyTorch's default type.
+        targets: class labels [item], whole numbers or texts.
         classes_per_batch: P, distinct classes in a batch.
         samples_per_class: K, distinct items of each class.
         small_classes: what becomes of classes with fewer than K items: `drop`, `keep` or `repeat`.
@@ -148,8 +163,8 @@ class ClassBatchSplit:
 
     def __init__(
         self,
-        inputs: Tensor,
-        targets: Tensor | np.ndarray | Sequence[int],
+        inputs: Any,
+        targets: Any,
         *,
         classes_per_batch: int,
         samples_per_class: int,
@@ -158,17 +173,20 @@ class ClassBatchSplit:
         views: Tensor | None = None,
     ) -> None:
         self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
-        if views is not None and views.shape[1:] != inputs.shape:
+        if views is not None:
+            views = inputs_as_tensor(type(self).__name__, views)
+        if views is not None and views.shape[1:] != self.inputs.shape:
             raise fail(
                 type(self).__name__,
-                f"views are {describe(views)} of inputs {describe(inputs)}",
-                f"[view, {', '.join(map(str, inputs.shape))}]: each view holds all items",
+                f"views are {describe(views)} of inputs {describe(self.inputs)}",
+                f"[view, {', '.join(map(str, self.inputs.shape))}]: each view holds all items",
             )
         self.views = views
         self._seen = self.inputs  # every item in every view, [view x item, ...]
         if views is not None:
             self._seen = torch.cat([self.inputs, views.flatten(0, 1)])
-            self.inputs, self.views = self._seen[: len(inputs)], self._seen[len(inputs) :].view_as(views)
+            count = len(self.inputs)
+            self.inputs, self.views = self._seen[:count], self._seen[count:].view_as(views)
         self.samples_per_class, self.small_classes, self.seed = samples_per_class, small_classes, seed
         self.sampler = ClassBatchSampler(
             self.targets,
@@ -182,12 +200,12 @@ class ClassBatchSplit:
         """Return the number of batches of an epoch."""
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
         """Yield `(inputs, targets)` batches of the current epoch."""
         random = np.random.default_rng((self.seed, self.sampler.epoch, 1))
         for chosen in self.sampler:
             index = torch.as_tensor(chosen)
-            targets = self.targets[index]
+            targets = _chosen(self.targets, index)
             if self.views is not None:
                 index = index + len(self.inputs) * _one_per_class(len(self.views) + 1, targets, random)
             yield self._seen.index_select(0, index), targets
@@ -213,17 +231,24 @@ class ClassBatchSplit:
         return _digest(self.inputs, self.targets, *views, facts=facts)
 
 
-def _one_per_class(views: int, targets: Tensor, random: np.random.Generator) -> Tensor:
+def _one_per_class(views: int, targets: Any, random: np.random.Generator) -> Tensor:
     """Draw a view for every class; returns that of every item [item], 0 for the inputs."""
-    classes, of_class = targets.unique(return_inverse=True)
-    return torch.from_numpy(random.integers(views, size=len(classes)))[of_class]
+    labels = number_labels("ClassBatchSplit", {"targets": targets})
+    (of_class,) = labels.codes
+    return torch.from_numpy(random.integers(views, size=len(labels.distinct)))[of_class]
+
+
+def _chosen(targets: Any, chosen: Tensor) -> Any:
+    return [targets[item] for item in chosen.tolist()] if isinstance(targets, list) else targets[chosen]
 
 
 def describe_split(split: Split) -> dict[str, Any]:
     """What the record says of a split: items and classes where the split knows them."""
     targets = getattr(split, "targets", None)
+    if isinstance(targets, list):
+        return {"items": len(targets), "classes": len(set(map(str, targets)))}
     if not isinstance(targets, Tensor):
-        return {"kind": type(split).__name__}
+        return {"kind": type(getattr(split, "split", split)).__name__}
     facts: dict[str, Any] = {"items": len(targets)}
     if targets.ndim == 1 and not targets.is_floating_point():
         facts["classes"] = int(targets.unique().numel())
@@ -275,12 +300,12 @@ def split_digest(split: Split | None) -> str:
     return "none" if split is None else str(getattr(split, "digest", "unknown"))
 
 
-def _matching(caller: str, inputs: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
-    targets = torch.as_tensor(targets)
+def _matching(caller: str, inputs: Any, targets: Any) -> tuple[Tensor, Any]:
+    inputs, targets = inputs_as_tensor(caller, inputs), targets_as_given(caller, targets)
     if len(inputs) != len(targets):
         raise fail(
             caller,
-            f"inputs are {describe(inputs)} but targets are {describe(targets)}",
+            f"inputs are {describe(inputs)} but targets are {form(targets)}",
             "one target per item",
             "Check that both come from the same file, in the same order.",
         )
@@ -289,9 +314,12 @@ def _matching(caller: str, inputs: Tensor, targets: Any) -> tuple[Tensor, Tensor
     return inputs, targets
 
 
-def _digest(*arrays: Tensor, facts: tuple[Any, ...]) -> str:
+def _digest(*arrays: Any, facts: tuple[Any, ...]) -> str:
     total = hashlib.sha256(repr(facts).encode())
     for array in arrays:
+        if isinstance(array, list):
+            total.update(repr(array).encode())
+            continue
         total.update(f"{tuple(array.shape)}{array.dtype}".encode())
         total.update(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
