@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from metricgrad.errors import MetricFailed
 from metricgrad.tune import ArraySplit, Plan, Result, Splits, tune
 from tests.tune.small_run import same_weights
 
@@ -88,3 +89,39 @@ def test_a_network_of_one_logit(metric: str, columns: bool) -> None:
         event["value"] for event in found.events if event["event"] == "evaluated" and event["arm"] == "tuned"
     ]
     assert (values[-1] < values[0]) is metric.startswith("error_rate") or values[-1] == values[0]
+
+
+FAULTS = {
+    "raises": lambda: 1 // 0,
+    "returns nothing": lambda: None,
+    "is infinite": lambda: float("inf"),
+    "is undefined": lambda: float("nan"),
+    "is masked": lambda: np.ma.masked,
+    "exits the loop": lambda: next(iter(())),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("call", [1, 4])
+def test_a_metric_that_fails_at_some_call(fault: str, call: int, tmp_path: Path) -> None:
+    """An evaluation that is undefined is never the best; one that fails ends the run in a sentence, and it resumes."""
+    calls = 0
+
+    def moody(outputs: Tensor, targets: Tensor) -> float:
+        nonlocal calls
+        calls += 1
+        return FAULTS[fault]() if calls == call else share(outputs, targets)
+
+    moody.__name__ = share.__name__
+
+    def started() -> Result:
+        return run(moody, tmp_path / "run", higher_is_better=True, plan=Plan(steps=4, evaluate_every=2))
+
+    if fault in ("is undefined", "is masked"):
+        found = started()
+    else:
+        with pytest.raises(MetricFailed, match=r"share: it (raised \w+|returned \w+)"):
+            started()
+        found = started()
+    values = [event["value"] for event in found.events if event["event"] == "stage_finished"]
+    assert all(0 <= value <= 1 for value in values)
