@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from metricgrad._checks import Number, describe, fail, positive_number, require_matrix
 from metricgrad._labels import Labels, number_labels
+from metricgrad.metrics.own_references import same_rows
 from metricgrad.pairing.memory import MemoryQueue
 from metricgrad.pairing.relevance import label_codes, positive_lists
 from metricgrad.pairing.similarity import unit_rows
@@ -40,7 +41,7 @@ def positive_ranks(
         embeddings: taken as they are; normalise them for cosine similarity (`RankingLoss` does so).
         labels: integers or strings, one per row, in any order and any class sizes.
         reference_embeddings: items to rank instead of the rows themselves. The queries are not among them, unless
-            this is the very tensor `embeddings` or `query_item` says where.
+            these are the very rows of `embeddings` in memory (detached, too) or `query_item` says where.
         reference_labels: their labels.
         query_item: which of the references each query is, -1 for none, where they hold the queries among others
             (`torch.arange(len(embeddings))` for references that begin with them). A query is never its own
@@ -82,7 +83,6 @@ def positive_ranks(
     """
     caller = "positive_ranks"
     require_matrix(caller, "embeddings", embeddings, "query, dim")
-    _same_length(caller, "labels", labels, embeddings)
     own = query_item is None and (reference_embeddings is None or reference_embeddings is embeddings)
     items = embeddings if reference_embeddings is None else reference_embeddings
     item_labels = labels if reference_labels is None else reference_labels
@@ -97,7 +97,6 @@ def positive_ranks(
     if reference_embeddings is None and reference_labels is not None:
         raise fail(caller, "reference_labels came without reference_embeddings", "both or none")
     require_matrix(caller, "reference_embeddings", items, "item, dim")
-    _same_length(caller, "reference_labels", item_labels, items)
     if items.shape[1] != embeddings.shape[1]:
         raise fail(
             caller,
@@ -107,6 +106,10 @@ def positive_ranks(
     sets = {"labels": labels} | ({} if item_labels is labels else {"reference_labels": item_labels})
     numbered = number_labels(caller, sets, device=embeddings.device).codes
     codes, item_codes = numbered[0], numbered[-1]
+    _same_length(caller, "labels", codes, embeddings)
+    _same_length(caller, "reference_labels", item_codes, items)
+    if query_item is None and same_rows(items, embeddings) and (items is not embeddings or len(sets) > 1):
+        own, query_item = False, torch.arange(len(embeddings), device=embeddings.device)
     keep = include_query == "positive"
     if query_item is None:
         lists = positive_lists(codes, item_codes, queries_are_items=own, query_is_positive=own and keep)
@@ -206,7 +209,6 @@ def mean_by_class(loss: Float[Tensor, " unit"], targets: Labels, valid: Tensor) 
         >>> mean_by_class(torch.tensor([1.0, 1.0, 4.0]), [0, 0, 1], torch.tensor([True, True, True]))
         tensor(2.5000)
     """
-    _same_length("mean_by_class", "targets", targets, loss)
     if valid.shape != loss.shape or valid.dtype != torch.bool:
         raise fail(
             "mean_by_class",
@@ -214,6 +216,7 @@ def mean_by_class(loss: Float[Tensor, " unit"], targets: Labels, valid: Tensor) 
             "one bool per unit of the loss",
         )
     (codes,) = number_labels("mean_by_class", {"targets": targets}, device=loss.device).codes
+    _same_length("mean_by_class", "targets", codes, loss)
     members = torch.zeros(int(codes.max()) + 1 if len(codes) else 0, dtype=loss.dtype, device=loss.device)
     members.index_add_(0, codes, valid.to(loss.dtype))
     sizes, classes = members[codes].clamp(min=1), (members > 0).sum().clamp(min=1)
@@ -284,7 +287,8 @@ class RankingLoss(nn.Module):
             embeddings: one row per sample.
             labels: integers or strings, one per row.
             indices_tuple: None; a ranking has no pairs to choose from.
-            ref_emb: items to rank instead of the rows; the queries are not among them unless it is `embeddings`.
+            ref_emb: items to rank instead of the rows; the queries are not among them unless it is `embeddings`, or
+                these rows detached.
             ref_labels: their labels.
 
         Returns:
@@ -315,7 +319,12 @@ class RankingLoss(nn.Module):
         rows = self._unit(embeddings)
         if self.simix is None and self.memory is None:
             items = rows if ref_emb is embeddings else None if ref_emb is None else self._unit(ref_emb)
-            ranks = self._ranks(rows, labels, reference_embeddings=items, reference_labels=ref_labels)
+            own = None  # which of the references each query is
+            if ref_emb is not None and ref_emb is not embeddings and same_rows(ref_emb, embeddings):
+                own = torch.arange(len(rows), device=rows.device)
+            ranks = self._ranks(
+                rows, labels, reference_embeddings=items, reference_labels=ref_labels, query_item=own
+            )
         elif ref_emb is None and ref_labels is None:
             ranks = self._among_more(rows, labels)
             if self.memory is not None and self.training:

@@ -75,10 +75,6 @@ def supcon_loss(
         tensor([0.2395, 0.2395, 0.2395, 0.2395])
     """
     require_matrix("supcon_loss", "outputs", outputs, "query, dim")
-    if len(targets) != len(outputs):
-        raise fail(
-            "supcon_loss", f"{len(targets)} targets for outputs {describe(outputs)}", "one label per row"
-        )
     if positives not in ("outside", "inside"):
         raise fail("supcon_loss", f"positives is {positives!r}", "'outside' or 'inside'")
     temperature = positive_number("supcon_loss", "temperature", temperature)
@@ -86,6 +82,10 @@ def supcon_loss(
         "supcon_loss", "base_temperature", base_temperature
     )  # fmt: skip
     (codes,) = number_labels("supcon_loss", {"targets": targets}, device=outputs.device).codes
+    if len(codes) != len(outputs):
+        raise fail(
+            "supcon_loss", f"{len(codes)} targets for outputs {describe(outputs)}", "one label per row"
+        )
     rows = unit_rows(outputs) if normalize else outputs
     rows = rows if rows.dtype == torch.float64 else rows.float()
     anchors = torch.nonzero(torch.bincount(codes)[codes] > 1).squeeze(1) if len(codes) else codes
