@@ -209,6 +209,33 @@ def test_weights_have_the_names_of_the_network_itself(tmp_path: Path) -> None:
         load_into(nn.Linear(2, 2), inner.state_dict())
 
 
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), "cpu:0"])
+def test_a_device_is_taken(device: Any, tmp_path: Path) -> None:
+    """By name or as an object; the result is the same as where the network stays."""
+    torch.manual_seed(0)
+    model = nn.Linear(12, 4)
+    found = small_run(tmp_path / "there", model=model, device=device, **SHORT)
+    torch.testing.assert_close(
+        found.weights(), small_run(None, model=model, **SHORT).weights(), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda:99", "gpu:0", "", "cpu:x"])
+def test_a_device_that_is_not_there_is_one_sentence(device: str) -> None:
+    """Before anything is trained."""
+    with pytest.raises(InputError, match=r"device.*expected a device"):
+        small_run(None, device=device, **SHORT)
+
+
+@pytest.mark.gpu
+def test_network_loss_and_batches_go_to_the_device(tmp_path: Path) -> None:
+    """A loss with class weights on the CPU, a network on the CPU, all trained on the GPU."""
+    loss = nn.CrossEntropyLoss(weight=torch.ones(40))
+    result = small_run(tmp_path / "run", model=nn.Linear(12, 40), proxy=loss, device="cuda", **SHORT)
+    assert next(result.model.parameters()).is_cuda
+    assert loss.weight.device.type == "cpu"
+
+
 @pytest.mark.slow
 def test_a_compiled_network_keeps_its_names_and_resumes(tmp_path: Path) -> None:
     """`torch.compile` around the network or around a part of it."""

@@ -46,6 +46,7 @@ class Recipe(BaseModel):
             the tries.
         proxy: the loss of the control arm: a name, `package.module:name`, or `none` for no control arm.
         seeds: one run each; their mean is reported.
+        device: where the network is trained: `cpu`, `cuda`, `cuda:1`, ...; where the task puts it when left out.
         plan: the budget of every arm.
         settings: of the method; with several tries the first one's.
         proxy_settings: of the control arm; with several tries the first one's.
@@ -61,6 +62,7 @@ class Recipe(BaseModel):
     method: str = "auto"
     proxy: str | None = None
     seeds: list[WholeField] | None = Field(default=None, min_length=1, max_length=MOST_SEEDS)
+    device: str | None = None
     plan: Plan = Field(default_factory=Plan)
     settings: dict[str, Any] = Field(default_factory=dict)
     proxy_settings: dict[str, Any] = Field(default_factory=dict)

@@ -88,6 +88,7 @@ def resolve(
         "proxy_settings": complete.proxy_settings,
         "start_plan": complete.start.plan if has_start else None,
         "start_settings": complete.start.settings if has_start else None,
+        "device": complete.device,
         "facts": task.facts,
         "task": task.name,
         "recipe": complete.model_dump(mode="json"),

@@ -74,6 +74,9 @@ def tune(
         str | None,
         typer.Option(help="Items embedded at once where the batch is larger than memory; or: auto."),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the network is trained: cpu, cuda, cuda:1, ...")
+    ] = None,
     tries: Annotated[int | None, typer.Option(help="Settings that each arm may try; select decides.")] = None,
     run: Annotated[
         Path | None,
@@ -100,6 +103,7 @@ def tune(
     options: dict[str, Any] = {
         "metric": metric,
         "method": method,
+        "device": device,
         "plan": plan,
         "data": {"data": data and str(data)},
     }

@@ -111,10 +111,10 @@ def resolved(
     model: nn.Module | Callable[[int], nn.Module], splits: Any, metric: Any, proxy: Any, method: str,
     plan: Plan, higher_is_better: bool | None, seed: Any, settings: Mapping[str, Any] | None,
     proxy_settings: Mapping[str, Any] | None,
-    start_plan: Plan | None, start_settings: Mapping[str, Any] | None,
+    start_plan: Plan | None, start_settings: Mapping[str, Any] | None, device: Any = None,
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
-    build = SeededModel(model)
+    build = SeededModel(model, device)
     exact = adapt(metric, higher_is_better=higher_is_better)
     splits, told = numbered(given_splits(splits), exact)
     if exact.unit == "query":

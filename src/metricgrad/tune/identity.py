@@ -72,6 +72,7 @@ def identity_of(
         },
         "found": {
             "versions": versions(),
+            "device": device.type,
             "kernel": chosen(device),
             "threads": torch.get_num_threads(),
             "processes": current().size,

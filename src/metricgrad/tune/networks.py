@@ -35,7 +35,7 @@ class SeededModel:
     """
 
     def __init__(
-        self, model: nn.Module | Callable[[int], nn.Module], device: torch.device | None = None
+        self, model: nn.Module | Callable[[int], nn.Module], device: str | torch.device | None = None
     ) -> None:
         if not isinstance(model, nn.Module) and not callable(model):
             raise fail(
@@ -46,7 +46,7 @@ class SeededModel:
         if isinstance(model, type) and issubclass(model, nn.Module):
             raise fail("tune", f"model is the class {model.__name__}", "a network, or a function seed -> network",
                        f"Call it: {model.__name__}(...).")  # fmt: skip
-        self.model, self.device = model, device
+        self.model, self.device = model, None if device is None else _usable(device)
         self._trained: dict[int, weakref.ref[Tensor]] = {}
         self._checked = False
 
@@ -112,6 +112,24 @@ def copied(model: Module) -> Module:
     for own, new in zip(model.parameters(), copy_of.parameters(), strict=True):
         new.requires_grad_(own.requires_grad)
     return copy_of
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """Return a device on which something can be computed; InputError with the reason where it cannot."""
+    try:
+        found = torch.device(device)
+        if found.type == "meta":
+            raise fail("tune", "device is 'meta'", "a device that computes numbers, such as cpu or cuda")
+        (torch.zeros(1, device=found) + 1).item()
+    except InputError:
+        raise
+    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [""])[0].split(". ")[0]
+        raise fail(
+            "tune", f"the device {str(device)!r} cannot be used ({reason})", "a device of this machine",
+            "`metricgrad doctor` says what this installation of torch finds; leave device out for the network's own.",
+        ) from error  # fmt: skip
+    return found
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

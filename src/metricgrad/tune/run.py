@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import Whole, fail
@@ -43,6 +44,7 @@ def tune(
     proxy_settings: Mapping[str, Any] | None = None,
     start_plan: Plan | None = None,
     start_settings: Mapping[str, Any] | None = None,
+    device: str | torch.device | None = None,
     folder: str | Path | None = None,
     task: str | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -64,7 +66,8 @@ def tune(
         metric: a name ("recall@1"), a function of ours, a torchmetrics metric, a scikit-learn function or scorer,
             a `Metric`, or any `callable(outputs, targets) -> float`.
         proxy: the loss that the model was trained with: `(outputs, targets) -> Tensor`, or the name of one of ours
-            ("supcon"). Without it there is no control arm, and the result says so.
+            ("supcon"). A module with parameters (ArcFace) is copied and trained beside the network.
+            Without it there is no control arm, and the result says so.
         method: `auto`, or `family:objective` (`surrogate:recall_at_k`, `direct:average_precision`, ...). Several,
             separated by commas, share the tries out among them: select chooses the method, too.
         plan: budget of the arms.
@@ -76,6 +79,7 @@ def tune(
         start_plan: train the start model with the proxy first, until it has no better select value for 5
             evaluations; the best checkpoint is the start.
         start_settings: of that training.
+        device: where networks, losses and batches go ("cuda", "cuda:1", "mps"); None: where the network is.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder,
             which `Result.save` copies.
         task: name of the task, for the record.
@@ -124,7 +128,7 @@ def tune(
     """
     setup = resolved(
         model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
-        start_plan, start_settings,
+        start_plan, start_settings, device,
     )  # fmt: skip
     if str(folder) == "":
         raise fail("tune", "folder is an empty text", "a folder, or None for a temporary one")

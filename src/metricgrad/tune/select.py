@@ -43,13 +43,14 @@ class Evaluator:
         """
         self.calls[name] += 1
         with same_random_state():
-            outputs, targets = collect(model, split)
+            stay = self.metric.unit == "query"  # ranks are found on any device; other metrics may want numpy
+            outputs, targets = collect(model, split, stay=stay)
             settings = {}
             reference = reference_of(split)
             if reference is not None:
-                reference_outputs, reference_targets = collect(model, reference)
+                reference_outputs, reference_targets = collect(model, reference, stay=stay)
                 settings = {"reference_outputs": reference_outputs, "reference_targets": reference_targets}
-            return self.metric.measure(outputs, targets, **settings)
+            return self.metric.measure(outputs, targets, **settings).cpu()
 
     def value(self, model: nn.Module, split: Split, name: str) -> float:
         """Return the metric of the model on a split; the random states are left as they were here too."""
@@ -64,17 +65,17 @@ class Evaluator:
         return value > than if self.metric.higher_is_better else value < than
 
 
-def collect(model: nn.Module, split: Split) -> tuple[Any, Any]:
+def collect(model: nn.Module, split: Split, *, stay: bool = False) -> tuple[Any, Any]:
     """Run the model over a split in eval mode and join the batches, which are the same ones every time.
 
     Args:
         model: the network.
         split: yields `(inputs, targets)`.
+        stay: leave the outputs on the model's device, with the targets; else all is on the CPU.
 
     Returns:
         Outputs and targets, joined as `_structures.joined` says: tensors on axis 0, dicts and tuples part by part,
-        a list with one entry per item where they are lists or differ in length from batch to batch. Targets are
-        where the outputs are.
+        a list with one entry per item where they are lists or differ in length from batch to batch.
 
     Raises:
         InputError: the split yields no batch, or one that is no `(inputs, targets)`; outputs or targets that cannot
@@ -99,5 +100,5 @@ def collect(model: nn.Module, split: Split) -> tuple[Any, Any]:
             "evaluation", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
         )
     found = joined("outputs", outputs, rows)
-    device = next((tensor.device for tensor in tensors_of(found)), device)
-    return found, moved(joined("targets", targets, rows), device)
+    place = next((tensor.device for tensor in tensors_of(found)), device) if stay else torch.device("cpu")
+    return moved(found, place), moved(joined("targets", targets, rows), place)

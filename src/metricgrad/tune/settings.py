@@ -25,6 +25,7 @@ from metricgrad.tune.result import Result
 from metricgrad.tune.run import tune
 from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import Splits
+from metricgrad.tune.weights import load_into
 
 __all__ = ["Trial", "best_of", "choose_settings", "write_table"]
 
@@ -126,8 +127,6 @@ def _trained(
         if event["event"] != "stage_started":
             continue
         arm, attempt = event["arm"], event["attempt"]
-        model = SeededModel(call["model"])(seed)
-        model.load_state_dict(
-            load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors")
-        )
+        model = SeededModel(call["model"], call.get("device"))(seed)
+        load_into(model, load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try{attempt}.safetensors"))
         yield (arm, attempt, (event["method"], event["settings"])), model
