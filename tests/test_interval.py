@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from metricgrad import interval
-from metricgrad.errors import InputError
+from metricgrad import _resampling
+from metricgrad._resampling import resampled
+from metricgrad.errors import InputError, MetricFailed
 from metricgrad.interval import bootstrap, mean_of_units, paired_bootstrap
 
 
@@ -24,43 +25,134 @@ def tables(generator: torch.Generator, seeds: int, units: int = 40, undefined: i
     return found
 
 
-def by_loop(a, b, summarise, resamples: int, confidence: float, seed: int) -> tuple[float, float]:
-    """The definition: draw units, summarise both arms of every seed on them, average, take percentiles."""
-    units = len(a[0])
-    draws = np.random.default_rng(seed).integers(units, size=(resamples, units))
+def by_loop(a, b, summarise, groups, resamples: int, seed: int) -> np.ndarray:
+    """The definition: draw groups, take their units, summarise both arms of every seed: [resample, seed]."""
+    groups = torch.as_tensor(groups)
+    random = np.random.default_rng(seed)
     found = []
-    for draw in torch.from_numpy(draws):
-        gains = [summarise(x[draw]) - summarise(y[draw]) for x, y in zip(a, b, strict=True)]
-        found.append(sum(gains) / len(gains))
-    tail = (1 - confidence) / 2
-    return tuple(np.quantile(found, [tail, 1 - tail]))
+    for draw in random.integers(int(groups.max()) + 1, size=(resamples, int(groups.max()) + 1)):
+        rows = torch.cat([(groups == group).nonzero()[:, 0] for group in draw.tolist()])
+        found.append([summarise(x[rows]) - summarise(y[rows]) for x, y in zip(a, b, strict=True)])
+    return np.array(found)
 
 
-@pytest.mark.parametrize("summarise", [mean_of_units, plain_mean, lambda rows: float(rows.max())])
-@pytest.mark.parametrize("undefined", [0, 5])
-def test_equals_a_plain_loop(generator: torch.Generator, summarise, undefined: int) -> None:
-    """The matrix product for means and the loop for anything else draw the same units."""
-    a, b = tables(generator, 3, undefined=undefined), tables(generator, 3, undefined=undefined)
-    if summarise is not mean_of_units:
-        a, b = [x.nan_to_num(0.0) for x in a], [x.nan_to_num(0.0) for x in b]
-    found = paired_bootstrap(a, b, summarise, resamples=300, confidence=0.9, seed=7)
-    low, high = by_loop(a, b, summarise, 300, 0.9, 7)
-    torch.testing.assert_close((found.low, found.high), (float(low), float(high)), rtol=0, atol=1e-12)
-    gains = tuple(summarise(x) - summarise(y) for x, y in zip(a, b, strict=True))
+class ByCounts:
+    """The mean as a summary that takes how often each unit comes."""
+
+    def __call__(self, statistics: torch.Tensor) -> float:
+        """Mean of the first column."""
+        return mean_of_units(statistics)
+
+    def of_counts(self, statistics: torch.Tensor):
+        """Weighted means."""
+        return lambda times: times @ statistics[:, 0] / times.sum(-1)
+
+
+@pytest.mark.parametrize("summarise", [mean_of_units, plain_mean, ByCounts(), lambda rows: float(rows.max())])
+@pytest.mark.parametrize(
+    "groups", [list(range(40)), [number % 7 for number in range(40)], [0] * 5 + [1] * 35]
+)
+def test_draws_are_those_of_a_plain_loop(generator: torch.Generator, summarise, groups: list[int]) -> None:
+    """The matrix product for means, the counts and the loop for anything else draw the same groups."""
+    arms = {name: tables(generator, 2) for name in "ab"}
+    found = resampled("test", arms, summarise, groups=groups, resamples=50, seed=7)
+    expected = by_loop(arms["a"], arms["b"], summarise, groups, 50, 7)
+    np.testing.assert_allclose(found.drawn[:, 0] - found.drawn[:, 1], expected, rtol=0, atol=1e-12)
+    sizes = np.bincount(groups)
+    assert (found.units, found.groups, found.left_out) == (40, len(sizes), 0)
+    assert math.isclose(found.effective, 40**2 / (sizes**2).sum())
+
+
+def test_one_or_two_seeds_have_a_percentile_interval_widened_by_students_t(
+    generator: torch.Generator,
+) -> None:
+    """The ends lie as far from the middle as the percentiles do, times sqrt(n / (n - 1)) t / z."""
+    a, b = tables(generator, 2), tables(generator, 2)
+    found = paired_bootstrap(a, b, resamples=300, confidence=0.9, seed=7)
+    drawn = by_loop(a, b, mean_of_units, range(40), 300, 7).mean(1)
+    widen = math.sqrt(40 / 39) * 1.6848751 / 1.6448536  # t with 39 degrees of freedom, normal: 5 % above
+    ends = drawn.mean() + widen * (np.quantile(drawn, [0.05, 0.95]) - drawn.mean())
+    np.testing.assert_allclose((found.low, found.high), ends, rtol=0, atol=1e-8)
+    gains = tuple(mean_of_units(x) - mean_of_units(y) for x, y in zip(a, b, strict=True))
     torch.testing.assert_close(found.per_seed, gains, rtol=0, atol=1e-12)
-    torch.testing.assert_close(found.value, sum(gains) / 3, rtol=0, atol=1e-12)
-    assert (found.units, found.confidence, found.resamples) == (40, 0.9, 300)
+    torch.testing.assert_close(found.value, sum(gains) / 2, rtol=0, atol=1e-12)
+    assert (found.units, found.confidence, found.resamples, found.seed_error) == (40, 0.9, 300, None)
 
 
-def test_both_roads_agree(generator: torch.Generator, monkeypatch) -> None:
-    """For a mean with undefined units, in chunks too."""
+def test_three_seeds_bring_their_own_variance(generator: torch.Generator) -> None:
+    """Seeds that shift all units alike: the interval is Student's of the three figures, with two degrees of freedom."""
+    unit = torch.rand(50, 1, generator=generator, dtype=torch.float64)
+    shifts = torch.tensor([0.1, 0.4, 0.7], dtype=torch.float64)
+    found = paired_bootstrap([unit + shift for shift in shifts], [unit] * 3)
+    half = 4.3026527 * float(shifts.std()) / math.sqrt(3)
+    torch.testing.assert_close((found.low, found.high), (0.4 - half, 0.4 + half), rtol=0, atol=1e-5)
+    assert found.seed_error == pytest.approx(float(shifts.std()) / math.sqrt(3))
+    assert found.unit_error == pytest.approx(0.0, abs=1e-12)
+
+
+def test_seeds_never_make_the_interval_narrower(generator: torch.Generator) -> None:
+    """Three seeds that happen to agree exactly: the interval over units alone remains."""
+    a = tables(generator, 1)[0]
+    moved = [a.roll(number, 0) for number in range(3)]  # the same mean on other units
+    three, pooled = bootstrap(moved), bootstrap([torch.stack(moved).mean(0)])
+    torch.testing.assert_close((three.low, three.high), (pooled.low, pooled.high), rtol=0, atol=1e-9)
+
+
+def test_chunks_and_watching_change_nothing(generator: torch.Generator, monkeypatch) -> None:
+    """Any size of chunk gives the same draws; who watches is told how far they are."""
     a, b = tables(generator, 2, undefined=9), tables(generator, 2, undefined=9)
-    for chunk in (4_000_000, 400):
-        monkeypatch.setattr(interval, "_CHUNK", chunk)
-        fast, slow = (
-            paired_bootstrap(a, b, summarise, resamples=200) for summarise in (mean_of_units, plain_mean)
-        )
-        torch.testing.assert_close((fast.low, fast.high), (slow.low, slow.high), rtol=0, atol=1e-12)
+    told = []
+    whole = paired_bootstrap(a, b, ByCounts(), resamples=200, watch=lambda *done: told.append(done))
+    monkeypatch.setattr(_resampling, "_CHUNK", 400)
+    for summarise in (ByCounts(), mean_of_units, plain_mean):
+        found = paired_bootstrap(a, b, summarise, resamples=200, watch=lambda *done: told.append(done))
+        torch.testing.assert_close((found.low, found.high), (whole.low, whole.high), rtol=0, atol=1e-9)
+    assert told[0] == (200, 200) and told[1] == (12, 200) and told[-1] == (200, 200)
+
+
+@pytest.mark.parametrize("arm", ["a", "b"])
+@pytest.mark.parametrize("summarise", [mean_of_units, plain_mean, ByCounts()])
+def test_units_that_one_arm_leaves_undefined_count_in_none(
+    generator: torch.Generator, arm: str, summarise
+) -> None:
+    """Two arms that are equal wherever both are defined differ by nothing, and the others are counted."""
+    full = tables(generator, 2, units=60)
+    holes = [table.clone() for table in full]
+    holes[0][:10], holes[1][5:25] = torch.nan, torch.nan
+    a, b = (holes, full) if arm == "a" else (full, holes)
+    found = paired_bootstrap(a, b, summarise, resamples=100)
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert (found.units, found.left_out) == (35, 25)
+
+
+def test_groups_share_their_fate(generator: torch.Generator) -> None:
+    """Ten copies of every unit: by group the interval is that of the units, whatever labels name the groups."""
+    unit = torch.rand(30, 1, generator=generator, dtype=torch.float64)
+    copies = unit.repeat_interleave(10, 0)
+    alone = bootstrap([unit])
+    for labels in (torch.arange(30), [f"class {number:02d}" for number in range(30)], np.arange(30) * 10**15):
+        by_group = bootstrap([copies], groups=np.repeat(np.asarray(labels), 10))
+        torch.testing.assert_close((by_group.low, by_group.high), (alone.low, alone.high), rtol=0, atol=1e-9)
+    taken_for_many = bootstrap([copies])
+    assert taken_for_many.high - taken_for_many.low < 0.5 * (alone.high - alone.low)
+
+
+def test_a_giant_group_counts_as_little(generator: torch.Generator) -> None:
+    """Of 30 groups one that holds nine tenths of the units leaves the interval as wide as that of two."""
+    table = torch.rand(300, 1, generator=generator, dtype=torch.float64)
+    groups = [0] * 270 + list(range(1, 31))
+    found = bootstrap([table], groups=groups)
+    assert found.groups == 31 and found.effective < 1.3
+    assert found.high - found.low > 1.0
+
+
+@pytest.mark.parametrize("units", [2, 4, 9])
+def test_few_units_do_not_make_a_gain(units: int) -> None:
+    """No effect: the interval lies above 0 in about one of forty data sets, however few the units are."""
+    random = np.random.default_rng(units)
+    tables = (torch.from_numpy(random.normal(size=(units, 1))) for _ in range(200))
+    gains = sum((bootstrap([table], resamples=200).low or -1.0) > 0 for table in tables)
+    assert gains / 200 <= 0.06
 
 
 def test_pairing_removes_what_is_common(generator: torch.Generator) -> None:
@@ -70,13 +162,6 @@ def test_pairing_removes_what_is_common(generator: torch.Generator) -> None:
     torch.testing.assert_close((found.low, found.value, found.high), (0.25, 0.25, 0.25), rtol=0, atol=1e-12)
     alone = bootstrap(hard)
     assert alone.low is not None and alone.high is not None and alone.high - alone.low > 0.1
-
-
-def test_seeds_are_averaged_before_units_are_drawn(generator: torch.Generator) -> None:
-    """The interval is that of the per-unit mean over seeds."""
-    a = tables(generator, 4)
-    found, pooled = bootstrap(a), bootstrap([torch.stack(a).mean(0)])
-    torch.testing.assert_close((found.low, found.high), (pooled.low, pooled.high), rtol=0, atol=1e-12)
 
 
 def test_deterministic_per_seed(generator: torch.Generator) -> None:
@@ -115,6 +200,25 @@ def test_undefined_resamples_are_left_out(generator: torch.Generator) -> None:
     assert found.low is not None and 200 < found.resamples < 450  # 1 - (7/8)^8 = 66 % have it
 
 
+def test_a_summary_that_fails_or_is_infinite_leaves_a_resample_out() -> None:
+    """`MetricFailed` and infinities are undefined values; any other exception is a fault and goes through."""
+    table = torch.arange(8.0)[:, None]
+
+    def fails(rows: torch.Tensor) -> float:
+        if not bool((rows == 0).any()):
+            raise MetricFailed("no zero was drawn")
+        return float("inf") if not bool((rows == 1).any()) else float(rows.mean())
+
+    found = bootstrap([table], fails, resamples=300)
+    assert found.low is not None and found.undefined > 100 and found.resamples + found.undefined == 300
+
+    def broken(rows: torch.Tensor) -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        bootstrap([table], broken)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -124,6 +228,9 @@ def test_undefined_resamples_are_left_out(generator: torch.Generator) -> None:
         (lambda x: bootstrap([x[:, 0]]), r"\[unit, stat\]"),
         (lambda x: bootstrap([x], confidence=95), "between 0 and 1"),
         (lambda x: bootstrap([x], resamples=0), "at least 1"),
+        (lambda x: bootstrap([x], groups=[1, 1, 2]), "one for each of the 5 units"),
+        (lambda x: bootstrap([x], groups=["a", None, "b", "c", "d"]), r"groups\[1\] is None"),
+        (lambda x: bootstrap([x], groups=torch.rand(5)), "groups"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message: str) -> None:

@@ -176,7 +176,9 @@ class Verdict:
 
     `arms` holds for each arm: `value` (mean over seeds), `low`, `high` (its own bootstrap interval or None) and
     `select` (mean best select value). `gains` holds for each opponent (`start`, `continued`): `gain`, `low`, `high`
-    and `per_seed`. `baseline` is the opponent that does better on test: the verdict stands against it.
+    and `per_seed`, and the standard errors `unit_error` and `seed_error` (of the choice of units and of seeds).
+    `baseline` is the opponent that does better on select: the verdict stands against it. All figures are of the
+    `units` that are defined in every arm and seed; an older record does not say how many.
     """
 
     verdict: str  # gain | no evidence | worse | nothing claimed
@@ -188,6 +190,13 @@ class Verdict:
     optimism: float | None  # select gain minus test gain, against the baseline
     metric_calls: dict[str, int]  # split -> number of evaluations
     marks: list[str] = field(default_factory=list)  # what a reader must know: forced resume, no proxy, ...
+    units: int | None = None  # that were resampled
+    left_out: int = 0  # units that are undefined in some arm or seed
+    groups: int | None = None  # that the units belong to; resamples draw them whole
+    group: str = ""  # what they are called: class, group, or the unit itself
+    resamples: int | None = None  # that count
+    undefined: int = 0  # resamples that are left out: the metric is undefined on them
+    scope: str = ""  # method (three seeds or more: intervals hold their variance) | models
 
 
 @dataclass(frozen=True)

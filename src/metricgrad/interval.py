@@ -1,27 +1,38 @@
-"""How sure is a difference? Paired bootstrap over units, exact about what is resampled.
+"""How sure is a figure or a difference? Intervals from resamples of groups, and of seeds where a method is meant.
 
-A run compares two models on the same units (queries, samples) with several seeds. Units are drawn with replacement,
-**the same ones for both arms and for all seeds**, so that what is common to them (an easy query is easy for both)
-cancels. The interval is that of the mean over seeds of the difference; it covers the choice of units, not that of
-seeds, so each seed's own figure is returned beside it.
+Units (queries, samples) of one group (a class, a patient) share their fate, so groups are drawn whole, the same ones
+for both arms and for all seeds. From the values on the resamples comes a percentile interval. It is widened to
+Student's quantile for few groups, as a percentile interval of few is too narrow.
+
+With three or more seeds the interval is that of the *method*: a further seed would give another gain. With the
+variances
+
+    between   = variance of the seeds' figures / seeds           (seed effects, and units that fall otherwise)
+    shared    = covariance of the seeds over the resamples       (units that are hard for every seed)
+
+the half width is Cochran's, (t_seeds between + t_groups shared) / sqrt(between + shared): each variance with the
+quantile of its own degrees of freedom, seeds - 1 and groups - 1. It is never less than that of the units alone. With
+one or two seeds the interval is that of *these models*: units alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import fail
+from metricgrad._labels import Labels
+from metricgrad._resampling import Resamples, Summary, Watch, mean_of_units, resampled
 
-__all__ = ["Interval", "bootstrap", "mean_of_units", "paired_bootstrap"]
+__all__ = ["SEEDS_OF_A_METHOD", "Interval", "bootstrap", "interval_of", "mean_of_units", "paired_bootstrap"]
 
-Summary = Callable[[Tensor], float]
-
-_CHUNK = 4_000_000
-"""Drawn indices that are held at a time."""
+SEEDS_OF_A_METHOD = 3
+"""Fewer seeds say nothing of how much they vary."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +40,19 @@ class Interval:
     """A value and how far it could be off.
 
     Attributes:
-        value: the figure on all units, mean over seeds.
-        low: lower end of the percentile interval; None where none can be given (fewer than two defined units).
+        value: the figure on all units that are defined in every arm and seed, mean over seeds.
+        low: lower end of the interval; None where none can be given (fewer than two groups).
         high: upper end.
         per_seed: the figure of every seed.
-        units: units that were resampled.
-        confidence: share of resamples within the interval.
-        resamples: resamples that count; those in which the figure is undefined are left out.
+        units: units that were resampled: those that are defined in every arm and seed.
+        confidence: share of repetitions that the interval should hold the true value in.
+        resamples: resamples that count.
+        undefined: resamples that are left out, as the metric is undefined on them.
+        left_out: units that are undefined in some arm or seed.
+        groups: groups that hold the units.
+        effective: groups of equal size that would count as much: (sum of sizes)^2 / sum of squared sizes.
+        unit_error: standard error from the choice of units, of the mean over these seeds.
+        seed_error: standard error from the choice of seeds, square root of `between`; None with fewer than three.
     """
 
     value: float
@@ -45,53 +62,62 @@ class Interval:
     units: int
     confidence: float
     resamples: int
-
-
-def mean_of_units(statistics: Float[Tensor, "unit stat"]) -> float:
-    """Mean of the first column over the units where it is defined (not NaN); NaN if there is none.
-
-    The summary of every metric that is a mean over units. The bootstrap knows it and takes a matrix product
-    instead of a loop.
-    """
-    return float(statistics[:, 0].double().nanmean()) if len(statistics) else float("nan")
+    undefined: int = 0
+    left_out: int = 0
+    groups: int = 0
+    effective: float = 0.0
+    unit_error: float | None = None
+    seed_error: float | None = None
 
 
 def bootstrap(
     statistics: Sequence[Float[Tensor, "unit stat"]],
     summarise: Summary = mean_of_units,
     *,
+    groups: Labels | None = None,
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
+    watch: Watch | None = None,
 ) -> Interval:
-    """Percentile interval of a metric of one arm, mean over seeds (estimate).
+    """Interval of a metric of one arm, mean over seeds (estimate).
 
     Args:
-        statistics: of each seed, on the same units in the same order.
-        summarise: statistics -> value; called on every resample unless it is `mean_of_units`.
-        resamples: number of draws of units.
-        confidence: share of resamples that the interval holds, between 0 and 1.
+        statistics: of each seed, on the same units in the same order. A unit whose first statistic is NaN for some
+            seed is left out for all.
+        summarise: statistics -> value; called on every resample unless it is `mean_of_units` or has `of_counts`.
+        groups: one label per unit: units of one group are drawn together. None: every unit for itself.
+        resamples: number of draws of groups.
+        confidence: share of repetitions that the interval should hold the true value in, between 0 and 1.
         seed: seed of the draws.
+        watch: is told (resamples done, resamples in all).
 
     Returns:
-        The interval; `low` and `high` are None for fewer than two defined units.
+        The interval; `low` and `high` are None for fewer than two groups. Three seeds or more: of the method.
 
     Raises:
-        InputError: no seed, seeds with other units, a confidence outside (0, 1), no resample.
+        InputError: no seed, seeds with other units, groups that are not one per unit, a confidence outside (0, 1), no
+            resample.
+
+    Edge cases:
+        A resample on which the summary is not finite or raises `MetricFailed` is left out and counted. Below about
+        20 groups the interval is wide, and for skewed statistics still not wide enough.
 
     Cost:
-        `resamples * unit` draws; a general summary is called `resamples * seed` times.
+        `resamples * group` draws; a general summary is called `resamples * seed` times.
 
     Reference:
         [efron1993bootstrap]
 
     Example:
-        >>> found = bootstrap([torch.tensor([[1.0], [0.0], [1.0], [1.0]])])
-        >>> found.value, found.low, found.high
-        (0.75, 0.25, 1.0)
+        >>> found = bootstrap([torch.tensor([[1.0], [0.0], [1.0], [1.0]] * 10)])
+        >>> found.value, round(found.low, 2), round(found.high, 2)
+        (0.75, 0.61, 0.89)
     """
-    _check("bootstrap", [statistics], resamples, confidence)
-    return _interval([statistics], [1.0], summarise, resamples, confidence, seed)
+    table = resampled(
+        "bootstrap", {"": statistics}, summarise, groups=groups, resamples=resamples, seed=seed, watch=watch
+    )
+    return interval_of(table, [1.0], confidence, caller="bootstrap")
 
 
 def paired_bootstrap(
@@ -99,30 +125,40 @@ def paired_bootstrap(
     b: Sequence[Float[Tensor, "unit stat"]],
     summarise: Summary = mean_of_units,
     *,
+    groups: Labels | None = None,
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
+    watch: Watch | None = None,
 ) -> Interval:
-    """Percentile interval of the difference a - b of two arms, mean over seeds (estimate).
+    """Interval of the difference a - b of two arms, mean over seeds (estimate).
 
-    Seed i of `a` is compared with seed i of `b`. One draw of units serves both arms and all seeds.
+    Seed i of `a` is compared with seed i of `b`. One draw of groups serves both arms and all seeds.
 
     Args:
         a: statistics of the first arm for each seed.
-        b: statistics of the second arm for each seed, on the same units in the same order.
-        summarise: statistics -> value; called on every resample unless it is `mean_of_units`.
-        resamples: number of draws of units.
-        confidence: share of resamples that the interval holds, between 0 and 1.
+        b: statistics of the second arm for each seed, on the same units in the same order. A unit whose first
+            statistic is NaN in some arm or seed is left out of all.
+        summarise: statistics -> value; called on every resample unless it is `mean_of_units` or has `of_counts`.
+        groups: one label per unit: units of one group are drawn together. None: every unit for itself.
+        resamples: number of draws of groups.
+        confidence: share of repetitions that the interval should hold the true value in, between 0 and 1.
         seed: seed of the draws.
+        watch: is told (resamples done, resamples in all).
 
     Returns:
-        The interval of the difference; for a metric where lower is better a gain is negative.
+        The interval of the difference; for a metric where lower is better a gain is negative. Three seeds or more:
+        of the methods that made the models; one or two: of these models.
 
     Raises:
-        InputError: no seed, other numbers of seeds or units, a confidence outside (0, 1), no resample.
+        InputError: no seed, other numbers of seeds or units, groups that are not one per unit, a confidence outside
+            (0, 1), no resample.
+
+    Edge cases:
+        as `bootstrap`.
 
     Cost:
-        `resamples * unit` draws; a general summary is called `2 * resamples * seed` times.
+        `resamples * group` draws; a general summary is called `2 * resamples * seed` times.
 
     Reference:
         [koehn2004significance]
@@ -132,104 +168,89 @@ def paired_bootstrap(
         >>> round(paired_bootstrap([better], [worse]).value, 6)
         0.25
     """
-    _check("paired_bootstrap", [a, b], resamples, confidence)
-    return _interval([a, b], [1.0, -1.0], summarise, resamples, confidence, seed)
+    table = resampled(
+        "paired_bootstrap",
+        {"a": a, "b": b},
+        summarise,
+        groups=groups,
+        resamples=resamples,
+        seed=seed,
+        watch=watch,
+    )
+    return interval_of(table, [1.0, -1.0], confidence, caller="paired_bootstrap")
 
 
-def _interval(
-    arms: Sequence[Sequence[Tensor]],
-    signs: Sequence[float],
-    summarise: Summary,
-    resamples: int,
-    confidence: float,
-    seed: int,
+def interval_of(
+    table: Resamples, signs: Sequence[float], confidence: float, *, caller: str = "interval_of"
 ) -> Interval:
-    """Interval of the signed sum over arms, mean over seeds."""
-    tables = [[table.detach().cpu() for table in arm] for arm in arms]
-    values = np.array([[summarise(table) for table in arm] for arm in tables])  # [arm, seed]
-    per_seed = np.asarray(signs) @ values
-    units = len(tables[0][0])
-    found = np.array([])
-    if _defined_units(tables, summarise) >= 2:
-        draw = _means if summarise is mean_of_units else _summaries
-        drawn = draw(
-            tables, summarise, units, resamples, np.random.default_rng(seed)
-        )  # [resample, arm, seed]
-        found = np.einsum("a,ras->rs", np.asarray(signs), drawn).mean(1)
-        found = found[~np.isnan(found)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(found, [tail, 1 - tail]).tolist() if len(found) else (None, None)
+    """Interval of the signed sum of the arms of a table, mean over seeds.
+
+    Args:
+        table: values on the resamples.
+        signs: one factor per arm, in the order of the table: 1 and -1 for a difference, 0 for an arm that is not in it.
+        confidence: share of repetitions that the interval should hold the true value in, between 0 and 1.
+        caller: for messages.
+
+    Raises:
+        InputError: a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise fail(caller, f"confidence is {confidence}", "a share between 0 and 1, such as 0.95")
+    per_seed = np.asarray(signs) @ table.values
+    drawn = np.einsum("a,ras->rs", np.asarray(signs), table.drawn)
+    low = high = unit_error = seed_error = None
+    if len(drawn) > 1 and np.isfinite(per_seed).all():
+        low, high, unit_error, seed_error = _ends(per_seed, drawn, table.effective, (1 - confidence) / 2)
     return Interval(
         value=float(per_seed.mean()),
         low=low,
         high=high,
         per_seed=tuple(per_seed.tolist()),
-        units=units,
+        units=table.units,
         confidence=confidence,
-        resamples=len(found),
+        resamples=len(drawn),
+        undefined=table.undefined,
+        left_out=table.left_out,
+        groups=table.groups,
+        effective=table.effective,
+        unit_error=unit_error,
+        seed_error=seed_error,
     )
 
 
-def _summaries(
-    tables: list[list[Tensor]], summarise: Summary, units: int, resamples: int, random: np.random.Generator
-) -> np.ndarray:
-    """Summarise every resample of every table: any summary, one call each."""
-    drawn = np.empty((resamples, len(tables), len(tables[0])))
-    for first, indices in _draws(units, resamples, random):
-        for number, index in enumerate(torch.from_numpy(indices), start=first):
-            drawn[number] = [[summarise(table[index]) for table in arm] for arm in tables]
-    return drawn
-
-
-def _means(
-    tables: list[list[Tensor]], summarise: Summary, units: int, resamples: int, random: np.random.Generator
-) -> np.ndarray:
-    """As `_summaries` for the mean of the defined units: how often each unit was drawn, times its value."""
-    columns = np.stack(
-        [[table[:, 0].double().numpy() for table in arm] for arm in tables]
-    )  # [arm, seed, unit]
-    columns = columns.reshape(-1, units).T  # [unit, arm * seed]
-    defined = ~np.isnan(columns)
-    drawn = np.empty((resamples, columns.shape[1]))
-    for first, indices in _draws(units, resamples, random):
-        offset = np.arange(len(indices))[:, None] * units
-        times = (
-            np.bincount((indices + offset).ravel(), minlength=indices.size)
-            .reshape(indices.shape)
-            .astype(float)
+def _ends(
+    per_seed: np.ndarray, drawn: np.ndarray, groups: float, tail: float
+) -> tuple[float, float, float, float | None]:
+    """Lower and upper end and the two standard errors, of the seeds' figures and their resamples [resample, seed]."""
+    groups = max(2.0, groups)
+    spread = groups / (groups - 1)  # a resample of n groups varies (n - 1) / n times as much as a sample
+    means = drawn.mean(1)
+    middle = means.mean()
+    quantile = _student(tail, groups - 1)
+    widen = math.sqrt(spread) * quantile / _student(tail, math.inf)
+    sides = np.maximum(0.0, (np.quantile(means, [tail, 1 - tail]) - middle) * [-widen, widen])
+    alone = spread * means.var()  # of the mean over these seeds
+    seeds, seed_error = len(per_seed), None
+    if seeds >= SEEDS_OF_A_METHOD:
+        between = per_seed.var(ddof=1) / seeds
+        covariance = spread * np.cov(drawn.T)
+        shared = max(0.0, (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1)))
+        # each side of the resamples keeps its share: they may be skewed
+        errors = np.square(sides / quantile) * (shared / alone if alone > 0 else 0.0)
+        both = (_student(tail, seeds - 1) * between + quantile * errors) / np.sqrt(
+            np.maximum(between + errors, np.finfo(float).tiny)
         )
-        with np.errstate(invalid="ignore"):  # a resample without a defined unit is NaN, as its mean is
-            drawn[first : first + len(indices)] = (times @ np.where(defined, columns, 0.0)) / (
-                times @ defined
-            )
-    return drawn.reshape(resamples, len(tables), len(tables[0]))
+        sides, seed_error = np.maximum(sides, both), math.sqrt(between)
+    low, high = middle - sides[0], middle + sides[1]
+    return float(low), float(high), math.sqrt(alone), seed_error
 
 
-def _draws(units: int, resamples: int, random: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of the first resample and the indices [resample, unit] of one chunk after the other."""
-    chunk = max(1, _CHUNK // units)
-    for first in range(0, resamples, chunk):
-        yield first, random.integers(units, size=(min(chunk, resamples - first), units))
-
-
-def _defined_units(tables: list[list[Tensor]], summarise: Summary) -> int:
-    """Number of units that can be resampled: for a mean, those that are defined."""
-    if summarise is mean_of_units:
-        return min(int((~table[:, 0].isnan()).sum()) for arm in tables for table in arm)
-    return len(tables[0][0])
-
-
-def _check(caller: str, arms: Sequence[Sequence[Tensor]], resamples: int, confidence: float) -> None:
-    """Raise InputError unless the arms have the same seeds and units and the settings make sense."""
-    seeds = {len(arm) for arm in arms}
-    if len(seeds) != 1 or seeds == {0}:
-        raise fail(
-            caller, f"arms have {[len(arm) for arm in arms]} seeds", "the same number of seeds, at least one"
-        )
-    shapes = {tuple(table.shape) for arm in arms for table in arm}
-    if any(len(shape) != 2 or shape[1] == 0 for shape in shapes) or len({shape[0] for shape in shapes}) != 1:
-        raise fail(caller, f"statistics have the shapes {sorted(shapes)}", "[unit, stat] with the same units")
-    if not 0 < confidence < 1:
-        raise fail(caller, f"confidence is {confidence}", "a share between 0 and 1, such as 0.95")
-    if resamples < 1:
-        raise fail(caller, f"resamples is {resamples}", "at least 1")
+@lru_cache(maxsize=256)
+def _student(tail: float, freedom: float) -> float:
+    """Quantile 1 - tail of Student's t: with t = sqrt(freedom) tan(angle) its density is cos(angle)^(freedom - 1)."""
+    if freedom > 1e6:
+        return NormalDist().inv_cdf(1 - tail)
+    angles = np.linspace(0, math.pi / 2, 100_001)
+    density = np.cos(angles) ** (freedom - 1)
+    mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    return math.sqrt(freedom) * math.tan(np.interp(0.5 - tail, mass / (2 * mass[-1]), angles))

@@ -117,7 +117,8 @@ def test_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:
         one_seed(tmp_path / "run", observer=stop)
     seen: list[Mapping[str, Any]] = []
     one_seed(tmp_path / "run", observer=seen.append)
-    assert [event["stage"] for event in seen if event["event"] == "progress"][-1] == 2
+    trained = [event for event in seen if event["event"] == "progress" and event["stages"]]
+    assert trained[-1]["stage"] == 2
 
 
 def test_the_warm_up_of_a_learned_surrogate_is_shown() -> None:

@@ -8,6 +8,7 @@ import torch
 from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
 from metricgrad.tune.evidence import Selected, judge
+from metricgrad.tune.groups import Grouping
 
 HIGHER = Metric("share", lambda outputs, targets: outputs, mean_of_units, True, (0, 1), unit="query")
 LOWER = Metric("error", lambda outputs, targets: outputs, mean_of_units, False, (0, 1))
@@ -28,7 +29,7 @@ def selected(metric: Metric = HIGHER, arms=("start", "continued", "tuned")) -> S
 
 
 def test_gain_needs_the_whole_interval_above_zero() -> None:
-    """A clear difference is a gain, against the better of the other arms."""
+    """A clear difference is a gain; of arms that are equal on select, the control is the opponent."""
     verdict = judge(selected(), {"start": [arm(0.2)], "continued": [arm(0.4)], "tuned": [arm(0.6)]}, [0])
     assert verdict.verdict == "gain"
     assert verdict.baseline == "continued"
@@ -36,11 +37,124 @@ def test_gain_needs_the_whole_interval_above_zero() -> None:
     assert verdict.gains["start"]["gain"] > verdict.gains["continued"]["gain"]
 
 
-def test_start_can_be_the_baseline() -> None:
-    """Where training on hurt, the start model is what has to be beaten."""
-    verdict = judge(selected(), {"start": [arm(0.6)], "continued": [arm(0.4)], "tuned": [arm(0.5)]}, [0])
-    assert (verdict.verdict, verdict.baseline) == ("worse", "start")
-    assert verdict.gains["continued"]["low"] > 0
+@pytest.mark.parametrize("metric", [HIGHER, LOWER])
+@pytest.mark.parametrize("better", ["start", "continued"])
+def test_select_chooses_the_opponent(metric: Metric, better: str) -> None:
+    """The opponent is the other arm that does better on select, whatever test says; test picks nothing."""
+    sign = 1 if metric.higher_is_better else -1
+    other = "start" if better == "continued" else "continued"
+    values = {better: 0.5 + sign * 0.01, other: 0.5, "tuned": 0.5 + sign * 0.3}
+    for shares in ((0.6, 0.4), (0.4, 0.6)):
+        statistics = {better: [arm(shares[0])], other: [arm(shares[1])], "tuned": [arm(0.5)]}
+        verdict = judge(Selected(metric, "surrogate:x", values, {}, []), statistics, [0])
+        assert verdict.baseline == better and set(verdict.gains) == {"start", "continued"}
+        assert (verdict.verdict == "worse") == ((shares[0] > 0.5) == metric.higher_is_better)
+
+
+def test_undefined_select_values_lose() -> None:
+    """An arm without a value on select is no opponent as long as there is another."""
+    values = {"start": 0.5, "continued": math.nan, "tuned": 0.6}
+    statistics = {"start": [arm(0.5)], "continued": [arm(0.9)], "tuned": [arm(0.6)]}
+    assert judge(Selected(HIGHER, "x", values, {}, []), statistics, [0]).baseline == "start"
+
+
+def test_a_gain_over_the_opponent_says_when_the_other_arm_is_better_on_test() -> None:
+    """Training on hurt, which select did not see."""
+    verdict = judge(selected(), {"start": [arm(0.8)], "continued": [arm(0.4)], "tuned": [arm(0.6)]}, [0])
+    assert (verdict.verdict, verdict.baseline) == ("gain", "continued")
+    assert any("the start model is better than the tuned arm" in mark for mark in verdict.marks)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "scope", "words"),
+    [
+        (1, "models", "this model, tuned with surrogate:x, beats"),
+        (2, "models", "these models, tuned with surrogate:x, beat"),
+        (3, "method", "Gain: surrogate:x beats"),
+    ],
+)
+def test_a_method_is_named_from_three_seeds_on(seeds: int, scope: str, words: str) -> None:
+    """With fewer the variance between seeds is not known."""
+    statistics = {
+        "start": [arm(0.2)] * seeds,
+        "continued": [arm(0.2)] * seeds,
+        "tuned": [arm(0.6, seed=number) for number in range(seeds)],
+    }
+    verdict = judge(selected(), statistics, list(range(seeds)))
+    assert verdict.verdict == "gain" and verdict.scope == scope and words in verdict.sentence
+    assert ("not of the method" in verdict.sentence) == (scope == "models")
+    assert (verdict.gains["start"]["seed_error"] is None) == (scope == "models")
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([number % 19 for number in range(1000)], "too few classes (19; at least 20 are needed)"),
+        ([max(0, number - 960) for number in range(1000)], "too few classes (40, but of such unequal sizes"),
+        (["one"] * 1000, "too few classes (1;"),
+    ],
+)
+def test_too_few_groups_claim_nothing(labels: list, words: str) -> None:
+    """A difference that 1,000 independent units would show says nothing of further groups."""
+    statistics = {"start": [arm(0.2)], "continued": [arm(0.2)], "tuned": [arm(0.6)]}
+    verdict = judge(selected(), statistics, [0], grouping=Grouping(labels, "class"))
+    assert verdict.verdict == "nothing claimed" and words in verdict.sentence
+    assert any(words in mark for mark in verdict.marks)
+    assert judge(selected(), statistics, [0]).verdict == "gain"
+
+
+def test_groups_stand_in_the_sentence_and_the_record() -> None:
+    """1,000 queries in 200 classes."""
+    statistics = {"start": [arm(0.2)], "continued": [arm(0.2)], "tuned": [arm(0.6)]}
+    grouping = Grouping([number // 5 for number in range(1000)], "class")
+    verdict = judge(selected(), statistics, [0], grouping=grouping, resamples=300)
+    assert "over 1,000 queries in 200 classes" in verdict.sentence
+    assert (verdict.units, verdict.groups, verdict.group, verdict.resamples) == (1000, 200, "class", 300)
+
+
+def rare(statistics: torch.Tensor) -> float:
+    """Undefined where the first unit was not drawn."""
+    return float(statistics[:, 0].mean()) if bool((statistics[:, 0] == 7).any()) else math.nan
+
+
+def test_a_metric_that_is_undefined_on_many_resamples_claims_nothing() -> None:
+    """One resample of three is none that could be left out in silence."""
+    metric = Metric("rare", lambda outputs, targets: outputs, rare, True, (0, 7))
+    tables = {name: [arm(share)] for name, share in (("start", 0.2), ("continued", 0.2), ("tuned", 0.6))}
+    for ones in tables.values():
+        ones[0][0] = 7
+    verdict = judge(selected(metric), tables, [0], resamples=200)
+    assert verdict.verdict == "nothing claimed" and "undefined on 3" in verdict.sentence
+    assert verdict.undefined > 40 and verdict.resamples == 200 - verdict.undefined
+    assert any("resamples are left out" in mark for mark in verdict.marks)
+
+
+def test_units_undefined_in_one_arm_are_told_and_left_out_of_all() -> None:
+    """Arms that are equal wherever all are defined are no evidence, and the sentence counts the others."""
+    full = arm(0.5)
+    holes = full.clone()
+    holes[full[:, 0] == 0] = torch.nan
+    verdict = judge(selected(), {"start": [full], "continued": [full], "tuned": [holes]}, [0])
+    assert verdict.gains["start"]["gain"] == 0 and verdict.verdict == "no evidence"
+    assert verdict.left_out == int((full == 0).sum()) and verdict.units == int((full == 1).sum())
+    assert any("left out of every arm" in mark for mark in verdict.marks)
+
+
+def test_one_table_serves_all_arms_and_gains() -> None:
+    """A function that is not ours is called once for each arm, seed and resample, and once for each figure."""
+    calls = 0
+
+    def counted(statistics: torch.Tensor) -> float:
+        nonlocal calls
+        calls += 1
+        return mean_of_units(statistics)
+
+    metric = Metric("counted", lambda outputs, targets: outputs, counted, True, (0, 1))
+    tables = {name: [arm(0.5, 50), arm(0.5, 50, seed=1)] for name in ("start", "continued", "tuned")}
+    told = []
+    judge(selected(metric), tables, [0, 1], resamples=100, watch=lambda done, total: told.append(done))
+    assert calls == 3 * 2 * 101
+    assert told == list(range(1, 101))
 
 
 def test_equal_arms_are_no_evidence() -> None:

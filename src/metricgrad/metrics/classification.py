@@ -5,19 +5,21 @@ one score of class 1 with the threshold that it is compared with. The binary ran
 sample. A single column [sample, 1] is read as [sample]. All return a float64 scalar tensor without gradient.
 
 The error family is written as a function of (prediction, target) rows and the ranking family as one of
-(score, target) rows: `records.py` keeps these rows as the statistics, so that the bootstrap can draw samples and
-summarise them again.
+(score, target) rows that is told how often each row comes: `records.py` keeps these rows as the statistics, so that
+the bootstrap can draw samples and summarise all resamples at once.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, positive_number
 from metricgrad._columns import one_column, order_of_class_1, whole_codes
-from metricgrad._labels import whole_labels
+from metricgrad.metrics.of_rows import OfCounts, of_all
 
 __all__ = [
     "accuracy",
@@ -27,6 +29,8 @@ __all__ = [
     "f_beta",
     "roc_auc",
 ]
+
+Times = Float[Tensor, "*resample sample"]
 
 Average = Literal["binary", "micro", "macro", "weighted"]
 Outputs = Shaped[Tensor, "sample class"] | Shaped[Tensor, "sample"]
@@ -122,7 +126,9 @@ def balanced_error(
         >>> balanced_error(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]))
         tensor(0.2500, dtype=torch.float64)
     """
-    return balanced_error_of_rows(prediction_rows("balanced_error", outputs, targets, threshold=threshold))
+    return of_all(
+        balanced_error_of_rows, prediction_rows("balanced_error", outputs, targets, threshold=threshold)
+    )
 
 
 def f_beta(
@@ -177,7 +183,7 @@ def f_beta(
     rows = f_beta_rows(
         "f_beta", outputs, targets, average=average, positive_class=positive_class, threshold=threshold
     )
-    return f_beta_of_rows(rows, beta=beta, average=average)
+    return of_all(partial(f_beta_of_rows, beta=beta, average=average), rows)
 
 
 def binary_average_precision(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
@@ -213,7 +219,7 @@ def binary_average_precision(outputs: Scores, targets: Targets) -> Float[Tensor,
         >>> binary_average_precision(torch.tensor([0.9, 0.4, 0.35, 0.8]), torch.tensor([1, 0, 1, 0]))
         tensor(0.7500, dtype=torch.float64)
     """
-    return average_precision_of_rows(score_rows("binary_average_precision", outputs, targets))
+    return of_all(average_precision_of_rows, score_rows("binary_average_precision", outputs, targets))
 
 
 def roc_auc(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
@@ -246,7 +252,7 @@ def roc_auc(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
         >>> roc_auc(torch.tensor([0.9, 0.4, 0.35, 0.8]), torch.tensor([1, 0, 1, 0]))
         tensor(0.5000, dtype=torch.float64)
     """
-    return roc_auc_of_rows(score_rows("roc_auc", outputs, targets))
+    return of_all(roc_auc_of_rows, score_rows("roc_auc", outputs, targets))
 
 
 def class_ids(
@@ -255,7 +261,7 @@ def class_ids(
     """Check and return predicted and target class ids, on the CPU."""
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         raise fail(caller, f"outputs are {describe(outputs)}, targets are {describe(targets)}", "two tensors")
-    given, outputs, truths = outputs, one_column(outputs), one_column(targets)
+    given, outputs, targets = outputs, one_column(outputs), one_column(targets)
     if outputs.is_floating_point() and bool(torch.isnan(outputs).any()):
         row = int(torch.isnan(outputs).flatten(1).any(1).nonzero()[0])
         raise fail(caller, f"outputs have NaN, first in row {row}", "numbers")
@@ -272,11 +278,9 @@ def class_ids(
             "class scores [sample, class] or whole predicted class ids [sample]",
             "One score of class 1 per sample needs its threshold: threshold=0 for a logit, 0.5 for a probability.",
         )
-    if truths.shape != predictions.shape:
+    if targets.shape != predictions.shape or targets.is_floating_point():
         raise fail(caller, f"targets are {describe(targets)}", f"{len(predictions)} whole class ids [sample]")
-    if truths.is_floating_point():  # as a loss of logits wants them: whole numbers all the same
-        truths = truths.detach().cpu().double().numpy()
-    return predictions.cpu(), whole_labels(caller, "targets", truths).cpu()
+    return predictions.cpu(), targets.cpu()
 
 
 def _above(caller: str, outputs: Tensor, threshold: float) -> Int[Tensor, "sample"]:
@@ -356,62 +360,117 @@ def share_of_errors(rows: Float[Tensor, "sample 2"]) -> Float[Tensor, ""]:
     return (rows[:, 0] != rows[:, 1]).double().mean()
 
 
-def balanced_error_of_rows(rows: Float[Tensor, "sample 2"]) -> Float[Tensor, ""]:
+def balanced_error_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
     """Mean over the target classes of their share of errors."""
     classes, index = rows[:, 1].unique(return_inverse=True)
-    wrong = torch.bincount(index, (rows[:, 0] != rows[:, 1]).double(), minlength=len(classes))
-    return (wrong.double() / torch.bincount(index, minlength=len(classes))).mean()
+    wrong = rows[:, 0] != rows[:, 1]
+
+    def of_counts(times: Times) -> Tensor:
+        present = _tally(index, times, len(classes))
+        return _mean_of(_tally(index, times * wrong, len(classes)) / present, present > 0)
+
+    return of_counts
 
 
 def f_beta_of_rows(
     rows: Float[Tensor, "sample 2"], *, beta: float = 1.0, average: Average | None = None
-) -> Float[Tensor, ""]:
+) -> OfCounts:
     """F-measure of (predicted, target) rows, as `f_beta_rows` makes them."""
     weight = positive_number("f_beta", "beta", beta) ** 2
     if average is not None and average not in get_args(Average):
         raise fail("f_beta", f"average is {average!r}", f"one of {', '.join(get_args(Average))}")
-    if len(rows) == 0:
-        return rows.new_full((), torch.nan)
     if average in (None, "binary"):
-        predictions, positives = rows.sum(0).unbind(0)
-        if int(predictions + positives) == 0:
-            return rows.new_ones(())
-        return (1 + weight) * rows.prod(1).sum() / (weight * positives + predictions)
+        return partial(_f_of_one_class, torch.cat([rows, rows.prod(1, keepdim=True)], 1), weight)
     classes, index = rows.unique(return_inverse=True)
-    right = torch.bincount(index[:, 0][index[:, 0] == index[:, 1]], minlength=len(classes)).double()
-    predictions, positives = (
-        torch.bincount(column, minlength=len(classes)).double() for column in index.unbind(1)
-    )
-    if average == "micro":
-        right, predictions, positives = right.sum(), predictions.sum(), positives.sum()
-    # (1 + beta^2) tp + beta^2 fn + fp = beta^2 positives + predictions
-    each = (1 + weight) * right / (weight * positives + predictions)
-    return (each * positives).sum() / positives.sum() if average == "weighted" else each.mean()
+    hit = (index[:, 0] == index[:, 1]).nonzero()[:, 0]
+
+    def of_counts(times: Times) -> Tensor:
+        predictions, positives = (_tally(column, times, len(classes)) for column in index.unbind(1))
+        right = _tally(index[hit, 0], times.index_select(-1, hit), len(classes))
+        if average == "micro":
+            right, predictions, positives = (
+                part.sum(-1, keepdim=True) for part in (right, predictions, positives)
+            )
+        # (1 + beta^2) tp + beta^2 fn + fp = beta^2 positives + predictions
+        each = (1 + weight) * right / (weight * positives + predictions)
+        if average == "weighted":
+            return (each.nan_to_num(0.0) * positives).sum(-1) / positives.sum(-1)
+        return _mean_of(each, predictions + positives > 0)
+
+    return of_counts
 
 
-def average_precision_of_rows(rows: Float[Tensor, "sample 2"]) -> Float[Tensor, ""]:
+def _f_of_one_class(counted: Float[Tensor, "sample 3"], weight: float, times: Times) -> Tensor:
+    """F-measure of columns (predicted, present, both); 1 where nothing is predicted or present, NaN of no sample."""
+    predictions, positives, right = (times @ counted).unbind(-1)
+    found = (1 + weight) * right / (weight * positives + predictions)
+    return torch.where((predictions + positives == 0) & (times.sum(-1) > 0), 1.0, found)
+
+
+def average_precision_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
     """Average precision of (score, target) rows, equal scores as one threshold."""
-    positive, last = _thresholds(rows)
-    found = positive.cumsum(0)[last]  # [threshold]
-    precision = found / (last + 1)
-    gained = torch.diff(found, prepend=found.new_zeros(1))
-    return (gained * precision).sum() / positive.sum()
+    thresholds = _thresholds(rows)
+
+    def of_counts(times: Times) -> Tensor:
+        found, passed = thresholds(times)
+        precision = found / (found + passed).clamp_min(1)
+        gained = torch.diff(found, prepend=torch.zeros_like(found[..., :1]))
+        return (gained * precision).sum(-1) / found[..., -1:].sum(-1)
+
+    return of_counts
 
 
-def roc_auc_of_rows(rows: Float[Tensor, "sample 2"]) -> Float[Tensor, ""]:
-    """Area under the ROC curve of (score, target) rows: trapezoids between the thresholds."""
-    positive, last = _thresholds(rows)
-    found = positive.cumsum(0)[last]  # true positives at each threshold
-    passed = (last + 1) - found  # false positives
-    start = found.new_zeros(1)
-    height = (torch.cat([start, found[:-1]]) + found) / 2
-    pairs = positive.sum() * (len(rows) - positive.sum())
-    return (torch.diff(passed, prepend=start) * height).sum() / pairs
+def roc_auc_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
+    """Area under the ROC curve of (score, target) rows: pairs in the right order, tied ones half."""
+    order = rows[:, 1].sort(descending=True, stable=True).indices  # positives first among equal scores
+    order = order[rows[order, 0].sort(descending=True, stable=True).indices]
+    positive = rows[order, 1]
+    group = rows[order, 0].unique_consecutive(return_inverse=True)[1]
+    present = torch.stack([torch.bincount(group, part) for part in (positive, 1 - positive)])
+    tied = (
+        (present > 0).all(0)[group].nonzero()[:, 0]
+    )  # samples with another of the other class at their score
+    group = group[tied].unique_consecutive(return_inverse=True)[1]
+    groups = int(group[-1]) + 1 if len(tied) else 0
+
+    def of_counts(times: Times) -> Tensor:
+        times = times.index_select(-1, order)
+        found = times * positive
+        others = times - found
+        both = (_tally(group, part.index_select(-1, tied), groups) for part in (found, others))
+        ties = torch.mul(*both).sum(-1)
+        pairs = found.sum(-1) * others.sum(-1)
+        return ((found.cumsum(-1) * others).sum(-1) - ties / 2) / pairs
+
+    return of_counts
 
 
-def _thresholds(rows: Float[Tensor, "sample 2"]) -> tuple[Tensor, Int[Tensor, "threshold"]]:
-    """Return the targets, highest score first, and the last place of every group of equal scores."""
+def _thresholds(rows: Float[Tensor, "sample 2"]) -> Callable[[Times], tuple[Tensor, Tensor]]:
+    """Sort once; return times -> true and false positives at each distinct score, highest first."""
     scores, order = rows[:, 0].sort(descending=True)
+    positive = rows[:, 1][order]
     ends = torch.ones_like(scores, dtype=torch.bool)
     ends[:-1] = scores[:-1] != scores[1:]
-    return rows[:, 1][order], ends.nonzero()[:, 0]
+    last = None if bool(ends.all()) else ends.nonzero()[:, 0]
+
+    def counted(times: Times) -> tuple[Tensor, Tensor]:
+        all_of_them = times.index_select(-1, order)
+        found = (all_of_them * positive).cumsum(-1)
+        passed = all_of_them.cumsum(-1) - found
+        return (found, passed) if last is None else (found[..., last], passed[..., last])
+
+    return counted
+
+
+def _tally(
+    index: Int[Tensor, "sample"], times: Float[Tensor, "*resample sample"], classes: int
+) -> Float[Tensor, "*resample class"]:
+    """How often each class comes."""
+    return times.new_zeros(*times.shape[:-1], classes).index_add_(-1, index, times)
+
+
+def _mean_of(
+    values: Float[Tensor, "*resample class"], present: Bool[Tensor, "*resample class"]
+) -> Float[Tensor, "*resample"]:
+    """Mean over the classes that are present."""
+    return torch.where(present, values, 0.0).sum(-1) / present.sum(-1)

@@ -21,6 +21,7 @@ from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
 from metricgrad.metrics import classification, neighbours, of_ranks, overlap, retrieval, sequence
 from metricgrad.metrics.embedded import rank_tiles
+from metricgrad.metrics.of_rows import OfCounts, OfRows
 from metricgrad.metrics.own_references import same_rows, warn_of_queries_among
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, require_ties
 
@@ -29,7 +30,7 @@ __all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_me
 _LOWER_IS_BETTER = {"error_rate", "balanced_error", "knn_error"}
 _OF_NEIGHBOURS = ("knn_accuracy", "knn_error")
 _OF_SCORES = ("binary_average_precision", "roc_auc")
-_OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+_OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., OfCounts]]] = {
     "balanced_error": (classification.prediction_rows, classification.balanced_error_of_rows),
     "f_beta": (classification.f_beta_rows, classification.f_beta_of_rows),
     "binary_average_precision": (classification.score_rows, classification.average_precision_of_rows),
@@ -42,14 +43,14 @@ class _SampleFacts(NamedTuple):
 
     Attributes:
         rows: (predictions, targets, **settings) -> [sample] or [sample, stat].
-        of_rows: rows -> value; None for a mean over samples.
+        of_rows: rows -> how often each comes -> value; None for a mean over samples.
         highest: upper bound; the lower one is 0.
         higher_is_better: the direction.
         per_sample: whether it is made of one value for each sample.
     """
 
     rows: Callable[..., Tensor]
-    of_rows: Callable[[Tensor], Tensor] | None = None
+    of_rows: Callable[[Tensor], OfCounts] | None = None
     highest: float = 1.0
     higher_is_better: bool = True
     per_sample: bool = True
@@ -258,7 +259,7 @@ def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, *
     return Metric(
         name=name or _short_name(caller, settings),
         measure=partial(_sample_rows, facts.rows, settings),
-        summarise=mean_of_units if facts.of_rows is None else partial(_number, facts.of_rows),
+        summarise=mean_of_units if facts.of_rows is None else OfRows(facts.of_rows),
         higher_is_better=facts.higher_is_better,
         bounds=(0.0, highest),
         per_sample=facts.per_sample,
@@ -321,7 +322,7 @@ def classification_metric(
         of_rows(torch.zeros(1, 2, dtype=torch.float64), **of_summary)
         measure, summarise = (
             partial(rows, caller, **of_measure),
-            partial(_number, partial(of_rows, **of_summary)),
+            OfRows(partial(of_rows, **of_summary)),
         )
     if caller not in _OF_SCORES:
         nothing = torch.zeros(0, 2) if settings.get("threshold") is None else torch.zeros(0)
@@ -365,11 +366,6 @@ def _right_or_wrong(
     """1 for every sample that counts (right for accuracy, wrong for the error rate), else 0."""
     guess, target = classification.prediction_rows(caller, outputs, targets, threshold=threshold).unbind(1)
     return ((guess == target) == (caller == "accuracy")).double()[:, None]
-
-
-def _number(function: Callable[[Tensor], Tensor], rows: Tensor) -> float:
-    """Value of a function of rows as a float."""
-    return float(function(rows))
 
 
 def _own(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:

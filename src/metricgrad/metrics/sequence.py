@@ -16,6 +16,7 @@ from rapidfuzz.process import cpdist
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad.metrics.of_rows import OfCounts, of_all
 
 __all__ = [
     "character_error_rate",
@@ -108,7 +109,7 @@ def total_edit_distance(
         >>> total_edit_distance(["kitten", "flaw"], ["sitting", "lawn"])
         tensor(5., dtype=torch.float64)
     """
-    return total_of_rows(edit_distance(predictions, targets, normalizer=normalizer)[:, None])
+    return of_all(total_of_rows, edit_distance(predictions, targets, normalizer=normalizer)[:, None])
 
 
 def character_error_rate(predictions: Texts, targets: Texts) -> Float64[Tensor, ""]:
@@ -138,7 +139,7 @@ def character_error_rate(predictions: Texts, targets: Texts) -> Float64[Tensor, 
         >>> character_error_rate(["kitten", "flaw"], ["sitting", "law"])
         tensor(0.4000, dtype=torch.float64)
     """
-    return rate_of_rows(character_rows(predictions, targets))
+    return of_all(rate_of_rows, character_rows(predictions, targets))
 
 
 def word_error_rate(predictions: Texts, targets: Texts) -> Float64[Tensor, ""]:
@@ -167,7 +168,7 @@ def word_error_rate(predictions: Texts, targets: Texts) -> Float64[Tensor, ""]:
         >>> word_error_rate(["the cat sat", "no"], ["a cat sat down", "no"])
         tensor(0.4000, dtype=torch.float64)
     """
-    return rate_of_rows(word_rows(predictions, targets))
+    return of_all(rate_of_rows, word_rows(predictions, targets))
 
 
 def sequence_accuracy(predictions: Texts, targets: Texts) -> Float64[Tensor, ""]:
@@ -224,15 +225,19 @@ def exact_rows(predictions: Texts, targets: Texts) -> Float64[Tensor, "sample"]:
     return torch.tensor(equal, dtype=torch.float64)
 
 
-def total_of_rows(rows: Float64[Tensor, "sample 1"]) -> Float64[Tensor, ""]:
+def total_of_rows(rows: Float64[Tensor, "sample 1"]) -> OfCounts:
     """Sum of the column; 0 for no sample."""
-    return rows[:, 0].sum()
+    return lambda times: (times * rows[:, 0]).sum(-1)
 
 
-def rate_of_rows(rows: Float64[Tensor, "sample 2"]) -> Float64[Tensor, ""]:
+def rate_of_rows(rows: Float64[Tensor, "sample 2"]) -> OfCounts:
     """Sum of the first column over the sum of the second; NaN where that is 0."""
-    edits, length = rows.sum(0)
-    return torch.where(length > 0, edits / length, torch.nan)
+
+    def of_counts(times: Tensor) -> Tensor:
+        edits, length = (times @ rows).unbind(-1)
+        return torch.where(length > 0, edits / length, torch.nan)
+
+    return of_counts
 
 
 def _distances(predictions: Sequence[Spelt], targets: Sequence[Spelt]) -> Float64[Tensor, "sample"]:

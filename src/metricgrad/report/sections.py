@@ -19,6 +19,7 @@ from metricgrad.report.wording import (
     per_seed,
     plural,
     proxy_name,
+    resampling,
     sample_value,
     signed,
 )
@@ -104,6 +105,8 @@ def fact_rows(run: Run) -> list[tuple[str, str]]:
         units = max(tested.units for tested in run.tested.values())
         counted = "" if start.unit == "whole" else f"{units:,} {plural(start.unit, units)}; "
         facts.append(("Test split", f"{counted}read once, after everything was chosen."))
+    if resampled := resampling(run):
+        facts.append(("Resamples", resampled))
     if run.verdict.optimism is not None:
         facts.append(("Optimism", f"{signed(run.verdict.optimism)}: gain on select minus gain on test."))
     return facts

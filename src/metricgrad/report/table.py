@@ -22,6 +22,7 @@ from metricgrad.report.wording import (
     number,
     opponents,
     per_seed,
+    resampling,
     signed,
     status,
 )
@@ -148,6 +149,7 @@ def _explanations(run: Run) -> list[str]:
         return lines
     lines += [gain_meaning(run)] if run.verdict.gains else []
     lines += [text] if (text := interval_meaning(run)) else []
+    lines += [f"Resamples: {text}"] if (text := resampling(run)) else []
     if run.verdict.optimism is not None:
         lines.append(f"Optimism (gain on select minus gain on test): {signed(run.verdict.optimism)}.")
     calls = ", ".join(f"{count:,} on {split}" for split, count in run.verdict.metric_calls.items())

@@ -28,6 +28,7 @@ __all__ = [
     "per_seed",
     "plural",
     "proxy_name",
+    "resampling",
     "sample_value",
     "signed",
     "status",
@@ -181,8 +182,38 @@ def interval_meaning(run: Run) -> str:
         return f"No interval: the metric gives one number for the {'whole split' if unit == 'whole' else 'split'}."
     level = f"{100 * run.verdict.confidence:g}%"
     seeds = len(run.start.seeds)
-    averaged = f"; differences averaged over {seeds} seeds first" if seeds > 1 else ""
-    return f"Brackets: {level} bootstrap interval over test {plural(unit)} (paired for gains{averaged})."
+    if not run.verdict.scope:  # of a run whose intervals were over units alone
+        averaged = f"; differences averaged over {seeds} seeds first" if seeds > 1 else ""
+        return f"Brackets: {level} bootstrap interval over test {plural(unit)} (paired for gains{averaged})."
+    over = plural(run.verdict.group or unit)
+    if run.verdict.scope == "method":
+        return (
+            f"Brackets: {level} interval over test {over} and {seeds} seeds (paired bootstrap; the seeds' own "
+            "variance with Student's t)."
+        )
+    models = "this model, not" if seeds == 1 else "these models, not"
+    return f"Brackets: {level} bootstrap interval over test {over} (paired for gains): of {models} of the method."
+
+
+def resampling(run: Run) -> str:
+    """What was resampled and how much of the error comes from units and from seeds; empty where nothing says it."""
+    verdict = run.verdict
+    if not verdict or verdict.units is None or verdict.groups is None:
+        return ""
+    units = f"{verdict.units:,} {plural(run.start.unit, verdict.units)}"
+    if verdict.group != run.start.unit:
+        units += f" in {verdict.groups:,} {plural(verdict.group, verdict.groups)}"
+    left = f", {verdict.left_out:,} left out as undefined" if verdict.left_out else ""
+    draws = f"{verdict.resamples or 0:,} resamples"
+    draws += f", {verdict.undefined:,} more undefined" if verdict.undefined else ""
+    gain = verdict.gains.get(verdict.baseline or "", {})
+    errors = [
+        f"{number(gain[key])} from the choice of {what}"
+        for key, what in (("unit_error", plural(verdict.group)), ("seed_error", "seeds"))
+        if gain.get(key) is not None
+    ]
+    error = f" Standard error of the gain: {' and '.join(errors)}." if errors else ""
+    return f"{units}{left}; {draws}.{error}"
 
 
 def gain_meaning(run: Run) -> str:

@@ -12,6 +12,7 @@ from metricgrad._types import Method, Metric
 from metricgrad.metrics import adapt
 from metricgrad.tune.auto import Road, road_for_loss, road_named
 from metricgrad.tune.given_data import given_splits, numbered
+from metricgrad.tune.groups import check_groups
 from metricgrad.tune.loop import Stage
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import LARGEST_SEED, Plan, trainable_parameters
@@ -119,6 +120,7 @@ def resolved(
     splits, told = numbered(given_splits(splits), exact)
     if exact.unit == "query":
         check_disjoint(splits)
+    check_groups(splits)
     if plan.batch is not None:
         if not hasattr(splits.fit, "rebatch"):
             raise fail("tune", f"plan.batch is {plan.batch}, but the fit split is a {type(splits.fit).__name__}",

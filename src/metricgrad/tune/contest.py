@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from metricgrad._records import Budget, Chosen, Finished, Note, Resumed, RunStarted
+from metricgrad._records import Budget, Chosen, Finished, Note, Progress, Resumed, RunStarted
 from metricgrad._types import Split
 from metricgrad.errors import MissingExtraError, RunFolderError
 from metricgrad.scale import current
 from metricgrad.tune.arms import Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.deterministic import deterministic
-from metricgrad.tune.evidence import Selected, judge, read_test, write_gallery
+from metricgrad.tune.evidence import Selected, judge, read_test
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder, read_config
+from metricgrad.tune.gallery import write_gallery
+from metricgrad.tune.groups import grouping_of_test
 from metricgrad.tune.identity import check_identity, versions
 from metricgrad.tune.loop import Stage, train_stage
 from metricgrad.tune.plan import trainable_parameters
@@ -185,7 +187,11 @@ class Contest:
             statistics = read_test(models, test, self.evaluator, self.folder)
         method = self._chosen_method(chosen)
         selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), marks)
-        verdict = judge(selected, statistics, self.setup.seeds)
+        verdict = judge(
+            selected, statistics, self.setup.seeds,
+            grouping=grouping_of_test(self.setup.splits, self.setup.metric), resamples=self.setup.plan.resamples,
+            watch=lambda done, total: self.folder.emit(Progress("resamples of test", done, total, "resample")),
+        )  # fmt: skip
         self.folder.emit(verdict)
         self.best_seed = chosen.best_seed
         returned = chosen.returned[str(self.best_seed)]

@@ -20,6 +20,7 @@ from metricgrad.tune.arms import Setup
 from metricgrad.tune.contents import Contents
 from metricgrad.tune.fingerprint import fingerprint
 from metricgrad.tune.folder import RunFolder, read_config
+from metricgrad.tune.groups import groups_digest
 
 __all__ = ["check_identity", "differing", "identity_of", "note_changes", "versions"]
 
@@ -67,7 +68,7 @@ def identity_of(
             "metric": setup.metric.name,
             "direction": "higher" if setup.metric.higher_is_better else "lower",
             "seeds": list(setup.seeds),
-            "plan": setup.plan.model_dump(),
+            "plan": setup.plan.model_dump(exclude={"resamples"}),  # they train nothing
             "arms": arms,
         },
         "found": {
@@ -78,6 +79,7 @@ def identity_of(
             "processes": current().size,
             **code,
             "data": {"test": "none", **{name: one.digest for name, one in contents.items()}},
+            **({"groups": groups_digest(setup.splits)} if setup.splits.groups else {}),
             **facts,
         },
         "not compared": unread,

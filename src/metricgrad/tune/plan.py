@@ -34,6 +34,8 @@ class Plan(BaseModel):
         checkpoint_every: steps between two checkpoints: what a kill can lose.
         tries: settings that each arm may try; the first is the given one, the others are drawn from the method's
             space. `select` decides.
+        resamples: draws of test units for the intervals. Fewer where the metric is slow: a function that is not ours
+            is called once for each draw, arm and seed.
         trainable: `all`, `bias`, `head` (a module of that name, else the last one with parameters), or module
             names separated by commas.
 
@@ -53,6 +55,7 @@ class Plan(BaseModel):
     evaluate_every: WholeField | None = Field(default=None, ge=1, le=MOST)
     checkpoint_every: WholeField = Field(default=100, ge=1, le=MOST)
     tries: WholeField = Field(default=1, ge=1, le=MOST)
+    resamples: WholeField = Field(default=2000, ge=1, le=10**6)
     trainable: str = "all"
 
     @model_validator(mode="after")

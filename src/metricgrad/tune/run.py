@@ -20,6 +20,7 @@ from metricgrad.tune.checkpoint import load_state
 from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
 from metricgrad.tune.folder import opened
+from metricgrad.tune.groups import shared_groups
 from metricgrad.tune.identity import differing, identity_of, note_changes
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
@@ -137,7 +138,7 @@ def tune(
         contents = contents_of(setup.splits, show if processes.leader else lambda event: None)
         identity = identity_of(setup, contents, facts or {}, recipe)
         _check_same(processes, identity)
-        shared = shared_rows(setup.splits, contents)
+        shared = [*shared_rows(setup.splits, contents), *shared_groups(setup.splits)]
         path = Path(processes.led(lambda: str(folder or tempfile.mkdtemp(prefix="metricgrad-"))))
         try:
             with opened(path, show) as opened_folder, StopRequest() as stop:

@@ -16,7 +16,7 @@ from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.passes import begin_pass, seed_everything
 from metricgrad.tune.splits import reference_of
 
-__all__ = ["Evaluator", "collect"]
+__all__ = ["Evaluator", "collect", "collect_targets"]
 
 
 class Evaluator:
@@ -102,3 +102,12 @@ def collect(model: nn.Module, split: Split, *, stay: bool = False) -> tuple[Any,
     found = joined("outputs", outputs, rows)
     place = next((tensor.device for tensor in tensors_of(found)), device) if stay else torch.device("cpu")
     return moved(found, place), moved(joined("targets", targets, rows), place)
+
+
+def collect_targets(split: Split) -> Any:
+    """Join the targets of a split as `collect` does, in the same order."""
+    with same_random_state():
+        seed_everything(0)
+        begin_pass(split, 0)
+        pairs = [pair(batch) for batch in split]
+    return joined("targets", [target for _, target in pairs], [items_of(*one) for one in pairs])

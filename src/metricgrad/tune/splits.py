@@ -6,7 +6,7 @@ depend on nothing but (seed, epoch), which is what makes a run resumable bit for
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metricgrad._checks import Whole, describe, fail, whole_number
-from metricgrad._labels import number_labels
+from metricgrad._labels import Labels, number_labels
 from metricgrad._structures import form
 from metricgrad._types import Split
 from metricgrad.pairing import ClassBatchSampler
@@ -40,6 +40,10 @@ class Splits:
         fit: gradients come from here and only from here.
         select: every choice is made here: which step, which settings, which arm.
         test: locked: read once, after everything is chosen. None: nothing is claimed.
+        groups: split name -> one label per unit, in the order of the split: units of one group (the pictures of a
+            patient, the frames of a film) share their fate, and the interval draws them together. Default: every unit
+            for itself; the queries of a retrieval test by class. Groups of two splits are compared: those of test
+            should be new.
         classes: names of the classes in the order of the network's outputs, where targets are texts. None: a metric
             of classes or embeddings gets them numbered by the alphabet, over all splits together; others get texts.
         unpack: batch -> (inputs, targets), for loaders whose batches have another form, and for their references.
@@ -57,6 +61,7 @@ class Splits:
     test: Split | Any | None = None
     classes: Sequence[str] | None = None
     unpack: Callable[[Any], Any] | None = None
+    groups: Mapping[str, Labels] | None = None
 
 
 class ArraySplit:

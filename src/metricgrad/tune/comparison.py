@@ -1,0 +1,143 @@
+"""All figures and differences of a test split, from one table of resamples, and what speaks against a claim."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metricgrad._resampling import Watch, resampled
+from metricgrad._types import Metric
+from metricgrad.interval import SEEDS_OF_A_METHOD, Interval, interval_of
+from metricgrad.tune.groups import Grouping
+
+__all__ = ["CONFIDENCE", "Comparison", "plural"]
+
+CONFIDENCE = 0.95
+FEWEST_GROUPS = 20
+"""With fewer, intervals of skewed statistics hold the true value less often than they say."""
+FEWEST_EFFECTIVE = 10
+"""Groups of equal size that unequal ones must count as, at least."""
+MOST_UNDEFINED = 0.1
+"""Share of the resamples that may be undefined."""
+
+
+class Comparison:
+    """What the test statistics of all arms and seeds say together.
+
+    Args:
+        metric: that was measured.
+        statistics: for each arm the statistics [unit, stat] of every seed.
+        grouping: which units are drawn together.
+        resamples: number of draws.
+        watch: is told how far they are.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        statistics: Mapping[str, Sequence[Tensor]],
+        grouping: Grouping,
+        resamples: int,
+        watch: Watch | None = None,
+    ) -> None:
+        self.metric, self.grouping, self.arms = metric, grouping, list(statistics)
+        self.seeds = len(next(iter(statistics.values())))
+        self.table, self._nowhere = None, 0
+        if metric.unit == "whole":
+            self._values = np.array([[metric.summarise(one) for one in statistics[arm]] for arm in self.arms])
+            return
+        self.table = resampled(
+            "the verdict", statistics, metric.summarise,
+            groups=grouping.labels, resamples=resamples, seed=0, watch=watch,
+        )  # fmt: skip
+        undefined = [one[:, 0].isnan() for ones in statistics.values() for one in ones]
+        self._nowhere = int(torch.stack(undefined).all(0).sum())
+
+    def interval(self, signs: Mapping[str, float]) -> Interval:
+        """Return the signed sum of arms, mean over seeds, with its interval; a difference is `{one: 1, other: -1}`."""
+        factors = [signs.get(arm, 0.0) for arm in self.arms]
+        if self.table is not None:
+            return interval_of(self.table, factors, CONFIDENCE)
+        per_seed = factors @ self._values
+        return Interval(float(per_seed.mean()), None, None, tuple(per_seed.tolist()), 0, CONFIDENCE, 0)
+
+    @property
+    def of_method(self) -> bool:
+        """Whether the intervals hold the variance between seeds, so that a claim may name the method."""
+        return self.seeds >= SEEDS_OF_A_METHOD
+
+    @property
+    def doubt(self) -> str | None:
+        """Why nothing may be claimed, whatever the intervals are; None where nothing speaks against it."""
+        table = self.table
+        if table is None:
+            return "the metric gives one number for the whole set, so that no interval can be given"
+        many, share = plural(self.grouping.noun), table.undefined / max(table.undefined + len(table.drawn), 1)
+        if table.groups < FEWEST_GROUPS:
+            return f"too few {many} ({table.groups}; at least {FEWEST_GROUPS} are needed)"
+        if table.effective < FEWEST_EFFECTIVE:
+            return (
+                f"too few {many} ({table.groups}, but of such unequal sizes that they count as "
+                f"{table.effective:.1f}; at least {FEWEST_EFFECTIVE} are needed)"
+            )
+        if not np.isfinite(table.values).all():
+            return "the metric is undefined on the test split"
+        if share > MOST_UNDEFINED:
+            return f"the metric is undefined on {share:.0%} of the resamples (at most {MOST_UNDEFINED:.0%} may be)"
+        return None
+
+    @property
+    def marks(self) -> list[str]:
+        """What a reader must know of what was left out."""
+        if self.table is None:
+            return []
+        found, unit = [], plural(self.metric.unit)
+        partly = self.table.left_out - self._nowhere
+        if partly:
+            found.append(
+                f"{partly:,} of {self.table.left_out + self.table.units:,} test {unit} are undefined in some arm or "
+                "seed, but not in all: they are left out of every arm"
+            )
+        if self.table.undefined:
+            total = self.table.undefined + len(self.table.drawn)
+            found.append(
+                f"{self.table.undefined:,} of {total:,} resamples are left out: the metric is undefined on them"
+            )
+        return found
+
+    @property
+    def scope(self) -> str:
+        """What the intervals are over: `2,750 queries in 566 classes and 3 seeds`."""
+        table, seeds = self.table, f"{self.seeds} seeds"
+        units = "" if table is None else f"{table.units:,} {plural(self.metric.unit)}"
+        if table is not None and self.grouping.labels is not None:
+            units += f" in {table.groups:,} {plural(self.grouping.noun)}"
+        if self.of_method:
+            return f"over {units} and {seeds}"
+        few = "one seed: of this model" if self.seeds == 1 else f"mean of {seeds}: of these models"
+        return f"over {units}; {few}, not of the method"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields of a `Verdict` that say what was resampled."""
+        scope = "method" if self.of_method else "models"
+        if self.table is None:
+            return {"scope": scope}
+        return {
+            "units": self.table.units,
+            "left_out": self.table.left_out,
+            "groups": self.table.groups,
+            "group": self.grouping.noun,
+            "resamples": len(self.table.drawn),
+            "undefined": self.table.undefined,
+            "scope": scope,
+        }
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a unit or a group."""
+    if noun.endswith("y"):
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith("s") else "s")

@@ -1,0 +1,115 @@
+"""Groups of units that share their fate: resamples draw them whole, so that an interval speaks of further groups."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler
+
+from metricgrad._checks import fail, nearest
+from metricgrad._labels import Labels, number_labels
+from metricgrad._types import Metric, Split
+from metricgrad.errors import InputError
+from metricgrad.tune.select import collect_targets
+from metricgrad.tune.splits import Splits
+
+__all__ = ["Grouping", "check_groups", "grouping_of_test", "groups_digest", "shared_groups"]
+
+_NAMES = ("fit", "select", "test")
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which units are drawn together.
+
+    Attributes:
+        labels: one label per unit; None: every unit for itself.
+        noun: what a group is called: `class`, `group`, or the unit itself.
+        told: what a reader must know of it, or None.
+    """
+
+    labels: Labels | None
+    noun: str
+    told: str | None = None
+
+
+def check_groups(splits: Splits) -> None:
+    """Raise InputError unless the groups are one label per unit of splits that are there."""
+    for name, labels in (splits.groups or {}).items():
+        if name not in _NAMES:
+            raise fail(
+                "Splits", f"groups of {name!r}", "groups of fit, select or test", nearest(name, _NAMES)
+            )
+        split = getattr(splits, name)
+        if split is None:
+            raise fail(
+                "Splits", f"groups of {name}, but there is no such split", "groups of splits that are there"
+            )
+        codes = number_labels("Splits", {f"groups[{name!r}]": labels}, device="cpu").codes[0]
+        units = _units_of(split)
+        if units is not None and units != len(codes):
+            raise fail(
+                "Splits",
+                f"groups[{name!r}] has {len(codes):,} labels, but {name} has {units:,} items",
+                "one group per item, in the order of the split",
+            )
+
+
+def shared_groups(splits: Splits) -> list[str]:
+    """Return a sentence for each two splits that share groups: the later one is not new to the model, or the choice."""
+    given = {name: splits.groups[name] for name in _NAMES if splits.groups and name in splits.groups}
+    if len(given) < 2:
+        return []
+    codes = number_labels("Splits", {f"groups[{name!r}]": labels for name, labels in given.items()}).codes
+    groups = dict(zip(given, (set(part.tolist()) for part in codes), strict=True))
+    pairs = [
+        (a, b) for place, a in enumerate(given) for b in list(given)[place + 1 :] if groups[a] & groups[b]
+    ]
+    return [
+        f"{len(groups[first] & groups[second]):,} of the {len(groups[second]):,} groups of {second} also stand in "
+        f"{first}: of new groups {second} says less than its interval claims"
+        for first, second in pairs
+    ]
+
+
+def groups_digest(splits: Splits) -> dict[str, str]:
+    """Return a hash of the groups of each split that has some."""
+    found = {}
+    for name, labels in (splits.groups or {}).items():
+        numbered = number_labels("Splits", {f"groups[{name!r}]": labels}, device="cpu")
+        facts = repr((numbered.classes.tolist(), numbered.codes[0].tolist()))
+        found[name] = hashlib.sha256(facts.encode()).hexdigest()
+    return found
+
+
+def grouping_of_test(splits: Splits, metric: Metric) -> Grouping:
+    """Return the groups of the test split: those that were given; for retrieval else the classes of its queries.
+
+    Queries of one class have the same relevant items, and the run speaks of classes that it has not seen.
+    """
+    given = (splits.groups or {}).get("test")
+    if given is not None:
+        return Grouping(given, "group")
+    if metric.unit != "query" or splits.test is None:
+        return Grouping(None, metric.unit)
+    labels: Any = getattr(splits.test, "targets", None)
+    if labels is None:
+        labels = collect_targets(splits.test)
+    try:
+        number_labels("Splits", {"targets of test": labels}, device="cpu")
+    except InputError:
+        return Grouping(
+            None, "query", "the targets of test are no labels: its queries are taken for independent"
+        )
+    return Grouping(labels, "class")
+
+
+def _units_of(split: Split) -> int | None:
+    """Number of items, where a split tells it."""
+    targets = getattr(split, "targets", None)
+    if isinstance(targets, Tensor):
+        return len(targets)
+    if isinstance(split, DataLoader) and isinstance(split.sampler, SequentialSampler) and not split.drop_last:
+        return len(split.sampler)
+    return None
