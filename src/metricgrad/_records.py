@@ -70,6 +70,10 @@ class Budget:
     minutes: float | None = None
     seconds_per_step: float | None = None
     stages: int = 0  # that train, over all seeds, arms and tries
+    start_steps: int | None = None  # most steps of a start model's training
+    expected: dict[str, float] = field(
+        default_factory=dict
+    )  # seconds of the run by part, where minutes are given
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,11 @@ class Run:
         before = sum(stage.steps for stage in self.stages.values() if stage.arm == "start")
         return done, max(planned + before, begun)
 
+    def seconds_of(self, arm: str) -> float | None:
+        """Seconds that an arm has trained, all seeds and tries together, warm-up, exams and evaluations included."""
+        known = [stage.seconds for stage in self.of_arm(arm) if stage.seconds is not None]
+        return sum(known) if known else None
+
     def of_arm(self, arm: str) -> list[Stage]:
         """The stages of an arm by seed and attempt, the chosen ones last, so that they are drawn on top."""
         stages = [stage for stage in self.stages.values() if stage.arm == arm]

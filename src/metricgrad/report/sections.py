@@ -91,7 +91,10 @@ def fact_rows(run: Run) -> list[tuple[str, str]]:
     if budget := run.budget:
         tries = f"{budget.tries} {'try' if budget.tries == 1 else 'tries'}"
         facts.append(
-            ("Budget of each arm", f"{budget.steps:,} steps and {tries} a seed; fixed before training.")
+            (
+                "Budget of each arm",
+                f"{budget.steps:,} steps and {tries} a seed; fixed before training.{_durations(run)}",
+            )
         )
     facts.append(("Seeds", f"{len(start.seeds)} ({', '.join(map(str, start.seeds))})"))
     if not run.verdict:
@@ -110,6 +113,13 @@ def fact_rows(run: Run) -> list[tuple[str, str]]:
     if run.verdict.optimism is not None:
         facts.append(("Optimism", f"{signed(run.verdict.optimism)}: gain on select minus gain on test."))
     return facts
+
+
+def _durations(run: Run) -> str:
+    """How long the arms trained for their equal steps: a method may cost more than the proxy loss."""
+    times = {arm: run.seconds_of(arm) for arm in run.arms if arm != "start"}
+    known = [f"{arm} {duration(seconds)}" for arm, seconds in times.items() if seconds is not None]
+    return f" Equal steps, not equal time: {', '.join(known)} in all." if len(known) > 1 else ""
 
 
 def hit_rows(run: Run) -> Table:

@@ -15,6 +15,7 @@ from metricgrad.report.reading import Run, condense
 from metricgrad.report.wording import (
     caveats,
     direction,
+    duration,
     gain_meaning,
     headline,
     interval,
@@ -105,7 +106,11 @@ def summary_text(events: Iterable[Mapping[str, Any]], *, folder: Path | None = N
 
 def _arm_titles(run: Run) -> list[str]:
     """Column titles after the arm's name."""
-    return [*([f"test {run.start.metric}", ""] if _tested(run) else []), f"select {run.start.metric}"]
+    return [
+        *([f"test {run.start.metric}", ""] if _tested(run) else []),
+        f"select {run.start.metric}",
+        "trained for",
+    ]
 
 
 def _arm_rows(run: Run) -> list[list[str]]:
@@ -114,7 +119,8 @@ def _arm_rows(run: Run) -> list[list[str]]:
     for arm in run.arms:
         numbers = run.verdict.arms.get(arm, {}) if run.verdict else {}
         test = [number(numbers.get("value")), interval(numbers)] if _tested(run) else []
-        rows.append([arm, *test, number(run.select_of(arm))])
+        seconds = run.seconds_of(arm)
+        rows.append([arm, *test, number(run.select_of(arm)), "" if seconds is None else duration(seconds)])
     return rows
 
 

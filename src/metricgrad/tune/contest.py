@@ -45,10 +45,11 @@ class Contest:
         self.marks: list[str] = []
         self.best_seed = setup.seeds[0]
 
-    def go(self, identity: Mapping[str, Any], marks: Sequence[str] = (), *, force: bool) -> None:
+    def go(
+        self, identity: Mapping[str, Any], marks: Sequence[str] = (), *, began: float, force: bool
+    ) -> None:
         """Run, or go on, to the end; a new run has these marks."""
-        began = time.time()
-        self.marks = list(marks)
+        self.marks, self.began = list(marks), began
         state = self._open(identity, force=force)
         current().wait()  # nobody writes before everybody has read
         self.evaluator.calls.update(state["metric_calls"])
@@ -60,7 +61,7 @@ class Contest:
         for index in range(len(state["values"]), len(stages)):
             self._stage(stages[index], state, state.pop("stage", None))
         if current().leader:
-            self._conclude(stages, state, began)
+            self._conclude(stages, state)
         self.best_seed = current().led(lambda: self.best_seed)
 
     def _open(self, identity: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
@@ -115,8 +116,10 @@ class Contest:
             self.folder.emit(Note("the run has no test split: nothing will be claimed"))
         for text in [*setup.told, *_not_noticed(identity)]:
             self.folder.emit(Note(text))
-        budget = budget_of(setup)
+        budget = budget_of(setup, self.began)
         self.folder.emit(budget)
+        for text in _over_budget(budget):
+            self.folder.emit(Note(text))
         state = {
             "budget": vars(budget).copy(),
             "values": [],
@@ -171,7 +174,7 @@ class Contest:
         state["metric_calls"] = dict(self.evaluator.calls)
         self.folder.save(state)
 
-    def _conclude(self, stages: Sequence[Stage], state: dict[str, Any], began: float) -> None:
+    def _conclude(self, stages: Sequence[Stage], state: dict[str, Any]) -> None:
         """Choose on select, fsync the choice, only then read test; judge; keep the returned weights."""
         chosen, values = self._choose(stages, state["values"])
         self.folder.emit(chosen, durable=True)
@@ -200,7 +203,7 @@ class Contest:
         save_weights(best, weights_of(models[self.best_seed, returned]), facts)
         if test is not None and verdict.baseline is not None:
             self._keep_examples(models, verdict.baseline, test)
-        self.folder.emit(Finished(returned, best.name, round(time.time() - began, 1)))
+        self.folder.emit(Finished(returned, best.name, round(time.time() - self.began, 1)))
         self.folder.save(
             {
                 **state,
@@ -256,6 +259,17 @@ class Contest:
         model = self.setup.build(seed)
         load_into(model, load_weights(self.folder.weights(seed, arm, attempt)))
         return model.eval()
+
+
+def _over_budget(budget: Budget) -> list[str]:
+    """Say where the minutes do not reach for what cannot be made shorter."""
+    expected = sum(budget.expected.values())
+    if budget.minutes is None or expected <= 66 * budget.minutes:
+        return []
+    return [
+        f"{budget.minutes:g} minutes do not reach: about {expected / 60:.2g} are needed for one step of every try, "
+        "with start, warm-up, evaluations and test; give more minutes, or fewer seeds or tries"
+    ]
 
 
 def _without_value(chosen: Chosen) -> list[str]:

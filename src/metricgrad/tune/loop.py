@@ -121,6 +121,7 @@ def train_stage(
     Raises:
         Interrupted: a stop was requested; the checkpoint is written.
     """
+    began = time.perf_counter()
     trainer = _Trainer(stage, model, parameters, method, evaluator, select, folder, base)
     begin_pass(fit, stage.seed * 1_000_000 + stage.first_epoch)  # a method may read it before the first step
     seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
@@ -138,8 +139,10 @@ def train_stage(
         trainer.evaluate()
     else:
         trainer.restore(saved)
-    _run_steps(trainer, fit, stop, None if saved is None else saved["random"])
+    began -= trainer.state.seconds  # of the sessions before
+    _run_steps(trainer, fit, stop, None if saved is None else saved["random"], began)
     state = trainer.state
+    state.seconds = time.perf_counter() - began
     folder.emit(
         StageFinished(
             **stage.key,
@@ -153,10 +156,9 @@ def train_stage(
     return state.best, trainer.best_weights, trainer.best_beside
 
 
-def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before: Any) -> None:
+def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before: Any, began: float) -> None:
     stage, state = trainer.stage, trainer.state
     batches = _batches(fit, stage.seed, state, random_before)
-    began = time.perf_counter() - state.seconds
     while state.step < stage.steps and not state.stopped:
         batch = next(batches)
         try:

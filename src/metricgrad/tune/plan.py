@@ -25,8 +25,10 @@ class Plan(BaseModel):
 
     Args:
         steps: training steps of each arm (each seed, each try). Default 300 where `minutes` is not given either.
-        minutes: wall-clock minutes for the training of all arms, seeds and tries together (evaluations included,
-            the training of a start model excluded); turned into steps by timing the first ones, before training.
+        minutes: wall-clock minutes of the whole run, all seeds and tries together: reading and timing, the start
+            model's training (at most half of them, where its steps are not given), warm-ups and exams of learned
+            surrogates, evaluations, test and intervals; turned into steps, the same for every arm, by timing the
+            first ones, before training.
         batch: items of a batch, for a fit split that can change it; None leaves the split as it is.
         chunk: items that are embedded at once, for a batch larger than memory: two forward passes, the gradient of
             the whole batch; `auto` takes as many as 1 GB of activations allow; null embeds the batch as one.

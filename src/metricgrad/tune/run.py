@@ -127,6 +127,7 @@ def tune(
         >>> result.verdict in {"gain", "no evidence", "worse"}
         True
     """
+    began = time.time()
     setup = resolved(
         model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
         start_plan, start_settings, device,
@@ -144,7 +145,7 @@ def tune(
             with opened(path, show) as opened_folder, StopRequest() as stop:
                 run = Contest(setup, opened_folder, stop, task)
                 try:
-                    run.go(identity, shared, force=force)
+                    run.go(identity, shared, began=began, force=force)
                 finally:
                     note_changes(opened_folder, setup, identity)
         except ProcessLost as error:

@@ -1,0 +1,169 @@
+"""What a step, an evaluation and a warm-up cost, measured before training, and how many steps the minutes allow."""
+
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from metricgrad._structures import pair
+from metricgrad._types import MethodRun
+from metricgrad.errors import Collapsed, Distrusted
+from metricgrad.tune.arms import Attempt, Setup
+from metricgrad.tune.divergence import what_diverged
+from metricgrad.tune.loop import training_batches
+from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune.select import Evaluator
+
+__all__ = ["EVALUATIONS", "Allowance", "allowance"]
+
+EVALUATIONS = 20
+"""Evaluations of a stage on `select`, unless its plan says otherwise."""
+START_SHARE = 0.5
+"""Of the minutes: the most that start models may train whose plan does not say how many steps."""
+SECOND_LOOK = 0.05
+"""Of the minutes: what the beginning of a try may take and be timed again."""
+RESAMPLES = 2000
+"""Of the intervals at the end, each of which summarises the statistics of every arm."""
+_UNTIMED_STEPS, _TIMED_STEPS = 3, 8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one try: what happens once, a step, an evaluation with its exam."""
+
+    once: float
+    step: float
+    evaluation: float
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What the minutes allow.
+
+    Attributes:
+        steps: of every arm, at least one.
+        start_steps: most steps of a start model; None where none is trained.
+        seconds_per_step: mean over the tries.
+        expected: seconds of the whole run by part: `before`, `start`, `once` (warm-up and first exam of the tries),
+            `evaluations`, `steps`, `end` (test, intervals).
+    """
+
+    steps: int
+    start_steps: int | None
+    seconds_per_step: float
+    expected: Mapping[str, float]
+
+
+def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int | None) -> Allowance:
+    """Time every kind of try and share the seconds out.
+
+    Args:
+        setup: the run.
+        seconds: of the whole run.
+        began: when it began (`time.time`): what has passed, this timing too, is spent.
+        most_start_steps: of the start model's training, where there is one.
+    """
+    costs: dict[str, Cost] = {}
+    tries = [attempt for arm in setup.arms for attempt in arm.attempts]
+    for attempt in [*tries, *(setup.start.attempts if setup.start else ())]:
+        if attempt.road.name not in costs:
+            costs[attempt.road.name] = _cost(setup, attempt)
+            if (
+                costs[attempt.road.name].once < SECOND_LOOK * seconds
+            ):  # the first time imports and compiles, too
+                costs[attempt.road.name] = _cost(setup, attempt)
+    seeds, plan = len(setup.seeds), setup.plan
+    expected = {"before": time.time() - began, "start": 0.0, "end": _end(setup)}
+    start_steps = None
+    if setup.start is not None and most_start_steps is not None:
+        cost = costs[setup.start.attempts[0].road.name]
+        measured = seeds * (EVALUATIONS + 1) * cost.evaluation
+        start_steps = most_start_steps
+        if setup.start_plan.steps is None:
+            room = START_SHARE * (seconds - expected["before"] - expected["end"]) - measured
+            start_steps = min(start_steps, max(EVALUATIONS, int(room / (seeds * cost.step))))
+        expected["start"] = seeds * start_steps * cost.step + measured
+    of_tries = [costs[attempt.road.name] for attempt in tries]
+    expected["once"] = seeds * sum(cost.once for cost in of_tries)
+    evaluation = seeds * sum(cost.evaluation for cost in of_tries)
+    step = seeds * sum(cost.step for cost in of_tries)
+    left = seconds - sum(expected.values()) - evaluation  # the first one, before any step
+    if plan.evaluate_every is None:
+        steps = max(1, int((left - EVALUATIONS * evaluation) / step))
+        evaluations = 1 + min(steps, EVALUATIONS)
+    else:
+        steps = max(1, int(left / (step + evaluation / plan.evaluate_every)))
+        evaluations = 1 + -(-steps // plan.evaluate_every)
+    expected |= {"evaluations": evaluations * evaluation, "steps": steps * step}
+    return Allowance(steps, start_steps, step / (seeds * len(of_tries)), expected)
+
+
+def _cost(setup: Setup, attempt: Attempt) -> Cost:
+    """Time the beginning of a try on a copy of the model."""
+    seed, splits = setup.seeds[0], setup.splits
+    model = setup.build(seed)
+    parameters = trainable_parameters(model, setup.plan.trainable)
+    method = attempt.make()
+    examine = getattr(method, "examine", lambda: None)
+    times = [time.perf_counter()]
+    method.begin(
+        MethodRun(
+            model.train(), parameters, setup.metric, _UNTIMED_STEPS + _TIMED_STEPS, seed, setup.plan.chunk,
+            splits.fit, splits.select,
+        )
+    )  # fmt: skip
+    examine()
+    times.append(time.perf_counter())
+    batches = training_batches(splits.fit, seed)
+    for _ in range(_UNTIMED_STEPS + _TIMED_STEPS):
+        batch = next(batches)
+        try:
+            method.step(batch)
+        except (Collapsed, Distrusted):
+            break
+        except Exception:  # a try that diverges has had its time; anything else is raised
+            if what_diverged(model, parameters, pair(batch)[0]) is None:
+                raise
+            break
+        finally:
+            times.append(time.perf_counter())
+    spans = [after - before for before, after in itertools.pairwise(times)]
+    timed = spans[1 + _UNTIMED_STEPS :] or spans[1:]
+    step = sum(timed) / len(timed)
+    warm = max(0.0, sum(spans[1 : 1 + _UNTIMED_STEPS]) - _UNTIMED_STEPS * step)  # in the first steps
+    began = time.perf_counter()
+    Evaluator(setup.metric).value(setup.build(seed), splits.select, "timing")
+    examined = time.perf_counter()
+    examine()
+    exam = time.perf_counter() - examined
+    # The first exam is one of the evaluations; what it took beyond another one is its warm-up.
+    return Cost(max(0.0, spans[0] - exam) + warm, step, examined - began + exam)
+
+
+def _end(setup: Setup) -> float:
+    """Seconds of reading test, of the intervals and of the curves, by what they take on select."""
+    test = setup.splits.test
+    if test is None:
+        return 0.0
+    models = len(setup.seeds) * (1 + len(setup.arms))
+    began = time.perf_counter()
+    statistics = Evaluator(setup.metric).statistics(
+        setup.build(setup.seeds[0]), setup.splits.select, "timing"
+    )
+    read = time.perf_counter()
+    setup.metric.summarise(statistics)
+    summarised = time.perf_counter() - read
+    ratio = _items(test) / _items(setup.splits.select)
+    readings = 2 if setup.metric.unit == "query" else 1  # the curves over k read it again
+    resamples = 0 if setup.metric.unit == "whole" else RESAMPLES
+    return models * ratio * (readings * (read - began) + resamples * summarised)
+
+
+def _items(split: object) -> float:
+    """Number of items, or of batches where a split knows no better."""
+    targets = getattr(split, "targets", None)
+    if isinstance(targets, Tensor):
+        return max(1, len(targets))
+    return max(1, len(split) if hasattr(split, "__len__") else 1)  # pyright: ignore[reportArgumentType]
