@@ -59,7 +59,8 @@ def test_a_decision_on_a_column_needs_its_threshold(name: str) -> None:
         for threshold in (0, 0.25, -1):
             setting = f"{name}{',' if ':' in name else ':'}threshold={threshold}"
             assert value(setting, outputs) == value(name, (SCORES > threshold).long())
-    assert value(name, TARGETS[:, None], TARGETS[:, None]) in (0.0, 1.0)
+    for targets in (TARGETS[:, None], TARGETS.float(), TARGETS.bool(), TARGETS[:, None].half()):
+        assert value(name, TARGETS[:, None], targets) == float("error" not in name)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ def test_average_precision_is_that_of_scikit_learn_without_ties(generator: torch
     [
         (lambda: metrics.error_rate(torch.rand(4), torch.zeros(4).long()), r"class scores \[sample, class\]"),
         (lambda: metrics.error_rate(torch.rand(4, 2), torch.zeros(3).long()), "4 whole class ids"),
-        (lambda: metrics.error_rate(torch.rand(4, 2), torch.zeros(4)), "4 whole class ids"),
+        (lambda: metrics.error_rate(torch.rand(4, 2), torch.full((4,), 0.5)), r"targets\[0\] is 0.5"),
+        (lambda: metrics.error_rate(torch.rand(2, 2), torch.tensor([0.0, math.nan])), "missing label"),
         (
             lambda: metrics.error_rate(torch.full((4, 2), math.nan), torch.zeros(4).long()),
             "NaN, first in row 0",

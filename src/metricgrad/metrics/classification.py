@@ -19,6 +19,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, positive_number
 from metricgrad._columns import one_column, order_of_class_1, whole_codes
+from metricgrad._labels import whole_labels
 from metricgrad.metrics.of_rows import OfCounts, of_all
 
 __all__ = [
@@ -261,7 +262,7 @@ def class_ids(
     """Check and return predicted and target class ids, on the CPU."""
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         raise fail(caller, f"outputs are {describe(outputs)}, targets are {describe(targets)}", "two tensors")
-    given, outputs, targets = outputs, one_column(outputs), one_column(targets)
+    given, outputs, truths = outputs, one_column(outputs), one_column(targets)
     if outputs.is_floating_point() and bool(torch.isnan(outputs).any()):
         row = int(torch.isnan(outputs).flatten(1).any(1).nonzero()[0])
         raise fail(caller, f"outputs have NaN, first in row {row}", "numbers")
@@ -278,9 +279,11 @@ def class_ids(
             "class scores [sample, class] or whole predicted class ids [sample]",
             "One score of class 1 per sample needs its threshold: threshold=0 for a logit, 0.5 for a probability.",
         )
-    if targets.shape != predictions.shape or targets.is_floating_point():
+    if truths.shape != predictions.shape:
         raise fail(caller, f"targets are {describe(targets)}", f"{len(predictions)} whole class ids [sample]")
-    return predictions.cpu(), targets.cpu()
+    if truths.is_floating_point():  # as a loss of logits wants them: whole numbers all the same
+        truths = truths.detach().cpu().double().numpy()
+    return predictions.cpu(), whole_labels(caller, "targets", truths).cpu()
 
 
 def _above(caller: str, outputs: Tensor, threshold: float) -> Int[Tensor, "sample"]:
