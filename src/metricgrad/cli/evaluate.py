@@ -1,29 +1,17 @@
 """`metricgrad evaluate`: an exact metric of files, with an interval, undefined units counted, the name explained."""
 
-import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from metricgrad.cli.output import JsonOption, console, examples, print_json
 from metricgrad.errors import InputError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from metricgrad._types import Metric
-
-    _Figure = tuple[Metric, Tensor, dict[str, Any]]
-
 __all__ = ["EXAMPLES", "evaluate"]
-
-_LONG = 10**7
-"""Similarities that take long enough to say what is going on before the first of them are there."""
 
 EXAMPLES = examples(
     "metricgrad evaluate --embeddings x.npy --labels y.csv --metric recall@1",
@@ -65,7 +53,7 @@ def evaluate(
         ),
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="Of label files in CSV: comma, semicolon, tab or pipe.")
+        str | None, typer.Option(help="Of the CSV files: comma, semicolon, tab or pipe.")
     ] = None,
     confidence: Annotated[float, typer.Option(help="Share of resamples that the interval holds.")] = 0.95,
     resamples: Annotated[
@@ -100,6 +88,7 @@ def evaluate(
         raise InputError(
             f"evaluate: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
         )
+    from metricgrad.cli.figures import document, of_embeddings, of_predictions
     from metricgrad.cli.progress import Drawing
     from metricgrad.cli.resolve import metric_named
 
@@ -111,147 +100,27 @@ def evaluate(
                 raise InputError(
                     "evaluate: --positive-class came with --embeddings; expected it with a file of predictions."
                 )
-            of = _of_embeddings(exact, embeddings, labels, reference, reference_labels, delimiter, progress)
+            of = of_embeddings(exact, embeddings, labels, reference, reference_labels, delimiter, progress)
         elif labels is not None or reference is not None or reference_labels is not None:
             raise InputError(
                 "evaluate: labels and references go with --embeddings; a table of predictions has its own."
             )
         else:
             assert predictions is not None
-            of = _of_predictions(exact, predictions, positive_class)
+            of = of_predictions(exact, predictions, positive_class, delimiter)
         found = [
-            _document(one, statistics, facts, resamples=resamples, confidence=confidence, seed=seed)
+            document(one, statistics, facts, resamples=resamples, confidence=confidence, seed=seed)
             for one, statistics, facts in of
         ]
     notes = list(dict.fromkeys(" ".join(str(one.message).split()) for one in heard))
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
-    found = [{**document, "notes": notes} for document in found]
+    found = [{**one, "notes": notes} for one in found]
     if as_json:
         print_json(found[0] if len(found) == 1 else found)
         return
-    for document in found:
-        _draw(document)
-
-
-def _document(
-    exact: "Metric",
-    statistics: "Tensor",
-    facts: Mapping[str, Any],
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
-) -> dict[str, Any]:
-    """The figure, its interval and what they are of."""
-    from metricgrad.interval import bootstrap
-
-    interval = None
-    if exact.unit != "whole":
-        interval = bootstrap(
-            [statistics], exact.summarise, resamples=resamples, confidence=confidence, seed=seed
-        )
-    return {
-        "metric": exact.name,
-        "means": exact.description,
-        "value": float(exact.summarise(statistics)),
-        "low": None if interval is None else interval.low,
-        "high": None if interval is None else interval.high,
-        "confidence": confidence,
-        "resamples": 0 if interval is None else interval.resamples,
-        "higher_is_better": exact.higher_is_better,
-        "unit": exact.unit,
-        "units": len(statistics),
-        "undefined": int(statistics.isnan().any(1).sum()),
-        **facts,
-    }
-
-
-def _of_embeddings(
-    metrics: Sequence["Metric"],
-    embeddings: Path,
-    labels: Path | None,
-    reference: Path | None,
-    reference_labels: Path | None,
-    delimiter: str | None,
-    progress: Callable[[Mapping[str, Any]], None],
-) -> "Iterator[_Figure]":
-    """Read the files once and yield the statistics of each metric."""
-    from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels
-    from metricgrad.metrics.progress import watched
-
-    for exact in metrics:
-        if exact.unit != "query":
-            raise InputError(
-                f"evaluate: {exact.name} is measured per {exact.unit}, not of embeddings; "
-                "expected a file of predictions."
-            )
-    if labels is None or (reference is None) != (reference_labels is None):
-        raise InputError(
-            "evaluate: embeddings came without labels; expected one file of labels for each file of them."
-        )
-    queries = read_embeddings(embeddings)
-    names = read_labels(labels, len(queries), delimiter=delimiter)
-    further: dict[str, Any] = {}
-    if reference is not None and reference_labels is not None:
-        own = reference.exists() and os.path.samefile(embeddings, reference)
-        items = queries if own else read_embeddings(reference)
-        others = read_labels(reference_labels, len(items), delimiter=delimiter)
-        names, others = of_one_kind(labels, names, reference_labels, others)
-        further = {"reference_outputs": items, "reference_targets": others}
-        if own:
-            warnings.warn(f"{reference} is the file of the queries: none of them finds itself.", stacklevel=2)
-        if not set(names.tolist()) & set(others.tolist()):
-            raise InputError(
-                f"evaluate: no query has a relevant item: no label in {labels} occurs in {reference_labels}; expected "
-                "labels of the same classes."
-            )
-    for exact in metrics:
-        many = len(further.get("reference_outputs", queries))
-        if len(queries) * many > _LONG:
-            sys.stderr.write(f"{exact.name}: {len(queries):,} queries, each against {many:,} items\n")
-            sys.stderr.flush()
-        with watched(partial(_told, progress, exact.name)):
-            statistics = exact.measure(queries, names, **further)
-        if bool(statistics.isnan().any(1).all()):
-            raise InputError(
-                f"evaluate: no query has a relevant item: no label in {labels} occurs twice; {exact.name} needs at "
-                "least one class with two items. Are these labels of classes, not of items?"
-            )
-        yield (
-            exact,
-            statistics,
-            {"items": many, "dim": queries.shape[1]},
-        )
-
-
-def _told(progress: Callable[[Mapping[str, Any]], None], name: str, done: int, total: int) -> None:
-    """Show how many queries are ranked."""
-    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": "embedding"})
-
-
-def _of_predictions(
-    metrics: Sequence["Metric"], path: Path, positive_class: str | None
-) -> "Iterator[_Figure]":
-    """Read the table once and yield the statistics of each metric."""
-    from metricgrad.cli.columns import Predictions
-    from metricgrad.cli.reading import read_predictions
-
-    for exact in metrics:
-        if exact.unit == "query":
-            raise InputError(
-                f"evaluate: {exact.name} ranks items for each query; expected --embeddings and --labels, "
-                "not predictions."
-            )
-    table = read_predictions(path)
-    given = Predictions(table, positive_class)
-    for exact in metrics:
-        found = given.of(exact)
-        facts: dict[str, Any] = {
-            "column": found.column, "classes": found.classes, "positive_class": found.positive,
-            "delimiter": table.delimiter,
-        }  # fmt: skip
-        yield exact, exact.measure(found.outputs, found.targets), facts
+    for one in found:
+        _draw(one)
 
 
 def _draw(found: Mapping[str, Any]) -> None:

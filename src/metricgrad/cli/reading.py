@@ -96,14 +96,14 @@ def of_one_kind(
     return labels, more
 
 
-def read_predictions(path: Path) -> Table:
+def read_predictions(path: Path, delimiter: str | None = None) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
 
     Raises:
         InputError: no such file, not a table, no `target`, none of the others, no row.
         MissingExtraError: a Parquet file without pyarrow.
     """
-    table = read_table(path, "target", _prediction_columns)
+    table = read_table(path, "target", _prediction_columns, delimiter)
     if len(table.columns) == 1:
         raise InputError(
             f"{path} has the columns {describe(', '.join(table.names))}; expected prediction, score or "

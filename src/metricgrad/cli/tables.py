@@ -105,12 +105,16 @@ def read_rows(path: Path, delimiter: str | None = None) -> Rows:
         InputError: no such file, no text, nothing in it, quotes that do not end, lines of different lengths.
     """
     name = delimiter or ("tab" if path.suffix.lower() == ".tsv" else "comma")
-    if name not in DELIMITERS:
-        raise InputError(f"--delimiter is {name!r}; expected one of {', '.join(DELIMITERS)}.")
+    _require_delimiter(name)
     text = _text(path)
     rows = _rows(path, text, name)
     other = _other_delimiter(text, name) if delimiter is None and len(rows[0]) == 1 else None
     return Rows(rows, name, other)
+
+
+def _require_delimiter(name: str) -> None:
+    if name not in DELIMITERS:
+        raise InputError(f"--delimiter is {name!r}; expected one of {', '.join(DELIMITERS)}.")
 
 
 def _other_delimiter(text: str, delimiter: str) -> str | None:
@@ -124,13 +128,19 @@ def _other_delimiter(text: str, delimiter: str) -> str | None:
     return None
 
 
-def read_table(path: Path, needed: str | None, wanted: Callable[[list[str]], Collection[str]]) -> Table:
+def read_table(
+    path: Path,
+    needed: str | None,
+    wanted: Callable[[list[str]], Collection[str]],
+    delimiter: str | None = None,
+) -> Table:
     """Read a table whose first line names its columns, from CSV or Parquet.
 
     Args:
         path: .parquet or .pq is Parquet, anything else CSV.
         needed: a column that must be there; the delimiter is the one that makes it a cell of the first line.
         wanted: which of all its columns are read; the others may hold anything.
+        delimiter: its name, where it is told.
 
     Raises:
         InputError: no such file, not a table, no such column, two of one name.
@@ -140,8 +150,10 @@ def read_table(path: Path, needed: str | None, wanted: Callable[[list[str]], Col
         return _of_columns(path, *_parquet(path, wanted), needed, None)
     text = _text(path)
     first = next(iter(text.splitlines()), "")
-    fits = [name for name in DELIMITERS if needed in [cell.strip() for cell in _cells(first, name)]]
-    delimiter = fits[0] if fits else "comma"
+    if delimiter is None:
+        fits = [name for name in DELIMITERS if needed in [cell.strip() for cell in _cells(first, name)]]
+        delimiter = fits[0] if fits else "comma"
+    _require_delimiter(delimiter)
     header, *rows = _rows(path, text, delimiter)
     names = [name.strip() for name in header]
     kept = wanted(names)

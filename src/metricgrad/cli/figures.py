@@ -1,0 +1,138 @@
+"""From files to figures: what is measured is read once, then metric by metric."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from metricgrad._types import Metric
+from metricgrad.cli.columns import Predictions
+from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels, read_predictions
+from metricgrad.errors import InputError
+from metricgrad.interval import bootstrap
+from metricgrad.metrics.progress import watched
+
+__all__ = ["document", "of_embeddings", "of_predictions"]
+
+Figure = tuple[Metric, Tensor, dict[str, Any]]
+"""A metric, its statistics, and facts about what they are of."""
+
+_LONG = 10**7
+"""Similarities that take long enough to say what is going on before the first of them are there."""
+
+
+def document(
+    exact: Metric,
+    statistics: Tensor,
+    facts: Mapping[str, Any],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Any]:
+    """The figure, its interval and what they are of."""
+    interval = None
+    if exact.unit != "whole":
+        interval = bootstrap(
+            [statistics], exact.summarise, resamples=resamples, confidence=confidence, seed=seed
+        )
+    return {
+        "metric": exact.name,
+        "means": exact.description,
+        "value": float(exact.summarise(statistics)),
+        "low": None if interval is None else interval.low,
+        "high": None if interval is None else interval.high,
+        "confidence": confidence,
+        "resamples": 0 if interval is None else interval.resamples,
+        "higher_is_better": exact.higher_is_better,
+        "unit": exact.unit,
+        "units": len(statistics),
+        "undefined": int(statistics.isnan().any(1).sum()),
+        **facts,
+    }
+
+
+def of_embeddings(
+    metrics: Sequence[Metric],
+    embeddings: Path,
+    labels: Path | None,
+    reference: Path | None,
+    reference_labels: Path | None,
+    delimiter: str | None,
+    progress: Callable[[Mapping[str, Any]], None],
+) -> Iterator[Figure]:
+    """Read the files once and yield the statistics of each metric."""
+    for exact in metrics:
+        if exact.unit != "query":
+            raise InputError(
+                f"evaluate: {exact.name} is measured per {exact.unit}, not of embeddings; "
+                "expected a file of predictions."
+            )
+    if labels is None or (reference is None) != (reference_labels is None):
+        raise InputError(
+            "evaluate: embeddings came without labels; expected one file of labels for each file of them."
+        )
+    queries = read_embeddings(embeddings)
+    names = read_labels(labels, len(queries), delimiter=delimiter)
+    further: dict[str, Any] = {}
+    if reference is not None and reference_labels is not None:
+        own = reference.exists() and os.path.samefile(embeddings, reference)
+        items = queries if own else read_embeddings(reference)
+        others = read_labels(reference_labels, len(items), delimiter=delimiter)
+        names, others = of_one_kind(labels, names, reference_labels, others)
+        further = {"reference_outputs": items, "reference_targets": others}
+        if own:
+            warnings.warn(f"{reference} is the file of the queries: none of them finds itself.", stacklevel=2)
+        if not set(names.tolist()) & set(others.tolist()):
+            raise InputError(
+                f"evaluate: no query has a relevant item: no label in {labels} occurs in {reference_labels}; expected "
+                "labels of the same classes."
+            )
+    for exact in metrics:
+        many = len(further.get("reference_outputs", queries))
+        if len(queries) * many > _LONG:
+            sys.stderr.write(f"{exact.name}: {len(queries):,} queries, each against {many:,} items\n")
+            sys.stderr.flush()
+        with watched(partial(_told, progress, exact.name)):
+            statistics = exact.measure(queries, names, **further)
+        if bool(statistics.isnan().any(1).all()):
+            raise InputError(
+                f"evaluate: no query has a relevant item: no label in {labels} occurs twice; {exact.name} needs at "
+                "least one class with two items. Are these labels of classes, not of items?"
+            )
+        yield (
+            exact,
+            statistics,
+            {"items": many, "dim": queries.shape[1]},
+        )
+
+
+def _told(progress: Callable[[Mapping[str, Any]], None], name: str, done: int, total: int) -> None:
+    """Show how many queries are ranked."""
+    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": "embedding"})
+
+
+def of_predictions(
+    metrics: Sequence[Metric], path: Path, positive_class: str | None, delimiter: str | None
+) -> Iterator[Figure]:
+    """Read the table once and yield the statistics of each metric."""
+    for exact in metrics:
+        if exact.unit == "query":
+            raise InputError(
+                f"evaluate: {exact.name} ranks items for each query; expected --embeddings and --labels, "
+                "not predictions."
+            )
+    table = read_predictions(path, delimiter)
+    given = Predictions(table, positive_class)
+    for exact in metrics:
+        found = given.of(exact)
+        facts: dict[str, Any] = {
+            "column": found.column, "classes": found.classes, "positive_class": found.positive,
+            "delimiter": table.delimiter,
+        }  # fmt: skip
+        yield exact, exact.measure(found.outputs, found.targets), facts
