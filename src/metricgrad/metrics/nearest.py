@@ -84,7 +84,9 @@ def nearest_items(
     caller = "nearest_items"
     (k,) = require_ks(caller, (k,))
     rows = read_rows(caller, "queries", queries, normalize=normalize)
-    items = read_rows(caller, "references", references, normalize=normalize)
+    items = rows
+    if references is not queries:
+        items = read_rows(caller, "references", references, normalize=normalize)
     if rows.exact.shape[1] != items.exact.shape[1]:
         raise fail(
             caller,
@@ -144,7 +146,7 @@ def _searched(
     def scored(some: Tensor, columns: slice) -> Tensor:
         return similarities.exact_tile(rows[some], columns)
 
-    return _over_tiles(scored, len(rows), len(similarities.items), k, excluded, tile)
+    return _over_tiles(scored, _first_of_best, len(rows), len(similarities.items), k, excluded, tile)
 
 
 def _by_tiles(similarities: Similarities, k: int, excluded: Tensor, tile: int) -> tuple[Tensor, Tensor]:
@@ -156,14 +158,19 @@ def _by_tiles(similarities: Similarities, k: int, excluded: Tensor, tile: int) -
         scores = similarities.tile(some, columns)
         return scores if alike is not None else scores.add_(slack[columns])
 
-    index, score = _over_tiles(scored, len(similarities.queries), len(similarities.items), k, excluded, tile)
+    def best_of(scores: Tensor, k: int) -> Tensor:
+        return scores.topk(k, dim=1).indices  # equals are told apart later
+
+    sizes = len(similarities.queries), len(similarities.items)
+    index, score = _over_tiles(scored, best_of, *sizes, k, excluded, tile)
     return index, score[:, -1] + (alike or 0.0)
 
 
 def _over_tiles(
-    scored: Callable[[Tensor, slice], Tensor], queries: int, items: int, k: int, excluded: Tensor, tile: int
-) -> tuple[Tensor, Tensor]:
-    """Return index and score of the k best items of each query, best first; equals by index."""
+    scored: Callable[[Tensor, slice], Tensor], best_of: Callable[[Tensor, int], Tensor], queries: int, items: int,
+    k: int, excluded: Tensor, tile: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return index and score of the k best items of each query, best first; `best_of` says which of equals."""
     width = max(1, min(items, tile // min(128, tile)))  # items of a tile
     height = max(1, tile // width)  # queries of a tile
     found = []
@@ -174,7 +181,7 @@ def _over_tiles(
             left_out = excluded[here] - first
             hit = ((left_out >= 0) & (left_out < scores.shape[1])).nonzero()[:, 0]
             scores[hit, left_out[hit]] = _lowest(scores)
-            columns = _first_of_best(scores, min(k, scores.shape[1]))
+            columns = best_of(scores, min(k, scores.shape[1]))
             best = columns + first, scores.gather(1, columns)
             if index is not None and score is not None:
                 # The earlier tiles come first, and a stable sort keeps that order among equals.

@@ -109,7 +109,7 @@ class Similarities:
 
     def __init__(self, queries: Rows, items: Rows) -> None:
         self._rows = queries, items
-        self._stored: list[Limbs | None] = [None, None]
+        self._stored: dict[int, Limbs] = {}  # by the identity of the rows: queries may be the items
         self._normalized = items.normalized
         self._largest = items.unit.amax() if len(items.unit) else items.unit.new_ones(())
         self._weight = items.unit / self._largest  # [item]
@@ -155,12 +155,11 @@ class Similarities:
     def _limbs(self, side: int, rows: slice | Tensor) -> Limbs:
         """Parts of some rows of the queries (0) or the items (1): of a few at once, of many from a store."""
         exact = self._rows[side].exact
-        if isinstance(rows, Tensor) and rows.numel() * _FEW > len(exact) and self._stored[side] is None:
-            self._stored[side] = limbs(exact, normalize=self._normalized)
-        stored = self._stored[side]
-        if stored is None:
-            return limbs(exact[rows], normalize=self._normalized)
-        return Limbs(*(part[rows] for part in stored))
+        if isinstance(rows, Tensor) and rows.numel() * _FEW > len(exact) and id(exact) not in self._stored:
+            self._stored[id(exact)] = limbs(exact, normalize=self._normalized)
+        if id(exact) in self._stored:
+            return Limbs(*(part[rows] for part in self._stored[id(exact)]))
+        return limbs(exact[rows], normalize=self._normalized)
 
     def _sum(
         self, left: Limbs, right: Limbs, product: Callable[[Tensor, Tensor], Tensor], weight: Tensor
