@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import ndcg_score
 
 from metricgrad import metrics
 from metricgrad.errors import InputError
@@ -125,6 +126,7 @@ def test_no_item_at_all() -> None:
         ({"ties": "worst"}, "pessimistic, mid, optimistic, average"),
         ({"retrieved": RELEVANCE[:, :2]}, "retrieved is"),
         ({"retrieved": RELEVANCE.long()}, "retrieved is"),
+        ({"retrieved": RELEVANCE.tolist()}, "retrieved is"),
         ({"scores": torch.full((1, 6), math.nan), "retrieved": RELEVANCE}, "NaN, first in row 0"),
         ({"scores": SCORES.to(torch.complex64)}, "real numbers"),
         ({"k": 0}, "k is"),
@@ -300,3 +302,14 @@ def test_average_lies_between_the_ends_and_equals_them_without_ties(generator: t
         free = points + torch.rand(40, 3, generator=generator)
         ends = [function(metrics.retrieval_ranks(free, labels, ties=ties)) for ties in ("mid", "average")]
         torch.testing.assert_close(*ends, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("k", [None, 1, 4])
+def test_average_of_graded_ties_is_scikit_learns(generator: torch.Generator, k: int | None) -> None:
+    """Its `ndcg_score` averages over equal scores as well."""
+    scores = torch.randint(0, 4, (30, 9), generator=generator).double()
+    gains = torch.randint(0, 4, (30, 9), generator=generator).double()
+    gains[:, 0] = 1
+    wanted = [ndcg_score(gains[row : row + 1], scores[row : row + 1], k=k) for row in range(30)]
+    found = metrics.ndcg(scores, gains, k=k, ties="average")
+    torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=1e-12)

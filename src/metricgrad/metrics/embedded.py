@@ -62,8 +62,7 @@ def retrieval_ranks(
 
     Edge cases:
         ties: the order is that of exact similarities (`similarity.py`); copies of an item tie exactly, whatever the
-        tile. A query without a relevant item: no valid rank. An
-        embedding of zeros has similarity 0 to everything.
+        tile. A query without a relevant item: no valid rank. An embedding of zeros has similarity 0 to everything.
 
     Gradient: none; `ranking.positive_ranks` has one.
 

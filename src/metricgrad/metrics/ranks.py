@@ -313,10 +313,11 @@ def _checked(
             f"scores are {describe(scores)} and relevance is {describe(relevance)}",
             "both of one shape (query, item)",
         )
-    if retrieved is not None and (retrieved.shape != scores.shape or retrieved.dtype != torch.bool):
-        raise fail(
-            caller, f"retrieved is {describe(retrieved)}", f"bool of the scores' shape {tuple(scores.shape)}"
-        )
+    if retrieved is not None and not (
+        isinstance(retrieved, Tensor) and retrieved.shape == scores.shape and retrieved.dtype == torch.bool
+    ):
+        expected = f"a bool tensor of the scores' shape {tuple(scores.shape)}"
+        raise fail(caller, f"retrieved is {describe(retrieved)}", expected)
     if scores.is_complex():
         raise fail(caller, f"scores are {describe(scores)}", "real numbers")
     if scores.is_floating_point():
