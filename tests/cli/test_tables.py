@@ -452,3 +452,27 @@ def test_values_of_a_large_table_keep_their_digits(tmp_path: Path) -> None:
     assert (
         Predictions(read_predictions(path)).of(adapt("sklearn.metrics:r2_score")).targets.tolist() == floats
     )
+
+
+def test_functions_that_do_not_say_what_they_read(command: Command, tmp_path: Path) -> None:
+    """Of two columns the prediction is taken, which is told; names of parameters say it; texts compare as arrays."""
+    (tmp_path / "own_readings_of_a_test.py").write_text(
+        "def mean(outputs, targets):\n    return float(sum(outputs) / len(outputs))\n"
+        "def high(y_true, y_score):\n    return float(y_score.mean())\n"
+        "def same(y_true, y_pred):\n    return float((y_true == y_pred).mean())\n",
+        encoding="utf-8",
+    )
+    path = table(tmp_path, "target,prediction,score 1,1,0.75 0,1,0.25")
+    given = ("--higher-is-better", "--json", "--metric")
+    outcome = command("evaluate", path, *given, "own_readings_of_a_test:mean")
+    assert outcome.json["value"] == 1.0 and "gets the column prediction" in outcome.err
+    assert command("evaluate", path, *given, "own_readings_of_a_test:high").json["value"] == 0.5
+    names = table(tmp_path, "target,prediction cat,cat cat,dog", "n.csv")
+    assert command("evaluate", names, *given, "own_readings_of_a_test:same").json["value"] == 0.5
+
+
+def test_queries_of_one_class_share_their_fate(command: Command, embeddings: tuple[Path, Path]) -> None:
+    """The interval of a retrieval metric draws classes; that of a table draws samples."""
+    given = ("evaluate", "--embeddings", embeddings[0], "--labels", embeddings[1], "--metric", "recall@1")
+    assert command(*given, "--json").json["groups"] == 10
+    assert "over 10 classes" in command(*given).out

@@ -7,10 +7,13 @@ figure depends on it.
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +69,10 @@ class Predictions:
                 is told where there is none.
         """
         reads = metric.reads
+        if reads is None and {"prediction", "score"} <= set(self.table.columns):
+            warnings.warn(
+                f"{metric.name} does not say what it reads: it gets the column prediction.", stacklevel=2
+            )
         if reads == "boxes":
             raise InputError(
                 f"evaluate: {metric.name} compares boxes; expected a metric of classes, scores or values."
@@ -77,10 +84,9 @@ class Predictions:
         if reads is None and self._are_values():
             return self._values(metric, self._first(metric, "prediction", "score"), numbers)
         if reads is None and "prediction" in self.table.columns:
-            class_texts(
-                self.table.path, {name: self.table.columns[name] for name in ("target", "prediction")}
-            )
-            return self._values(metric, "prediction", plain_texts)
+            cells = {name: self.table.columns[name] for name in ("target", "prediction")}
+            class_texts(self.table.path, cells)  # refuses missing ones
+            return self._values(metric, "prediction", _text_array)
         if reads == "scores" or (reads in ("probabilities", None) and not self._scored):
             return self._of_scores(metric)
         return self._of_classes(metric)
@@ -249,6 +255,11 @@ class Predictions:
             f"evaluate: {metric.name} of {self.table.path} is that of one class against the others, and "
             f"{', '.join(map(describe, shown))}{more} do not say which one; expected --positive-class with one of them."
         )
+
+
+def _text_array(path: Path, name: str, cells: Sequence[Any]) -> np.ndarray:
+    """Texts for a function of the user: an array, which compares with another and is gone through like a list."""
+    return np.array(plain_texts(path, name, cells), dtype=object)
 
 
 def _against_the_rest(found: Measured, positive: str) -> Measured:

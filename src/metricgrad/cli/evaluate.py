@@ -108,10 +108,7 @@ def evaluate(
         else:
             assert predictions is not None
             of = of_predictions(exact, predictions, positive_class, delimiter)
-        found = [
-            document(one, statistics, facts, resamples=resamples, confidence=confidence, seed=seed)
-            for one, statistics, facts in of
-        ]
+        found = [document(one, progress, resamples=resamples, confidence=confidence, seed=seed) for one in of]
     notes = list(dict.fromkeys(" ".join(str(one.message).split()) for one in heard))
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
@@ -138,7 +135,10 @@ def _draw(found: Mapping[str, Any]) -> None:
             "interval", Text("none can be given: one number stands for the whole set, or too few units")
         )
     else:
-        how = f"{found['confidence']:.0%} bootstrap over {many}, {found['resamples']:,} resamples"
+        of = many if found["groups"] is None else f"{found['groups']:,} classes"
+        how = f"{found['confidence']:.0%} bootstrap over {of}, {found['resamples']:,} resamples"
+        if found["undefined_resamples"]:
+            how += f", undefined on {found['undefined_resamples']:,} others"
         table.add_row("interval", Text(f"{found['low']:.4f} to {found['high']:.4f}  ({how})"))
     if found["unit"] != "whole":
         undefined = f", {found['undefined']:,} of them undefined (no relevant item) and left out"

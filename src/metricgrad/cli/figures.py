@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from metricgrad._types import Metric
@@ -19,28 +20,27 @@ from metricgrad.metrics.progress import watched
 
 __all__ = ["document", "of_embeddings", "of_predictions"]
 
-Figure = tuple[Metric, Tensor, dict[str, Any]]
-"""A metric, its statistics, and facts about what they are of."""
+Figure = tuple[Metric, Tensor, dict[str, Any], np.ndarray | None]
+"""A metric, its statistics, facts about what they are of, and which units share their fate: queries of one class do."""
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Draws events."""
 
 _LONG = 10**7
 """Similarities that take long enough to say what is going on before the first of them are there."""
 
 
 def document(
-    exact: Metric,
-    statistics: Tensor,
-    facts: Mapping[str, Any],
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    figure: Figure, progress: Progress, *, resamples: int, confidence: float, seed: int
 ) -> dict[str, Any]:
     """The figure, its interval and what they are of."""
+    exact, statistics, facts, groups = figure
     interval = None
     if exact.unit != "whole":
         interval = bootstrap(
-            [statistics], exact.summarise, resamples=resamples, confidence=confidence, seed=seed
-        )
+            [statistics], exact.summarise, groups=groups, resamples=resamples, confidence=confidence, seed=seed,
+            watch=partial(_told, progress, f"{exact.name} interval", "resample"),
+        )  # fmt: skip
     return {
         "metric": exact.name,
         "means": exact.description,
@@ -49,6 +49,8 @@ def document(
         "high": None if interval is None else interval.high,
         "confidence": confidence,
         "resamples": 0 if interval is None else interval.resamples,
+        "undefined_resamples": 0 if interval is None else interval.undefined,
+        "groups": None if interval is None or groups is None else interval.groups,
         "higher_is_better": exact.higher_is_better,
         "unit": exact.unit,
         "units": len(statistics),
@@ -64,7 +66,7 @@ def of_embeddings(
     reference: Path | None,
     reference_labels: Path | None,
     delimiter: str | None,
-    progress: Callable[[Mapping[str, Any]], None],
+    progress: Progress,
 ) -> Iterator[Figure]:
     """Read the files once and yield the statistics of each metric."""
     for exact in metrics:
@@ -98,7 +100,7 @@ def of_embeddings(
         if len(queries) * many > _LONG:
             sys.stderr.write(f"{exact.name}: {len(queries):,} queries, each against {many:,} items\n")
             sys.stderr.flush()
-        with watched(partial(_told, progress, exact.name)):
+        with watched(partial(_told, progress, exact.name, "embedding")):
             statistics = exact.measure(queries, names, **further)
         if bool(statistics.isnan().any(1).all()):
             raise InputError(
@@ -109,12 +111,13 @@ def of_embeddings(
             exact,
             statistics,
             {"items": many, "dim": queries.shape[1]},
+            names,
         )
 
 
-def _told(progress: Callable[[Mapping[str, Any]], None], name: str, done: int, total: int) -> None:
-    """Show how many queries are ranked."""
-    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": "embedding"})
+def _told(progress: Progress, name: str, unit: str, done: int, total: int) -> None:
+    """Show how many queries are ranked, or resamples drawn."""
+    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": unit})
 
 
 def of_predictions(
@@ -135,4 +138,4 @@ def of_predictions(
             "column": found.column, "classes": found.classes, "positive_class": found.positive,
             "delimiter": table.delimiter,
         }  # fmt: skip
-        yield exact, exact.measure(found.outputs, found.targets), facts
+        yield exact, exact.measure(found.outputs, found.targets), facts, None
