@@ -34,6 +34,7 @@ __all__ = [
     "require_finite",
     "require_ks",
     "require_matrix",
+    "require_memory",
     "whole_number",
 ]
 
@@ -182,3 +183,14 @@ def free_memory() -> int | None:
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
             free.append(most - pages * resource.getpagesize())
     return min(free, default=None)
+
+
+def require_memory(caller: str, what: str, needed: int) -> None:
+    """Raise InputError where more bytes are needed than are free, before they are asked for."""
+    free = free_memory()
+    if free is not None and needed > free:
+        raise fail(
+            caller,
+            f"{what} needs {needed / 1e9:,.1f} GB of memory",
+            f"no more than the {free / 1e9:,.1f} GB that are free",
+        )

@@ -252,6 +252,37 @@ def test_recipes_that_cannot_be_read(command: Command, tmp_path: Path) -> None:
     command("tune", tmp_path / "b.yaml").refused("not UTF-8")
 
 
+@pytest.mark.parametrize(
+    ("task", "assignment"),
+    [
+        ("digits", "data.dim=1000000000"), ("digits", "data.samples_per_class=100000000"), ("emoji", "data.dim=1e12"),
+        ("words", "data.items_fit=99999999999"), ("boxes", "data.items_test=10000000"),
+        ("boxes", "data.processes=100000"),
+        ("fashion_ap", "data.batch=1000000000"), ("digits", "data.split_seed=99999999999999999999"),
+        ("digits", "plan.steps=99999999999999999999"), ("digits", "plan.batch=9999999999999"),
+        ("digits", "plan.minutes=1e300"), ("digits", "plan.minutes=.inf"), ("digits", "plan.minutes=true"),
+        ("digits", "plan.tries=999999999"), ("digits", "seeds=[99999999999999999999]"),
+        ("digits", "plan.steps=1" + "0" * 5000),
+        ("digits", "settings.warmup=.nan"), ("digits", "plan" + ".a" * 3000 + "=1"),
+        ("digits", "plan.steps=" + "[" * 3000),
+        ("digits", "plan.steps=2020-99-99"), ("digits", "plan.steps=!!int 3"), ("digits", "data.dim='16'"),
+        ("digits", "data={? [a] : 1}"), ("digits", "plan.steps=0x10"),
+    ],
+)  # fmt: skip
+def test_numbers_without_sense(command: Command, tmp_path: Path, task: str, assignment: str) -> None:
+    """Too large, infinite, no number, or no YAML: one line, at once, and no folder."""
+    command("tune", task, "--set", assignment, "--run", "run", "--quiet").refused()
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_than_the_memory_holds(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would not fit is refused before it is drawn."""
+    monkeypatch.setattr("metricgrad._checks.free_memory", lambda: 10**9)
+    command("tune", "boxes", "--set", "data.items_fit=1000000").refused(
+        "GB of memory", "1.0 GB that are free"
+    )
+
+
 def test_bad_options(command: Command) -> None:
     """Options that clash or say nothing are refused as a recipe's keys are."""
     command("tune", "digits", "--steps", "3", "--minutes", "1").refused("both steps and minutes")
@@ -260,7 +291,16 @@ def test_bad_options(command: Command) -> None:
     command("tune", "digits", "--set", "plan.steps=[1").refused("[1")
     command("tune", "digits", "--data", "x").refused("'data'", "dim")
     command("tune", "emojii").refused("'emojii'", "'emoji'")
-    assert command("tune", "digits", "--seeds", "0").code == 2
+    for wrong in (
+        ("--seeds", "0"),
+        ("--seeds", "9" * 20),
+        ("--seed", "9" * 20),
+        ("--minutes", "inf"),
+        ("--minutes", "nan"),
+    ):
+        assert command("tune", "digits", *wrong).code == 2
+    command("tune", "n" * 5000).refused("there is no task")
+    command("report", "n" * 5000).refused("there is no run folder")
 
 
 # ----------------------------------------------------------------------------------------------------- run folders

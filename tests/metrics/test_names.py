@@ -93,7 +93,7 @@ def test_binary_names(name: str) -> None:
         ("map@5", "came with a k"),
         ("f1:k=3", "came with a k"),
         ("f1:beta", "setting=value"),
-        ("f1:beta=x", "values that fit"),
+        ("f1:beta=x", "beta is 'x'"),
         ("f1:bta=2", "Did you mean 'beta'"),
         ("map:name=other", "a setting of the metric"),
         ("hit@1:ties=none", "ties is 'none'"),

@@ -19,7 +19,16 @@ from metricgrad._checks import describe, fail, nearest
 from metricgrad._labels import Labels
 from metricgrad._types import Metric
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics import classification, neighbours, of_ranks, overlap, retrieval, sequence
+from metricgrad.metrics import (
+    class_rows,
+    class_summaries,
+    classification,
+    neighbours,
+    of_ranks,
+    overlap,
+    retrieval,
+    sequence,
+)
 from metricgrad.metrics.embedded import rank_tiles
 from metricgrad.metrics.of_rows import OfCounts, OfRows
 from metricgrad.metrics.own_references import same_rows, warn_of_queries_among
@@ -31,10 +40,10 @@ _LOWER_IS_BETTER = {"error_rate", "balanced_error", "knn_error"}
 _OF_NEIGHBOURS = ("knn_accuracy", "knn_error")
 _OF_SCORES = ("binary_average_precision", "roc_auc")
 _OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., OfCounts]]] = {
-    "balanced_error": (classification.prediction_rows, classification.balanced_error_of_rows),
-    "f_beta": (classification.f_beta_rows, classification.f_beta_of_rows),
-    "binary_average_precision": (classification.score_rows, classification.average_precision_of_rows),
-    "roc_auc": (classification.score_rows, classification.roc_auc_of_rows),
+    "balanced_error": (class_rows.prediction_rows, class_summaries.balanced_error_of_rows),
+    "f_beta": (class_rows.f_beta_rows, class_summaries.f_beta_of_rows),
+    "binary_average_precision": (class_rows.score_rows, class_summaries.average_precision_of_rows),
+    "roc_auc": (class_rows.score_rows, class_summaries.roc_auc_of_rows),
 }
 
 
@@ -364,7 +373,7 @@ def _right_or_wrong(
     caller: str, outputs: Tensor, targets: Tensor, *, threshold: float | None = None
 ) -> Float[Tensor, "sample 1"]:
     """1 for every sample that counts (right for accuracy, wrong for the error rate), else 0."""
-    guess, target = classification.prediction_rows(caller, outputs, targets, threshold=threshold).unbind(1)
+    guess, target = class_rows.prediction_rows(caller, outputs, targets, threshold=threshold).unbind(1)
     return ((guess == target) == (caller == "accuracy")).double()[:, None]
 
 

@@ -28,7 +28,7 @@ from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from metricgrad._checks import describe, extra, fail
+from metricgrad._checks import describe, extra, fail, require_memory
 from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.learned import rotated_boxes
@@ -58,6 +58,10 @@ PROXY_SETTINGS: Mapping[str, Any] = {"learning_rate": 1e-3}
 """Chosen on select with as many tries for each arm: `python -m benchmarks.learned_tasks choose boxes`."""
 
 
+_BYTES_OF_A_SCENE = 3 * 3 * 64 * 64
+"""Drawn, joined and kept: three copies for a moment."""
+
+
 class Options(BaseModel):
     """What can be chosen of the task.
 
@@ -74,13 +78,13 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    items_fit: WholeField = Field(default=12_000, ge=1)
-    items_select: WholeField = Field(default=2000, ge=1)
-    items_test: WholeField = Field(default=4000, ge=1)
-    batch: WholeField = Field(default=128, ge=1)
-    split_seed: WholeField = Field(default=0, ge=0)
+    items_fit: WholeField = Field(default=12_000, ge=1, le=1_000_000)
+    items_select: WholeField = Field(default=2000, ge=1, le=1_000_000)
+    items_test: WholeField = Field(default=4000, ge=1, le=1_000_000)
+    batch: WholeField = Field(default=128, ge=1, le=1_000_000)
+    split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
     cache: Path | None = None
-    processes: WholeField | None = Field(default=None, ge=1)
+    processes: WholeField | None = Field(default=None, ge=1, le=1024)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
@@ -130,10 +134,12 @@ def scene_splits(options: Options, observer: Observer | None = None) -> tuple[Sp
         The splits (`BoxScenes`), and the key of the scenes, which names everything that settles their pixels.
 
     Raises:
-        InputError: a cache folder that cannot be written, or a process that could not draw.
+        InputError: more scenes than memory, a cache folder that cannot be written, or a process that could not draw.
         MissingExtraError: Pillow or scikit-learn is not installed.
     """
     counts = {"fit": options.items_fit, "select": options.items_select, "test": options.items_test}
+    needed = _BYTES_OF_A_SCENE * sum(counts.values())
+    require_memory("task boxes", f"drawing {sum(counts.values()):,} scenes", needed)
     found = kept_scenes(
         counts,
         seed=options.split_seed,

@@ -35,9 +35,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dim: WholeField = Field(default=16, ge=2)
-    samples_per_class: WholeField = Field(default=16, ge=2)
-    split_seed: WholeField = Field(default=0, ge=0)
+    dim: WholeField = Field(default=16, ge=2, le=8192)
+    samples_per_class: WholeField = Field(default=16, ge=2, le=1000)
+    split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

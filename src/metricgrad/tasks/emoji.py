@@ -69,13 +69,13 @@ class Options(BaseModel):
     leave_out: str | None = None
     data: Path | None = None
     cache: Path | None = None
-    dim: WholeField = Field(default=256, ge=2)
+    dim: WholeField = Field(default=256, ge=2, le=8192)
     dropout_bits: Literal[16, 64] = 16
-    classes_per_batch: WholeField = Field(default=170, ge=2)
+    classes_per_batch: WholeField = Field(default=170, ge=2, le=100_000)
     blocks: tuple[WholeField, ...] = (4, 7, 10, 14, 15)
     views: WholeField = Field(default=len(VIEWS) + 1, ge=1, le=len(VIEWS) + 1)
-    split_seed: WholeField = Field(default=0, ge=0)
-    development: WholeField | None = Field(default=None, ge=0)
+    split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
+    development: WholeField | None = Field(default=None, ge=0, le=2**32 - 1)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

@@ -66,11 +66,11 @@ class Options(BaseModel):
     positive_share: NumberField = Field(default=0.2, gt=0, le=0.4)
     classes: tuple[WholeField, ...] | None = None
     flip: NumberField = Field(default=0.0, ge=0, lt=0.5)
-    items_fit: WholeField = Field(default=8000, ge=2)
-    items_select: WholeField = Field(default=4000, ge=2)
-    items_test: WholeField | None = Field(default=None, ge=2)
-    batch: WholeField = Field(default=512, ge=2)
-    split_seed: WholeField = Field(default=0, ge=0)
+    items_fit: WholeField = Field(default=8000, ge=2, le=1_000_000)
+    items_select: WholeField = Field(default=4000, ge=2, le=1_000_000)
+    items_test: WholeField | None = Field(default=None, ge=2, le=1_000_000)
+    batch: WholeField = Field(default=512, ge=2, le=1_000_000)
+    split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
     folder: Path | None = None
 
 

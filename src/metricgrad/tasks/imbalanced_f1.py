@@ -55,9 +55,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch: WholeField | None = Field(default=None, ge=2)
+    batch: WholeField | None = Field(default=None, ge=2, le=1_000_000)
     dropout: NumberField = Field(default=0.1, ge=0, lt=1)
-    split_seed: WholeField = Field(default=0, ge=0)
+    split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
     file: Path | None = None
 
 

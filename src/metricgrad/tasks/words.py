@@ -70,14 +70,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    items_fit: WholeField = Field(default=20_000, ge=1)
-    items_select: WholeField = Field(default=3000, ge=1)
-    items_test: WholeField = Field(default=4000, ge=1)
-    batch: WholeField = Field(default=128, ge=1)
-    split_seed: WholeField = Field(default=0, ge=0)
+    items_fit: WholeField = Field(default=20_000, ge=1, le=1_000_000)
+    items_select: WholeField = Field(default=3000, ge=1, le=1_000_000)
+    items_test: WholeField = Field(default=4000, ge=1, le=1_000_000)
+    batch: WholeField = Field(default=128, ge=1, le=1_000_000)
+    split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
     folder: Path | None = None
     cache: Path | None = None
-    processes: WholeField | None = Field(default=None, ge=1)
+    processes: WholeField | None = Field(default=None, ge=1, le=1024)
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:

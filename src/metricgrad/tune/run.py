@@ -1,5 +1,6 @@
 """`tune`: start, continued, tuned; chosen on select; test read once; a verdict, weights and a record."""
 
+import contextlib
 import json
 import shutil
 import sys
@@ -196,5 +197,8 @@ def plain_lines(event: Mapping[str, Any]) -> None:
         "tested": "seed {seed}: {arm}: test {value:.4f} over {units} units",
         "verdict": "{sentence}",
     }.get(event["event"])
-    if text is not None:
-        sys.stderr.write(text.format(**event) + "\n")
+    if text is not None and sys.stderr is not None:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # a full disk or a closed terminal is no reason to lose a run
+            sys.stderr.write(text.format(**event) + "\n")
