@@ -6,13 +6,12 @@ figure; neither colour is that of an arm.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from metricgrad._records import Fitted
-from metricgrad.report.plot import COLOURS, dressed, show_steps
+from metricgrad.report.plot import COLOURS, dressed, mean, show_steps
 from metricgrad.report.reading import Run, Stage
 from metricgrad.report.trust import AGREEMENT, TAU, fitted_stages, shown_events
 
@@ -182,7 +181,7 @@ def _add_number(
             step for step in next(iter(held.values())) if all(c.get(step) is not None for c in held.values())
         ]
         figure.add_scatter(
-            x=shared, y=[fmean(_present(curve[step] for curve in held.values())) for step in shared], mode="lines",
+            x=shared, y=[mean(_present(curve[step] for curve in held.values())) for step in shared], mode="lines",
             name=label, line={"color": colour, "width": 3.5, "dash": dash},
             hovertemplate=f"{label}, mean: step %{{x}}, %{{y:.4g}}<extra></extra>",
         )  # fmt: skip

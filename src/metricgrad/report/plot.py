@@ -7,8 +7,7 @@ both. Backgrounds are transparent and the page colours text and grid.
 """
 
 import html
-from collections.abc import Mapping
-from statistics import fmean
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -23,6 +22,7 @@ __all__ = [
     "hit_figure",
     "hit_gain_figure",
     "loss_figure",
+    "mean",
     "select_figure",
     "show_steps",
 ]
@@ -226,10 +226,15 @@ def _add_arm(
     shared = sorted(set.intersection(*(set(curve) for curve in chosen))) if chosen else []
     name = f"{arm}, mean of {len(chosen)} seeds" if len(chosen) > 1 else arm
     figure.add_scatter(
-        x=shared, y=[fmean(curve[step] for curve in chosen) for step in shared], mode="lines", name=name,
+        x=shared, y=[mean([curve[step] for curve in chosen]) for step in shared], mode="lines", name=name,
         line={"color": COLOURS[arm], "dash": _DASHES[arm], "width": 3.5},
         hovertemplate=f"{name}: step %{{x}}, %{{y:.4f}}<extra></extra>",
     )  # fmt: skip
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; infinite or NaN where the values are, which the library's own refuses."""
+    return sum(values) / len(values)
 
 
 def show_steps(figure: go.Figure, last: int) -> None:

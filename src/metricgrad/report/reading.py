@@ -38,6 +38,7 @@ from metricgrad._records import (
     Tested,
     Verdict,
 )
+from metricgrad.report.consistency import time_of, wrong_in
 
 __all__ = ["Run", "Stage", "condense", "read_run"]
 
@@ -192,7 +193,7 @@ def condense(events: Iterable[Mapping[str, Any]], *, source: str = "the list of 
         if isinstance(record, Progress):
             continue  # shown while it happens, never kept
         if isinstance(record, RunStarted):
-            run = run or Run(start=record, began=float(event.get("time", 0.0)))
+            run = run or Run(start=record, began=time_of(event))
         elif run is None:
             raise _corrupt(f"{source} begins with {describe(event.get('event'))}, not with 'run_started'")
         else:
@@ -216,12 +217,8 @@ def _record_of(event: Any, where: str) -> Any:
         wrong = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, wrong["loc"]))
         raise _corrupt(f"{where} ({event['event']}) is wrong at {place}: {wrong['msg']}") from error
-    if isinstance(record, Curve) and len(record.k) != len(record.value):
-        raise _corrupt(f"{where} (curve) has {len(record.k)} cut-offs and {len(record.value)} values")
-    if isinstance(record, Fitted):
-        wrong = next((point for point in (*record.local, *record.generated) if len(point) != 2), None)
-        if wrong is not None:
-            raise _corrupt(f"{where} (fitted) has the point {wrong}, not a pair (metric, estimate)")
+    if reason := wrong_in(record):
+        raise _corrupt(f"{where} ({event['event']}) {reason}")
     return record
 
 

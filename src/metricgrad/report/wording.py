@@ -129,7 +129,7 @@ def duration(seconds: float | None) -> str:
         >>> duration(8.2), duration(95), duration(7500), duration(None)
         ('8.2 s', '1 min 35 s', '2 h 5 min', 'n/a')
     """
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return MISSING
     if seconds < 60:
         return f"{seconds:.1f} s"
