@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from metricgrad.cli import code, resolve
 from metricgrad.cli.recipe import Recipe, checked, meanings, models_inside, read_recipe
@@ -159,3 +161,41 @@ def test_foreign_code_is_named_not_written(tmp_path: Path, monkeypatch: pytest.M
         code.imported("foreign_metric:hlaf", "the metric")
     with pytest.raises(InputError, match="no module 'no_such_module'"):
         code.imported("no_such_module:x", "the metric")
+
+
+KEYS = [
+    "task",
+    "metric",
+    "data",
+    "plan",
+    "plan: {steps",
+    "seeds",
+    "start",
+    "settings",
+    "method",
+    "proxy",
+    "tas",
+    "? [a]",
+    "!!x",
+    "1",
+]
+VALUES = [
+    "digits", "recall@1", "null", "true", "[]", "{}", "-1", "1e999", "9" * 40, "2020-99-99", "{steps: 3}",
+    "{minutes: true}",
+    "[0, 0]",
+    "{a: {b: [1, {c: 2}]}}", "&a [*a]", "*a", "!!python/object:os.system x", "'", "|", "[" * 60, '"\\ud800"',
+    "{plan: {steps: .inf}}",
+    "{? {a: b} : 1}", "{trainable: 3}",
+]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=5))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_recipes_are_read_or_refused(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
+    """Whatever stands in a recipe: keys and values, or one sentence."""
+    path = tmp_path / "r.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in pairs), encoding="utf-8")
+    try:
+        assert isinstance(read_recipe(path), dict)
+    except InputError as error:
+        assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 1200
