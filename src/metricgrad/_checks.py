@@ -53,7 +53,7 @@ def describe(value: Any) -> str:
     """What came, in a few words: shape and dtype of an array, the value of anything else."""
     if hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape):
         return f"{tuple(value.shape)} of {value.dtype}"
-    text = repr(value)
+    text = " ".join(repr(value).split())  # a tensor within has lines
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from metricgrad._checks import fail
@@ -12,13 +13,20 @@ from metricgrad.errors import MetricgradError
 __all__ = ["called", "embedded"]
 
 
-def called(what: str, function: Callable[..., Any], *arguments: Any, remedy: str = "") -> Any:
+def called(
+    what: str,
+    function: Callable[..., Any],
+    *arguments: Any,
+    expected: str = "what it can be called with",
+    remedy: str = "",
+) -> Any:
     """Call a function of the user; the traceback of what it raises is kept as the cause.
 
     Args:
         what: its name, for the message.
         function: what is called.
         arguments: by place.
+        expected: what would not raise.
         remedy: what to do.
 
     Raises:
@@ -35,11 +43,8 @@ def called(what: str, function: Callable[..., Any], *arguments: Any, remedy: str
     except Exception as error:  # whatever the user's code raises
         said = " ".join(str(error).split())
         said = said if len(said) <= 200 else f"{said[:197]}..."
-        came = ", ".join(form(argument) for argument in arguments)
-        raise fail(
-            what, f"it raised {type(error).__name__}: {said}; it was given {came}", "what it can be called with",
-            remedy,
-        ) from error  # fmt: skip
+        given = f"; it was given {', '.join(map(form, arguments))}" if arguments else ""
+        raise fail(what, f"it raised {type(error).__name__}: {said}{given}", expected, remedy) from error
 
 
 def embedded(model: nn.Module, inputs: Any) -> Any:
@@ -48,9 +53,15 @@ def embedded(model: nn.Module, inputs: Any) -> Any:
     Raises:
         InputError: the network raised.
     """
-    alone = model.training and items_of(inputs) == 1
+    if model.training and items_of(inputs) == 1:
+        remedy = (
+            "A batch of one item has no statistics for BatchNorm: choose another batch size, or drop_last=True in the "
+            "DataLoader."
+        )
+    elif isinstance(inputs, np.ndarray):
+        remedy = "Splits(..., unpack=...) can make tensors of the arrays in a batch."
+    else:
+        remedy = "Splits(..., unpack=...) can change what a batch holds."
     return called(
-        f"the network {type(model).__name__}", model, inputs,
-        remedy="A batch of one item has no statistics for BatchNorm: choose another batch size, or drop_last=True in "
-        "the DataLoader." if alone else "The split must yield the inputs that it takes.",
-    )  # fmt: skip
+        f"the network {type(model).__name__}", model, inputs, expected="inputs that it takes", remedy=remedy
+    )

@@ -2,14 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from metricgrad._checks import Number, describe, fail, positive_number, require_matrix
+from metricgrad._checks import Number, describe, fail, nearest, positive_number, require_matrix
 from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.own_references import same_rows
 from metricgrad.pairing.memory import MemoryQueue
@@ -267,6 +267,11 @@ class RankingLoss(nn.Module):
         self.loss, self.normalize, self.simix = loss, normalize, simix
         self.memory = memory
         self.step: StepName = step
+        if not callable(loss):
+            raise fail(
+                "RankingLoss", f"loss is {describe(loss)}", "a loss of ranks, e.g. losses.recall_at_k_loss"
+            )
+        _check_settings(loss, settings)
         self.temperature = positive_number("RankingLoss", "temperature", temperature)
         self.official = preset == "official"
         preset_settings = _preset(loss, preset)
@@ -392,6 +397,23 @@ _OFFICIAL: dict[str, dict[str, Any]] = {
     "average_precision_loss": {"include_query": "positive"},
 }
 """What the published code of a loss does differently, by the name of the loss."""
+
+
+def _check_settings(loss: Callable[..., Tensor], settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting that the loss does not take, where its signature can be read."""
+    try:
+        arguments = inspect.signature(loss).parameters.values()
+    except (TypeError, ValueError):
+        return
+    known = {one.name for one in arguments if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)}
+    if any(one.kind is one.VAR_KEYWORD for one in arguments):
+        return
+    for name in settings:
+        if name not in known:
+            raise fail(
+                "RankingLoss", f"{getattr(loss, '__name__', 'the loss')} has no setting {name!r}",
+                "one of its settings", nearest(name, known - {"ranks"}),
+            )  # fmt: skip
 
 
 def _preset(loss: Callable[..., Tensor], preset: str | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from metricgrad.errors import InputError, Interrupted
@@ -125,7 +124,7 @@ def test_minutes_are_timed_with_chunks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chunk", [0, -3, "most", 1.5])
 def test_wrong_chunk(chunk) -> None:
     """A chunk is a number of items, auto or null."""
-    with pytest.raises(ValidationError, match="chunk"):
+    with pytest.raises(InputError, match="chunk"):
         Plan(chunk=chunk)
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from metricgrad.errors import InputError
@@ -24,7 +23,7 @@ class Network(nn.Module):
 
 def test_steps_and_minutes_exclude_each_other() -> None:
     """One budget, not two."""
-    with pytest.raises(ValidationError, match="both steps and minutes"):
+    with pytest.raises(InputError, match="both steps and minutes"):
         Plan(steps=3, minutes=1)
 
 

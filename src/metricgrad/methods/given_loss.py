@@ -55,24 +55,38 @@ class GivenLoss:
         before = list(tensors_of(outputs))
         nodes = {value.grad_fn for value in before}
         who = f"the loss {self.name}"
+        texts = isinstance(targets, list | tuple) and bool(targets) and isinstance(targets[0], str)
+        remedy = (
+            "Splits(..., classes=[...]) gives class names numbers."
+            if texts
+            else "Write a function (outputs, targets) -> loss around it, which brings both into the form that it takes."
+        )
         loss = called(
-            who, self.loss, outputs, targets, remedy="Write a function (outputs, targets) -> loss around it."
+            who, self.loss, outputs, targets, expected="outputs and targets that it takes", remedy=remedy
         )
         if not isinstance(loss, Tensor):
             raise fail(who, f"it returned {form(loss)}", "a tensor: a scalar or one value per item",
                        "Return the loss alone, without item() or detach().")  # fmt: skip
         require_gradient(who, loss, outputs)
         if not self._looked:
-            known = self._known | {id(value) for value in before}
-            for leaf in _leaves(loss, nodes):
-                if id(leaf) not in known:
-                    raise fail(
-                        who, f"it reaches a parameter {describe(leaf)} that is neither the network's nor its own",
-                        "a loss whose parameters are trained",
-                        "Give the loss as a torch.nn.Module that holds them, not as a function around it.",
-                    )  # fmt: skip
+            self._check_reach(who, loss, before, nodes)
             self._looked = True
         return loss
+
+    def _check_reach(self, who: str, loss: Tensor, outputs: list[Tensor], nodes: set[Any]) -> None:
+        """A loss must depend on the outputs, and on no parameter that nobody trains."""
+        leaves, met = _leaves(loss, nodes)
+        own = {id(value) for value in self.parameters()}
+        others = [leaf for leaf in leaves if not any(leaf is value for value in outputs)]
+        for leaf in others:
+            if id(leaf) not in self._known:
+                raise fail(
+                    who, f"it reaches a parameter {tuple(leaf.shape)} that is neither the network's nor its own",
+                    "a loss whose parameters are trained",
+                    "Give the loss as a torch.nn.Module that holds them, not as a function around it.",
+                )  # fmt: skip
+        if not met and len(others) == len(leaves) and all(id(leaf) in own for leaf in leaves):
+            raise fail(who, "it does not depend on the outputs of the network", "a loss that can train it")
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that calls and training change: parameters, buffers, numbers and tensors among the members."""
@@ -118,17 +132,23 @@ def require_gradient(caller: str, loss: Tensor, outputs: Any) -> None:
     )  # fmt: skip
 
 
-def _leaves(loss: Tensor, stop: set[Any]) -> Iterator[Tensor]:
-    """Yield the leaves that a loss reaches without passing the nodes to stop at."""
-    waiting, seen = [loss.grad_fn], set(stop)
+def _leaves(loss: Tensor, stop: set[Any]) -> tuple[list[Tensor], bool]:
+    """Return the leaves that a loss reaches without passing the nodes to stop at, and whether it meets one of those."""
+    if loss.grad_fn is None:
+        return [loss], False
+    waiting, seen, leaves, met = [loss.grad_fn], set(), [], False
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
+        if node in stop:
+            met = True
+            continue
         if hasattr(node, "variable"):
-            yield node.variable  # pyright: ignore[reportAttributeAccessIssue]
+            leaves.append(node.variable)  # pyright: ignore[reportAttributeAccessIssue]
         waiting.extend(before for before, _ in node.next_functions)
+    return leaves, met
 
 
 def _members(module: nn.Module) -> Iterator[tuple[str, str, Any]]:

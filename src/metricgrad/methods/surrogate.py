@@ -153,7 +153,9 @@ class Surrogate:
         loss = self.objective(outputs, moved(targets, device))
         loss = loss if loss.ndim == 0 else loss.mean()
         require_gradient("training", loss, outputs)
-        called("the backward pass", loss.backward)
+        called(
+            "the backward pass", loss.backward, expected="a loss and a network that torch can differentiate"
+        )
         return loss
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 from torch import nn
 
-from metricgrad._checks import fail, whole_number
+from metricgrad._checks import describe, fail, whole_number
 from metricgrad._types import Method, Metric
 from metricgrad.metrics import adapt
-from metricgrad.tune.auto import Road, road_for_loss, road_named
+from metricgrad.tune.auto import Road, check_proxy, road_for_loss, road_named
 from metricgrad.tune.given_data import given_splits, numbered
 from metricgrad.tune.groups import check_groups
 from metricgrad.tune.loop import Stage
@@ -110,11 +110,22 @@ def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) ->
 
 def resolved(
     model: nn.Module | Callable[[int], nn.Module], splits: Any, metric: Any, proxy: Any, method: str,
-    plan: Plan, higher_is_better: bool | None, seed: Any, settings: Mapping[str, Any] | None,
+    plan: Any, higher_is_better: bool | None, seed: Any, settings: Mapping[str, Any] | None,
     proxy_settings: Mapping[str, Any] | None,
-    start_plan: Plan | None, start_settings: Mapping[str, Any] | None, device: Any = None,
+    start_plan: Any, start_settings: Mapping[str, Any] | None, device: Any = None,
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
+    plan, start_plan = _plan("plan", plan), None if start_plan is None else _plan("start_plan", start_plan)
+    for name, given in (
+        ("settings", settings),
+        ("proxy_settings", proxy_settings),
+        ("start_settings", start_settings),
+    ):
+        if given is not None and not isinstance(given, Mapping):
+            raise fail("tune", f"{name} are {describe(given)}", "a dict of settings by name")
+    if not isinstance(method, str):
+        raise fail("tune", f"method is {describe(method)}", "'auto' or family:objective")
+    check_proxy(proxy)
     build = SeededModel(model, device)
     exact = adapt(metric, higher_is_better=higher_is_better)
     splits, told = numbered(given_splits(splits), exact)
@@ -126,8 +137,8 @@ def resolved(
             raise fail("tune", f"plan.batch is {plan.batch}, but the fit split is a {type(splits.fit).__name__}",
                        "a split that can change its batch", "Set the batch size where you make the split.")  # fmt: skip
         splits = replace(splits, fit=splits.fit.rebatch(plan.batch))  # pyright: ignore
-    given = list(seed) if isinstance(seed, Iterable) and getattr(seed, "ndim", 1) else [seed]
-    seeds = [whole_number("tune", "seed", item, least=0) for item in given]
+    asked = list(seed) if isinstance(seed, Iterable) and getattr(seed, "ndim", 1) else [seed]
+    seeds = [whole_number("tune", "seed", item, least=0) for item in asked]
     if not seeds or len(set(seeds)) < len(seeds) or max(seeds) > LARGEST_SEED:
         raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers from 0 to 4294967295")
     roads = [road_named(name.strip(), exact, proxy) for name in method.split(",")]
@@ -148,6 +159,14 @@ def resolved(
         if one is not None and one.trainable != "all":
             trainable_parameters(build(seeds[0]), one.trainable)  # a name that the model does not have
     return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy, told)
+
+
+def _plan(name: str, given: Any) -> Plan:
+    if isinstance(given, Mapping):
+        return Plan(**given)
+    if not isinstance(given, Plan):
+        raise fail("tune", f"{name} is {describe(given)}", "a Plan, or its fields as a dict")
+    return given
 
 
 def _check_start_plan(plan: Plan) -> None:

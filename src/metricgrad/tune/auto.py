@@ -9,13 +9,13 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from metricgrad._checks import fail, nearest
+from metricgrad._checks import describe, fail, nearest
 from metricgrad._types import Method, Metric
 from metricgrad.methods import direct, learned, surrogate
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.tune.networks import copied
 
-__all__ = ["Road", "road_for_loss", "road_named", "validated"]
+__all__ = ["Road", "check_proxy", "road_for_loss", "road_named", "validated"]
 
 FAMILIES = ("surrogate", "direct", "learned")
 
@@ -122,6 +122,20 @@ def road_for_loss(proxy: Proxy) -> Road:
 
     space = surrogate.space(proxy) if isinstance(proxy, str) else surrogate.SPACE
     return Road(f"proxy:{name}", make, surrogate.SurrogateSettings, space)
+
+
+def check_proxy(proxy: Any) -> None:
+    """Raise InputError for a proxy that is neither a name nor a loss."""
+    if isinstance(proxy, type):
+        raise fail(
+            "tune", f"proxy is the class {proxy.__name__}", "a loss", f"Call it: {proxy.__name__}(...)."
+        )
+    if proxy is not None and not isinstance(proxy, str) and not callable(proxy):
+        raise fail(
+            "tune",
+            f"proxy is {describe(proxy)}",
+            "the name of a loss or a function (outputs, targets) -> loss",
+        )
 
 
 def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> Any:

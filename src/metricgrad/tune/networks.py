@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
+from metricgrad._user_code import called
 from metricgrad.errors import CheckpointError, InputError
 from metricgrad.tune.packing import packed, unpacked
 from metricgrad.tune.passes import seed_everything
@@ -61,7 +62,13 @@ class SeededModel:
             model = copied(_unwrapped(self.model))
         else:
             seed_everything(seed)
-            model = self.model(seed)
+            model = called(
+                "model",
+                self.model,
+                seed,
+                expected="a function seed -> network",
+                remedy="It is called with one number.",
+            )
             if not isinstance(model, nn.Module):
                 raise fail("tune", f"model({seed}) is {describe(model)}", "a torch.nn.Module")
             model = _unwrapped(model)

@@ -1,13 +1,13 @@
 """What a run may spend and touch: steps or minutes, evaluation and checkpoint intervals, trainable parameters."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
-from metricgrad._checks import fail, nearest
+from metricgrad._checks import describe, fail, nearest
 from metricgrad._documents import NumberField, WholeField
 
 __all__ = ["Plan", "trainable_parameters"]
@@ -18,7 +18,30 @@ MOST_MINUTES = 366 * 24 * 60
 LARGEST_SEED = 2**32 - 1
 
 
-class Plan(BaseModel):
+class _OneSentence(type(BaseModel)):
+    """Says in one sentence what does not fit; a plan within a recipe is checked with the recipe."""
+
+    def __call__(cls, *arguments: Any, **fields: Any) -> Any:
+        """Make the model."""
+        try:
+            return super().__call__(*arguments, **fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            if first["type"] == "extra_forbidden":
+                known = cls.model_fields  # pyright: ignore[reportAttributeAccessIssue]
+                raise fail(
+                    cls.__name__, f"there is no field {place!r}", "a known one", nearest(place, known)
+                ) from error
+            came = f"{place} is {describe(first['input'])}" if place else "the fields do not fit together"
+            raise fail(
+                cls.__name__,
+                came,
+                first["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
+            ) from error
+
+
+class Plan(BaseModel, metaclass=_OneSentence):
     """The budget of every arm and the parts of the model that may change.
 
     Both arms get the same steps, batch, trainable parameters and number of tries.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricgrad._checks import Whole, fail
+from metricgrad._checks import Whole, describe, fail
 from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.arms import resolved
@@ -39,12 +40,12 @@ def tune(
     metric: Any,
     proxy: str | Callable[[Any, Any], Tensor] | None = None,
     method: str = "auto",
-    plan: Plan | None = None,
+    plan: Plan | Mapping[str, Any] | None = None,
     higher_is_better: bool | None = None,
     seed: Whole | Sequence[Whole] = 0,
     settings: Mapping[str, Any] | None = None,
     proxy_settings: Mapping[str, Any] | None = None,
-    start_plan: Plan | None = None,
+    start_plan: Plan | Mapping[str, Any] | None = None,
     start_settings: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     folder: str | Path | None = None,
@@ -72,7 +73,7 @@ def tune(
             Without it there is no control arm, and the result says so.
         method: `auto`, or `family:objective` (`surrogate:recall_at_k`, `direct:average_precision`, ...). Several,
             separated by commas, share the tries out among them: select chooses the method, too.
-        plan: budget of the arms.
+        plan: budget of the arms, or its fields as a dict.
         higher_is_better: direction of a metric that does not tell its own.
         seed: one or several; each draws its own batches, and its own start model where `model` is a callable.
         settings: of the method (learning_rate, objective temperature, ...); of several methods what belongs to the
@@ -129,6 +130,10 @@ def tune(
         True
     """
     began = time.time()
+    if observer is not None and not callable(observer):
+        raise fail("tune", f"observer is {describe(observer)}", "a function that takes an event")
+    if folder is not None and not isinstance(folder, str | os.PathLike):
+        raise fail("tune", f"folder is {describe(folder)}", "a path")
     setup = resolved(
         model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
         start_plan, start_settings, device,

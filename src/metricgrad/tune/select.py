@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
-from metricgrad._structures import items_of, joined, moved, pair, tensors_of
+from metricgrad._structures import form, items_of, joined, moved, pair, tensors_of
 from metricgrad._types import Metric, Split
 from metricgrad._user_code import embedded
 from metricgrad.scale.chunk import device_of
+from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
 from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.passes import begin_pass, seed_everything
 from metricgrad.tune.splits import reference_of
@@ -44,13 +45,38 @@ class Evaluator:
         self.calls[name] += 1
         with same_random_state():
             stay = self.metric.unit == "query"  # ranks are found on any device; other metrics may want numpy
-            outputs, targets = collect(model, split, stay=stay)
+            outputs, targets = self._read(*collect(model, split, stay=stay))
             settings = {}
             reference = reference_of(split)
             if reference is not None:
-                reference_outputs, reference_targets = collect(model, reference, stay=stay)
+                reference_outputs, reference_targets = self._read(*collect(model, reference, stay=stay))
                 settings = {"reference_outputs": reference_outputs, "reference_targets": reference_targets}
             return self.metric.measure(outputs, targets, **settings).cpu()
+
+    def _read(self, outputs: Any, targets: Any) -> tuple[Any, Any]:
+        """Return outputs and targets as a metric that compares numbers takes them; others get them as they are."""
+        reads = self.metric.reads
+        if reads in (None, "texts", "boxes"):
+            return outputs, targets
+        if isinstance(outputs, np.ndarray | list):
+            outputs = inputs_as_tensor(self.metric.name, outputs)
+        if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_complex():
+            raise fail(
+                self.metric.name, f"the network returns {form(outputs)}", "one dense tensor of real numbers",
+                "Wrap it in a module whose forward returns that alone, or give a function (outputs, targets) -> float.",
+            )  # fmt: skip
+        if reads == "embeddings":
+            return outputs, targets
+        if isinstance(targets, np.ndarray | list | tuple):
+            targets = targets_as_given(self.metric.name, targets)
+        if not isinstance(targets, Tensor):
+            texts = isinstance(targets, list)
+            raise fail(
+                self.metric.name, f"targets are {form(targets)}", "one number per item",
+                "Splits(..., classes=[...]) gives class names numbers." if texts else "Splits(..., unpack=...) takes "
+                "one part of a batch for the targets.",
+            )  # fmt: skip
+        return outputs, targets.to(outputs.device)
 
     def value(self, model: nn.Module, split: Split, name: str) -> float:
         """Return the metric of the model on a split; the random states are left as they were here too."""

@@ -102,6 +102,12 @@ class ArraySplit:
         self.batch = whole_number("ArraySplit", "batch", batch)
         self.seed = whole_number("ArraySplit", "seed", seed, least=0)
         self.shuffle, self.epoch = shuffle, 0
+        if names is not None and len(names) != len(self.inputs):
+            raise fail(
+                "ArraySplit",
+                f"there are {len(names)} names for {len(self.inputs)} items",
+                "one name per item",
+            )
         self.pictures, self.names = pictures, names
         self.reference = reference
 
