@@ -39,7 +39,7 @@ def noisy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     sys.modules.pop("noisy", None)
 
 
-@pytest.mark.parametrize("metric", ["share"])
+@pytest.mark.parametrize("metric", ["share", "silent_then_loud"])
 def test_evaluate_prints_one_document(command: Command, noisy: str, tmp_path: Path, metric: str) -> None:
     """What the metric prints is on stderr, resamples included."""
     (tmp_path / "t.csv").write_text("target,prediction\n1,1\n0,0\n0,1\n", encoding="utf-8")
@@ -72,6 +72,7 @@ def test_tune_prints_one_document(command: Command, noisy: str, tmp_path: Path) 
     found = command(
         "tune", "imbalanced_f1", "--metric", f"{noisy}:share_of_classes:higher_is_better=true",
         "--method", "direct:f_beta", "--seeds", 1, "--steps", 2, "--set", "start.plan.steps=2",
+        "--set", "plan.resamples=200",
         "--run", tmp_path / "run", "--json",
     )  # fmt: skip
     assert json.loads(found.out)["run"]["metric"] == "share_of_classes"

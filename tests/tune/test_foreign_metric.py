@@ -129,3 +129,30 @@ def test_a_metric_that_fails_at_some_call(fault: str, call: int, tmp_path: Path)
         found = started()
     values = [event["value"] for event in found.events if event["event"] == "stage_finished"]
     assert all(0 <= value <= 1 for value in values)
+
+
+def recall_of_rare(outputs: Tensor, targets: Tensor) -> float:
+    """Recall of a class with few samples: a draw without any of them cannot be measured."""
+    hits = int(((outputs.argmax(1) == targets) & (targets == 1)).sum())
+    return hits / int((targets == 1).sum())
+
+
+def undefined_recall(outputs: Tensor, targets: Tensor) -> float:
+    """The same, masked where it cannot be measured, and printing."""
+    print("measured")
+    return recall_of_rare(outputs, targets) if bool((targets == 1).any()) else np.ma.masked
+
+
+@pytest.mark.parametrize("metric", [recall_of_rare, pytest.param(undefined_recall, marks=pytest.mark.slow)])
+def test_a_metric_that_fails_on_some_resamples_has_a_verdict(metric) -> None:
+    """Given from the other resamples; how many there were is told."""
+    splits = binary_splits()
+    inputs = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+    targets = (torch.arange(40) < 2).long()
+    found = run(
+        metric, splits=Splits(splits.fit, splits.select, ArraySplit(inputs, targets, batch=40)), higher_is_better=True,
+        plan=Plan(steps=2, evaluate_every=2, resamples=500),
+    )  # fmt: skip
+    verdict = found.event("verdict")
+    assert verdict is not None and verdict["arms"]["tuned"]["value"] is not None
+    assert any("undefined" in mark or "could not" in mark for mark in verdict["marks"]), verdict["marks"]
