@@ -237,6 +237,15 @@ def test_other_names_are_asked(command: Command, tmp_path: Path, metric: str, na
     assert value(path, metric, names[1]) == pytest.approx(value(turned, metric), abs=1e-12)
 
 
+def test_the_answer_does_not_hang_on_the_data(command: Command, tmp_path: Path) -> None:
+    """F1 asks where predictions are perfect, too; names that would steer a terminal are spelt out."""
+    path = table(tmp_path, "target,prediction ham,ham spam,spam")
+    command("evaluate", path, "--metric", "f1").refused("--positive-class")
+    command("evaluate", path, "--metric", "sklearn.metrics:recall_score").refused("--positive-class")
+    path = table(tmp_path, "target,prediction \x1b[31mham,\x1b[31mham spam,spam")
+    assert "\x1b" not in command("evaluate", path, "--metric", "f1", "--positive-class", "spam").out
+
+
 def test_metrics_that_have_no_positive_class(command: Command, tmp_path: Path) -> None:
     """Accuracy, macro F and correlation need no answer; a class that is not there is refused, as is one for texts."""
     path = table(tmp_path, NAMES)

@@ -147,15 +147,22 @@ def _draw(found: Mapping[str, Any]) -> None:
         table.add_row("items", Text(f"{found['items']:,} ranked, {found['dim']:,} dimensions"))
     if found.get("classes"):
         renamed = [
-            f"{name} is class {index}" for name, index in found["classes"].items() if name != str(index)
+            f"{_shown(name)} is class {index}"
+            for name, index in found["classes"].items()
+            if name != str(index)
         ]
         shown = f"from the column {found['column']}" + (f"; {', '.join(renamed[:6])}" if renamed else "")
         table.add_row("classes", Text(f"{len(found['classes'])}, {shown}"))
         if found["positive_class"] is not None:
-            table.add_row("positive", Text(found["positive_class"]))
+            table.add_row("positive", Text(_shown(found["positive_class"])))
     elif "column" in found:
         table.add_row("values", Text(f"of the columns {found['column']} and target"))
     if found.get("delimiter") not in (None, "comma"):
         table.add_row("delimiter", Text(found["delimiter"]))
     table.add_row("means", Text(found["means"] or "as the callable computes it"))
     console().print(table)
+
+
+def _shown(name: str) -> str:
+    """A class as a terminal may show it: what would steer it is spelt out."""
+    return name if name.isprintable() else ascii(name)

@@ -267,7 +267,7 @@ def _require_file(path: Path) -> bool:
     if stat.S_ISDIR(mode):
         raise InputError(f"{path} is a folder; expected a file.")
     if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-        raise InputError(f"{path} is a device; expected a file or a pipe.")
+        raise InputError(f"{path} is a device or a socket; expected a file or a pipe.")
     if stat.S_ISREG(mode) and size == 0:
         raise InputError(f"{path} is empty.")
     return stat.S_ISREG(mode)
