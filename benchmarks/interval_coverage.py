@@ -1,0 +1,156 @@
+"""How often do the intervals hold the truth? Simulated data, the package's own intervals, a table.
+
+    python -m benchmarks.interval_coverage            # writes docs/interval-coverage.csv (some minutes)
+
+Each case is simulated 1,000 times from a fixed seed. Units come in groups of equal or unequal sizes (geometric, 5 on
+average) and share a part of their fate with their group.
+
+    mean, difference   hits of two arms that are equally good, the difference of their shares
+    mean, skewed       one arm, exponential group effects (skewness 2), the mean
+    F1, figure         one arm, the F measure of a class of 30 % against its true value
+    F1, difference     two arms that are equally good
+
+With several seeds each has an effect of its own, `seed_effect` times the standard error of one seed from the choice
+of units, and half of the units' noise is common to all seeds. Columns: `covered`, percent of the intervals that hold
+the truth; `below` and `above`, percent that lie wholly on either side of it (of a difference: false `worse`, false
+`gain`); `width`, median width in standard errors of the estimate (3.92 is that of a normal interval).
+"""
+
+import csv
+import sys
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metricgrad.interval import Interval, bootstrap, mean_of_units, paired_bootstrap
+from metricgrad.metrics.classification import f_beta_of_rows
+from metricgrad.metrics.of_rows import OfRows
+
+CSV = Path(__file__).parent.parent / "docs" / "interval-coverage.csv"
+REPETITIONS, RESAMPLES = 1000, 500
+F1 = OfRows(partial(f_beta_of_rows, beta=1.0))
+PRESENT, FOUND, FALSE = 0.3, 0.7, 0.1  # share of the class; share of it that is predicted; of the others
+
+
+class Case(NamedTuple):
+    """What is simulated."""
+
+    figure: str
+    groups: int
+    sizes: str
+    seeds: int = 1
+    seed_effect: float = 0.0
+
+
+def cases() -> Iterator[Case]:
+    """Few and many groups for every figure, then several seeds."""
+    for figure in ("mean, difference", "mean, skewed", "F1, figure", "F1, difference"):
+        for groups in (3, 5, 10, 15, 20, 50, 200):
+            yield Case(figure, groups, "unequal")
+        for groups in (20, 50, 200):
+            yield Case(figure, groups, "equal")
+    for seeds in (3, 5):
+        for effect in (0.0, 1.0, 3.0):
+            for groups in (20, 200):
+                yield Case("mean, difference", groups, "unequal", seeds, effect)
+
+
+def simulated(case: Case, random: np.random.Generator) -> tuple[Interval, float]:
+    """One data set's interval, and the truth."""
+    sizes = random.geometric(0.2, case.groups) if case.sizes == "unequal" else np.full(case.groups, 5)
+    groups = torch.from_numpy(np.repeat(np.arange(case.groups), sizes))
+    settings = {"groups": groups, "resamples": RESAMPLES, "seed": int(random.integers(2**31))}
+    if case.seeds > 1:
+        arms = _with_seeds(case, sizes, random)
+        return paired_bootstrap(arms, [torch.zeros_like(arms[0])] * case.seeds, **settings), 0.0
+    if case.figure == "mean, difference":
+        ease = random.beta(1.0, 1.0, case.groups)
+        arms = [_hits(np.clip(ease + random.normal(0, 0.2, case.groups), 0, 1), sizes, random) for _ in "ab"]
+        return paired_bootstrap([arms[0]], [arms[1]], mean_of_units, **settings), 0.0
+    if case.figure == "mean, skewed":
+        values = np.repeat(random.exponential(1.0, case.groups), sizes) + random.normal(0, 1, sizes.sum())
+        return bootstrap([torch.from_numpy(values)[:, None]], mean_of_units, **settings), 1.0
+    if case.figure == "F1, figure":
+        truth = 2 * PRESENT * FOUND / (PRESENT * (1 + FOUND) + (1 - PRESENT) * FALSE)
+        return bootstrap([_rows(sizes, random)], F1, **settings), truth
+    present = _present(sizes, random)
+    a, b = (_rows(sizes, random, present) for _ in "ab")
+    return paired_bootstrap([a], [b], F1, **settings), 0.0
+
+
+def _hits(ease: np.ndarray, sizes: np.ndarray, random: np.random.Generator) -> Tensor:
+    """1 for a hit, of units whose groups are more or less easy."""
+    return torch.from_numpy(random.random(sizes.sum()) < np.repeat(ease, sizes)).double()[:, None]
+
+
+def _present(sizes: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Whether the class is there, more often in some groups than in others: 30 % on average."""
+    share = random.beta(3 * PRESENT, 3 * (1 - PRESENT), len(sizes))
+    return random.random(sizes.sum()) < np.repeat(share, sizes)
+
+
+def _rows(sizes: np.ndarray, random: np.random.Generator, present: np.ndarray | None = None) -> Tensor:
+    """(predicted, present) of every unit; some groups are found better than others."""
+    present = _present(sizes, random) if present is None else present
+    shares = [random.beta(4 * mean, 4 * (1 - mean), len(sizes)) for mean in (FOUND, FALSE)]
+    found, false = (np.repeat(share, sizes) for share in shares)
+    predicted = random.random(sizes.sum()) < np.where(present, found, false)
+    return torch.from_numpy(np.stack([predicted, present], 1)).double()
+
+
+def _with_seeds(case: Case, sizes: np.ndarray, random: np.random.Generator) -> list[Tensor]:
+    """Differences of every seed: group effects of all seeds and of each, noise of units, an effect of the seed."""
+    units = sizes.sum()
+    error = np.sqrt(
+        (0.5 * (sizes**2).sum() + 0.5 * units) / units**2
+    )  # of one seed, from the choice of units
+    common = np.repeat(random.normal(0, 0.5, case.groups), sizes) + random.normal(0, 0.5, units)
+    effects = random.normal(0, case.seed_effect * error, case.seeds)
+    own = (
+        np.repeat(random.normal(0, 0.5, case.groups), sizes) + random.normal(0, 0.5, units) for _ in effects
+    )
+    return [
+        torch.from_numpy(common + one + effect)[:, None] for one, effect in zip(own, effects, strict=True)
+    ]
+
+
+def measured(case: Case, repetitions: int = REPETITIONS) -> dict[str, object]:
+    """Simulate one case."""
+    random = np.random.default_rng(zlib.crc32(repr(tuple(case)).encode()))
+    found = [simulated(case, random) for _ in range(repetitions)]
+    low = np.array([np.nan if one.low is None else one.low for one, _ in found])
+    high = np.array([np.nan if one.high is None else one.high for one, _ in found])
+    values, truth = np.array([one.value for one, _ in found]), np.array([truth for _, truth in found])
+    kept = np.isfinite(low) & np.isfinite(values)  # data sets with a figure
+    low, high, values, truth = (part[kept] for part in (low, high, values, truth))
+    covered = 100 * np.mean((low <= truth) & (truth <= high))
+    below, above = 100 * np.mean(high < truth), 100 * np.mean(low > truth)
+    return {
+        **case._asdict(),
+        "covered": f"{covered:.1f}",
+        "below": f"{below:.1f}",
+        "above": f"{above:.1f}",
+        "width": f"{np.median(high - low) / values.std():.2f}",
+    }
+
+
+def main() -> None:
+    """Write the table."""
+    rows = []
+    for case in cases():
+        rows.append(measured(case))
+        sys.stderr.write(f"{rows[-1]}\n")
+    with CSV.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
