@@ -153,3 +153,21 @@ def test_metric_of_ones_own(command: Command, tmp_path: Path) -> None:
     found = command(*given, "--lower-is-better", "--json").json
     assert found["value"] == 0.25
     assert found["higher_is_better"] is False
+
+
+def test_samples_are_drawn_by_a_column_of_groups(command: Command, tmp_path: Path) -> None:
+    """Every sample five times: by group the interval is that of the single ones, and wider than without."""
+    rows = [(number % 3 == 0, number % 2 == 0) for number in range(40)]
+    lines = [f"{int(a)},{int(b)},id{number:02d}" for number, (a, b) in enumerate(rows)]
+    table, once = tmp_path / "five.csv", tmp_path / "once.csv"
+    table.write_text("target,prediction,person\n" + "\n".join(line for line in lines for _ in range(5)))
+    once.write_text("target,prediction,person\n" + "\n".join(lines))
+    for metric in ("accuracy", "f1"):
+        measure = ("evaluate", table, "--metric", metric)
+        by_group = command(*measure, "--groups", "person", "--json").json
+        single = command("evaluate", once, "--metric", metric, "--json").json
+        alone = command(*measure, "--json").json
+        assert (by_group["groups"], alone["groups"]) == (40, None)
+        assert by_group["low"] == pytest.approx(single["low"], abs=1e-9)
+        assert by_group["high"] - by_group["low"] > 1.5 * (alone["high"] - alone["low"])
+    command("evaluate", table, "--metric", "f1", "--groups", "people").refused("people", "--groups")

@@ -55,9 +55,13 @@ def evaluate(
     delimiter: Annotated[
         str | None, typer.Option(help="Of the CSV files: comma, semicolon, tab or pipe.")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Share of resamples that the interval holds.")] = 0.95,
+    groups: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of PREDICTIONS: samples of one group (a patient) go together."),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="How often the interval should hold the truth.")] = 0.95,
     resamples: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Draws of units for the interval.")
+        int, typer.Option(min=1, max=1_000_000, help="Draws of groups for the interval.")
     ] = 2000,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.")] = 0,
     as_json: JsonOption = False,
@@ -78,6 +82,9 @@ def evaluate(
     positive class; score_NAME the score of each class, the largest of which
     is the prediction. Each metric takes the column that it reads.
 
+    The interval draws queries by class, and samples by the column --groups.
+    Of fewer than 20 it is wide, and may still be too narrow.
+
     A missing label (empty, NaN, NA, None, null) is refused with its row.
     """
     if not metric:
@@ -96,10 +103,11 @@ def evaluate(
     with warnings.catch_warnings(record=True) as heard, Drawing() as progress:
         warnings.simplefilter("always", UserWarning)
         if embeddings is not None:
-            if positive_class is not None:
-                raise InputError(
-                    "evaluate: --positive-class came with --embeddings; expected it with a file of predictions."
-                )
+            for option, value in (("--positive-class", positive_class), ("--groups", groups)):
+                if value is not None:
+                    raise InputError(
+                        f"evaluate: {option} came with --embeddings; expected it with a file of predictions."
+                    )
             of = of_embeddings(exact, embeddings, labels, reference, reference_labels, delimiter, progress)
         elif labels is not None or reference is not None or reference_labels is not None:
             raise InputError(
@@ -107,7 +115,7 @@ def evaluate(
             )
         else:
             assert predictions is not None
-            of = of_predictions(exact, predictions, positive_class, delimiter)
+            of = of_predictions(exact, predictions, positive_class, delimiter, groups)
         found = [document(one, progress, resamples=resamples, confidence=confidence, seed=seed) for one in of]
     notes = list(dict.fromkeys(" ".join(str(one.message).split()) for one in heard))
     for note in notes:
@@ -135,7 +143,9 @@ def _draw(found: Mapping[str, Any]) -> None:
             "interval", Text("none can be given: one number stands for the whole set, or too few units")
         )
     else:
-        of = many if found["groups"] is None else f"{found['groups']:,} classes"
+        of = many
+        if found["groups"] is not None:
+            of = f"{found['groups']:,} {'classes' if found['unit'] == 'query' else 'groups'}"
         how = f"{found['confidence']:.0%} bootstrap over {of}, {found['resamples']:,} resamples"
         if found["undefined_resamples"]:
             how += f", undefined on {found['undefined_resamples']:,} others"

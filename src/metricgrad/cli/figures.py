@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
+from metricgrad._labels import Labels
 from metricgrad._types import Metric
 from metricgrad.cli.columns import Predictions
 from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels, read_predictions
@@ -20,7 +20,7 @@ from metricgrad.metrics.progress import watched
 
 __all__ = ["document", "of_embeddings", "of_predictions"]
 
-Figure = tuple[Metric, Tensor, dict[str, Any], np.ndarray | None]
+Figure = tuple[Metric, Tensor, dict[str, Any], Labels | None]
 """A metric, its statistics, facts about what they are of, and which units share their fate: queries of one class do."""
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -121,7 +121,11 @@ def _told(progress: Progress, name: str, unit: str, done: int, total: int) -> No
 
 
 def of_predictions(
-    metrics: Sequence[Metric], path: Path, positive_class: str | None, delimiter: str | None
+    metrics: Sequence[Metric],
+    path: Path,
+    positive_class: str | None,
+    delimiter: str | None,
+    groups: str | None,
 ) -> Iterator[Figure]:
     """Read the table once and yield the statistics of each metric."""
     for exact in metrics:
@@ -130,7 +134,8 @@ def of_predictions(
                 f"evaluate: {exact.name} ranks items for each query; expected --embeddings and --labels, "
                 "not predictions."
             )
-    table = read_predictions(path, delimiter)
+    table = read_predictions(path, delimiter, groups)
+    members = None if groups is None else table.columns[groups]
     given = Predictions(table, positive_class)
     for exact in metrics:
         found = given.of(exact)
@@ -138,4 +143,4 @@ def of_predictions(
             "column": found.column, "classes": found.classes, "positive_class": found.positive,
             "delimiter": table.delimiter,
         }  # fmt: skip
-        yield exact, exact.measure(found.outputs, found.targets), facts, None
+        yield exact, exact.measure(found.outputs, found.targets), facts, members

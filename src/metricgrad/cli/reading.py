@@ -96,15 +96,28 @@ def of_one_kind(
     return labels, more
 
 
-def read_predictions(path: Path, delimiter: str | None = None) -> Table:
+def read_predictions(path: Path, delimiter: str | None = None, groups: str | None = None) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
+
+    Args:
+        path: of the file.
+        delimiter: its name, where it is told.
+        groups: a further column that must be there.
 
     Raises:
         InputError: no such file, not a table, no `target`, none of the others, no row.
         MissingExtraError: a Parquet file without pyarrow.
     """
-    table = read_table(path, "target", _prediction_columns, delimiter)
-    if len(table.columns) == 1:
+    further = set() if groups is None else {groups}
+    table = read_table(
+        path, "target", lambda names: {*_prediction_columns(names), *further.intersection(names)}, delimiter
+    )
+    if further - set(table.names):
+        raise InputError(
+            f"{path} has the columns {describe(', '.join(table.names))}; expected {describe(groups)}, the column of "
+            "--groups, among them."
+        )
+    if len(set(table.columns) - further) < 2:
         raise InputError(
             f"{path} has the columns {describe(', '.join(table.names))}; expected prediction, score or "
             "score_<class> beside target."
