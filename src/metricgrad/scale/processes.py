@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from metricgrad._checks import fail
 from metricgrad.errors import MetricgradError
@@ -113,7 +113,12 @@ class Processes:
         from torch import distributed
 
         with torch.no_grad(), answered():
-            for value in model.state_dict().values():
+            for name, value in model.state_dict().items():
+                if not isinstance(value, Tensor) or value.layout != torch.strided:
+                    raise fail(
+                        "processes", f"{name!r} in the state dict of {type(model).__name__} is no dense tensor",
+                        "dense tensors, which processes can share", "Train it with one process.",
+                    )  # fmt: skip
                 if value.numel():  # as bytes: not every backend knows every dtype
                     whole = value.detach().clone().contiguous().flatten()
                     distributed.broadcast(whole.view(torch.uint8), 0)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metricgrad._labels import number_labels
 from metricgrad._types import Split
 from metricgrad.metrics import nearest_items
 from metricgrad.tune.checkpoint import write_atomically
@@ -51,7 +52,7 @@ def _neighbours(model: nn.Module, test: Split) -> tuple[Tensor, Tensor, Tensor]:
     """Index, similarity and relevance of the nearest items of every query [query, neighbour]."""
     outputs, targets = collect(model, test)
     nearest = nearest_items(outputs, outputs, GALLERY_NEIGHBOURS, exclude=torch.arange(len(outputs)))
-    targets = torch.as_tensor(targets)
+    (targets,) = number_labels("gallery", {"targets": targets}).codes
     index, similarity = nearest
     return index, similarity, targets[index] == targets[:, None]
 
