@@ -1,7 +1,10 @@
 """The metric as an error of samples: what is counted, what is checked, and what may fail how often."""
 
 import math
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import torch
 
 from metricgrad.errors import InputError
 from metricgrad.learned import SampleErrors, classes, rotated_boxes, upright_boxes, words
+from metricgrad.learned.workers import Workers
 from metricgrad.metrics import adapt, of_kind, per_sample
 
 LETTERS = "abcd"
@@ -213,3 +217,23 @@ def test_what_must_be_known_of_a_metric() -> None:
         of_texts(higher_is_better=True)
     with pytest.raises(InputError, match="not a mean over samples"):
         SampleErrors(of_kind(adapt("f1"), classes(2)))
+
+
+def exact(prediction: str, target: str) -> float:
+    """An importable metric of one sample."""
+    return float(prediction != target)
+
+
+@pytest.mark.parametrize("name", ["numpy", "random", "torch"])
+def test_workers_import_nothing_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A file there that has the name of a library is not run by the processes that measure."""
+    (tmp_path / f"{name}.py").write_text(
+        "open('RAN', 'w').close()\nraise ImportError('mine')\n", encoding="utf-8"
+    )
+    here = [part for part in map(os.path.abspath, sys.path)]
+    monkeypatch.setattr(sys, "path", here)
+    monkeypatch.chdir(tmp_path)
+    Workers(per_sample(exact, higher_is_better=False).measure, 1).close()
+    assert not (tmp_path / "RAN").exists()
