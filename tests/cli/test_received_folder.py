@@ -92,7 +92,20 @@ TRICKS = {**{f"link at {name}": link(name) for name in LINKS}, "code": code, "na
           "header": huge_header, "pictures": bomb_of_pictures}  # fmt: skip
 
 
-@pytest.mark.parametrize("trick", TRICKS)
+QUICK_ONES = (
+    "link at last",
+    "link at record.jsonl",
+    "link at gallery.json",
+    "code",
+    "names",
+    "header",
+    "pictures",
+)
+
+
+@pytest.mark.parametrize(
+    "trick", [pytest.param(name, marks=() if name in QUICK_ONES else pytest.mark.slow) for name in TRICKS]
+)
 def test_nothing_outside_is_touched(
     command: Command, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trick: str
 ) -> None:
