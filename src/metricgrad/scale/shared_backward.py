@@ -1,6 +1,5 @@
 """The gradient of one global batch, computed by several processes that embed a part of it each."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from metricgrad._checks import LARGEST_WHOLE
 from metricgrad.scale.chunk import rows_of, taken
 from metricgrad.scale.gather import gather_rows, sum_gradients
 from metricgrad.scale.processes import Processes
@@ -57,7 +57,9 @@ class SharedBackward:
         processes: Processes,
     ) -> None:
         self.loss, self.parameters, self.seed, self.processes = loss, parameters, seed, processes
-        self.staged = StagedBackward(model, self._loss_of_all, chunk=sys.maxsize if chunk is None else chunk)
+        self.staged = StagedBackward(
+            model, self._loss_of_all, chunk=LARGEST_WHOLE if chunk is None else chunk
+        )
         self._devices, self._in_chunks = devices_of([model]), chunk is not None
         self._rows, self._shared = 0, random_state()
 
