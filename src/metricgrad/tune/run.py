@@ -60,7 +60,7 @@ def tune(
     Three arms: **start** (the model as it came), **continued** (the proxy loss goes on) and **tuned** (the method),
     the last two with equal steps, trainable parameters, data and tries. `select` chooses the step, the settings and
     the arm whose weights are returned; `test` is read once, at the end, for a paired bootstrap interval of tuned
-    minus the better of the others.
+    minus the other arm that does better on select.
 
     Args:
         model: a network that already works (it is copied, never changed), or `seed -> network`.
