@@ -9,6 +9,7 @@ from rich.console import Console
 from metricgrad._records import event_of
 from metricgrad.errors import InputError
 from metricgrad.report import closing_table, condense, summary_text
+from metricgrad.report.sections import fact_rows
 from metricgrad.report.wording import caveats, interval_meaning, number, per_seed, signed
 from tests.report import synthetic_runs
 
@@ -118,3 +119,34 @@ def test_caveats_are_sentences_and_stand_once() -> None:
     assert caveats(condense(events))[0] == "No proxy loss was given: there is no control arm."
     assert len(caveats(condense(events))) == 2
     assert caveats(condense([event_of(synthetic_runs.begun())])) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "seeds", "words"),
+    [
+        ("method", (0, 1, 2), "95% interval over test classes and 3 seeds"),
+        ("models", (0,), "over test classes (paired for gains): of this model, not of the method"),
+        ("models", (0, 1), "of these models, not of the method"),
+    ],
+)
+def test_groups_and_seeds_are_shown(scope: str, seeds: tuple[int, ...], words: str) -> None:
+    """What was drawn, what was left out, and how much of the error comes from units and from seeds."""
+    events = synthetic_runs.finished(seeds=seeds)
+    (verdict,) = (event for event in events if event["event"] == "verdict")
+    verdict |= {
+        "units": 2733, "left_out": 7, "groups": 566, "group": "class", "resamples": 1990, "undefined": 10,
+        "scope": scope,
+    }  # fmt: skip
+    verdict["gains"]["continued"] |= {
+        "unit_error": 0.0042,
+        "seed_error": 0.005 if scope == "method" else None,
+    }
+    text = summary_text(events)
+    assert words in text
+    assert (
+        "2,733 queries in 566 classes, 7 left out as undefined; 1,990 resamples, 10 more undefined." in text
+    )
+    assert ("0.0042 from the choice of classes and 0.0050 from the choice of seeds" in text) == (
+        scope == "method"
+    )
+    assert any("566 classes" in value for _, value in fact_rows(condense(events)))
