@@ -23,14 +23,9 @@ def test_the_page_shows_the_table() -> None:
 
 
 def test_intervals_hold_from_twenty_groups_on() -> None:
-    """Between 92 and 98 with one seed; with several at least that, as their variance is hardly known."""
-    for row in rows():
-        if int(row["groups"]) >= 20:
-            covered = float(row["covered"])
-            assert covered >= 92, row
-            assert covered <= 98 or (int(row["seeds"]) > 1 and float(row["seed_effect"]) == 0), row
-            if row["figure"].endswith("difference"):
-                assert max(float(row["below"]), float(row["above"])) <= 4.5, row
+    """Between 92 and 98 %, for every figure, size of groups and number of seeds."""
+    held = [float(row["covered"]) for row in rows() if int(row["groups"]) >= 20]
+    assert len(held) == 36 and min(held) >= 92 and max(held) <= 98
 
 
 @pytest.mark.slow
