@@ -46,13 +46,12 @@ def ended_by_second_signal(grace: float = GRACE) -> Iterator[None]:
 def _watch(heard: socket.socket, grace: float) -> None:
     """Count signals until the other end is closed, or end the process."""
     asked = [signal.SIGINT, signal.SIGTERM]
-    count = 0
+    count, last = 0, 0
     while count < 2:
         numbers = heard.recv(64)
         if not numbers:
             return
-        count += sum(number in asked for number in numbers)
-    last = numbers[-1]
+        count, last = count + sum(number in asked for number in numbers), numbers[-1]
     closed = False
     while not closed and select.select([heard], [], [], grace)[0]:
         closed = not heard.recv(64)
