@@ -209,7 +209,10 @@ def test_weights_have_the_names_of_the_network_itself(tmp_path: Path) -> None:
         load_into(nn.Linear(2, 2), inner.state_dict())
 
 
-@pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), "cpu:0"])
+@pytest.mark.parametrize(
+    "device",
+    [torch.device("cpu"), *(pytest.param(name, marks=pytest.mark.slow) for name in ("cpu", "cpu:0"))],
+)
 def test_a_device_is_taken(device: Any, tmp_path: Path) -> None:
     """By name or as an object; the result is the same as where the network stays."""
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from metricgrad.tune import Result
@@ -11,6 +12,7 @@ from metricgrad.tune import Result
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+@pytest.mark.slow
 def test_the_page_runs(tmp_path: Path, capsys) -> None:
     """Its blocks, one after the other, end with a run that kept the loss that was trained."""
     page = (DOCS / "your-own-data.md").read_text(encoding="utf-8")

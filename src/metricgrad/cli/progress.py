@@ -182,7 +182,7 @@ def _place(event: Mapping[str, Any]) -> str:
     return f"{event['what']} ({event['stage']}/{event['stages']})" if event.get("stages") else event["what"]
 
 
-def _fields(shown: Mapping[str, str]) -> dict[str, str]:
+def _fields(shown: Mapping[str, str]) -> dict[str, Any]:
     return {key: text for key, text in shown.items() if key != "description"}
 
 

@@ -136,7 +136,8 @@ def _leaves(loss: Tensor, stop: set[Any]) -> tuple[list[Tensor], bool]:
     """Return the leaves that a loss reaches without passing the nodes to stop at, and whether it meets one of those."""
     if loss.grad_fn is None:
         return [loss], False
-    waiting, seen, leaves, met = [loss.grad_fn], set(), [], False
+    waiting: list[Any] = [loss.grad_fn]
+    seen, leaves, met = set(), [], False
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
