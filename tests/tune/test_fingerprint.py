@@ -1,12 +1,16 @@
 """A fingerprint: other for other code and values, the same in every process, and for what counts its own calls."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
+import io
 import os
+import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +113,133 @@ OTHER = {
         adapt(weighted, higher_is_better=True), adapt(weighted, higher_is_better=False)
     ),
 }  # fmt: skip
+
+
+def defined(text: str) -> Any:
+    """What a text of a notebook defines as `metric`."""
+    names = {"__name__": "__main__", "functools": functools, "nn": nn, "np": np}
+    exec(compile(text, "cell", "exec"), names)  # noqa: S102
+    return names["metric"]
+
+
+OTHER_CODE = {
+    "default": ("def metric(o, t, k=1): return k", "def metric(o, t, k=2): return k"),
+    "keyword": ("def metric(o, t): return o.sum(dim=1)", "def metric(o, t): return o.sum(axis=1)"),
+    "comparison": ("def metric(o, t): return o > t", "def metric(o, t): return o >= t"),
+    "sets of texts": ("def metric(o, t): return t in {'a', 'b'}", "def metric(o, t): return t in {'a', 'c'}"),
+    "function within": (
+        "def metric(o, t):\n  def inner(x=1): return x\n  return inner()",
+        "def metric(o, t):\n  def inner(x=2): return x\n  return inner()",
+    ),
+    "global in a comprehension": (
+        "k = 1\ndef metric(o, t): return [k for _ in o]", "k = 2\ndef metric(o, t): return [k for _ in o]"
+    ),
+    "array": (
+        "k = np.zeros(2)\ndef metric(o, t): return k", "k = np.ones(2)\ndef metric(o, t): return k"
+    ),
+    "mask of an array": (
+        "k = np.ma.array([1, 2], mask=[0, 1])\ndef metric(o, t): return k",
+        "k = np.ma.array([1, 2], mask=[1, 0])\ndef metric(o, t): return k",
+    ),
+    "class attribute": (
+        "class M:\n  k = 1\n  def __call__(self, o, t): return self.k\nmetric = M()",
+        "class M:\n  k = 2\n  def __call__(self, o, t): return self.k\nmetric = M()",
+    ),
+    "method of a base": (
+        "class B:\n  def k(self): return 1\nclass M(B):\n  def __call__(self, o, t): return self.k()\nmetric = M()",
+        "class B:\n  def k(self): return 2\nclass M(B):\n  def __call__(self, o, t): return self.k()\nmetric = M()",
+    ),
+    "metaclass": (
+        "class T(type):\n  def __call__(cls): return 1\nclass C(metaclass=T): pass\ndef metric(o, t): return C()",
+        "class T(type):\n  def __call__(cls): return 2\nclass C(metaclass=T): pass\ndef metric(o, t): return C()",
+    ),
+    "replaced method": ("metric = nn.ReLU()", "metric = nn.ReLU()\nmetric.forward = lambda rows: rows"),
+    "order of layers": (
+        "metric = nn.Sequential(nn.ReLU(), nn.Tanh())", "metric = nn.Sequential(nn.Tanh(), nn.ReLU())"
+    ),
+    "one or two stars": ("def metric(o, *t): return 1", "def metric(o, **t): return 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_CODE)
+def test_other_code_is_another_metric(name: str) -> None:
+    """And the same text, read again, is the same one."""
+    first, second = OTHER_CODE[name]
+    assert fingerprint(defined(first)) == fingerprint(defined(first))
+    assert fingerprint(defined(first)) != fingerprint(defined(second))
+
+
+@pytest.mark.parametrize(
+    ("plain", "told"),
+    [
+        (
+            "def metric(o, t): return o.sum(dim=1)",
+            "\n# why\ndef metric(o, t):\n  'Sum.'\n  return o.sum(dim=1)",
+        ),
+        (
+            "def metric(o, t):\n  def inner(): return 1\n  return inner()",
+            "def metric(o: int, t: int):\n  'One.'\n  def inner():\n    'One.'\n    return 1\n\n  return inner()",
+        ),
+        (
+            "class M(nn.Module):\n  'A.'\n  def forward(self, o): return o\nmetric = M()",
+            "class M(nn.Module):\n  'B.'\n  def forward(self, o):\n    'C.'\n    return o\nmetric = M()",
+        ),
+    ],
+)
+def test_comments_lines_and_docstrings_are_no_difference(plain: str, told: str) -> None:
+    """They compute nothing."""
+    assert fingerprint(defined(plain)) == fingerprint(defined(told))
+
+
+def test_modules_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put in the place of a function, constants, and modules that are imported only when the metric runs."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("own_helpers", "own_late"):
+        (tmp_path / f"{name}.py").write_text("K = 1\ndef rows(o): return o + K\n")
+    metric = defined("import own_helpers\ndef metric(o, t): return own_helpers.rows(o)")
+    late = defined("def metric(o, t):\n  import own_late\n  return own_late.rows(o)")
+    before, of_late = fingerprint(metric), fingerprint(late)
+    late(1, 1)
+    (tmp_path / "own_helpers.py").write_text(
+        "'Helpers.'\n# of mine\nK = 1\ndef rows(o):\n  'Add.'\n  return o + K\n"
+    )
+    assert (fingerprint(metric), fingerprint(late)) == (before, of_late)
+    (tmp_path / "own_late.py").write_text("K = 2\ndef rows(o): return o + K\n")
+    assert fingerprint(late) != of_late
+    helpers: Any = metric.__globals__["own_helpers"]
+    for name, value in (("K", 2), ("rows", lambda o: o)):
+        with monkeypatch.context() as patch:
+            patch.setattr(helpers, name, value)
+            assert fingerprint(metric) != before
+    assert fingerprint(metric) == before
+
+
+def test_a_function_put_in_the_place_of_a_library_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the names of modules by which it is called."""
+    metric = defined("def metric(o, t): return nn.functional.relu(o)")
+    before = fingerprint(metric)
+    monkeypatch.setattr(nn.functional, "relu", lambda rows: rows)
+    assert fingerprint(metric) != before
+
+
+def test_what_a_process_makes_for_itself_is_no_difference() -> None:
+    """Generators, locks, streams and bars: with other states, and on other threads."""
+
+    def made() -> Any:
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            bar = tqdm(total=3, file=io.StringIO())
+            return lambda o, t: bar.update()
+        return io.StringIO()
+
+    drawing = random.Random()
+    first, second = [drawing, np.random.default_rng()], [random.Random(), np.random.default_rng()]
+    assert fingerprint(closing_over(first)) == fingerprint(closing_over(second))
+    one, two = made(), (time.sleep(0.01), made())[1]
+    assert same(one, two)
+    assert fingerprint(one).unread
+    assert same(threading.Thread(target=print), threading.Thread(target=print))
 
 
 def hooked(network: nn.Module) -> nn.Module:

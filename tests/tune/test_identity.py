@@ -297,3 +297,25 @@ def test_retrieval_of_other_weights_is_another_run(tmp_path: Path) -> None:
     small_run(tmp_path / "run", plan=plan, start_plan=None, seed=0)
     with pytest.raises(CheckpointError, match=r"model\.(code|values)"):
         small_run(tmp_path / "run", plan=plan, start_plan=None, seed=0, model=other)
+
+
+def test_an_object_of_its_time_can_say_what_it_is(tmp_path: Path) -> None:
+    """A metric that keeps the time of its making is told how it is known again."""
+
+    class Timed:
+        def __init__(self, made: float) -> None:
+            self.made = made
+
+        def __call__(self, outputs: Any, targets: Any) -> float:
+            return share(outputs, targets) if self.made else 0.0
+
+    class Known(Timed):
+        def identity_parts(self) -> Any:
+            return "accuracy"
+
+    foreign: dict[str, Any] = {"higher_is_better": True, "splits": without_test()}
+    run(tmp_path / "timed", metric=Timed(1.0), **foreign)
+    with pytest.raises(CheckpointError, match=r"metric\.values .* identity_parts\(\)"):
+        run(tmp_path / "timed", metric=Timed(2.0), **foreign)
+    events = run(tmp_path / "known", metric=Known(1.0), **foreign).events
+    assert run(tmp_path / "known", metric=Known(2.0), **foreign).events == events

@@ -1,24 +1,26 @@
 """A hash of what a model, a metric or a loss is: its code and the values that it holds, the same in every process.
 
-Neither addresses, nor the order of sets and dicts, nor names of files and lines enter. Code of installed libraries
-stands for itself by name and version; code of the user's own is hashed with everything that it names: what functions
-close over, their defaults, the globals that they read, the source of the user's modules.
+Neither addresses, nor the order of sets and dicts, nor names of files, lines, comments and docstrings enter. Code of
+installed libraries stands for itself by name and version; code of the user's own is hashed with everything that it
+names: what functions close over, their defaults, the globals that they read, the source of the user's modules.
 """
 
 import dis
 import functools
 import hashlib
+import random
 import re
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType, UnionType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from metricgrad.tune.sources import names_in, of_library, source_of, top_of, versioned
 
 __all__ = ["Fingerprint", "fingerprint"]
 
@@ -35,8 +37,14 @@ _PLAIN = (
     range,
     slice,
 )
-_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState)
+_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+_MACHINERY = frozenset(
+    {"_io", "_thread", "io", "multiprocessing", "queue", "socket", "subprocess", "threading", "tqdm"}
+)
+"""Modules whose objects belong to the process that made them: files, locks, threads, progress bars."""
+_HAS_DOCSTRING = 0x4000000
 _EMPTY_MODULE = frozenset(vars(nn.Module()))
+_ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 
 
 def fingerprint(value: Any) -> "Fingerprint":
@@ -95,7 +103,7 @@ class _Reader:
         self._kept.append(value)
         if isinstance(value, Tensor | np.ndarray | np.generic):
             return self._array(value)
-        if not _of_library(type(value).__module__):
+        if not of_library(type(value).__module__):
             return self._thing(value)
         if isinstance(value, Mapping):
             return self._mapping(value)
@@ -128,6 +136,8 @@ class _Reader:
             self._parts("property", value.fget, value.fset)
         elif isinstance(value, nn.Module):
             self._network(value)
+        elif isinstance(value, torch.jit.ScriptFunction):
+            self._text(value.code)
         elif isinstance(value, torch.dtype | torch.device):
             self._value(str(value))
         elif isinstance(value, UnionType):
@@ -163,6 +173,8 @@ class _Reader:
     def _array(self, value: Any) -> None:
         if not self.values:
             return
+        if isinstance(value, np.ma.MaskedArray):
+            self._array(np.ma.getmaskarray(value))
         if isinstance(value, np.ndarray | np.generic):
             value = np.asarray(value)
             self._text(f"array {value.dtype.str} {value.shape}")
@@ -201,16 +213,23 @@ class _Reader:
             self.read(item)
 
     def _function(self, function: FunctionType) -> None:
-        code, named, attributes = function.__code__, set[str](), {}
-        if _of_library(function.__module__):
-            self._text(f"function {_library(function.__module__)} {function.__qualname__}")
+        code, named, imported, attributes = function.__code__, set[str](), set[str](), {}
+        if of_library(function.__module__):
+            self._text(f"function {versioned(function.__module__)} {function.__qualname__}")
         else:
             self._parts("function", code, function.__defaults__, function.__kwdefaults__)
-            named, attributes = _names(code, "LOAD_GLOBAL", "LOAD_NAME"), vars(function)
+            named, imported = names_in(code, "LOAD_GLOBAL", "LOAD_NAME"), names_in(code, "IMPORT_NAME")
+            attributes = vars(function)
         # What a function binds anew itself (a counter, say) is no part of what it is.
-        rebound = _names(code, "STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR")
+        rebound = names_in(code, "STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR")
         for name in sorted((named & function.__globals__.keys()) - rebound):
-            self._parts(f"global {name}", function.__globals__[name])
+            value = function.__globals__[name]
+            self._parts(f"global {name}", value)
+            if isinstance(value, ModuleType):
+                self._members(value, names_in(code, *_ATTRIBUTES) - rebound)
+        for name in sorted(imported):
+            if name and not of_library(name):
+                self._source(name)
         for name, cell in sorted(zip(code.co_freevars, function.__closure__ or (), strict=True)):
             if name not in rebound:
                 self._parts(f"closure {name}", *_contents(cell))
@@ -218,38 +237,54 @@ class _Reader:
             self._parts(f"attribute {name}", attributes[name])
 
     def _code(self, code: CodeType) -> None:
-        self._text(f"code {code.co_argcount} {code.co_kwonlyargcount} {code.co_flags} {code.co_names}")
-        self._text(f"{code.co_freevars} {len(code.co_code)}")
-        self.total.update(code.co_code)
-        for constant in code.co_consts:  # constants are code, not values that change
-            self._text(f"constant {constant!r}" if isinstance(constant, _PLAIN) else type(constant).__name__)
-            if isinstance(constant, CodeType):
-                self._code(constant)
-            elif isinstance(constant, tuple | frozenset):
-                self._text(fingerprint(constant).values)
+        """Hash the steps of code with what they handle: docstrings and line numbers are none of them."""
+        self._text(f"code {code.co_argcount} {code.co_kwonlyargcount} {code.co_flags & ~_HAS_DOCSTRING}")
+        self._text(f"{code.co_freevars} {code.co_exceptiontable}")
+        for step in dis.get_instructions(code):
+            # A constant is code, no value that changes. Names of keywords stand among the constants in Python 3.11.
+            handled = code.co_consts[step.arg or 0] if step.opname == "KW_NAMES" else step.argval
+            plain = isinstance(handled, _PLAIN)
+            self._text(f"{step.opname} {handled!r}" if plain else f"{step.opname} {type(handled).__name__}")
+            if isinstance(handled, CodeType):
+                self._code(handled)
+            elif not plain:
+                self._text(fingerprint(handled).values)
 
     def _class(self, kind: type) -> None:
-        if _of_library(kind.__module__):
-            return self._text(f"class {_library(kind.__module__)} {kind.__qualname__}")
-        self._parts(f"class {kind.__qualname__}", *kind.__bases__)
+        if of_library(kind.__module__):
+            return self._text(f"class {versioned(kind.__module__)} {kind.__qualname__}")
+        self._parts(f"class {kind.__qualname__}", type(kind), *kind.__bases__)
         for name, member in sorted(vars(kind).items()):
             code = isinstance(member, FunctionType | staticmethod | classmethod | property)
             if code or not (name.startswith("__") or name == "_abc_impl"):
                 self._parts(f"member {name}", member)
 
+    def _members(self, module: ModuleType, names: set[str]) -> None:
+        """Hash what code may read of a module, as it stands there now; of a library only what is put in its place."""
+        for name in sorted(names & vars(module).keys()):
+            value, ours = vars(module)[name], not of_library(module.__name__)
+            if isinstance(value, ModuleType):
+                self._members(value, names - {name})
+            elif ours or (isinstance(value, FunctionType) and not of_library(value.__module__)):
+                self._parts(f"member {name}", value)
+
     def _module(self, module: ModuleType) -> None:
         name, file = module.__name__, getattr(module, "__file__", None)
-        self._text(f"module {_library(name)}")
-        if _of_library(name) or file is None:
+        self._text(f"module {versioned(name)}")
+        if of_library(name) or file is None:
             return
-        try:
-            self.total.update(Path(file).read_bytes())
-        except OSError:
-            self._missing(f"the source of the module {name}")
+        self._source(name)
         for _, value in sorted(vars(module).items()):
             owner = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            if isinstance(owner, str) and owner in sys.modules and not _of_library(owner):
+            if isinstance(owner, str) and owner in sys.modules and not of_library(owner):
                 self.read(sys.modules[owner])
+
+    def _source(self, name: str) -> None:
+        """Hash the text of a module of the user's, whether it is imported yet or not."""
+        text = source_of(name)
+        if text is None:
+            return self._missing(f"the source of the module {name}")
+        self._text(text)
 
     def _network(self, network: nn.Module) -> None:
         network = getattr(network, "_orig_mod", network)  # of torch.compile
@@ -267,6 +302,8 @@ class _Reader:
     def _object(self, value: Any) -> None:
         """Hash an object: its class, and the state that copying it would copy."""
         self.read(type(value))
+        if top_of(type(value).__module__) in _MACHINERY:
+            return self._missing(f"a value of type {type(value).__module__}.{type(value).__qualname__}")
         compiled = getattr(value, "__wrapped__", None) or getattr(value, "py_func", None)
         if compiled is not None:  # functools.lru_cache, numba
             return self.read(compiled)
@@ -281,7 +318,7 @@ class _Reader:
         for part in parts[:2]:
             self.read(part)
         call = vars(type(value)).get("__call__")
-        counted = _names(call.__code__, "STORE_ATTR") if isinstance(call, FunctionType) else set[str]()
+        counted = names_in(call.__code__, "STORE_ATTR") if isinstance(call, FunctionType) else set[str]()
         for part in parts[2:3]:
             plain = isinstance(part, dict)
             self.read({name: one for name, one in part.items() if name not in counted} if plain else part)
@@ -299,41 +336,3 @@ def _contents(cell: CellType) -> tuple[Any, ...]:
         return (cell.cell_contents,)
     except ValueError:  # a name that is not bound yet
         return ()
-
-
-def _names(code: CodeType, *operations: str) -> set[str]:
-    """Names that code, functions within it included, handles by one of these operations."""
-    return {
-        str(step.argval)
-        for each in _codes(code)
-        for step in dis.get_instructions(each)
-        if step.opname in operations and (step.opname != "STORE_DEREF" or step.argval in each.co_freevars)
-    }
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
-
-
-def _of_library(name: Any) -> bool:
-    """Whether a module is installed, and so known by its version; the user's own are hashed."""
-    return isinstance(name, str) and _installed(name.partition(".")[0])
-
-
-@functools.cache
-def _installed(top: str) -> bool:
-    if top in ("", "__main__"):
-        return False
-    if top == "metricgrad" or top in sys.stdlib_module_names or top in sys.builtin_module_names:
-        return True
-    file = getattr(sys.modules.get(top), "__file__", None)
-    return file is not None and bool({"site-packages", "dist-packages"} & set(Path(file).parts))
-
-
-def _library(name: str | None) -> str:
-    """A module's name, with the version of a library."""
-    version = getattr(sys.modules.get((name or "").partition(".")[0]), "__version__", "")
-    return f"{name} {version}"

@@ -180,9 +180,23 @@ def check_identity(
     if changed and not force:
         raise CheckpointError(
             f"cannot resume {folder}: {'; '.join(changed)}; expected the same, or the resumed run would differ from an "
-            "uninterrupted one. Restore it, or resume with force (--force), which marks the run."
+            f"uninterrupted one. Restore it, or resume with force (--force), which marks the run.{_advice(changed)}"
         )
     return changed, told
+
+
+def _advice(changed: Sequence[str]) -> str:
+    """What helps where an object has the same code and holds something else: perhaps the time at which it was made."""
+    names = [
+        name for name in ("metric", "proxy") if any(item.startswith(f"{name}.values ") for item in changed)
+    ]
+    names = [name for name in names if not any(item.startswith(f"{name}.code ") for item in changed)]
+    if not names:
+        return ""
+    return (
+        f" Does the {' or the '.join(names)} hold something that every process makes anew, such as the time? A method "
+        "identity_parts() of its class returns what it is to be known by."
+    )
 
 
 def _short(value: Any) -> str:
