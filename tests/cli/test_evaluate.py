@@ -57,6 +57,29 @@ def test_forms_of_labels(command: Command, embeddings: Files, tmp_path: Path, fo
     assert command(*arguments, other).json["value"] == expected
 
 
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("recall@1:ties=average", 1 / 3),
+        ("mrr:ties=average", 11 / 18),
+        ("map:ties=average", 11 / 18),
+        ("recall@1", 0),
+        ("recall@1:ties=optimistic", 1),
+        ("recall@2:ties=mid", 1),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.int8, np.float16, np.float64])
+def test_the_rule_for_equals_is_a_setting(
+    command: Command, tmp_path: Path, metric: str, value: float, kind: type
+) -> None:
+    """Of equal embeddings the one relevant item is at each of the three ranks in a third of all orders."""
+    x, y = tmp_path / "x.npy", tmp_path / "y.npy"
+    np.save(x, np.full((4, 3), 5, kind))
+    np.save(y, np.array([0, 0, 1, 1]))
+    found = command("evaluate", "--embeddings", x, "--labels", y, "--metric", metric, "--json").json
+    assert found["value"] == pytest.approx(value, abs=1e-15)
+
+
 def test_undefined_queries_are_counted(command: Command, embeddings: Files, tmp_path: Path) -> None:
     """Queries without a relevant item are left out of the mean and counted."""
     x, _ = embeddings

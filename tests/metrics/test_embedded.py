@@ -209,6 +209,28 @@ def test_scale_of_embeddings_does_not_matter(generator: torch.Generator, factor:
     equal(metrics.retrieval_ranks(points * factor, labels, normalize=False), dot)
 
 
+@pytest.mark.parametrize("largest", [1.75 * 2.0**1023, 1.25 * 2.0**1023, 2.0**1023, 2.0**-1020, 2.0**-1060])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_ends_of_float64_are_ordered_too(
+    generator: torch.Generator, largest: float, normalize: bool
+) -> None:
+    """Rows whose lengths or squares leave the range: the ranks are those of the same small whole numbers.
+
+    Dot products can be ordered up to the length 2^1023; beyond it a row is refused.
+    """
+    codes = torch.randint(-2, 3, (30, 5), generator=generator).double()
+    codes[0, 0] = 2
+    labels = torch.randint(0, 6, (30,), generator=generator)
+    rows = codes * (largest / 2)
+    wanted = metrics.retrieval_ranks(codes, labels, normalize=normalize)
+    if normalize or largest < 1:
+        equal(metrics.retrieval_ranks(rows, labels, normalize=normalize), wanted)
+        return
+    with pytest.raises(InputError, match=r"row \d+ of embeddings is longer than 2\^1023"):
+        metrics.retrieval_ranks(rows, labels, normalize=False)
+    equal(metrics.retrieval_ranks(rows / 16, labels, normalize=False), wanted)
+
+
 def test_dot_product_is_not_cosine() -> None:
     """A long row wins by dot product and not by cosine."""
     points = torch.tensor([[1.0, 0.0], [0.9, 0.1], [5.0, 5.0]])

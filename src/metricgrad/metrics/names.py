@@ -1,7 +1,7 @@
 """Metrics by name, for the command line and for recipes.
 
 The grammar is `name[@k][:setting=value,...]`: `recall@1`, `ndcg@10`, `map`, `f_beta:beta=2,average=macro`,
-`recall_at_k@5:normalizer=min_k_positives`, `hit@1:ties=mid`, `edit_distance:normalizer=longer`,
+`recall_at_k@5:normalizer=min_k_positives`, `hit@1:ties=average`, `edit_distance:normalizer=longer`,
 `iou_above:threshold=0.75`. A function name that ends in `_at_k` may carry the number itself: `recall_at_10`. Upper and
 lower case are the same.
 

@@ -16,7 +16,7 @@ shape, single pairs, threads and devices that add and multiply in IEEE float64 g
   apart are told apart, where float64 cosines tell 1e-8.
 * Dot product: the product of the rows as they came, rounded to float64 once. Every row is measured in a unit of its
   own, so that one long row does not blind the others. (What a coordinate adds is lost where it is 2^-70 of the product
-  of the two lengths.)
+  of the two lengths; float64 rows that are orthogonal have a product of that size, not always 0.)
 
 Copies of an item tie exactly. So do multiples of it under cosine where the multiple itself was not rounded (twice a
 row; three times one of float32, in float64); two rows that only nearly are multiples are ordered by their cosines.
@@ -73,7 +73,8 @@ def read_rows(caller: str, name: str, embeddings: Float[Tensor, "row dim"], *, n
         The rows in float64, on the device of the embeddings (mps has no float64: on the CPU).
 
     Raises:
-        InputError: not a floating-point matrix, NaN or infinite values, no dimension.
+        InputError: not a floating-point matrix, NaN or infinite values, no dimension; for dot products a row of length
+            2^1023 or more.
     """
     require_finite(caller, name, require_matrix(caller, name, embeddings, "row, dim"))
     if embeddings.shape[1] == 0:
@@ -81,14 +82,18 @@ def read_rows(caller: str, name: str, embeddings: Float[Tensor, "row dim"], *, n
     device = torch.device("cpu") if embeddings.device.type == "mps" else embeddings.device
     rows = embeddings.detach().to(device, torch.float64)
     # First by the largest coordinate, so that the squares of very long and very short rows stay within range.
-    coarse = _power_of_two(rows.abs().amax(1, keepdim=True))
+    coarse = _power_of_two(rows.abs().amax(1, keepdim=True))  # coordinates are then below 2
     rows = rows / coarse
     length = rows.square().sum(1, keepdim=True).sqrt()  # [row, 1]
     if normalize:
         rounded = rows / torch.where(length > 0, length, 1.0)
         return Rows(rows, rounded, torch.ones_like(length)[:, 0], True)
-    fine = _power_of_two(length)
+    fine = 2 * _power_of_two(length)
     unit = coarse * fine
+    if not bool(unit.isfinite().all()):
+        row = int((~unit.isfinite()).nonzero()[0, 0])
+        remedy = "Divide all embeddings by one power of two: the order of their dot products stays."
+        raise fail(caller, f"row {row} of {name} is longer than 2^1023", "shorter rows", remedy)
     if len(rows):
         unit = torch.maximum(unit, unit.amax() * _SHORTEST)
     rows = rows * (coarse / unit)
@@ -189,7 +194,7 @@ def _one_by_one(
 
 
 def _power_of_two(value: Float[Tensor, "row 1"]) -> Float[Tensor, "row 1"]:
-    """The smallest power of two above each value; 1 for 0."""
-    value = torch.where(value > 0, value, 0.5)
+    """The largest power of two not above each value; 1 for 0."""
+    value = torch.where(value > 0, value, 1.0)
     mantissa, _ = torch.frexp(value)  # value = mantissa * 2^exponent, so the quotient is exact
-    return value / mantissa
+    return value / (2 * mantissa)

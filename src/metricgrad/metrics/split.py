@@ -32,7 +32,7 @@ def limbs(rows: Float[Tensor, "*row dim"], *, normalize: bool) -> Limbs:
     None exceeds 2^53 multiples.
 
     Args:
-        rows: of length <= 1, or of coordinates within 1 where they are divided by their length.
+        rows: of length <= 1, or of coordinates below 2 where they are divided by their length.
         normalize: divide each by its length first, to some 2^-100; a row of zeros stays.
 
     Returns:
