@@ -214,7 +214,7 @@ def _run(
         except InputError:
             if folder is None:
                 with contextlib.suppress(OSError):  # made for this run, which has not begun: empty
-                    place.rmdir()
+                    os.removedirs(place)  # and runs/ where nothing else is in it
             raise
     if processes.leader:
         _conclude(result, result.report, as_json=as_json)
