@@ -14,9 +14,9 @@ from metricgrad.report.wording import caveats, interval_meaning, number, per_see
 from tests.report import synthetic_runs
 
 
-def _printed(events: list[dict], folder: Path | None = None) -> str:
-    console = Console(file=io.StringIO(), width=160, force_terminal=False, color_system=None)
-    console.print(closing_table(events, folder=folder))
+def _printed(events: list[dict], folder: Path | None = None, *, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False, color_system=None)
+    console.print(closing_table(events, folder=folder), crop=False)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -56,7 +56,8 @@ def test_the_table_holds_every_figure_of_the_summary(tmp_path: Path, kind: str) 
 def test_a_run_without_test_split_shows_no_test_column() -> None:
     """Nothing is claimed and nothing looks like a test value."""
     text = summary_text(synthetic_runs.finished(test=False))
-    assert "nothing claimed" in text and "test recall@1" not in text and "gain of tuned" not in text
+    assert "nothing claimed" in text and "gain of tuned" not in text
+    assert text.splitlines()[2].split() == ["recall@1", "select", "trained", "for"]
 
 
 def test_an_unfinished_run_says_how_far_it_got() -> None:
@@ -80,7 +81,23 @@ def test_names_of_a_user_are_no_markup() -> None:
     """Square brackets in a metric's name are shown, not obeyed."""
     events = synthetic_runs.finished()
     events[0]["metric"] = "[bold]mine[/bold]"
-    assert "test [bold]mine[/bold]" in _printed(events)
+    assert any(line.startswith("[bold]mine[/bold]  ") for line in _printed(events).splitlines())
+
+
+@pytest.mark.parametrize("metric", ["recall@1", "binary_average_precision", "f_beta:beta=2,average=macro"])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2), (0, 1, 2, 3, 4)])
+def test_no_row_is_wrapped_at_eighty_columns(metric: str, seeds: tuple[int, ...]) -> None:
+    """Rows of both tables stand in one line each, and a long path stays whole, to be copied."""
+    events = synthetic_runs.finished(seeds=seeds)
+    events[0]["metric"] = metric
+    for gain in next(event for event in events if event["event"] == "verdict")["gains"].values():
+        gain["per_seed"] = [-0.0123 * seed for seed in seeds]
+    folder = Path("/") / "a-long-name" / ("f" * 60) / "run"
+    drawn = [line.rstrip() for line in _printed(events, folder, width=80).splitlines()]
+    wide = [line.rstrip() for line in _printed(events, folder, width=200).splitlines()]
+    for word in (metric, "start", "continued", "tuned", "gain of tuned over", "Weights"):
+        rows = [line for line in wide if line.startswith(f"{word} ")]
+        assert rows and all(row in drawn for row in rows), word
 
 
 def test_a_list_of_no_events_is_refused() -> None:

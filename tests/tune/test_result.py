@@ -13,7 +13,7 @@ from torch import nn
 import metricgrad as mg
 from metricgrad.errors import CheckpointError, InputError
 from metricgrad.tune import Result
-from tests.tune.small_run import small_model, small_run
+from tests.tune.small_run import small_model, small_run, small_splits
 from tests.tune.test_learned_road import run as learned_run
 
 
@@ -127,3 +127,33 @@ def test_the_warm_up_of_a_learned_surrogate_is_shown() -> None:
     learned_run(observer=seen.append)
     warm = [event for event in seen if event["event"] == "progress" and "learns the metric" in event["what"]]
     assert [event["done"] for event in warm] == list(range(1, 151)) and warm[0]["total"] == 150
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"proxy": None},
+        {"metric": "map", "seed": (0, 1)},
+        {"splits": mg.Splits(small_splits().fit, small_splits().select)},
+    ],
+)
+def test_training_that_changed_nothing_says_so(changes: Mapping[str, Any]) -> None:
+    """A learning rate that is far too small is named, for each arm that it left as it was."""
+    rate = {"learning_rate": 1e-15}
+    plan = mg.Plan(steps=2, evaluate_every=2)
+    model = nn.Sequential(nn.Linear(12, 8))
+    verdict = one_seed(model=model, plan=plan, settings=rate, proxy_settings=rate, **changes).event("verdict")
+    assert verdict is not None
+    told = [mark for mark in verdict["marks"] if "no prediction changed" in mark and "1e-15" in mark]
+    assert [mark.split(":")[0] for mark in told] == (
+        ["tuned"] if "proxy" in changes else ["continued", "tuned"]
+    )
+
+
+def test_training_that_changed_something_does_not() -> None:
+    """A run whose figures move has no such mark."""
+    verdict = one_seed(settings={"learning_rate": 0.05}, proxy_settings={"learning_rate": 0.05}).event(
+        "verdict"
+    )
+    assert verdict is not None and not any("no prediction changed" in mark for mark in verdict["marks"])

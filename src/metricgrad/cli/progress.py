@@ -48,7 +48,7 @@ class Drawing:
                 BarColumn() if wide else BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=1))
             )
             columns = (
-                _Cell("description"), bar, MofNCompleteColumn(table_column=_unwrapped()), _Rate(wide=wide),
+                _Cell("place"), bar, MofNCompleteColumn(table_column=_unwrapped()), _Rate(wide=wide),
                 TimeRemainingColumn(compact=True, table_column=_unwrapped()), _Cell("left"),
                 _Cell("select" if wide else "value"),
             )  # fmt: skip
@@ -131,19 +131,17 @@ class Drawing:
     def _draw(self, event: Mapping[str, Any], now: float, *, begins: bool) -> None:
         assert self._bars is not None
         value = "" if event.get("select") is None else f"{event['select']:.4f}"
-        shown = {
-            "description": _place(event),
+        shown: dict[str, Any] = {
+            "place": _place(event),
             "left": self._run_left(event, now),
             "select": f"{self._metric} {value}" if value else "",
             "value": f"select {value}" if value else "",
         }
         if begins:
             self._clear()
-            self._bars.add_task(
-                shown["description"], total=event["total"], unit=event["unit"], **_fields(shown)
-            )
+            self._bars.add_task(event["what"], total=event["total"], unit=event["unit"], **shown)
         for task in self._bars.task_ids:
-            self._bars.update(task, completed=event["done"], total=event["total"], **_fields(shown))
+            self._bars.update(task, completed=event["done"], total=event["total"], **shown)
 
     def _plain(self, event: Mapping[str, Any], now: float) -> str:
         done, total, unit = event["done"], event["total"], event["unit"]
@@ -182,10 +180,6 @@ def _place(event: Mapping[str, Any]) -> str:
     return f"{event['what']} ({event['stage']}/{event['stages']})" if event.get("stages") else event["what"]
 
 
-def _fields(shown: Mapping[str, str]) -> dict[str, Any]:
-    return {key: text for key, text in shown.items() if key != "description"}
-
-
 def _unwrapped() -> Column:
     return Column(no_wrap=True)
 
@@ -199,7 +193,7 @@ class _Cell(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Render the text."""
-        return Text(task.description if self.name == "description" else task.fields[self.name])
+        return Text(task.fields[self.name])
 
 
 class _Rate(ProgressColumn):

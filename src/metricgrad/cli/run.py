@@ -291,7 +291,7 @@ def _show(result: "Result", page: Path | None, *, as_json: bool) -> None:
     from metricgrad.report import closing_table, summary_text
 
     if sys.stdout.isatty():
-        console().print(closing_table(result.events, folder=result.folder))
+        console().print(closing_table(result.events, folder=result.folder), crop=False)  # paths stay whole
     else:
         typer.echo(summary_text(result.events, folder=result.folder))
 

@@ -51,7 +51,7 @@ def closing_table(events: Iterable[Mapping[str, Any]], *, folder: Path | None = 
     """
     run = condense(events)
     arms = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    arms.add_column("arm", no_wrap=True)
+    arms.add_column(Text(run.start.metric), no_wrap=True)
     for title in _arm_titles(run):
         arms.add_column(Text(title), justify="right")
     for arm, *cells in _arm_rows(run):
@@ -67,7 +67,7 @@ def closing_table(events: Iterable[Mapping[str, Any]], *, folder: Path | None = 
         parts += [Text(), gains]
     parts += [Text(line, style="dim") for line in _explanations(run)]
     parts += [Text(f"note: {line}", style="yellow") for line in caveats(run)]
-    parts += [Text(line) for line in _places(run, folder)]
+    parts += [Text(line, no_wrap=True, overflow="ignore") for line in _places(run, folder)]
     return Group(*parts)
 
 
@@ -96,7 +96,7 @@ def summary_text(events: Iterable[Mapping[str, Any]], *, folder: Path | None = N
         Unfinished: no training step yet. Nothing is claimed before the run has ended.
     """
     run = condense(events)
-    lines = [headline(run), "", *_aligned([["arm", *_arm_titles(run)], *_arm_rows(run)])]
+    lines = [headline(run), "", *_aligned([[run.start.metric, *_arm_titles(run)], *_arm_rows(run)])]
     if rows := _gain_rows(run):
         lines += ["", *_aligned([["gain of tuned over", *_gain_titles(run)], *rows])]
     lines += _explanations(run)
@@ -105,12 +105,8 @@ def summary_text(events: Iterable[Mapping[str, Any]], *, folder: Path | None = N
 
 
 def _arm_titles(run: Run) -> list[str]:
-    """Column titles after the arm's name."""
-    return [
-        *([f"test {run.start.metric}", ""] if _tested(run) else []),
-        f"select {run.start.metric}",
-        "trained for",
-    ]
+    """Column titles after the arm's name, over which the metric's stands."""
+    return [*(["test", ""] if _tested(run) else []), "select", "trained for"]
 
 
 def _arm_rows(run: Run) -> list[list[str]]:
@@ -141,9 +137,16 @@ def _gain_rows(run: Run) -> list[list[str]]:
         gain = run.verdict.gains[arm] if run.verdict else {}
         row = [arm, signed(gain.get("gain")), interval(gain, sign=True)]
         if len(run.start.seeds) > 1:
-            row.append(" ".join(signed(value) for _, value in per_seed(gain, run.start.seeds)))
+            row.append(_by_seed([value for _, value in per_seed(gain, run.start.seeds)]))
         rows.append(row)
     return rows
+
+
+def _by_seed(values: list[float]) -> str:
+    """The gain of every seed or, of more than three, the least and the largest."""
+    if len(values) > 3:
+        return f"{signed(min(values))} to {signed(max(values))}"
+    return " ".join(map(signed, values))
 
 
 def _explanations(run: Run) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from metricgrad._records import Budget, Chosen, Finished, Note, Progress, Resumed, RunStarted
 from metricgrad._types import Split
@@ -188,6 +188,7 @@ class Contest:
         test, statistics = self.setup.splits.test, None
         if test is not None:
             statistics = read_test(models, test, self.evaluator, self.folder)
+        marks += self._unchanged(stages, chosen, statistics)
         method = self._chosen_method(chosen)
         selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), marks)
         verdict = judge(
@@ -212,6 +213,31 @@ class Contest:
                 "best_seed": self.best_seed,
             }
         )
+
+    def _unchanged(
+        self, stages: Sequence[Stage], chosen: Chosen, statistics: Mapping[str, Sequence[Tensor]] | None
+    ) -> list[str]:
+        """Name the arms whose training changed no figure of the metric, with the learning rate that was too small."""
+        values = {
+            arm: [float(self.setup.metric.summarise(table)) for table in tables]
+            for arm, tables in (statistics or {}).items()
+        }
+        marks = []
+        for arm in [arm.name for arm in self.setup.arms]:
+            on_select = [of_seed[arm] == of_seed["start"] for of_seed in chosen.select.values()]
+            if not all(on_select) or values.get(arm) != values.get("start"):
+                continue
+            kept = {(seed, arm, chosen.attempts[str(seed)][arm]) for seed in self.setup.seeds}
+            rates = {
+                f"{stage.settings['learning_rate']:g}"
+                for stage in stages
+                if (stage.seed, stage.arm, stage.attempt) in kept and "learning_rate" in stage.settings
+            }
+            marks.append(
+                f"{arm}: no prediction changed, {self.setup.metric.name} is that of the start model to the last digit; "
+                f"the learning rate was {' or '.join(sorted(rates))}: try a larger one, or more steps"
+            )
+        return marks
 
     def _chosen_method(self, chosen: Chosen) -> str:
         """Name the roads of the tries that stand for the tuned arm."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricgrad._records import Curve, Tested, Verdict
+from metricgrad._records import Curve, Progress, Tested, Verdict
 from metricgrad._resampling import Watch
 from metricgrad._types import Metric, Split
 from metricgrad.interval import Interval
@@ -41,12 +41,14 @@ def read_test(
         folder: of the run.
     """
     statistics: dict[str, list[Tensor]] = {}
-    for (seed, arm), model in models.items():
+    for number, ((seed, arm), model) in enumerate(models.items()):
+        folder.emit(Progress("test", number, len(models), "model"))
         measured = evaluator.statistics(model, test, "test")
         statistics.setdefault(arm, []).append(measured)
         undefined = int(measured[:, 0].isnan().sum())
         value = float(evaluator.metric.summarise(measured))
         folder.emit(Tested(seed, arm, value, units=len(measured), undefined=undefined))
+    folder.emit(Progress("test", len(models), len(models), "model"))
     named = {f"{arm}/{index}": item for arm, items in statistics.items() for index, item in enumerate(items)}
     save_weights(folder.path / "test.safetensors", named)
     if evaluator.metric.unit == "query":
