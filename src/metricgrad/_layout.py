@@ -35,6 +35,8 @@ INSIDE = {
     "last": re.compile(rf"state\.json|{TENSORS.pattern}"),
     "arms": re.compile(r"seed\d+-\w+-try\d+(-loss)?\.safetensors"),
 }
+MARKERS = (".gitkeep", ".gitignore", ".keep", ".DS_Store", "Thumbs.db", "desktop.ini", "lost+found")
+"""Entries of a folder that is empty to its owner: they keep it in an archive, or a file manager leaves them."""
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 
 
@@ -74,7 +76,8 @@ def check_new(folder: Path) -> None:
     found = sorted(
         path.name + "/" * path.is_dir()
         for path in folder.iterdir()
-        if not (path.name in empty and path.stat().st_size == 0)
+        if path.name not in MARKERS
+        and not (path.name in empty and path.stat().st_size == 0)
         and not (path.name in INSIDE and path.is_dir() and not any(path.iterdir()))
         and not _is_temporary(path.name, FILES)
     )

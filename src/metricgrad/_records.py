@@ -279,7 +279,7 @@ def read_record(path: Path) -> Iterator[Mapping[str, Any]]:
         yield _printable(event) if _UNPRINTABLE.search(line) else event
 
 
-_UNPRINTABLE = re.compile(rb"\\u00[0189]|\\u007f|\\[bf]|\xc2[\x80-\x9f]|\x7f")
+_UNPRINTABLE = re.compile(rb"\\u00[0189]|\\u007f|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
 """Control characters, as JSON spells them: a terminal would take some of them for commands."""
 
 

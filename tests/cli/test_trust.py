@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from metricgrad.cli.code import check_trust
 from metricgrad.cli.main import leave_current_folder
+from metricgrad.cli.resolve import named_files
 from metricgrad.errors import InputError
 from tests.cli.outcome import Command
 
@@ -38,15 +41,15 @@ def test_names_in_a_received_recipe_are_not_imported(
     path.write_text(MARK, encoding="utf-8")
     (tmp_path / "run").mkdir(exist_ok=True)
     with pytest.raises(InputError) as caught:
-        check_trust(recipe, Path("run"), trusted=False)
+        check_trust(recipe, {}, Path("run"), trusted=False)
     inside = place.startswith("run/")
     assert ("inside the run folder" if inside else "resume run --trust") in str(caught.value)
     assert str(path) in str(caught.value) or inside
     if inside:
         with pytest.raises(InputError, match="never imported"):
-            check_trust(recipe, Path("run"), trusted=True)
+            check_trust(recipe, {}, Path("run"), trusted=True)
     else:
-        check_trust(recipe, Path("run"), trusted=True)
+        check_trust(recipe, {}, Path("run"), trusted=True)
     assert not list(tmp_path.rglob("RAN"))
 
 
@@ -57,7 +60,7 @@ def test_from_inside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (place / "evil.py").write_text(MARK, encoding="utf-8")
         monkeypatch.chdir(place)
         with pytest.raises(InputError, match="inside the run folder"):
-            check_trust({"task": "evil:load"}, tmp_path, trusted=True)
+            check_trust({"task": "evil:load"}, {}, tmp_path, trusted=True)
 
 
 def test_what_is_not_code_needs_no_trust(tmp_path: Path) -> None:
@@ -66,13 +69,13 @@ def test_what_is_not_code_needs_no_trust(tmp_path: Path) -> None:
         {"task": "digits", "metric": "recall@1", "proxy": "supcon"}, {"task": "emoji", "metric": "f_beta:beta=2"},
         {"task": ["a:b"], "metric": None}, {"task": "words", "proxy": "none"}, {},
     ):  # fmt: skip
-        check_trust(recipe, tmp_path, trusted=False)
+        check_trust(recipe, named_files(recipe), tmp_path, trusted=False)
 
 
 def test_a_name_that_is_nowhere(tmp_path: Path) -> None:
     """It is said that there is no such module."""
     with pytest.raises(InputError, match="no such module"):
-        check_trust({"task": "no_such_package.module:load"}, tmp_path, trusted=False)
+        check_trust({"task": "no_such_package.module:load"}, {}, tmp_path, trusted=False)
 
 
 def test_resume_of_a_received_folder(command: Command, stopped: Path) -> None:
@@ -84,6 +87,47 @@ def test_resume_of_a_received_folder(command: Command, stopped: Path) -> None:
     Path("received.py").write_text(MARK, encoding="utf-8")
     command("resume", stopped, "--quiet").refused("received:load", "received.py", "--trust")
     assert not Path("RAN").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"task": "emoji", "data": {"cache": "/elsewhere"}}, ("data.cache", "'/elsewhere'")),
+        ({"task": "emoji", "data": {"data": "../x", "dim": 8}}, ("data.data", "'../x'")),
+        ({"task": "words", "data": {"folder": "~/a", "cache": "b"}}, ("data.folder '~/a'; data.cache 'b'",)),
+        ({"task": "fashion-ap", "data": {"folder": 5}}, ("data.folder", "'5'")),
+        ({"task": "imbalanced_f1", "data": {"file": "/etc/passwd"}}, ("data.file", "/etc/passwd")),
+        (
+            {"task": "boxes", "metric": "no_such:score", "data": {"cache": ""}},
+            ("names code", "no_such:score", "It also names files", "data.cache ''"),
+        ),
+    ],
+)
+def test_files_that_a_received_recipe_names(recipe: dict[str, Any], words: tuple[str, ...]) -> None:
+    """They are neither read nor written before the user trusts the folder, and each is named."""
+    with pytest.raises(InputError) as caught:
+        check_trust(recipe, named_files(recipe), Path("run"), trusted=False)
+    assert all(word in str(caught.value) for word in (*words, "metricgrad resume run --trust"))
+    check_trust(recipe, named_files(recipe), Path("run"), trusted=True)
+
+
+def test_recipes_that_name_no_files() -> None:
+    """Options left out or empty, of no mapping, of a task of the user's (which is asked about itself)."""
+    for recipe in (
+        {"task": "emoji", "data": {"cache": None, "data": None, "dim": 8}}, {"task": "digits", "data": {}},
+        {"task": "emoji", "data": ["cache"]}, {"task": ["a"]}, {"task": "a:b", "data": {"cache": "c"}}, {},
+    ):  # fmt: skip
+        assert not named_files(recipe)
+
+
+def test_a_received_cache_is_not_written(command: Command, stopped: Path, tmp_path: Path) -> None:
+    """The folder that a received recipe names as its cache is not made."""
+    config = stopped / "config.yaml"
+    recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
+    recipe["recipe"] |= {"task": "boxes", "data": {"cache": str(tmp_path / "planted")}}
+    config.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    command("resume", stopped, "--quiet").refused("data.cache", "planted", "--trust")
+    assert not (tmp_path / "planted").exists()
 
 
 SHADOWS = (

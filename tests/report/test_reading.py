@@ -160,3 +160,16 @@ def test_a_record_must_begin_with_the_start_of_the_run() -> None:
     """Without the first line nothing is known of the metric."""
     with pytest.raises(InputError, match="begins with 'budget', not with 'run_started'"):
         condense(synthetic_runs.interrupted()[1:])
+
+
+@pytest.mark.parametrize(
+    "text", ["a\rb", "\x1b[2Jb", "\x9b2J", "a\x08b", "a\x7fb", "\u0085", "a\x0cb", "a\x00b", "\x1b]0;t\x07"]
+)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_nothing_in_a_record_commands_a_terminal(tmp_path: Path, text: str, escaped: bool) -> None:
+    """Control characters of every text and name of a record, however they are spelt, are replaced."""
+    line = json.dumps({"event": "note", "text": text, text: [text]}, ensure_ascii=escaped)
+    (tmp_path / "record.jsonl").write_text(line + "\n", encoding="utf-8")
+    (event,) = records.read_record(tmp_path / "record.jsonl")
+    shown = f"{event['text']}{list(event)[-1]}{list(event.values())[-1][0]}"
+    assert len(shown) == 3 * len(text) and all(letter == "\ufffd" or letter.isprintable() for letter in shown)

@@ -62,13 +62,21 @@ def test_a_failure_while_writing_leaves_the_old_one(tmp_path: Path, monkeypatch,
 
 
 def test_old_files_are_removed(tmp_path: Path) -> None:
-    """Only the checkpoint in force stays on the disk."""
-    for version in range(3):
+    """Only the checkpoint in force stays on the disk, under another name than the one before it."""
+    for version in range(4):
         save_state(tmp_path / "last", {"version": version, "value": torch.ones(3)})
-    assert sorted(path.name for path in (tmp_path / "last").iterdir()) == [
-        "state.json",
-        "tensors-3.safetensors",
-    ]
+        tensors, state = f"tensors-{1 + version % 2}.safetensors", "state.json"
+        assert {path.name for path in (tmp_path / "last").iterdir()} == {tensors, state}
+
+
+@pytest.mark.parametrize("number", ["1", "999999999999999999", "000000000000000001"])
+def test_numbers_of_old_files(tmp_path: Path, number: str) -> None:
+    """What a file left there is called is no reason for a name that is not read again."""
+    save_state(tmp_path / "last", {"version": 0})
+    (tmp_path / "last" / f"tensors-{number}.safetensors").write_bytes(b"left")
+    for version in (1, 2):
+        save_state(tmp_path / "last", {"version": version, "value": torch.ones(3)})
+        assert (load_state(tmp_path / "last") or {})["version"] == version
 
 
 def test_truncated_tensors_are_refused(tmp_path: Path) -> None:

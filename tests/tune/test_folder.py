@@ -1,8 +1,10 @@
 """What a run folder may hold: ordinary files of a run; whatever else stands there is neither followed nor touched."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from metricgrad._layout import check_new
 from metricgrad.errors import CheckpointError, MetricgradError, RunFolderError
 from metricgrad.report import render
 from metricgrad.tune import Plan, Result, tensor_file
@@ -113,6 +116,43 @@ def test_a_folder_of_another_program(tmp_path: Path, others: dict[str, bytes]) -
     with pytest.raises(RunFolderError):
         brief(folder)
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", [".gitkeep", ".DS_Store", "Thumbs.db"])
+def test_a_folder_that_is_empty_to_its_owner(tmp_path: Path, name: str) -> None:
+    """What keeps a folder in an archive, or what a file manager leaves, is nothing; it stays."""
+    (tmp_path / name).write_bytes(b"x")
+    check_new(tmp_path)
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(RunFolderError, match=r"holds thesis\.txt, which"):
+        check_new(tmp_path)
+
+
+def test_a_copy_takes_nothing_from_outside(run: Path, tmp_path: Path) -> None:
+    """Links (to a file, to a folder, to nothing), a pipe and a socket in a folder are left out when it is saved."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("mine", encoding="utf-8")
+    (run / "notes.txt").symlink_to(tmp_path / "outside" / "secret")
+    (run / "extra").symlink_to(tmp_path / "outside")
+    (run / "last" / "dangling").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(run / "arms" / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(run):
+        listening.bind("socket")
+    (run / "mine.txt").write_text("kept", encoding="utf-8")
+    saved = Result.load(run).save(tmp_path / "saved")
+    names = {str(path.relative_to(saved)) for path in saved.rglob("*")}
+    assert not names & {"notes.txt", "extra", "last/dangling", "arms/pipe", "socket", ".lock"}
+    assert {"mine.txt", "best.safetensors", "record.jsonl"} <= names
+
+
+@pytest.mark.parametrize("place", ["/proc/none/run", "file/run"])
+def test_a_copy_that_cannot_be_written(run: Path, tmp_path: Path, place: str) -> None:
+    """One sentence says so, and the result stays where it is."""
+    (tmp_path / "file").touch()
+    result = Result.load(run)
+    with pytest.raises(RunFolderError, match="cannot be copied"):
+        result.save(tmp_path / place)
+    assert result.folder == run
 
 
 def test_what_a_kill_at_the_start_leaves_is_in_nobodys_way(tmp_path: Path) -> None:

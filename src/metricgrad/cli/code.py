@@ -1,7 +1,8 @@
 """Code of the user's, named `package.module:name`: where it would come from, whether that is trusted, its import.
 
 Importing a module runs it. Names that the user types, or writes into a recipe, are imported. Names in the `config.yaml`
-of a run folder may be somebody else's: they are imported only with `--trust`, and never out of the folder.
+of a run folder may be somebody else's: they are imported only with `--trust`, and never out of the folder. The files
+that it names are read and written only with `--trust`, too.
 """
 
 import importlib
@@ -17,7 +18,7 @@ from metricgrad._checks import nearest
 from metricgrad.errors import InputError
 from metricgrad.metrics.adapt import names_a_function
 
-__all__ = ["check_trust", "imported", "is_foreign", "see_current_folder"]
+__all__ = ["check_trust", "imported", "is_foreign", "named_code", "see_current_folder"]
 
 
 def is_foreign(name: str) -> bool:
@@ -53,22 +54,31 @@ def see_current_folder() -> None:
         sys.path.append(str(Path.cwd()))
 
 
-def check_trust(recipe: Mapping[str, Any], folder: Path, *, trusted: bool) -> None:
-    """Refuse to import what the recipe of a run folder names, unless it is trusted and stands outside of the folder.
-
-    Nothing is imported to find that out.
-
-    Raises:
-        InputError: with every name and the file that it would come from.
-    """
-    named = {
+def named_code(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a recipe names as `package.module:name`, by key."""
+    return {
         what: name
         for what in ("task", "metric", "proxy")
         if isinstance(name := recipe.get(what), str)
         and (names_a_function(name) if what == "metric" else is_foreign(name))
     }
-    if not named:
-        return
+
+
+def check_trust(recipe: Mapping[str, Any], files: Mapping[str, str], folder: Path, *, trusted: bool) -> None:
+    """Refuse what the recipe of a run folder names, code and files, unless it is trusted; code in the folder never is.
+
+    Nothing is imported or opened to find that out.
+
+    Args:
+        recipe: the recipe.
+        files: the files and folders that it names, by key.
+        folder: the run folder.
+        trusted: whether the user trusts it.
+
+    Raises:
+        InputError: with every name, and the file that code would come from.
+    """
+    named = named_code(recipe)
     home = folder.resolve()
     places = {what: _places(name.partition(":")[0].strip()) for what, name in named.items()}
     for what, name in named.items():
@@ -78,16 +88,21 @@ def check_trust(recipe: Mapping[str, Any], folder: Path, *, trusted: bool) -> No
                 f"the {what} {name!r} of {folder} would come from {inside}, inside the run folder; code is never "
                 "imported from there. Put the module where it was when the run began, and call the command from there."
             )
-    if not trusted:
-        shown = "; ".join(
-            f"the {what} {name!r} from {places[what][-1] if places[what] else 'nowhere (there is no such module)'}"
-            for what, name in named.items()
-        )
-        raise InputError(
-            f"the recipe in {folder} names code, and importing it runs it: {shown}. Where this run is your own, or "
-            "you trust who sent it and have read that code, go on with: "
-            f"metricgrad resume {shlex.quote(str(folder))} --trust"
-        )
+    if trusted or not (named or files):
+        return
+    shown = [
+        f"the {what} {name!r} from {places[what][-1] if places[what] else 'nowhere (there is no such module)'}"
+        for what, name in named.items()
+    ]
+    reasons = [f"names code, and importing it runs it: {'; '.join(shown)}"] if named else []
+    if files:
+        listed = "; ".join(f"{key} {name!r}" for key, name in files.items())
+        reasons.append(f"names files or folders, and going on reads them or writes to them: {listed}")
+    raise InputError(
+        f"the recipe in {folder} {'. It also '.join(reasons)}. Where this run is your own, or you trust who sent it "
+        "and have looked at what it names, go on with: "
+        f"metricgrad resume {shlex.quote(str(folder))} --trust"
+    )
 
 
 def _places(module: str) -> list[Path]:

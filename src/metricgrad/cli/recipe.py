@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 
 from metricgrad._checks import describe, nearest
 from metricgrad._documents import Unreadable, WholeField, content_of, yaml_document
@@ -58,7 +58,7 @@ class Recipe(BaseModel):
     task: str = Field(min_length=1)
     data: dict[str, Any] = Field(default_factory=dict)
     metric: str | None = None
-    higher_is_better: bool | None = None
+    higher_is_better: StrictBool | None = None
     method: str = "auto"
     proxy: str | None = None
     seeds: list[WholeField] | None = Field(default=None, min_length=1, max_length=MOST_SEEDS)

@@ -7,7 +7,8 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from metricgrad import tasks
 from metricgrad._checks import nearest
@@ -21,7 +22,7 @@ from metricgrad.metrics.adapt import names_a_function
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
 
-__all__ = ["Job", "merged", "metric_named", "override", "resolve", "task_loader"]
+__all__ = ["Job", "merged", "metric_named", "named_files", "override", "resolve", "task_loader"]
 
 SEEDS = (0, 1, 2)
 """Seeds of a run where the recipe names none: one alone says nothing of the spread."""
@@ -107,6 +108,16 @@ def task_loader(name: str) -> Callable[[Mapping[str, Any], Observer], Task]:
             f"{nearest(name, tasks.__all__)}"
         )
     return importlib.import_module(f"metricgrad.tasks.{name}").load
+
+
+def named_files(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files and folders that the options of a task of ours name, by key; a foreign task knows its own."""
+    task, data = recipe.get("task"), recipe.get("data")
+    if not isinstance(task, str) or is_foreign(task) or not isinstance(data, Mapping):
+        return {}
+    fields = inspect.getmodule(task_loader(task)).Options.model_fields  # pyright: ignore[reportOptionalMemberAccess]
+    paths = [name for name, field in fields.items() if Path in get_args(field.annotation)]
+    return {f"data.{name}": str(data[name]) for name in paths if data.get(name) is not None}
 
 
 def override(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:

@@ -119,16 +119,17 @@ def resume(
     ] = False,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="Import the modules that config.yaml names; importing runs them."),
+        typer.Option("--trust", help="Import the modules and use the files that config.yaml names."),
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Go on with a run that was interrupted; a run that is finished is shown again."""
     from metricgrad.cli.code import check_trust
+    from metricgrad.cli.resolve import named_files
 
     recipe = _recipe_of(run)
-    check_trust(recipe, run, trusted=trust)
+    check_trust(recipe, named_files(recipe), run, trusted=trust)
     _run(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
 
 
@@ -189,9 +190,10 @@ def _run(
     stored: bool = False,
 ) -> None:
     """Resolve a recipe, run it, and show what came out."""
+    from metricgrad.cli.code import named_code
     from metricgrad.cli.progress import Drawing
     from metricgrad.cli.recipe import Recipe, checked
-    from metricgrad.cli.resolve import resolve
+    from metricgrad.cli.resolve import named_files, resolve
     from metricgrad.scale import ProcessLost, joined
     from metricgrad.tune import tune as run_tune
 
@@ -209,7 +211,8 @@ def _run(
             lost = isinstance(error, ProcessLost)
             if lost or processes.leader:
                 complain(error)
-                sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}\n")
+                trust = " --trust" if named_code(given) or named_files(given) else ""
+                sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}{trust}\n")
             raise typer.Exit(1 if lost else 130) from error
         except InputError:
             if folder is None:

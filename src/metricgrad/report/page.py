@@ -7,6 +7,7 @@ record is escaped by the template; scripts are bound by their hash.
 
 import base64
 import contextlib
+import functools
 import hashlib
 import math
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -79,11 +80,7 @@ def _page(folder: Path, run: Run, lines: int) -> str:
     """The text of the page."""
     library = get_plotlyjs().replace("\r\n", "\n").replace("</script", "<\\/script")
     script = _asset("page.js")
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    template = environment.from_string(_asset("page.html"))
-    return template.render(
+    return _template().render(
         name=os.fsencode(folder.resolve().name).decode(errors="replace"),
         run=run,
         words=wording,
@@ -105,6 +102,14 @@ def _page(folder: Path, run: Run, lines: int) -> str:
         surrogate=_surrogate(run),
         **_figures(run),
     )
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    return environment.from_string(_asset("page.html"))
 
 
 def _figures(run: Run) -> dict[str, Any]:

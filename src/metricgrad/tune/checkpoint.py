@@ -11,6 +11,7 @@ import os
 import random
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,8 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
         raise RunFolderError(
             f"cannot write to {folder}: {error.strerror}; choose another run folder."
         ) from error
-    serial = 1 + max((int(found[1]) for path in old if (found := TENSORS.fullmatch(path.name))), default=0)
-    name = f"tensors-{serial}.safetensors"
+    taken = {path.name for path in old}
+    name = next(name for number in count(1) if (name := f"tensors-{number}.safetensors") not in taken)
     content = save_bytes(_separate(tensors))
     write_atomically(folder / name, content)
     sums = {"tensors": zlib.crc32(content), "state": zlib.crc32(json.dumps(tree).encode())}

@@ -1,6 +1,7 @@
 """What a run leaves: its verdict, its record, its weights."""
 
 import shutil
+import stat
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -118,13 +119,21 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Copy the run folder to `path` (which must not exist or be empty), draw its report and stay with the copy.
 
+        Links and pipes in the folder are left out: what they lead to is no part of the run.
+
         Raises:
-            RunFolderError: something stands at `path`.
+            RunFolderError: something stands at `path`, or it cannot be written.
         """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunFolderError(f"Result.save: {path} exists and is not empty; choose another folder.")
-        shutil.copytree(self.folder, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
+        try:
+            shutil.copytree(self.folder, path, symlinks=True, dirs_exist_ok=True, ignore=_no_part)
+        except (OSError, shutil.Error) as error:
+            raise RunFolderError(
+                f"Result.save: {self.folder} cannot be copied to {path} ({error}); expected a folder that can be "
+                "written to, with room. The run is still where it was."
+            ) from error
         self.folder = path
         if self._temporary is not None:
             self._temporary()
@@ -138,3 +147,13 @@ class Result:
         if Result.renderer is None:
             raise InputError("Result.report: no renderer is set; import metricgrad, which sets it.")
         return Result.renderer(self.folder)
+
+
+def _no_part(folder: str, names: list[str]) -> list[str]:
+    """Return the entries of a folder that are not copied: the lock, and what is neither a file nor a folder itself."""
+    modes = {name: (Path(folder) / name).lstat().st_mode for name in names}
+    return [
+        name
+        for name, mode in modes.items()
+        if name == ".lock" or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    ]
