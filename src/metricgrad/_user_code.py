@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from metricgrad._checks import fail
+from metricgrad._forward import forward
 from metricgrad._structures import form, items_of
 from metricgrad.errors import MetricgradError
 
@@ -60,8 +62,20 @@ def embedded(model: nn.Module, inputs: Any) -> Any:
         )
     elif isinstance(inputs, np.ndarray):
         remedy = "Splits(..., unpack=...) can make tensors of the arrays in a batch."
+    elif (wanted := _other_type(model, inputs)) is not None:
+        remedy = f"Its weights are {wanted}: where it computes with the inputs, give tensors of that type."
     else:
-        remedy = "Splits(..., unpack=...) can change what a batch holds."
+        remedy = "Splits(..., unpack=...) can change what the batches of a loader hold."
     return called(
-        f"the network {type(model).__name__}", model, inputs, expected="inputs that it takes", remedy=remedy
+        f"the network {type(model).__name__}",
+        lambda given: forward(model, given),
+        inputs,
+        expected="inputs that it takes",
+        remedy=remedy,
     )
+
+
+def _other_type(model: nn.Module, inputs: Any) -> torch.dtype | None:
+    """The dtype of the weights, where the inputs are one tensor of another."""
+    wanted = next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
+    return wanted if isinstance(inputs, Tensor) and inputs.dtype != wanted else None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,7 @@ def test_targets_of_other_kinds(targets: Any, wanted: Any) -> None:
         ([torch.ones(2), torch.ones(3)], [1, 2], "inputs are a list of 2.*collate_fn"),
         ({"x": np.ones((2, 2))}, [1, 2], "inputs are a dict of x"),
         (torch.eye(2).to_sparse(), [1, 2], r"to_dense\(\)"),
+        (scipy.sparse.csr_matrix(np.eye(2)), [1, 2], r"sparse matrix.*toarray\(\)"),
         (torch.tensor(1.0), [1], "one entry per item"),
         (np.ones((0, 2)), [], "there is no item"),
         (np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"), [1, 2], "numbers"),
@@ -176,6 +178,9 @@ def test_every_form_of_the_splits_is_the_same(make: Any) -> None:
         ((1, 2), "fit is 1"),
         (Splits(TensorDataset(torch.ones(4, 6), torch.ones(4)), None), "fit is a dataset.*DataLoader"),
         (Splits(DataLoader(TensorDataset(torch.ones(4, 6)), batch_size=None), None), "batch_size=None"),
+        (Splits([(torch.ones(6), torch.tensor(1))], None), "fit is a list of items.*DataLoader"),
+        (Splits([(np.ones(6), np.int64(1))], None), "fit is a list of items"),
+        (Splits([[[1.0, 2.0], 1]] * 3, None), "fit is a list of items"),
         (Splits({"x": 1}, None), "fit is a dict of x"),
         (Splits(_arrays(20, 0), None), "select is None"),
         (Splits(_arrays(20, 0), (batch for batch in [])), "only once"),
@@ -186,6 +191,41 @@ def test_splits_of_no_known_form_are_one_sentence(splits: Any, message: str) -> 
     """With the name of the split."""
     with pytest.raises(InputError, match=message):
         _run(splits)
+
+
+@pytest.mark.parametrize("items", [257, 513, 255 * 256 + 1, 300, 2, 1])
+def test_a_pair_of_arrays_leaves_no_batch_of_one_in_fit(items: int) -> None:
+    """BatchNorm cannot train on it; other numbers of items keep batches of 256."""
+    arrays = torch.ones(items, 1), torch.zeros(items)
+    fit = given_splits((arrays, arrays)).fit
+    assert items == 1 or items % fit.batch != 1
+    assert fit.batch == 256 or items % 256 == 1
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Items one after the other, without a length."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self):
+        """Yield items."""
+        return ((torch.full((6,), float(item % 3)), item % 3) for item in range(self.count))
+
+
+def test_a_loader_without_length_is_trained_on() -> None:
+    """Neither a stream nor a loader around it tells how many batches come."""
+    loaders = [DataLoader(Stream(count), batch_size=8) for count in (30, 20)]
+    assert _run(Splits(*loaders)).verdict == "nothing claimed"
+
+
+@pytest.mark.parametrize("dtype", ["<i2", ">i4", "u2", "u4", "i8"])
+def test_class_numbers_of_arrays_have_the_type_that_losses_take(dtype: str) -> None:
+    """int64; bytes and tensors stay as they are."""
+    targets = ArraySplit(torch.ones(3, 1), np.arange(3, dtype=dtype)).targets
+    assert targets.dtype == torch.int64 and targets.tolist() == [0, 1, 2]
+    assert ArraySplit(torch.ones(3, 1), np.arange(3, dtype="u1")).targets.dtype == torch.uint8
+    assert ArraySplit(torch.ones(3, 1), torch.arange(3, dtype=torch.int32)).targets.dtype == torch.int32
 
 
 class Loader:

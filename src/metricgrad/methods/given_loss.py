@@ -128,7 +128,8 @@ def require_gradient(caller: str, loss: Tensor, outputs: Any) -> None:
         )  # fmt: skip
     raise fail(
         caller, "the outputs of the network have no gradient", "outputs that depend on its trainable parameters",
-        "Look for detach() or no_grad in forward, or for plan.trainable that names parts which forward does not use.",
+        "Look for detach() or no_grad in forward, torch.no_grad() around the call, or plan.trainable that names parts "
+        "which forward does not use.",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from metricgrad._checks import describe, fail, positive_number
+from metricgrad._forward import forward
 from metricgrad._structures import mapped, moved
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
 
@@ -91,7 +92,7 @@ def _saved_bytes(model: nn.Module, inputs: Any, rows: int) -> int:
             found[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, _not_backward):
-        alive.append(model(moved(taken(inputs, 0, rows), device_of(model))))
+        alive.append(forward(model, moved(taken(inputs, 0, rows), device_of(model))))
     return sum(found.values())
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metricgrad._checks import Whole, describe, fail, whole_number
+from metricgrad._forward import forward
 from metricgrad._structures import moved
 from metricgrad.scale.chunk import MEMORY, chunks, device_of, fitting_chunk, leaves_of, rows_of, taken
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
@@ -216,7 +217,7 @@ class StagedBackward:
 
     def _embedded(self, name: str, part: Any) -> Tensor:
         model = self.models[name]
-        output = model(moved(part, device_of(model)))
+        output = forward(model, moved(part, device_of(model)))
         rows = rows_of("StagedBackward", part)
         if not isinstance(output, Tensor) or not output.is_floating_point() or output.shape[:1] != (rows,):
             raise fail(

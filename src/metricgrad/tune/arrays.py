@@ -58,6 +58,12 @@ def targets_as_given(caller: str, targets: Any) -> Tensor | list[Any]:
         return [str(item) for item in texts]
     if found.dtype.kind == "f" and found.dtype.itemsize > 4 and bool((found == np.floor(found)).all()):
         return torch.from_numpy(found.astype(np.float64))  # whole numbers stay exact
+    if (
+        found.dtype.kind in "iu"
+        and found.dtype.itemsize < 8
+        and found.dtype.kind + str(found.dtype.itemsize) != "u1"
+    ):
+        found = found.astype(np.int64)  # the losses of PyTorch take class numbers as int64 (masks as uint8)
     return _tensor(caller, "targets", _from_numpy(caller, "targets", found))
 
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from metricgrad._checks import fail
 from metricgrad._records import Progress
+from metricgrad._structures import items_of
 from metricgrad._types import Observer, Split
 from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.fingerprint import fingerprint
 from metricgrad.tune.passes import one_pass
-from metricgrad.tune.splits import Splits, reference_of
+from metricgrad.tune.splits import Splits, batches_in, reference_of
 
 __all__ = ["Contents", "contents_of", "shared_rows"]
 
@@ -121,7 +122,7 @@ def _read(name: str, split: Split, observer: Observer) -> Contents:
     """Read a split once, and its first batch twice."""
     total, rows, bytes_read, covered = hashlib.sha256(), [], 0, ""
     again = next(one_pass(split, 0, 0), None)
-    many = len(split) if hasattr(split, "__len__") else None  # pyright: ignore[reportArgumentType]
+    many = batches_in(split)
     for number, batch in enumerate(one_pass(split, 0, 0)):
         if number == 0 and fingerprint(batch).values != fingerprint(again).values:
             covered = "other batches at every reading: "
@@ -155,9 +156,13 @@ def _bytes(batch: Any) -> int:
 
 def _rows(batch: Any) -> list[bytes] | None:
     """Hash every row of a batch: the numbers in it whatever their type, or anything else as it is."""
-    if not isinstance(batch, list | tuple) or len(batch) < 2 or not hasattr(batch[1], "__len__"):
+    if (
+        not isinstance(batch, list | tuple)
+        or len(batch) < 2
+        or (count := items_of(batch[1], batch[0])) is None
+    ):
         return None
-    parts = [_parts(part, len(batch[1])) for part in batch]
+    parts = [_parts(part, count) for part in batch]
     if any(part is None for part in parts):
         return None
     return [hashlib.blake2b(b"".join(row), digest_size=16).digest() for row in zip(*parts, strict=True)]  # pyright: ignore

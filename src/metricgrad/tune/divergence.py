@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from metricgrad._forward import forward
 from metricgrad._structures import moved, tensors_of
 from metricgrad.scale.chunk import device_of
 from metricgrad.tune.checkpoint import same_random_state
@@ -34,7 +35,7 @@ def what_diverged(model: nn.Module, parameters: Mapping[str, nn.Parameter], inpu
         return found
     with torch.no_grad(), same_random_state():
         try:
-            outputs = model(moved(inputs, device_of(model)))
+            outputs = forward(model, moved(inputs, device_of(model)))
         except (
             Exception
         ):  # whatever the network raises: then it is no divergence, and the first error is raised

@@ -90,9 +90,17 @@ def _given(name: str, split: Any, unpack: Callable[[Any], Any] | None) -> Any:
     if split is None and name == "test":
         return None
     if _is_arrays(split):
-        return ArraySplit(split[0], split[1], shuffle=name == "fit")
-    if isinstance(split, Dataset) and not hasattr(type(split), "__iter__"):
-        raise fail("Splits", f"{name} is a dataset ({type(split).__name__}), which yields items",
+        found = ArraySplit(split[0], split[1], shuffle=name == "fit")
+        return (
+            found.rebatch(_without_a_batch_of_one(len(found.inputs), found.batch)) if name == "fit" else found
+        )
+    if (isinstance(split, Dataset) and not hasattr(type(split), "__iter__")) or _is_items(split):
+        kind = (
+            "list of items"
+            if isinstance(split, list)
+            else f"dataset ({type(split).__name__}), which yields items"
+        )
+        raise fail("Splits", f"{name} is a {kind}",
                    "something that yields batches", "Give DataLoader(dataset, batch_size=...).")  # fmt: skip
     if (
         isinstance(split, DataLoader)
@@ -111,6 +119,24 @@ def _given(name: str, split: Any, unpack: Callable[[Any], Any] | None) -> Any:
     return split
 
 
+def _without_a_batch_of_one(items: int, most: int) -> int:
+    """Return the largest size of batches that leaves no batch of one item: BatchNorm cannot train on that."""
+    return next((size for size in range(most, 1, -1) if items % size != 1), most)
+
+
+def _is_items(split: Any) -> bool:
+    """Whether something is a list of single items (x, y), which are no batches."""
+    if (
+        not isinstance(split, list)
+        or not split
+        or not isinstance(split[0], tuple | list)
+        or len(split[0]) != 2
+    ):
+        return False
+    target = split[0][1]
+    return isinstance(target, int | float) or (isinstance(target, Tensor | np.generic) and target.ndim == 0)
+
+
 def _single(loader: DataLoader) -> bool:
     return not isinstance(loader.dataset, torch.utils.data.IterableDataset)
 
@@ -125,8 +151,8 @@ def _is_arrays(split: Any) -> TypeGuard[Sequence[Any]]:
 
 
 def _is_array(part: Any) -> bool:
-    if isinstance(part, Tensor | np.ndarray | list):
-        return True
+    if isinstance(part, Tensor | np.ndarray | list) or hasattr(part, "toarray"):
+        return True  # a sparse matrix, too: ArraySplit says what to do with it
     return hasattr(part, "__array__") and hasattr(part, "__len__")
 
 

@@ -266,6 +266,14 @@ def describe_split(split: Split) -> dict[str, Any]:
     return facts
 
 
+def batches_in(split: Any) -> int | None:
+    """Return the number of batches; None where a split, or the dataset of a loader, does not tell it."""
+    try:
+        return len(split)
+    except (TypeError, NotImplementedError):
+        return None
+
+
 def check_disjoint(splits: Splits) -> None:
     """Raise InputError where two splits of a retrieval run share a class: its figures would not be of unseen ones."""
     labels = {}

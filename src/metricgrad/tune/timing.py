@@ -15,6 +15,7 @@ from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.select import Evaluator
+from metricgrad.tune.splits import batches_in
 
 __all__ = ["EVALUATIONS", "Allowance", "allowance"]
 
@@ -166,4 +167,4 @@ def _items(split: object) -> float:
     targets = getattr(split, "targets", None)
     if isinstance(targets, Tensor):
         return max(1, len(targets))
-    return max(1, len(split) if hasattr(split, "__len__") else 1)  # pyright: ignore[reportArgumentType]
+    return max(1, batches_in(split) or 1)
