@@ -199,6 +199,17 @@ def test_ids_beyond_float64_are_told_apart(base: int) -> None:
     assert float(positive) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("low", [0, -(2**63), 2**62 - 5])
+@pytest.mark.parametrize("high", [2**53, 2**62, 2**63 - 4])
+def test_two_columns_of_large_whole_numbers_are_ordered_by_their_difference(low: int, high: int) -> None:
+    """Also where float64 rounds the numbers, and where int64 cannot hold the difference."""
+    outputs = torch.tensor([[low, high], [low, high + 1], [low, high + 2], [low + 1, high + 2]])
+    order = order_of_class_1(outputs)
+    assert order is not None and order.argsort().tolist() in ([0, 1, 3, 2], [0, 3, 1, 2])
+    assert order[1] == order[3]
+    assert value("roc_auc", outputs, torch.tensor([0, 1, 0, 0])) == pytest.approx(1.5 / 3)
+
+
 def test_what_int64_cannot_hold_is_refused() -> None:
     """A uint64 beyond it beside int64 would be taken for a negative number."""
     with pytest.raises(InputError, match="int64 can hold"):

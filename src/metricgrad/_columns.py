@@ -60,6 +60,8 @@ def order_of_class_1(outputs: Tensor) -> Float64[Tensor, "sample"] | None:
     if scores.ndim == 2 and scores.shape[1] == 2:
         if are_probabilities(scores):
             return scores[:, 1].double()
+        if _beyond(scores):
+            return _places_of_difference(*_wide(scores).T)
         return scores[:, 1].double() - scores[:, 0].double()
     if scores.ndim != 1:
         return None
@@ -100,6 +102,16 @@ def logit_of_class_1(outputs: Float[Tensor, "..."]) -> Float[Tensor, "sample"] |
             scores = wide.clamp_min(1024 * torch.finfo(wide.dtype).tiny).log()
         return scores[:, 1] - scores[:, 0]
     return scores if scores.ndim == 1 else None
+
+
+def _places_of_difference(
+    first: Shaped[Tensor, "sample"], second: Shaped[Tensor, "sample"]
+) -> Float64[Tensor, "sample"]:
+    """Return the place of each second - first in their order; int64 may not hold the differences themselves."""
+    half = 2**32 - 1
+    low = (second & half) - (first & half)
+    high = (second >> 32) - (first >> 32) + (low >> 32)
+    return torch.stack([high, low & half], 1).unique(dim=0, return_inverse=True)[1].double()
 
 
 def _beyond(values: Tensor) -> bool:

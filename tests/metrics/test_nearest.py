@@ -129,6 +129,7 @@ def test_a_missing_engine_is_named(monkeypatch) -> None:
         ({"queries": torch.full((2, 3), torch.nan)}, "NaN or infinite"),
         ({"exclude": torch.tensor([3, 0, 0])}, "out of range"),
         ({"exclude": torch.tensor([0])}, "3 whole numbers"),
+        ({"exclude": [0, 1, 2]}, "a tensor of 3 whole numbers"),
         ({"engine": "annoy"}, "'auto', 'torch' or 'faiss'"),
     ],
 )

@@ -243,8 +243,10 @@ def _checked_exclude(caller: str, exclude: Tensor | None, similarities: Similari
     device = similarities.queries.device
     if exclude is None:
         return torch.full((queries,), -1, device=device)
-    if exclude.shape != (queries,) or exclude.is_floating_point() or exclude.dtype == torch.bool:
-        raise fail(caller, f"exclude is {describe(exclude)}", f"{queries} whole numbers, one a query")
+    fits = isinstance(exclude, Tensor) and exclude.shape == (queries,)
+    if not fits or exclude.is_floating_point() or exclude.dtype == torch.bool:
+        expected = f"a tensor of {queries} whole numbers, one a query"
+        raise fail(caller, f"exclude is {describe(exclude)}", expected)
     if not bool(((exclude >= -1) & (exclude < count)).all()):
         raise fail(caller, "exclude has an index out of range", f"-1 (none) to {count - 1}")
     return exclude.to(device, torch.int64)

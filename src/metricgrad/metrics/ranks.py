@@ -307,11 +307,12 @@ def _checked(
 ) -> tuple[Tensor, Tensor]:
     """Check the arguments of the score form; return relevance and the index of the query among its items."""
     require_ties(caller, ties)
-    if scores.ndim != 2 or relevance.shape != scores.shape:
+    both = isinstance(scores, Tensor) and isinstance(relevance, Tensor)
+    if not both or scores.ndim != 2 or relevance.shape != scores.shape:
         raise fail(
             caller,
             f"scores are {describe(scores)} and relevance is {describe(relevance)}",
-            "both of one shape (query, item)",
+            "two tensors of one shape (query, item)",
         )
     if retrieved is not None and not (
         isinstance(retrieved, Tensor) and retrieved.shape == scores.shape and retrieved.dtype == torch.bool
@@ -331,12 +332,15 @@ def _checked(
     if query_item is None:
         return relevance, torch.full((len(scores),), -1, dtype=torch.int64, device=scores.device)
     if (
-        query_item.shape != scores.shape[:1]
+        not isinstance(query_item, Tensor)
+        or query_item.shape != scores.shape[:1]
         or query_item.is_floating_point()
         or query_item.dtype == torch.bool
     ):
         raise fail(
-            caller, f"query_item is {describe(query_item)}", f"{len(scores)} whole numbers, one a query"
+            caller,
+            f"query_item is {describe(query_item)}",
+            f"a tensor of {len(scores)} whole numbers, one a query",
         )
     if not bool(((query_item >= -1) & (query_item < scores.shape[1])).all()):
         raise fail(caller, "query_item has an index out of range", f"-1 (none) to {scores.shape[1] - 1}")
