@@ -9,7 +9,7 @@ import torch
 from metricgrad import _resampling
 from metricgrad._resampling import resampled
 from metricgrad.errors import InputError, MetricFailed
-from metricgrad.interval import Interval, bootstrap, mean_of_units, paired_bootstrap
+from metricgrad.interval import Interval, bootstrap, interval_of, mean_of_units, paired_bootstrap
 
 
 def plain_mean(statistics: torch.Tensor) -> float:
@@ -255,3 +255,23 @@ def test_coverage(generator: torch.Generator) -> None:
         assert found.low is not None and found.high is not None
         covered += found.low <= 1 / 3 <= found.high
     assert 0.91 <= covered / 400 <= 0.98
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_an_arm_on_which_the_metric_fails_leaves_the_others_their_values(failing: int) -> None:
+    """Its own figures, and differences from it, are undefined; those of the other arms are not."""
+    names = ("start", "continued", "tuned")
+    arms = {name: [torch.full((30, 1), float(place))] for place, name in enumerate(names)}
+
+    def fails(statistics: torch.Tensor) -> float:
+        if float(statistics[0, 0]) == failing:
+            raise MetricFailed("no")
+        return mean_of_units(statistics)
+
+    table = resampled("test", arms, fails, groups=None, resamples=20, seed=0)
+    for place in range(3):
+        alone = np.eye(3)[place]
+        beside = alone - np.eye(3)[(place + 1) % 3]
+        assert math.isnan(interval_of(table, alone.tolist(), 0.95).value) is (place == failing)
+        found = interval_of(table, beside.tolist(), 0.95).value
+        assert math.isnan(found) is (failing in (place, (place + 1) % 3))

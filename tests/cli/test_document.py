@@ -1,6 +1,8 @@
 """`--json`: stdout holds the document and nothing else, whatever the metric prints meanwhile."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -56,6 +58,39 @@ def test_evaluate_prints_one_document(command: Command, noisy: str, tmp_path: Pa
     assert json.loads(found.out)["value"] == pytest.approx(2 / 3)
     assert ("measuring" if metric == "share" else "one class only") in found.err
     assert "metricgrad" not in found.err
+
+
+PAST_PYTHON = """
+import os, sys
+
+def started(outputs, targets):
+    os.system("echo printed")
+
+def written(outputs, targets):
+    os.write(1, b"printed")
+
+def original(outputs, targets):
+    sys.__stdout__.write("printed")
+"""
+
+
+def test_what_is_printed_past_python(tmp_path: Path) -> None:
+    """By a program that is started, by a library that writes to descriptor 1, by whoever kept the first stdout."""
+    (tmp_path / "past.py").write_text(PAST_PYTHON + "\n    return 0.5\n", encoding="utf-8")
+    program = (
+        "import sys; from metricgrad.cli.main import main; import past; "
+        "past.all_of_them = lambda outputs, targets: (past.started(0, 0), past.written(0, 0), past.original(0, 0))[2]; "
+        "sys.exit(main())"
+    )
+    (tmp_path / "t.csv").write_text("target,prediction\n1,1\n0,0\n0,1\n", encoding="utf-8")
+    options = "evaluate t.csv --metric past:all_of_them --higher-is-better --resamples 2 --json".split()
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", program, *options], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert json.loads(done.stdout)["value"] == 0.5
+    assert done.stderr.count("printed") >= 9
 
 
 def test_text_is_left_as_it_was(command: Command, noisy: str, tmp_path: Path) -> None:

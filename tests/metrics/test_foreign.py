@@ -412,7 +412,89 @@ def test_torchmetrics_of_columns_classes_and_users() -> None:
     assert metrics.adapt(torchmetrics.MeanSquaredError()).reads == "values"
 
 
+@pytest.mark.parametrize("columns", [0, 1])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        torchmetrics.classification.MulticlassAccuracy(2),
+        torchmetrics.classification.MulticlassCalibrationError(2),
+        torchmetrics.F1Score(task="multiclass", num_classes=2),
+        1 - torchmetrics.classification.MulticlassAccuracy(2),
+    ],
+)
+def test_one_score_is_no_class_of_torchmetrics(metric, columns: int) -> None:
+    """A probability would lose its decimals and be class 0; ids in a column are ids."""
+    chance = torch.linspace(0, 1, 20).reshape(-1, *[1] * columns)
+    adapted, targets = (
+        metrics.adapt(metric, higher_is_better=metric.higher_is_better is not False),
+        torch.arange(20) % 2,
+    )
+    for given_targets in (targets, targets[:, None].float()):
+        with pytest.raises(InputError, match=r"For one score of class 1 take Binary\w+\(\)"):
+            value(adapted, chance, given_targets)
+    scores = torch.stack([1 - chance.flatten(), chance.flatten()], 1)
+    assert math.isfinite(value(adapted, scores, targets[:, None]))
+
+
+@pytest.mark.parametrize(
+    ("metric", "reads"),
+    [
+        (torchmetrics.classification.BinaryCalibrationError(), "scores"),
+        (torchmetrics.classification.BinaryHingeLoss, "scores"),
+        (torchmetrics.classification.BinaryLogAUC(), "scores"),
+        (torchmetrics.classification.BinarySpecificityAtSensitivity(0.5), "scores"),
+        (torchmetrics.classification.BinaryPrecision(), "classes"),
+        (torchmetrics.Specificity(task="binary"), "classes"),
+        (torchmetrics.text.CharErrorRate(), "texts"),
+    ],
+)
+def test_what_torchmetrics_read(metric, reads: str) -> None:
+    """Those for which the size of a score counts never get a column of predictions."""
+    assert metrics.adapt(metric, higher_is_better=None if "Spec" not in repr(metric) else True).reads == reads
+
+
+class Uninstalled(torchmetrics.MeanSquaredError):
+    """A class that cannot be made an object for want of a package."""
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("install nltk")
+
+
+def test_a_class_of_torchmetrics_that_cannot_be_made() -> None:
+    """One sentence, whatever its making raises."""
+    with pytest.raises(InputError, match="ModuleNotFoundError: install nltk"):
+        metrics.adapt(Uninstalled)
+
+
 # --------------------------------------------------------------------------- anything at any call
+
+
+def leaves(metric, outputs, targets):
+    """Measure; exits are failures, and the mode of gradients is as before."""
+    try:
+        return value(metric, outputs, targets)
+    finally:
+        assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("unit", ["sample", "whole", "each"])
+def test_what_a_metric_leaves_behind(unit: str) -> None:
+    """It may turn gradients off and leave; the training goes on with them."""
+
+    def rude(outputs, targets):
+        torch.set_grad_enabled(False)
+        if float(targets.sum()) > 100:
+            sys.exit(0)
+        return float((outputs - targets).abs().sum())
+
+    metric = (
+        metrics.per_sample(rude, higher_is_better=False)
+        if unit == "each"
+        else metrics.adapt(rude, higher_is_better=False, unit=unit)
+    )
+    assert leaves(metric, torch.zeros(12), torch.ones(12)) == (1 if unit == "each" else 12)
+    with pytest.raises(MetricFailed, match="raised SystemExit: 0"):
+        leaves(metric, torch.zeros(12), torch.full((12,), 101))
 
 
 @settings(max_examples=40)

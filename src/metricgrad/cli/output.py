@@ -2,9 +2,10 @@
 
 import json
 import math
+import os
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -25,10 +26,38 @@ _document: ContextVar[TextIO | None] = ContextVar("document", default=None)
 def _keep_stdout(context: Any, asked: bool) -> bool:
     """Keep stdout for the document: what a metric, a model or a library prints meanwhile goes to stderr."""
     if asked and not context.resilient_parsing:
-        token = _document.set(sys.stdout)
+        token = _document.set(context.with_resource(_stdout_alone()))
         context.call_on_close(lambda: _document.reset(token))
         context.with_resource(redirect_stdout(sys.stderr))
     return asked
+
+
+@contextmanager
+def _stdout_alone() -> Iterator[TextIO]:
+    """Yield a stream that alone reaches stdout: programs that are started and libraries in C then print to stderr."""
+    stream = sys.stdout
+    stream.flush()
+    if not _is_descriptor(stream, 1):
+        yield stream  # somebody has put something else in its place
+        return
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(kept), "w", encoding=stream.encoding, errors=stream.errors) as document:
+            yield document
+    finally:
+        with suppress(OSError):
+            stream.flush()  # what was written past sys.stdout
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _is_descriptor(stream: TextIO, number: int) -> bool:
+    """Whether a stream writes to that descriptor."""
+    try:
+        return stream.fileno() == number
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 JsonOption = Annotated[

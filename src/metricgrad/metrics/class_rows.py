@@ -48,7 +48,8 @@ def class_ids(
             caller,
             f"outputs are {describe(given)}",
             "class scores [sample, class] or whole predicted class ids [sample]",
-            "One score of class 1 per sample needs its threshold: threshold=0 for a logit, 0.5 for a probability.",
+            "One score of class 1 per sample needs its threshold: threshold=0 for a logit, 0.5 for a probability "
+            f"(by name: {caller}:threshold=0).",
         )
     if truths.shape != predictions.shape:
         raise fail(caller, f"targets are {describe(targets)}", f"{len(predictions)} whole class ids [sample]")

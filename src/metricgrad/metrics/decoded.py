@@ -82,11 +82,14 @@ class EachSample:
     def _value(self, prediction: Any, target: Any) -> tuple[float, str]:
         """The value of a pair, or NaN and what went wrong."""
         try:
-            found = self.function(prediction, target)
-            value = number_of(found)
+            with torch.set_grad_enabled(
+                torch.is_grad_enabled()
+            ):  # as it was, whatever the function leaves behind
+                found = self.function(prediction, target)
+                value = number_of(found)
         except Interrupted:
             raise
-        except Exception as error:  # whatever the user's function raises
+        except (Exception, SystemExit) as error:  # whatever the user's function raises
             return math.nan, f"raised {told(error)}"
         return (math.nan, f"returned {describe(found)}") if value is None else (value, "")
 

@@ -129,11 +129,14 @@ class ForeignFunction:
         self.calls += 1
         name = self.foreign.name
         try:
-            found = self.foreign.call(outputs, targets)
-            number = number_of(found)
+            with torch.set_grad_enabled(
+                torch.is_grad_enabled()
+            ):  # as it was, whatever the function leaves behind
+                found = self.foreign.call(outputs, targets)
+                number = number_of(found)
         except Interrupted:
             raise
-        except Exception as error:  # whatever the user's function raises
+        except (Exception, SystemExit) as error:  # whatever the user's function raises
             raise MetricFailed(
                 f"{name}: it raised {told(error)}; expected one number for the whole set."
             ) from error
@@ -197,6 +200,9 @@ def takes_truth_first(function: Any) -> bool:
 def told(error: BaseException) -> str:
     """Type and text of an exception on one line, also of one that cannot be printed; a long text is cut."""
     text = " ".join("".join(traceback.format_exception_only(error)).split())
+    text = "".join(
+        one if one.isprintable() else ascii(one)[1:-1] for one in text
+    )  # nothing that steers a terminal
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 

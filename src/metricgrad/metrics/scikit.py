@@ -167,16 +167,17 @@ def _decoder(response: Any, *, of_classes: bool) -> tuple[Callable[[str, Tensor]
 
 def _classes(name: str, outputs: Tensor) -> Tensor:
     """Predicted class ids: whole numbers as they are, the largest of scores [sample, class]."""
-    outputs = one_column(outputs)
-    if not outputs.is_floating_point():
-        return outputs
-    if outputs.ndim == 2:
-        return outputs.argmax(1)
+    column = one_column(outputs)
+    if not column.is_floating_point():
+        return column
+    if column.ndim == 2:
+        return column.argmax(1)
     raise fail(
         name,
         f"outputs are {describe(outputs)}",
         "predicted class ids or scores [sample, class]",
-        "Compare a single score with its threshold first: (scores > threshold).long().",
+        f"Of one score per sample give a function that decides: lambda outputs, targets: {name}(targets, outputs > 0) "
+        "(0 for logits, 0.5 for probabilities), with higher_is_better.",
     )
 
 
@@ -203,7 +204,7 @@ def _probabilities(name: str, outputs: Tensor) -> Tensor:
             name,
             f"outputs reach from {low:.4g} to {high:.4g} and are no probabilities",
             "numbers in [0, 1], rows that sum to 1",
-            "Let the model end in a softmax, or wrap the metric in a function that applies one.",
+            "Let the model end in a softmax (one score: a sigmoid), or wrap the metric in a function that applies it.",
         )
     outputs = outputs.double()
     if outputs.ndim == 2 and outputs.shape[1] == 2:

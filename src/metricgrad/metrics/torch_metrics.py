@@ -15,11 +15,15 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad._columns import one_column
 from metricgrad._types import Reading
-from metricgrad.metrics.foreign import Foreign, takes_truth_first
+from metricgrad.metrics.foreign import Foreign, takes_truth_first, told
 
 __all__ = ["is_torchmetrics", "read_torchmetrics"]
 
-_CURVES = ("auroc", "average_precision", "precision_recall_curve", "ranking", "roc", "eer", "fixed")
+_OF_SCORES = (
+    "auroc", "average_precision", "calibration_error", "eer", "fixed", "hinge", "logauc", "precision_recall_curve",
+    "ranking", "roc", "sensitivity_specificity", "specificity_sensitivity",
+)  # fmt: skip
+"""Modules of classification whose metrics see how large a score is; the others see the class that it decides for."""
 
 
 def is_torchmetrics(metric: Any) -> bool:
@@ -67,7 +71,7 @@ def read_torchmetrics(metric: Any) -> Foreign:
         call=partial(_call, own),
         higher_is_better=up,
         found=f"torchmetrics {name}: a copy, reset, update({first}), compute{direction}",
-        read=partial(_read, name),
+        read=partial(_read, _task_of(own) or name),
         reads=_reading(type(metric)),
         bounds=(-math.inf if low is None else float(low), math.inf if high is None else float(high)),
     )
@@ -77,8 +81,8 @@ def _made(kind: type) -> Any:
     """An object of a class that needs no arguments."""
     try:
         return kind()
-    except (TypeError, ValueError) as error:
-        came = f"a class that cannot be made an object without arguments ({error})"
+    except Exception as error:  # arguments that are missing, packages that are not installed, ...
+        came = f"a class that cannot be made an object without arguments ({told(error)})"
         raise fail(kind.__name__, came, f"an object: {kind.__name__}(...)") from error
 
 
@@ -90,23 +94,40 @@ def _alone(metric: Any) -> None:
             one.distributed_available_fn = _no_others
 
 
+def _task_of(metric: Any) -> str:
+    """The metric of two or of many classes that this one is or holds, by name; else an empty text."""
+    names = (kind.__name__ for one in metric.modules() for kind in type(one).__mro__)
+    return next((name for name in names if name.startswith(("Binary", "Multiclass"))), "")
+
+
 def _no_others() -> bool:
     return False
 
 
 def _read(name: str, outputs: Any, targets: Any) -> tuple[Any, Any]:
-    """A single column beside a vector as a vector, since torchmetrics wants equal shapes."""
-    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or outputs.ndim == targets.ndim:
+    """Columns as torchmetrics wants them: a single one beside a vector as a vector, and never one score as classes."""
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         return outputs, targets
-    outputs, targets = one_column(outputs), one_column(targets)
-    if name.startswith("Binary") and outputs.ndim == 2:
+    column, truths = one_column(outputs), one_column(targets)
+    if name.startswith("Multiclass"):
+        if (
+            column.ndim == 1 and column.is_floating_point()
+        ):  # they would cut the decimals off, and call that a class
+            raise fail(
+                name,
+                f"outputs are {describe(outputs)}",
+                "class scores [sample, class] or whole predicted class ids",
+                f"For one score of class 1 take {name.replace('Multiclass', 'Binary')}().",
+            )
+        return (column, truths) if column.ndim < 3 else (outputs, targets)
+    if name.startswith("Binary") and column.ndim == 2 and truths.ndim == 1:
         raise fail(
             name,
             f"outputs are {describe(outputs)}",
             "one score of class 1 per sample",
-            f"For class scores take {name.replace('Binary', 'Multiclass')}(num_classes={outputs.shape[1]}).",
+            f"For class scores take {name.replace('Binary', 'Multiclass')}(num_classes={column.shape[1]}).",
         )
-    return outputs, targets
+    return (outputs, targets) if outputs.ndim == targets.ndim else (column, truths)
 
 
 def _call(own: Any, outputs: Any, targets: Any) -> Any:
@@ -123,5 +144,5 @@ def _reading(kind: type) -> Reading | None:
     """What a metric makes of the outputs, from the module of its class."""
     *_, family, module = ["", "", *kind.__module__.split(".")]
     if family == "classification":
-        return "scores" if any(word in module for word in _CURVES) else "classes"
+        return "scores" if any(word in module for word in _OF_SCORES) else "classes"
     return {"regression": "values", "text": "texts"}.get(family)  # pyright: ignore[reportReturnType]

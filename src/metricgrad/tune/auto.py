@@ -75,9 +75,10 @@ def road_named(name: str, metric: Metric, proxy: Proxy | None = None) -> Road:
             raise fail(
                 "method='auto'",
                 f"{metric.name} is measured per {metric.unit}",
-                "a retrieval metric of embeddings, one of scores that can be decoded (average precision, AUC, F1), or "
+                "a retrieval metric of embeddings, ours of scores by name (binary_average_precision, roc_auc, f1), or "
                 "one of samples with a kind of output",
-                "Name a method: direct:multiclass for class scores, direct:error_rate for scores of two classes.",
+                "Name a method: direct:multiclass for class scores; direct:error_rate, direct:f_beta or direct:auc for "
+                "scores of two classes.",
             )
         of_samples = "learned" if decoded is None else f"direct:{decoded}"
         name = "surrogate:recall_at_k" if metric.unit == "query" else of_samples
