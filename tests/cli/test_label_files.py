@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from metricgrad.cli.naming import Said
 from metricgrad.cli.reading import read_labels
 from metricgrad.errors import InputError
 from tests.cli.outcome import Command
@@ -61,6 +62,37 @@ def test_first_lines_that_are_labels(tmp_path: Path) -> None:
     for items in (11, 13):
         with pytest.raises(InputError, match=f"12 labels, but there are {items} embeddings"):
             read_labels(written(tmp_path, LETTERS), items)
+
+
+@pytest.mark.parametrize("word", ["breed", "product_id", "Unnamed: 0", "speaker"])
+def test_a_first_line_that_may_be_either_is_said(command: Command, tmp_path: Path, word: str) -> None:
+    """The refusal names the two options, and both work; so does the name of the column."""
+    path = written(tmp_path, [word, *LETTERS])
+    assert read_labels(path, 12, Said(header=True)).tolist() == LETTERS
+    assert read_labels(path, 12, Said(columns={"label": word})).tolist() == LETTERS
+    assert read_labels(path, 13, Said(header=False)).tolist() == [word, *LETTERS]
+    np.save(tmp_path / "x.npy", np.eye(12))
+    given = ("evaluate", "--embeddings", tmp_path / "x.npy", "--labels", path, "--metric", "map")
+    command(*given).refused("--header or --no-header")
+    assert command(*given, "--header").code == command(*given, "--column", f"label={word}").code == 0
+    command(*given, "--no-header").refused("13 labels", "12 embeddings")
+
+
+@pytest.mark.parametrize("column", ["label", "y_true", "Species", "GT", "class_name", "breed"])
+def test_the_column_of_labels(tmp_path: Path, column: str) -> None:
+    """By its usual names, else as it is said; beside a column `label` other names are nothing."""
+    rows = [f"item,{column}", *(f"x,{label}" for label in LETTERS)]
+    said = Said(columns={"label": "breed"}) if column == "breed" else Said()
+    assert read_labels(written(tmp_path, rows), 12, said).tolist() == LETTERS
+    pandas.DataFrame({"item": 0, column: LETTERS}).to_parquet(tmp_path / "l.parquet")
+    assert read_labels(tmp_path / "l.parquet", 12, said).tolist() == LETTERS
+    with pytest.raises(InputError, match=r"--column label="):
+        read_labels(written(tmp_path, ["species,y_true", "a,b"]), 1)
+    with pytest.raises(InputError, match=r"--column label="):
+        read_labels(written(tmp_path, ["item,breed", "a,b"]), 1)
+    assert read_labels(written(tmp_path, ["species,label", "a,b"]), 1).tolist() == ["b"]
+    with pytest.raises(InputError, match="twice"):
+        read_labels(written(tmp_path, ["label,label", "a,b"]), 1)
 
 
 SPELLINGS = {
@@ -120,8 +152,8 @@ def test_other_delimiters_are_named_and_asked_for(tmp_path: Path, name: str, mar
     )
     with pytest.raises(InputError, match=f"parted by a {name}.*--delimiter {name}"):
         read_labels(path, 12)
-    assert read_labels(path, 12, delimiter=name).tolist() == LETTERS
-    assert read_labels(path, 13, delimiter="comma")[0] == f"item{mark}label"
+    assert read_labels(path, 12, Said(delimiter=name)).tolist() == LETTERS
+    assert read_labels(path, 13, Said(delimiter="comma"))[0] == f"item{mark}label"
     quoted = written(tmp_path, [f'"{label}{mark}{label}"' for label in LETTERS])
     assert read_labels(quoted, 12).tolist() == [f"{label}{mark}{label}" for label in LETTERS]
     some = written(tmp_path, [*LETTERS, f"x{mark}y", f"x{mark}y"])
@@ -247,7 +279,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(WORDS, min_size=2, max_size=8))
 def test_random_labels_against_pandas(tmp_path: Path, labels: list[str]) -> None:
     """Classes are those of a data frame of texts, or of its numbers where all are plain; missing ones are none."""

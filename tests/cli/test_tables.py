@@ -204,6 +204,63 @@ def test_delimiters_are_seen_and_told(command: Command, tmp_path: Path, name: st
     assert name in command("evaluate", path, "--metric", "accuracy").out
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "y_true,y_pred,y_score",
+        "Label,Predicted,Proba",
+        "gt,pred,prob",
+        "TARGET,Prediction,score",
+        "y,y_hat,scores",
+    ],
+)
+def test_usual_names_of_columns(command: Command, tmp_path: Path, names: str) -> None:
+    """They are taken with a note; the figures are those of the plain names."""
+    rows = " 1,0,0.9 0,1,0.2 1,1,0.6 0,0,0.1 1,1,0.15"
+    plain = table(tmp_path, "target,prediction,score" + rows)
+    given = ("--metric", "f1", "--metric", "roc_auc", "--resamples", "9", "--json")
+    wanted = [one["value"] for one in command("evaluate", plain, *given).json]
+    for mark in (",", ";"):
+        path = table(tmp_path, (names + rows).replace(",", mark), "n.csv")
+        outcome = command("evaluate", path, *given)
+        assert [one["value"] for one in outcome.json] == wanted
+        assert "is read as the target" in outcome.err
+
+
+def test_columns_that_are_said(command: Command, tmp_path: Path) -> None:
+    """Any name can be said; what is not there, or may be two, is refused with the option."""
+    path = table(tmp_path, "y,y_true,diagnosis,prob_1 0,0,1,0.9 1,1,0,0.2 0,0,1,0.6")
+    given = ("evaluate", path, "--metric", "roc_auc", "--json")
+    command(*given).refused("--column target=y")
+    command(*given, "--column", "target=diagnosis").refused("--column score=NAME")
+    said = ("--column", "target=diagnosis", "--column", "score=prob_1")
+    assert command(*given, *said).json["value"] == 1
+    command(*given, "--column", "target=diagnosi").refused("--column target", "diagnosis")
+    for wrong in ("diagnosis", "truth=y", "=y"):
+        command(*given, "--column", wrong).refused("WHAT=NAME")
+    command(*given, "--column", "target=y", "--column", "score=y").refused("a column of its own")
+    command(*given, "--column", "label=y").refused("--column target")
+    command(*given, "--header").refused("label files")
+    single = table(tmp_path, "target,score_1 1,0.9 0,0.2", "s.csv")
+    command("evaluate", single, "--metric", "roc_auc").refused("--column score=score_1")
+    outcome = command("evaluate", single, "--metric", "roc_auc", "--json", "--column", "score=score_1")
+    assert outcome.json["value"] == 1
+
+
+def test_files_of_a_spreadsheet(command: Command, tmp_path: Path) -> None:
+    """Marks of the encoding, Windows line ends, blank lines at the end, an index, decimal commas, empty columns."""
+    rows = [("1", "0,9"), ("0", "0,25"), ("1", "0,75"), ("0", "-1,5e0")]
+    text = "".join(f"{row};{truth};{score};;\r\n" for row, (truth, score) in enumerate(rows))
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path = tmp_path / "s.csv"
+        path.write_bytes((";Target;Score;;\r\n" + text + ";;;;\r\n\r\n").encode(encoding))
+        command("evaluate", path, "--metric", "roc_auc").refused("--decimal-comma")
+        outcome = command("evaluate", path, "--metric", "roc_auc", "--decimal-comma", "--json")
+        assert outcome.json["value"] == 1 and outcome.json["delimiter"] == "semicolon"
+    path.write_bytes("target;prediction\ncaf\u00e9;caf\u00e9\n".encode("latin-1"))
+    command("evaluate", path, "--metric", "accuracy").refused("UTF-8")
+
+
 # ------------------------------------------------------------------------------------------------ the positive class
 
 
@@ -400,7 +457,7 @@ def loose(text: str) -> str:
         return text
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS)
 @pytest.mark.filterwarnings(
     "ignore:.*Unicode", "ignore:.*no prediction occurs", "ignore::sklearn.exceptions.UndefinedMetricWarning"

@@ -155,7 +155,7 @@ def _number(path: Path, row: int, name: str, cell: Any) -> int | float:
         return int(text)
     if is_number(text) or _NOT_FINITE.fullmatch(text):
         return float(text)
-    point = " with a decimal point" if is_number(text.replace(",", ".")) else ""
+    point = " with a decimal point, or --decimal-comma" if is_number(text.replace(",", ".")) else ""
     raise InputError(f"{path} row {row}: {name} is {describe(text)}; expected a number{point}.")
 
 

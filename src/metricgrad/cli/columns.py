@@ -109,7 +109,8 @@ class Predictions:
         seen = {text for name in named for text in texts[name]}
         if self._scored and (strange := sorted(seen - set(texts["score_<class>"]))):
             raise InputError(
-                f"{path} has the class {describe(strange[0])} but no column score_{strange[0][:60]}."
+                f"{path} has the class {describe(strange[0])} but no column score_{strange[0][:60]}. A single score of "
+                f"the positive class is said by --column score={next(iter(self._scored.values()))}."
             )
         return texts
 

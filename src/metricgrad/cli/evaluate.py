@@ -55,6 +55,20 @@ def evaluate(
     delimiter: Annotated[
         str | None, typer.Option(help="Of the CSV files: comma, semicolon, tab or pipe.")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT=NAME",
+            help="The column that holds the label, target, prediction or score; several times.",
+        ),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether label files of one column begin with its name."),
+    ] = None,
+    decimal_comma: Annotated[
+        bool, typer.Option("--decimal-comma", help="Numbers of PREDICTIONS are written as 0,5.")
+    ] = False,
     groups: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", help="Of PREDICTIONS: samples of one group (a patient) go together."),
@@ -80,7 +94,8 @@ def evaluate(
     semicolons, tabs or pipes. target is the true class, value or text;
     prediction the predicted one; score one number per sample, higher for the
     positive class; score_NAME the score of each class, the largest of which
-    is the prediction. Each metric takes the column that it reads.
+    is the prediction. Each metric takes the column that it reads. Usual other
+    names (y_true, y_pred, y_score) are taken with a note; --column says others.
 
     The interval draws queries by class, and samples by the column --groups.
     Of fewer than 20 it is wide, and may still be too narrow.
@@ -96,26 +111,38 @@ def evaluate(
             f"evaluate: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
         )
     from metricgrad.cli.figures import document, of_embeddings, of_predictions
+    from metricgrad.cli.naming import Said, assigned
     from metricgrad.cli.progress import Drawing
     from metricgrad.cli.resolve import metric_named
 
     exact = [metric_named(name, higher_is_better) for name in metric]
+    said = Said(delimiter, assigned(column or ()), header, decimal_comma)
     with warnings.catch_warnings(record=True) as heard, Drawing() as progress:
         warnings.simplefilter("always", UserWarning)
         if embeddings is not None:
-            for option, value in (("--positive-class", positive_class), ("--groups", groups)):
+            for option, value in (
+                ("--positive-class", positive_class),
+                ("--groups", groups),
+                ("--decimal-comma", decimal_comma or None),
+                *((f"--column {what}", name) for what, name in said.columns.items() if what != "label"),
+            ):
                 if value is not None:
                     raise InputError(
                         f"evaluate: {option} came with --embeddings; expected it with a file of predictions."
                     )
-            of = of_embeddings(exact, embeddings, labels, reference, reference_labels, delimiter, progress)
+            of = of_embeddings(exact, embeddings, labels, reference, reference_labels, said, progress)
         elif labels is not None or reference is not None or reference_labels is not None:
             raise InputError(
                 "evaluate: labels and references go with --embeddings; a table of predictions has its own."
             )
+        elif header is not None or "label" in said.columns:
+            raise InputError(
+                "evaluate: --header and --column label are for label files; a table of predictions has a header, and "
+                "--column target."
+            )
         else:
             assert predictions is not None
-            of = of_predictions(exact, predictions, positive_class, delimiter, groups)
+            of = of_predictions(exact, predictions, positive_class, said, groups)
         found = [document(one, progress, resamples=resamples, confidence=confidence, seed=seed) for one in of]
     notes = list(dict.fromkeys(" ".join(str(one.message).split()) for one in heard))
     for note in notes:

@@ -13,6 +13,7 @@ from torch import Tensor
 from metricgrad._labels import Labels
 from metricgrad._types import Metric
 from metricgrad.cli.columns import Predictions
+from metricgrad.cli.naming import Said
 from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels, read_predictions
 from metricgrad.errors import InputError
 from metricgrad.interval import bootstrap
@@ -65,7 +66,7 @@ def of_embeddings(
     labels: Path | None,
     reference: Path | None,
     reference_labels: Path | None,
-    delimiter: str | None,
+    said: Said,
     progress: Progress,
 ) -> Iterator[Figure]:
     """Read the files once and yield the statistics of each metric."""
@@ -80,12 +81,12 @@ def of_embeddings(
             "evaluate: embeddings came without labels; expected one file of labels for each file of them."
         )
     queries = read_embeddings(embeddings)
-    names = read_labels(labels, len(queries), delimiter=delimiter)
+    names = read_labels(labels, len(queries), said)
     further: dict[str, Any] = {}
     if reference is not None and reference_labels is not None:
         own = reference.exists() and os.path.samefile(embeddings, reference)
         items = queries if own else read_embeddings(reference)
-        others = read_labels(reference_labels, len(items), delimiter=delimiter)
+        others = read_labels(reference_labels, len(items), said)
         names, others = of_one_kind(labels, names, reference_labels, others)
         further = {"reference_outputs": items, "reference_targets": others}
         if own:
@@ -124,7 +125,7 @@ def of_predictions(
     metrics: Sequence[Metric],
     path: Path,
     positive_class: str | None,
-    delimiter: str | None,
+    said: Said,
     groups: str | None,
 ) -> Iterator[Figure]:
     """Read the table once and yield the statistics of each metric."""
@@ -134,7 +135,7 @@ def of_predictions(
                 f"evaluate: {exact.name} ranks items for each query; expected --embeddings and --labels, "
                 "not predictions."
             )
-    table = read_predictions(path, delimiter, groups)
+    table = read_predictions(path, said, groups)
     members = None if groups is None else table.columns[groups]
     given = Predictions(table, positive_class)
     for exact in metrics:

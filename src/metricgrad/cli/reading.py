@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,17 +11,15 @@ from torch import Tensor
 from metricgrad._checks import describe, require_finite
 from metricgrad._labels import number_labels
 from metricgrad.cli.cells import class_texts, is_number, label_array, require_one_spelling
+from metricgrad.cli.naming import NAMES, Said, named
 from metricgrad.cli.tables import Table, read_array, read_rows, read_table
 from metricgrad.errors import InputError
 
 __all__ = ["of_one_kind", "read_embeddings", "read_labels", "read_predictions"]
 
-_LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "classes")
+_NOTHING = Said()
 
-_HEADERS = {
-    *_LABEL_COLUMNS, "category", "class_id", "class_name", "classname", "ground_truth", "gt", "id", "identity",
-    "label_id", "label_name", "name", "species", "true_label", "truth", "y", "y_true",
-}  # fmt: skip
+_HEADERS = {*NAMES["label"], *NAMES["target"], "id", "identity", "name"}
 """Names of a single column: as the first line and nowhere below, such a word is a header and no label."""
 
 
@@ -39,18 +38,18 @@ def read_embeddings(path: Path) -> Tensor:
     return require_finite("evaluate", str(path), torch.from_numpy(np.ascontiguousarray(exact)))
 
 
-def read_labels(path: Path, items: int, *, delimiter: str | None = None) -> np.ndarray:
+def read_labels(path: Path, items: int, said: Said = _NOTHING) -> np.ndarray:
     """Read one label per item from a .npy, CSV or Parquet file.
 
-    A CSV file has one column, or a header that names one of its columns label, target or class. The first line of a
-    single column is a header where it is such a name and no label below it, or where it begins with a letter and all
-    below are numbers. A word that occurs nowhere below, where all others occur several times, is refused: it may be
-    either. How many lines there are says nothing.
+    A CSV file has one column, or a header that names the one of the labels (`naming.NAMES`, or what the user said).
+    The first line of a single column is a header where it is such a name, and no label below it, or where it begins
+    with a letter and all below are numbers. A word that occurs nowhere below, where all others occur several times, is
+    asked for: it may be either. How many lines there are says nothing.
 
     Args:
         path: of the file.
         items: how many labels there must be.
-        delimiter: its name, for a CSV file with another one than a comma (see `tables.DELIMITERS`).
+        said: what the user said of the file.
 
     Returns:
         Whole numbers (int64 or uint64) or texts, in Unicode's normal form C.
@@ -63,14 +62,10 @@ def read_labels(path: Path, items: int, *, delimiter: str | None = None) -> np.n
     if path.suffix.lower() == ".npy":
         labels = _of_array(path)
     elif path.suffix.lower() in (".parquet", ".pq"):
-        table = read_table(path, None, _label_columns)
-        if len(table.columns) != 1:
-            raise InputError(
-                f"{path} has the columns {describe(', '.join(table.names))}; expected one, or one that is called label."
-            )
+        table = read_table(path, NAMES["label"], lambda names: [_label_column(path, names, said)])
         labels = label_array(path, *table.columns.values())
     else:
-        cells, header = _csv_labels(path, delimiter)
+        cells, header = _csv_labels(path, said)
         labels = label_array(path, cells)
     if len(labels) != items:
         first = f" below the header {header!r}" if header else ""
@@ -96,39 +91,60 @@ def of_one_kind(
     return labels, more
 
 
-def read_predictions(path: Path, delimiter: str | None = None, groups: str | None = None) -> Table:
+def read_predictions(path: Path, said: Said = _NOTHING, groups: str | None = None) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
 
     Args:
         path: of the file.
-        delimiter: its name, where it is told.
+        said: what the user said of it; columns of other usual names (`naming.NAMES`) are taken with a note.
         groups: a further column that must be there.
 
     Raises:
         InputError: no such file, not a table, no `target`, none of the others, no row.
         MissingExtraError: a Parquet file without pyarrow.
     """
-    further = set() if groups is None else {groups}
-    table = read_table(
-        path, "target", lambda names: {*_prediction_columns(names), *further.intersection(names)}, delimiter
-    )
-    if further - set(table.names):
+    roles: dict[str, str] = {}
+
+    def wanted(names: list[str]) -> list[str]:
+        free = [name for name in names if name != groups]
+        for role in ("target", "prediction", "score"):
+            if (column := named(path, role, free, said)) is not None:
+                roles[column] = role
+        scores = [name for name in free if name.startswith("score_") and name not in roles]
+        return [*roles, *scores, *({groups} & set(names) if groups is not None else ())]
+
+    usual = {*NAMES["target"], *(name.lower() for name in said.columns.values())}
+    table = read_table(path, usual, wanted, said.delimiter)
+    shown = describe(", ".join(table.names))
+    if groups is not None and groups not in table.names:
         raise InputError(
-            f"{path} has the columns {describe(', '.join(table.names))}; expected {describe(groups)}, the column of "
-            "--groups, among them."
+            f"{path} has the columns {shown}; expected {describe(groups)}, the column of --groups, among them."
         )
-    if len(set(table.columns) - further) < 2:
+    if "target" not in roles.values():
         raise InputError(
-            f"{path} has the columns {describe(', '.join(table.names))}; expected prediction, score or "
-            "score_<class> beside target."
+            f"{path} has the columns {shown}; expected one named target. Say --column target=NAME."
         )
-    if not table.columns["target"]:
+    columns = {roles.get(name, name): cells for name, cells in table.columns.items()}
+    if not set(columns) - {"target", groups}:
+        raise InputError(
+            f"{path} has the columns {shown}; expected prediction, score or score_<class> beside target. Say --column "
+            "prediction=NAME or --column score=NAME."
+        )
+    if not columns["target"]:
         raise InputError(f"{path} has no row; expected one line per sample after the header.")
-    return table
+    if said.decimal_comma:
+        columns = {
+            name: cells if name == groups else list(map(_with_point, cells))
+            for name, cells in columns.items()
+        }
+    return Table(path, table.names, columns, table.delimiter)
 
 
-def _prediction_columns(names: list[str]) -> list[str]:
-    return [name for name in names if name in ("target", "prediction", "score") or name.startswith("score_")]
+def _with_point(cell: Any) -> Any:
+    """0,5 as 0.5; anything else as it is."""
+    if isinstance(cell, str) and cell.count(",") == 1 and is_number(point := cell.strip().replace(",", ".")):
+        return point
+    return cell
 
 
 def _of_array(path: Path) -> np.ndarray:
@@ -139,23 +155,36 @@ def _of_array(path: Path) -> np.ndarray:
     return labels.astype(np.uint64) if labels.dtype == object else labels
 
 
-def _label_columns(names: list[str]) -> list[str]:
-    """The one column, or those that are named as labels are."""
-    return names if len(names) == 1 else [name for name in names if name.lower() in _LABEL_COLUMNS]
+def _label_column(path: Path, names: list[str], said: Said) -> str:
+    """The one column, or the one that is named as labels are."""
+    if len(names) == 1 and "label" not in said.columns:
+        return names[0]
+    found = named(path, "label", names, said)
+    if found is None:
+        raise InputError(
+            f"{path} has {len(names)} columns, {describe(', '.join(names))}; expected one of them to be called label. "
+            "Say --column label=NAME."
+        )
+    return found
 
 
-def _csv_labels(path: Path, delimiter: str | None) -> tuple[list[str], str]:
+def _csv_labels(path: Path, said: Said) -> tuple[list[str], str]:
     """The cells of the labels, and the header ('' where there is none)."""
-    rows = read_rows(path, delimiter)
+    rows = read_rows(path, said.delimiter)
     first = [cell.strip() for cell in rows.cells[0]]
     if len(first) > 1:
-        named = [place for place, cell in enumerate(first) if cell.lower() in _LABEL_COLUMNS]
-        if len(named) != 1:
+        column = None if said.header is False else named(path, "label", first, said)
+        if column is None:
             raise InputError(
                 f"{path} has {len(first)} columns, parted by a {rows.delimiter}; expected one, or a header that names "
-                "one of them label. Labels that hold such a mark go in double quotes."
+                "one of them label (or --column label=NAME). Labels that hold such a mark go in double quotes."
             )
-        return [row[named[0]] for row in rows.cells[1:]], first[named[0]]
+        if first.count(column) > 1:
+            raise InputError(
+                f"{path} has the column {describe(column)} twice; expected different names in the header."
+            )
+        place = first.index(column)
+        return [row[place] for row in rows.cells[1:]], column
     if rows.other is not None:
         raise InputError(
             f"{path} has one column, but all of its lines look as if they were parted by a {rows.other}: the first is "
@@ -163,22 +192,25 @@ def _csv_labels(path: Path, delimiter: str | None) -> tuple[list[str], str]:
             "labels."
         )
     cells = [row[0] for row in rows.cells]
-    return (cells[1:], first[0]) if _is_header(path, cells) else (cells, "")
+    header = _is_header(path, cells, said) if said.header is None else said.header
+    return (cells[1:], first[0]) if header else (cells, "")
 
 
-def _is_header(path: Path, cells: list[str]) -> bool:
+def _is_header(path: Path, cells: list[str], said: Said) -> bool:
     """Whether the first cell of a single column names it; InputError where nobody can tell."""
     first, *others = (cell.strip() for cell in cells)
+    if "label" in said.columns:
+        return named(path, "label", [first], said) == first
     if not others or first in others:
         return False
     if first.lower() in _HEADERS:
         return True
     class_texts(path, {"the label": [first]})  # a missing label is refused, not a name
     if all(map(is_number, others)):
-        return first[0].isalpha()
+        return first.lstrip("#_ ")[:1].isalpha()
     if min(Counter(others).values()) > 1:
         raise InputError(
             f"the first line of {path} is {describe(first)}, which occurs nowhere else, while all other labels occur "
-            "several times: a header, or the label of a single item? Write label into the first line as the header."
+            "several times: a header, or the label of a single item? Say --header or --no-header."
         )
     return False

@@ -130,7 +130,7 @@ def _other_delimiter(text: str, delimiter: str) -> str | None:
 
 def read_table(
     path: Path,
-    needed: str | None,
+    usual: Collection[str],
     wanted: Callable[[list[str]], Collection[str]],
     delimiter: str | None = None,
 ) -> Table:
@@ -138,35 +138,33 @@ def read_table(
 
     Args:
         path: .parquet or .pq is Parquet, anything else CSV.
-        needed: a column that must be there; the delimiter is the one that makes it a cell of the first line.
+        usual: names of columns, in small letters: the delimiter is the one that makes one a cell of the first line.
         wanted: which of all its columns are read; the others may hold anything.
         delimiter: its name, where it is told.
 
     Raises:
-        InputError: no such file, not a table, no such column, two of one name.
+        InputError: no such file, not a table, two columns of one name.
         MissingExtraError: a Parquet file without pyarrow.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
-        return _of_columns(path, *_parquet(path, wanted), needed, None)
+        return _of_columns(path, *_parquet(path, wanted), None)
     text = _text(path)
     first = next(iter(text.splitlines()), "")
     if delimiter is None:
-        fits = [name for name in DELIMITERS if needed in [cell.strip() for cell in _cells(first, name)]]
+        fits = [
+            name for name in DELIMITERS if any(cell.strip().lower() in usual for cell in _cells(first, name))
+        ]
         delimiter = fits[0] if fits else "comma"
     _require_delimiter(delimiter)
     header, *rows = _rows(path, text, delimiter)
     names = [name.strip() for name in header]
     kept = wanted(names)
     cells = {name: [row[place] for row in rows] for place, name in enumerate(names) if name in kept}
-    return _of_columns(path, names, cells, needed, delimiter)
+    return _of_columns(path, names, cells, delimiter)
 
 
-def _of_columns(
-    path: Path, names: list[str], cells: dict[str, list[Any]], needed: str | None, delimiter: str | None
-) -> Table:
-    if needed is not None and needed not in names:
-        raise InputError(f"{path} has the columns {describe(', '.join(names))}; expected one named {needed}.")
-    if twice := [name for name in names if names.count(name) > 1]:
+def _of_columns(path: Path, names: list[str], cells: dict[str, list[Any]], delimiter: str | None) -> Table:
+    if twice := [name for name in cells if names.count(name) > 1]:
         raise InputError(
             f"{path} has the column {describe(twice[0])} twice; expected different names in the header."
         )
@@ -177,9 +175,12 @@ def _text(path: Path) -> str:
     """The text of a file or a pipe."""
     _require_file(path)
     try:
-        content = path.read_bytes().decode("utf-8-sig")
+        stored = path.read_bytes()
+        content = stored.decode("utf-16" if stored[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}; expected UTF-8 text.") from error
+        raise InputError(
+            f"{path} cannot be read as CSV: {error}; expected UTF-8 text (in a spreadsheet: save as CSV UTF-8)."
+        ) from error
     if not content:
         raise InputError(f"{path} is empty.")
     return content
