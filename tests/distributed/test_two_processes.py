@@ -112,8 +112,8 @@ def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
     lines = errors.strip().splitlines()
     assert "another process of the run has ended" in lines[-2]
     assert f"The run in {run} can be resumed" in lines[-2]
-    assert lines[-1] == f"resume with: metricgrad resume {run}"
-    alone = python("-m", "metricgrad", "resume", str(run))
+    assert lines[-1] == f"resume with: metricgrad resume {run} --trust"  # the recipe names code
+    alone = python("-m", "metricgrad", "resume", str(run), "--trust")
     output, errors = alone.communicate(timeout=120)
     assert alone.returncode == 0, errors
     assert "begun with 2 processes, resumed with 1 process" in errors
