@@ -177,7 +177,8 @@ def _means(tables: list[list[Tensor]], member: np.ndarray) -> Road:
     )  # [arm, seed, group]
 
     def values(times: np.ndarray) -> np.ndarray:
-        total = times.astype(float) @ sums.reshape(-1, len(sizes)).T
+        with np.errstate(invalid="ignore"):  # a unit may be infinite: such a resample is undefined
+            total = times.astype(float) @ sums.reshape(-1, len(sizes)).T
         return (total / (times @ sizes)[:, None]).reshape(-1, *sums.shape[:2])
 
     return values

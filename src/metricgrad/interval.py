@@ -197,8 +197,9 @@ def interval_of(
     if not 0 < confidence < 1:
         raise fail(caller, f"confidence is {confidence}", "a share between 0 and 1, such as 0.95")
     factors = np.asarray(signs)
-    asked = factors != 0  # an arm that is not asked for may be undefined
-    per_seed = factors[asked] @ table.values[asked]
+    asked = factors != 0  # an arm that is not asked for may be undefined or infinite
+    with np.errstate(invalid="ignore"):
+        per_seed = factors[asked] @ table.values[asked]
     drawn = np.einsum("a,ras->rs", factors[asked], table.drawn[:, asked])
     low = high = unit_error = seed_error = None
     if len(drawn) > 1 and np.isfinite(per_seed).all():

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from metricgrad.errors import InputError
 from metricgrad.metrics import adapt
-from metricgrad.tune import ArraySplit, Plan, Splits, tune
+from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits, tune
+from metricgrad.tune.given_data import UnpackedSplit
 from metricgrad.tune.groups import check_groups, grouping_of_test, groups_digest, shared_groups
+from metricgrad.tune.select import collect
 
 
 def splits(groups=None, test=None) -> Splits:
@@ -39,13 +41,61 @@ def test_groups_that_do_not_fit_are_refused(groups: dict, message: str) -> None:
 
 
 def test_groups_of_a_loader_are_counted() -> None:
-    """A loader in order tells how many items it has; one that shuffles is counted when it is read."""
+    """Whatever yields batches is counted before anything is trained."""
     loader = DataLoader(TensorDataset(torch.rand(7, 3), torch.arange(7)), batch_size=2)
     check_groups(splits({"test": list("aabbccd")}, loader))
     with pytest.raises(InputError, match="test has 7 items"):
         check_groups(splits({"test": list("aabb")}, loader))
     with pytest.raises(InputError, match="no such split"):
         check_groups(Splits(loader, loader, groups={"test": [1]}))
+    batches = list(loader)
+    for test in (batches, UnpackedSplit(loader, tuple), ArraySplit(torch.rand(7, 3), list("abcdefg"))):
+        check_groups(splits({"test": list("aabbccd")}, test))  # pyright: ignore[reportArgumentType]
+        with pytest.raises(InputError, match="test has 7 items"):
+            check_groups(splits({"test": list("aabb")}, test))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([1] * 30, r"expected a dict such as \{"),
+        ("test", r"expected a dict such as \{"),
+        (3, r"expected a dict such as \{"),
+        ({1: [2]}, "groups of fit, select or test"),
+    ],
+)
+def test_groups_are_a_dict(groups, message: str) -> None:
+    """Not the labels alone, and by the names of splits: without the checks of types that tests run under."""
+    given = splits()
+    object.__setattr__(given, "groups", groups)
+    with pytest.raises(InputError, match=message):
+        check_groups(given)
+
+
+def shuffled(inputs: torch.Tensor, labels: torch.Tensor) -> dict:
+    """Splits that give items in another order than they lie in."""
+    pairs = TensorDataset(inputs, labels)
+    return {
+        "array": ArraySplit(inputs, labels, batch=7, shuffle=True),
+        "classes": ClassBatchSplit(inputs, labels, classes_per_batch=3, samples_per_class=4),
+        "loader": DataLoader(pairs, batch_size=7, shuffle=True),
+        "subset": DataLoader(pairs, batch_size=7, sampler=SubsetRandomSampler(range(30))),
+        "unpacked": UnpackedSplit(DataLoader(pairs, batch_size=7, shuffle=True), tuple),
+    }
+
+
+@pytest.mark.parametrize("form", ["array", "classes", "loader", "subset", "unpacked"])
+def test_a_shuffled_test_split(form: str) -> None:
+    """Its classes are read in the order that is measured; groups by places would be those of other items."""
+    inputs, labels = torch.rand(30, 3, generator=torch.Generator().manual_seed(0)), torch.arange(30) // 5
+    test = shuffled(inputs, labels)[form]
+    read = torch.as_tensor(grouping_of_test(splits(None, test), adapt("recall@1")).labels)
+    assert torch.equal(read, collect(torch.nn.Identity(), test)[1]) and not torch.equal(read, labels)
+    with pytest.raises(InputError, match="test, which is shuffled; expected a test split in a fixed order"):
+        check_groups(splits({"test": list(range(30))}, test))
+    check_groups(
+        Splits(test, splits().select, groups={"fit": list(range(30))})
+    )  # of fit only who is in it counts
 
 
 @pytest.mark.parametrize("form", [list, np.array, torch.tensor])

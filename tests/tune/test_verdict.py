@@ -140,6 +140,22 @@ def test_units_undefined_in_one_arm_are_told_and_left_out_of_all() -> None:
     assert any("left out of every arm" in mark for mark in verdict.marks)
 
 
+@pytest.mark.parametrize("infinite", ["tuned", "continued", "start"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_an_infinite_arm_leaves_the_figures_of_the_others(infinite: str, seeds: int) -> None:
+    """A metric of the user's own may be infinite for a unit: nothing is claimed, and finite arms keep their values."""
+    statistics = {
+        name: [arm(share)] * seeds for name, share in (("start", 0.2), ("continued", 0.4), ("tuned", 0.6))
+    }
+    holes = statistics[infinite][0].clone()
+    holes[3] = torch.inf
+    statistics[infinite] = [holes] * seeds
+    verdict = judge(selected(), statistics, list(range(seeds)), resamples=50)
+    assert verdict.verdict == "nothing claimed"
+    for name, ones in statistics.items():
+        assert verdict.arms[name]["value"] == pytest.approx(float(ones[0].mean()))
+
+
 def test_one_table_serves_all_arms_and_gains() -> None:
     """A function that is not ours is called once for each arm, seed and resample, and once for each figure."""
     calls = 0

@@ -1,22 +1,24 @@
 """Groups of units that share their fate: resamples draw them whole, so that an interval speaks of further groups."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from metricgrad._checks import fail, nearest
+from metricgrad._checks import describe, fail, nearest
 from metricgrad._labels import Labels, number_labels
 from metricgrad._types import Metric, Split
 from metricgrad.errors import InputError
-from metricgrad.tune.select import collect_targets
-from metricgrad.tune.splits import Splits
+from metricgrad.tune.select import collect_targets, count_items
+from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
 
 __all__ = ["Grouping", "check_groups", "grouping_of_test", "groups_digest", "shared_groups"]
 
 _NAMES = ("fit", "select", "test")
+_RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class Grouping:
 
 
 def check_groups(splits: Splits) -> None:
-    """Raise InputError unless the groups are one label per unit of splits that are there."""
+    """Raise InputError unless the groups are one label per unit of splits that are there, for test in its order."""
+    if not isinstance(splits.groups, Mapping | None):
+        raise fail("Splits", f"groups are {describe(splits.groups)}", 'a dict such as {"test": labels}')
     for name, labels in (splits.groups or {}).items():
         if name not in _NAMES:
             raise fail(
-                "Splits", f"groups of {name!r}", "groups of fit, select or test", nearest(name, _NAMES)
+                "Splits", f"groups of {name!r}", "groups of fit, select or test", nearest(str(name), _NAMES)
             )
         split = getattr(splits, name)
         if split is None:
@@ -47,7 +51,16 @@ def check_groups(splits: Splits) -> None:
                 "Splits", f"groups of {name}, but there is no such split", "groups of splits that are there"
             )
         codes = number_labels("Splits", {f"groups[{name!r}]": labels}, device="cpu").codes[0]
+        if name == "test" and _shuffles(split):
+            raise fail(
+                "Splits",
+                "groups of test, which is shuffled",
+                "a test split in a fixed order",
+                "Groups belong to items by their places.",
+            )
         units = _units_of(split)
+        if units is None and name == "test":
+            units = count_items(split)  # one pass now, not an error after the training
         if units is not None and units != len(codes):
             raise fail(
                 "Splits",
@@ -93,9 +106,7 @@ def grouping_of_test(splits: Splits, metric: Metric) -> Grouping:
         return Grouping(given, "group")
     if metric.unit != "query" or splits.test is None:
         return Grouping(None, metric.unit)
-    labels: Any = getattr(splits.test, "targets", None)
-    if labels is None:
-        labels = collect_targets(splits.test)
+    labels: Any = collect_targets(splits.test)  # in the order of the pass that was measured
     try:
         number_labels("Splits", {"targets of test": labels}, device="cpu")
     except InputError:
@@ -105,11 +116,17 @@ def grouping_of_test(splits: Splits, metric: Metric) -> Grouping:
     return Grouping(labels, "class")
 
 
+def _shuffles(split: Any) -> bool:
+    """Whether a split is known to give its items in another order than they lie in."""
+    split = getattr(split, "split", split)  # of one whose batches are unpacked or numbered
+    if isinstance(split, ArraySplit):
+        return split.shuffle
+    return isinstance(split, ClassBatchSplit) or (
+        isinstance(split, DataLoader) and isinstance(split.sampler, _RANDOM)
+    )
+
+
 def _units_of(split: Split) -> int | None:
-    """Number of items, where a split tells it."""
+    """Number of items, where a split in memory tells it."""
     targets = getattr(split, "targets", None)
-    if isinstance(targets, Tensor):
-        return len(targets)
-    if isinstance(split, DataLoader) and isinstance(split.sampler, SequentialSampler) and not split.drop_last:
-        return len(split.sampler)
-    return None
+    return len(targets) if isinstance(targets, Tensor | list) else None

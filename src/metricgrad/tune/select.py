@@ -1,6 +1,7 @@
 """Measure the exact metric on a split, and count how often that was done."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.passes import begin_pass, seed_everything
 from metricgrad.tune.splits import reference_of
 
-__all__ = ["Evaluator", "collect", "collect_targets"]
+__all__ = ["Evaluator", "collect", "collect_targets", "count_items"]
 
 
 class Evaluator:
@@ -132,8 +133,22 @@ def collect(model: nn.Module, split: Split, *, stay: bool = False) -> tuple[Any,
 
 def collect_targets(split: Split) -> Any:
     """Join the targets of a split as `collect` does, in the same order."""
+    targets, rows = [], []
+    for inputs, target in _one_reading(split):
+        targets.append(target)
+        rows.append(items_of(inputs, target))
+    return joined("targets", targets, rows)
+
+
+def count_items(split: Split) -> int | None:
+    """Count the items that `collect` would read; None where batches do not show how many they hold."""
+    counts = [items_of(*batch) for batch in _one_reading(split)]
+    return None if None in counts else sum(filter(None, counts))
+
+
+def _one_reading(split: Split) -> Iterator[tuple[Any, Any]]:
+    """Yield the batches that `collect` reads, in the same order."""
     with same_random_state():
         seed_everything(0)
         begin_pass(split, 0)
-        pairs = [pair(batch) for batch in split]
-    return joined("targets", [target for _, target in pairs], [items_of(*one) for one in pairs])
+        yield from map(pair, split)

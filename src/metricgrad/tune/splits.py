@@ -43,7 +43,7 @@ class Splits:
         groups: split name -> one label per unit, in the order of the split: units of one group (the pictures of a
             patient, the frames of a film) share their fate, and the interval draws them together. Default: every unit
             for itself; the queries of a retrieval test by class. Groups of two splits are compared: those of test
-            should be new.
+            should be new. A test split with groups may not be shuffled.
         classes: names of the classes in the order of the network's outputs, where targets are texts. None: a metric
             of classes or embeddings gets them numbered by the alphabet, over all splits together; others get texts.
         unpack: batch -> (inputs, targets), for loaders whose batches have another form, and for their references.
