@@ -180,7 +180,7 @@ def test_arguments_that_do_not_go_together(command: Command, embeddings: Files) 
 @pytest.mark.parametrize(
     ("text", "metric", "words"),
     [
-        ("truth,prediction\n1,1\n", "f1", ("truth", "named target")),
+        ("diagnosis,prediction\n1,1\n", "f1", ("diagnosis", "named target")),
         ("target,guess\n1,1\n", "f1", ("target, guess", "score_<class>")),
         ("target,prediction\n", "f1", ("has no row",)),
         ("target,prediction\n1,\n", "f1", ("empty cell",)),
