@@ -49,12 +49,11 @@ def _takes(model: nn.Module, *arguments: Any, **named: Any) -> bool:
 
 def _signature(model: nn.Module) -> inspect.Signature | None:
     """The arguments of the network within wrappers (`DataParallel`, `torch.compile`); None where they are unknown."""
-    while isinstance(
-        inner := getattr(model, "_orig_mod", getattr(model, "module", None)), nn.Module
-    ) and _wraps(model):
-        model = inner
+    network: Any = model
+    while _wraps(network):
+        network = network._orig_mod if hasattr(network, "_orig_mod") else network.module
     try:
-        return inspect.signature(model.forward)
+        return inspect.signature(network.forward)
     except (TypeError, ValueError):
         return None
 
