@@ -1,5 +1,6 @@
 """Runs whose metric is a function of the user: it may draw, write and count; the arms train as without it."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,8 @@ def test_a_metric_that_draws_and_writes_changes_nothing(tmp_path: Path) -> None:
     ("metric", "columns"),
     [
         ("roc_auc", False),
-        ("binary_average_precision", True),
-        ("f1:threshold=0", True),
+        pytest.param("binary_average_precision", True, marks=pytest.mark.slow),
+        pytest.param("f1:threshold=0", True, marks=pytest.mark.slow),
         ("error_rate:threshold=0", False),
     ],
 )
@@ -102,11 +103,19 @@ FAULTS = {
     "is undefined": lambda: float("nan"),
     "is masked": lambda: np.ma.masked,
     "exits the loop": lambda: next(iter(())),
+    "exits": lambda: sys.exit(0),
 }
+QUICK = (("raises", 4), ("is undefined", 4), ("exits", 1))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("call", [1, 4])
+@pytest.mark.parametrize(
+    ("fault", "call"),
+    [
+        pytest.param(fault, call, marks=() if (fault, call) in QUICK else pytest.mark.slow)
+        for fault in FAULTS
+        for call in (1, 4)
+    ],
+)
 def test_a_metric_that_fails_at_some_call(fault: str, call: int, tmp_path: Path) -> None:
     """An evaluation that is undefined is never the best; one that fails ends the run in a sentence, and it resumes."""
     calls = 0

@@ -176,7 +176,7 @@ def _classes(name: str, outputs: Tensor) -> Tensor:
         name,
         f"outputs are {describe(outputs)}",
         "predicted class ids or scores [sample, class]",
-        f"Of one score per sample give a function that decides: lambda outputs, targets: {name}(targets, outputs > 0) "
+        f"Of one score per sample give a function with a threshold: lambda outputs, targets: {name}(targets, outputs > 0) "
         "(0 for logits, 0.5 for probabilities), with higher_is_better.",
     )
 
