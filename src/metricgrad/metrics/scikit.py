@@ -176,8 +176,8 @@ def _classes(name: str, outputs: Tensor) -> Tensor:
         name,
         f"outputs are {describe(outputs)}",
         "predicted class ids or scores [sample, class]",
-        f"Of one score per sample give a function with a threshold: lambda outputs, targets: {name}(targets, outputs > 0) "
-        "(0 for logits, 0.5 for probabilities), with higher_is_better.",
+        f"Of one score give a function with a threshold: lambda outputs, targets: {name}(targets, outputs > 0)"
+        " (0 for logits, 0.5 for probabilities), with higher_is_better.",
     )
 
 
