@@ -194,3 +194,8 @@ def test_samples_are_drawn_by_a_column_of_groups(command: Command, tmp_path: Pat
         assert by_group["low"] == pytest.approx(single["low"], abs=1e-9)
         assert by_group["high"] - by_group["low"] > 1.5 * (alone["high"] - alone["low"])
     command("evaluate", table, "--metric", "f1", "--groups", "people").refused("people", "--groups")
+    assert "too narrow" not in command("evaluate", once, "--metric", "f1").out
+    once.write_text("target,prediction,person\n" + "\n".join(lines[:19]))
+    assert "of fewer than 20 it may be too narrow" in " ".join(
+        command("evaluate", once, "--metric", "f1").out.split()
+    )

@@ -159,6 +159,8 @@ def _draw(found: Mapping[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from metricgrad.interval import FEWEST_GROUPS
+
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -176,6 +178,8 @@ def _draw(found: Mapping[str, Any]) -> None:
         how = f"{found['confidence']:.0%} bootstrap over {of}, {found['resamples']:,} resamples"
         if found["undefined_resamples"]:
             how += f", undefined on {found['undefined_resamples']:,} others"
+        if (found["groups"] or found["units"] - found["undefined"]) < FEWEST_GROUPS:
+            how += f"; of fewer than {FEWEST_GROUPS} it may be too narrow"
         table.add_row("interval", Text(f"{found['low']:.4f} to {found['high']:.4f}  ({how})"))
     if found["unit"] != "whole":
         undefined = f", {found['undefined']:,} of them undefined (no relevant item) and left out"

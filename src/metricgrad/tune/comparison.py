@@ -9,14 +9,12 @@ from torch import Tensor
 
 from metricgrad._resampling import Watch, resampled
 from metricgrad._types import Metric
-from metricgrad.interval import SEEDS_OF_A_METHOD, Interval, interval_of
+from metricgrad.interval import FEWEST_GROUPS, SEEDS_OF_A_METHOD, Interval, interval_of
 from metricgrad.tune.groups import Grouping
 
 __all__ = ["CONFIDENCE", "Comparison", "plural"]
 
 CONFIDENCE = 0.95
-FEWEST_GROUPS = 20
-"""With fewer, intervals of skewed statistics hold the true value less often than they say."""
 FEWEST_EFFECTIVE = 10
 """Groups of equal size that unequal ones must count as, at least."""
 MOST_UNDEFINED = 0.1
