@@ -76,6 +76,9 @@ def test_a_first_line_that_may_be_either_is_said(command: Command, tmp_path: Pat
     command(*given).refused("--header or --no-header")
     assert command(*given, "--header").code == command(*given, "--column", f"label={word}").code == 0
     command(*given, "--no-header").refused("13 labels", "12 embeddings")
+    with pytest.raises(InputError, match="say --header"):
+        read_labels(written(tmp_path, ["0", *NUMBERS]), 12)
+    assert read_labels(written(tmp_path, ["0", *NUMBERS]), 12, Said(header=True))[0] == 3
 
 
 @pytest.mark.parametrize("column", ["label", "y_true", "Species", "GT", "class_name", "breed"])

@@ -68,10 +68,14 @@ def read_labels(path: Path, items: int, said: Said = _NOTHING) -> np.ndarray:
         cells, header = _csv_labels(path, said)
         labels = label_array(path, cells)
     if len(labels) != items:
+        plain = path.suffix.lower() not in (".npy", ".parquet", ".pq") and not header
+        advice = "Check that both come from the same export."
+        if plain and said.header is None and len(labels) == items + 1:
+            advice += " If the first line is no label but a name, say --header."
         first = f" below the header {header!r}" if header else ""
         raise InputError(
             f"{path} holds {len(labels)} labels{first}, but there are {items} embeddings; expected one label per "
-            "embedding, in the same order. Check that both come from the same export."
+            f"embedding, in the same order. {advice}"
         )
     return labels
 

@@ -76,7 +76,7 @@ def read_array(path: Path) -> np.ndarray:
     except Exception as error:  # a damaged header fails in many ways: as Python text, as a type, as a size
         why = " ".join(str(error).split())
         if "object" in why.lower():
-            why = "it holds pickled objects, which are never loaded"
+            why = "it holds pickled objects, which are never loaded (save array.astype(str))"
         elif "mmap length is greater" in why or "buffer is smaller" in why:
             why = "it ends before the array does that its header describes"
         raise InputError(
@@ -179,7 +179,8 @@ def _text(path: Path) -> str:
         content = stored.decode("utf-16" if stored[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path} cannot be read as CSV: {error}; expected UTF-8 text (in a spreadsheet: save as CSV UTF-8)."
+            f"{path} cannot be read as CSV: {error}; expected UTF-8 text. Save a spreadsheet as CSV UTF-8, and unpack "
+            "an archive or a compressed file."
         ) from error
     if not content:
         raise InputError(f"{path} is empty.")
