@@ -6,12 +6,15 @@ event is shown and never written. Arms are called `start`, `continued` and `tune
 """
 
 import dataclasses
+import functools
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value
 
@@ -34,6 +37,7 @@ __all__ = [
     "Verdict",
     "event_of",
     "read_record",
+    "record_of",
 ]
 
 LARGEST_RECORD = 256 * MEGABYTE
@@ -261,6 +265,27 @@ def event_of(record: Any) -> dict[str, Any]:
     """Return the JSON object of a record: `event`, `time` and its fields."""
     name = next(name for name, kind in _NAMES.items() if type(record) is kind)
     return {"event": name, "time": round(time.time(), 3), **dataclasses.asdict(record)}
+
+
+def record_of(event: Mapping[str, Any]) -> Any:
+    """Return the record of an event, its fields checked by their annotations; None for an event of another version.
+
+    Raises:
+        Unreadable: a field is missing or of another type.
+    """
+    kind = _NAMES.get(event["event"])
+    if kind is None:
+        return None
+    try:
+        return _checker(kind)({key: event[key] for key in event if key not in ("event", "time")})
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        raise Unreadable(f"wrong at {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
+
+
+@functools.cache
+def _checker(kind: type) -> Callable[[Any], Any]:
+    return TypeAdapter(kind).validate_python
 
 
 def read_record(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """What a run leaves to its caller: a summary whose places exist, a copy with a report, progress that adds up."""
 
 import gc
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ import torch
 from torch import nn
 
 import metricgrad as mg
-from metricgrad.errors import CheckpointError, InputError
+from metricgrad.errors import CheckpointError, InputError, RunFolderError
 from metricgrad.tune import Result
+from tests.report import synthetic_runs
 from tests.tune.small_run import small_model, small_run, small_splits
 from tests.tune.test_learned_road import run as learned_run
 
@@ -157,3 +159,47 @@ def test_training_that_changed_something_does_not() -> None:
         "verdict"
     )
     assert verdict is not None and not any("no prediction changed" in mark for mark in verdict["marks"])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"event": "verdict"}, "wrong at verdict"),
+        ({"event": "finished", "returned": "tuned", "weights": "w"}, "wrong at seconds"),
+        ({"event": "chosen", "select": {}, "attempts": {}, "returned": {}, "best_seed": "x"}, "best_seed"),
+        (
+            {"event": "chosen", "select": {}, "attempts": {}, "returned": {}, "best_seed": float("inf")},
+            "best_seed",
+        ),
+        ({"event": "tested", "seed": 0, "arm": ["tuned"], "value": 1, "units": 3}, "wrong at arm"),
+        ({"event": "note", "text": None}, "wrong at text"),
+    ],
+)
+def test_a_record_whose_fields_are_wrong(tmp_path: Path, line: dict[str, Any], said: str) -> None:
+    """It is refused when it is read, with the line, not when its verdict or its network is asked for."""
+    synthetic_runs.write(tmp_path, synthetic_runs.finished())
+    count = len(Result.load(tmp_path).events)
+    with (tmp_path / "record.jsonl").open("a", encoding="utf-8") as record:
+        record.write(
+            json.dumps({"event": "of a later version", "verdict": 5}) + "\n" + json.dumps(line) + "\n"
+        )
+    with pytest.raises(InputError, match=rf"line {count + 2} \({line['event']}\).*{said}"):
+        Result.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "file", "dangling"])
+def test_places_where_no_result_can_be_saved(tmp_path: Path, name: str) -> None:
+    """One sentence, and the result stays where it is."""
+    synthetic_runs.write(tmp_path / "run", synthetic_runs.finished())
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    result = Result.load(tmp_path / "run")
+    with pytest.raises(RunFolderError, match=r"Result\.save: "):
+        result.save(tmp_path / name)
+    assert result.folder == tmp_path / "run"
+
+
+def test_a_folder_with_a_null_character() -> None:
+    """It is no path, and nothing is trained first."""
+    with pytest.raises(InputError, match="expected a path"):
+        one_seed(Path("a\0b"))

@@ -6,15 +6,11 @@ stays None or empty, and what is unknown is passed over. Nothing is computed tha
 means over seeds for a run that has no verdict yet.
 """
 
-import dataclasses
-import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from metricgrad import _records
 from metricgrad._checks import describe, fail
@@ -37,6 +33,7 @@ from metricgrad._records import (
     Stepped,
     Tested,
     Verdict,
+    record_of,
 )
 from metricgrad.report.consistency import time_of, wrong_in
 
@@ -208,24 +205,13 @@ def _record_of(event: Any, where: str) -> Any:
     """The record of an event, its fields checked; None for an event that this version does not know."""
     if not isinstance(event, Mapping) or not isinstance(event.get("event"), str):
         raise _corrupt(f"{where} is {describe(event)}")
-    name = "".join(word.capitalize() for word in event["event"].split("_"))
-    if name not in _records.__all__ or not dataclasses.is_dataclass(kind := getattr(_records, name)):
-        return None
     try:
-        record = _reader(kind)({key: event[key] for key in event if key not in ("event", "time")})
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, wrong["loc"]))
-        raise _corrupt(f"{where} ({event['event']}) is wrong at {place}: {wrong['msg']}") from error
+        record = record_of(event)
+    except Unreadable as error:
+        raise _corrupt(f"{where} ({event['event']}) is {error}") from error
     if reason := wrong_in(record):
         raise _corrupt(f"{where} ({event['event']}) {reason}")
     return record
-
-
-@functools.cache
-def _reader(kind: type) -> Callable[[Any], Any]:
-    """What makes a record of its fields, checked by their annotations; unknown fields are passed over."""
-    return TypeAdapter(kind).validate_python
 
 
 def _fold(run: Run, record: Any) -> None:

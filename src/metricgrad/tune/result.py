@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 from torch import nn
 
 from metricgrad._checks import fail
+from metricgrad._documents import Unreadable
 from metricgrad._layout import check_layout
-from metricgrad._records import read_record
+from metricgrad._records import read_record, record_of
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.tune.checkpoint import load_weights
 from metricgrad.tune.networks import SeededModel
@@ -60,6 +61,14 @@ class Result:
                 f"Result: {folder} has no record.jsonl; expected a run folder (see `metricgrad tune`)."
             )
         self.events = list(read_record(self.folder / "record.jsonl"))
+        for number, event in enumerate(self.events, start=1):
+            try:
+                record_of(event)
+            except Unreadable as error:
+                raise InputError(
+                    f"Result: {folder}/record.jsonl line {number} ({event['event']}) is {error}; expected it as `tune` "
+                    "writes it. The file is damaged: resume the run, which mends its record, or restore the file."
+                ) from error
 
     @classmethod
     def load(
@@ -82,7 +91,7 @@ class Result:
             if chosen is None or result.returned is None:
                 raise fail("Result.load", f"the run in {folder} is not finished", "a run that returned weights",
                            "Finish it: make the same call of tune again, or `metricgrad resume`.")  # fmt: skip
-            result.model = SeededModel(model)(int(chosen["best_seed"]))
+            result.model = SeededModel(model)(record_of(chosen).best_seed)
             load_into(result.model, result.weights())
         return result
 
@@ -125,15 +134,17 @@ class Result:
             RunFolderError: something stands at `path`, or it cannot be written.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunFolderError(f"Result.save: {path} exists and is not empty; choose another folder.")
         try:
-            shutil.copytree(self.folder, path, symlinks=True, dirs_exist_ok=True, ignore=_no_part)
-        except (OSError, shutil.Error) as error:
+            taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+            if not taken:
+                shutil.copytree(self.folder, path, symlinks=True, dirs_exist_ok=True, ignore=_no_part)
+        except (OSError, ValueError) as error:  # ValueError: a null character in the path
             raise RunFolderError(
                 f"Result.save: {self.folder} cannot be copied to {path} ({error}); expected a folder that can be "
                 "written to, with room. The run is still where it was."
             ) from error
+        if taken:
+            raise RunFolderError(f"Result.save: {path} exists and is not empty; choose another folder.")
         self.folder = path
         if self._temporary is not None:
             self._temporary()

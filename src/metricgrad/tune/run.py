@@ -132,7 +132,7 @@ def tune(
     began = time.time()
     if observer is not None and not callable(observer):
         raise fail("tune", f"observer is {describe(observer)}", "a function that takes an event")
-    if folder is not None and not isinstance(folder, str | os.PathLike):
+    if folder is not None and (not isinstance(folder, str | os.PathLike) or "\0" in str(folder)):
         raise fail("tune", f"folder is {describe(folder)}", "a path")
     setup = resolved(
         model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
