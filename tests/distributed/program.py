@@ -303,6 +303,25 @@ def other_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return RankingLoss(recall_at_k_loss, k=(2,), temperature=0.1)(outputs, targets)
 
 
+def one_sided_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A loss that overflows in process 1 alone, with a gradient that is finite."""
+    value = recall_loss(outputs, targets)
+    return value + torch.inf if len(outputs) == 32 and os.environ["RANK"] == "1" else value
+
+
+def check_divergence(processes: Processes, folder: Path) -> None:
+    """A loss that is not finite in one process ends the try in all of them, and the run goes on."""
+    result = small_run(
+        folder / "one_sided", model=lambda seed: Striking(0.0), proxy=one_sided_loss, start_plan=None, seed=0,
+        plan=Plan(steps=4, evaluate_every=2),
+    )  # fmt: skip
+    ends = {event["arm"]: event for event in result.events if event["event"] == "stage_finished"}
+    assert ends["continued"]["diverged"] == 1
+    assert ends["tuned"]["diverged"] is None
+    assert ends["tuned"]["step"] == 4
+    processes.wait()
+
+
 def main(folder: Path) -> None:
     """Run every check; process 0 leaves word."""
     torch.set_num_threads(1)
@@ -319,6 +338,7 @@ def main(folder: Path) -> None:
         check_masks(processes)
         check_resume(processes, folder)
         check_sameness(processes, folder)
+        check_divergence(processes, folder)
         for name, chunk in (("double", None), ("chunked", 5)):
             double_run(folder / name, chunk)
         processes.wait()

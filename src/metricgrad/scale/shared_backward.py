@@ -71,6 +71,9 @@ class SharedBackward:
             targets: of the global batch.
             step: number of the step, for the random numbers of the model.
 
+        Returns:
+            The loss; NaN on every process where it is not finite on one, so that all of them end there.
+
         Raises:
             InputError: as in `StagedBackward`.
             ProcessLost: another process has ended.
@@ -87,7 +90,8 @@ class SharedBackward:
         if self._in_chunks:  # a part may be one chunk here and two there: all processes ask, and all refuse
             refuse_change(self.processes.largest(int(changed)) > 0)
         sum_gradients(self.parameters)
-        return value
+        somewhere = self.processes.largest(int(not torch.isfinite(value)))
+        return torch.full_like(value, torch.nan) if somewhere else value
 
     def _loss_of_all(self, embeddings: Tensor, targets: Any) -> Tensor:
         """The loss of the gathered rows, under the random states that all processes share."""
