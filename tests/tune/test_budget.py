@@ -83,6 +83,34 @@ def test_warm_up_and_exams_of_a_surrogate_are_its_time() -> None:
     assert budget(result)["expected"]["once"] > 0.3 * taught[0]
 
 
+def test_what_a_process_does_once_is_not_counted_for_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports, say: the beginning of a try is timed again where many begin like it."""
+    begin, slept = surrogate.Surrogate.begin, list[float]()
+
+    def slowly(self: Any, run: Any) -> None:
+        if not slept:
+            slept.append(1.0)
+            time.sleep(1.0)
+        begin(self, run)
+
+    monkeypatch.setattr(surrogate.Surrogate, "begin", slowly)
+    found = budget(two_classes(plan=Plan(minutes=0.05), seed=(0, 1, 2, 3)))
+    assert found["expected"]["once"] < 1.0
+
+
+def test_the_end_is_expected_by_its_resamples() -> None:
+    """As many calls of a slow function as the plan says; hardly any time where they are made together."""
+
+    def slow(outputs: Any, targets: Any) -> float:
+        time.sleep(0.005)
+        return float((outputs.argmax(1) == targets).double().mean())
+
+    few = Plan(minutes=0.02, resamples=10)
+    found = budget(two_classes(plan=few, metric=slow, higher_is_better=True))
+    assert 3 * 10 * 0.005 <= found["expected"]["end"] < 3 * 100 * 0.005
+    assert budget(two_classes(plan=Plan(minutes=0.02)))["expected"]["end"] < 2000 * 0.005
+
+
 def test_the_start_s_training_has_its_share() -> None:
     """A start model that is not told its steps takes at most half of the minutes; one that is told takes them."""
     free = small_run(None, plan=Plan(minutes=0.01), start_plan=Plan(), seed=0)

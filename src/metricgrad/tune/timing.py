@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from metricgrad._resampling import resampled
 from metricgrad._structures import pair
 from metricgrad._types import MethodRun
 from metricgrad.errors import Collapsed, Distrusted
@@ -25,8 +26,11 @@ START_SHARE = 0.5
 """Of the minutes: the most that start models may train whose plan does not say how many steps."""
 SECOND_LOOK = 0.05
 """Of the minutes: what the beginning of a try may take and be timed again."""
-RESAMPLES = 2000
-"""Of the intervals at the end, each of which summarises the statistics of every arm."""
+MANY_TRIES = 4
+"""From so many tries of a kind on its beginning is timed again whatever it takes: what is done once in a process would
+be counted for each of them."""
+SLOW = 0.02
+"""Seconds of two resamples, from which on no more of them are timed."""
 _UNTIMED_STEPS, _TIMED_STEPS = 3, 8
 
 
@@ -71,9 +75,9 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
     for attempt in [*tries, *(setup.start.attempts if setup.start else ())]:
         if attempt.road.name not in costs:
             costs[attempt.road.name] = _cost(setup, attempt)
-            if (
-                costs[attempt.road.name].once < SECOND_LOOK * seconds
-            ):  # the first time imports and compiles, too
+            alike = len(setup.seeds) * sum(one.road.name == attempt.road.name for one in tries)
+            # The first time imports and compiles, too.
+            if costs[attempt.road.name].once < SECOND_LOOK * seconds or alike >= MANY_TRIES:
                 costs[attempt.road.name] = _cost(setup, attempt)
     seeds, plan = len(setup.seeds), setup.plan
     expected = {"before": time.time() - began, "start": 0.0, "end": _end(setup)}
@@ -92,7 +96,9 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
     step = seeds * sum(cost.step for cost in of_tries)
     left = seconds - sum(expected.values()) - evaluation  # the first one, before any step
     if plan.evaluate_every is None:
-        steps = max(1, int((left - EVALUATIONS * evaluation) / step))
+        steps = int((left - EVALUATIONS * evaluation) / step)
+        if steps < EVALUATIONS:  # then every step is followed by one
+            steps = max(1, min(EVALUATIONS, int(left / (step + evaluation))))
         evaluations = 1 + min(steps, EVALUATIONS)
     else:
         steps = max(1, int(left / (step + evaluation / plan.evaluate_every)))
@@ -149,17 +155,29 @@ def _end(setup: Setup) -> float:
     if test is None:
         return 0.0
     models = len(setup.seeds) * (1 + len(setup.arms))
-    began = time.perf_counter()
-    statistics = Evaluator(setup.metric).statistics(
-        setup.build(setup.seeds[0]), setup.splits.select, "timing"
-    )
-    read = time.perf_counter()
-    setup.metric.summarise(statistics)
-    summarised = time.perf_counter() - read
+    model, read = setup.build(setup.seeds[0]), float("inf")
+    for _ in range(2):  # the first time prepares
+        began = time.perf_counter()
+        statistics = Evaluator(setup.metric).statistics(model, setup.splits.select, "timing")
+        read = min(read, time.perf_counter() - began)
     ratio = _items(test) / _items(setup.splits.select)
     readings = 2 if setup.metric.unit == "query" else 1  # the curves over k read it again
-    resamples = 0 if setup.metric.unit == "whole" else RESAMPLES
-    return models * ratio * (readings * (read - began) + resamples * summarised)
+    drawn = 0.0 if setup.metric.unit == "whole" else setup.plan.resamples * _resample(setup, statistics)
+    return models * ratio * (readings * read + drawn)
+
+
+def _resample(setup: Setup, statistics: Tensor) -> float:
+    """Seconds of one resample of one model's statistics."""
+    span, draws = 0.0, 1
+    for draws in (2, 200):  # few of a slow function, many where they are made together
+        began = time.perf_counter()
+        resampled(
+            "timing", {"model": [statistics]}, setup.metric.summarise, groups=None, resamples=draws, seed=0
+        )
+        span = time.perf_counter() - began
+        if span > SLOW:
+            break
+    return span / draws
 
 
 def _items(split: object) -> float:
