@@ -116,3 +116,15 @@ def test_foreign_safetensors_are_read(tmp_path: Path) -> None:
     """What safetensors itself writes can be loaded."""
     save_file({"weight": torch.ones(2, 2)}, tmp_path / "weights.safetensors")
     torch.testing.assert_close(load_weights(tmp_path / "weights.safetensors")["weight"], torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("value", [None, 1e308, "1", [], {}])
+def test_a_checksum_that_is_no_number(tmp_path: Path, value: object) -> None:
+    """It is refused as damage, whatever stands in its place."""
+    save_state(tmp_path / "last", {"value": torch.ones(3)})
+    path = tmp_path / "last" / "state.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["crc32"]["tensors"] = value
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="the checksum of its tensors is"):
+        load_state(tmp_path / "last")

@@ -149,7 +149,9 @@ def _state_document(document: Any) -> tuple[str, Any, int]:
         raise Unreadable(f"it names the tensor file {describe(name)}")
     if not isinstance(sums, dict) or sums.get("state") != zlib.crc32(json.dumps(tree).encode()):
         raise Unreadable("it does not have its checksum: it was damaged")
-    return name, tree, sums.get("tensors", 0)
+    if not isinstance(sums.get("tensors"), int):
+        raise Unreadable(f"the checksum of its tensors is {describe(sums.get('tensors'))}")
+    return name, tree, sums["tensors"]
 
 
 def random_state() -> dict[str, Any]:
