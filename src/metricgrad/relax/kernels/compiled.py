@@ -17,8 +17,8 @@ def compiled(freedom: Collection[str] = ()) -> Callable[[Callable[..., Any]], An
     The cache is renewed when the function's own file changes, not when a function of another file does that it calls:
     after a change to `steps.py` remove the `.nbi` files of this folder.
 
-    The process that compiles may differ in the last bits from those that load: there a helper that was compiled on
-    its own stands before the copy of it that was optimised within its caller.
+    The process that compiles differs in the last bits of a gradient from those that load what it kept. The cause is not
+    proven; probably the first one links a helper that was compiled on its own, the others the copy within its caller.
 
     Args:
         freedom: what rounding may be changed for speed, by LLVM's names.
