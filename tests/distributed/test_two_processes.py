@@ -195,7 +195,8 @@ def test_an_environment_that_cannot_be(monkeypatch, name: str, value: str) -> No
 STUCK = """
 import ctypes, signal
 from metricgrad.scale.second_signal import ended_by_second_signal
-signal.signal(signal.SIGTERM, lambda *_: None)
+for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored in what a shell starts in the background
+    signal.signal(number, lambda *_: None)
 mutex, library = ctypes.create_string_buffer(64), ctypes.CDLL(None)
 library.pthread_mutex_lock(mutex)
 with ended_by_second_signal(grace=0.2):
@@ -213,10 +214,13 @@ def test_the_second_signal_ends_a_process_that_is_stuck(numbers: tuple[int, int]
         assert process.stdout is not None
         assert process.stdout.readline() == "waits\n"
         time.sleep(0.5)  # it is in the lock
-        process.send_signal(numbers[0])
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=0.6)
-        process.send_signal(numbers[1])
-        out, err = process.communicate(timeout=20)
+        try:
+            process.send_signal(numbers[0])
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=0.6)
+            process.send_signal(numbers[1])
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 128 + numbers[1]
     assert out == "" and "ended by the second signal" in err
