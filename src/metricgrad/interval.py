@@ -114,9 +114,10 @@ def bootstrap(
         [efron1993bootstrap]
 
     Example:
+        >>> import torch
         >>> found = bootstrap([torch.tensor([[1.0], [0.0], [1.0], [1.0]] * 10)])
         >>> found.value, round(found.low, 2), round(found.high, 2)
-        (0.75, 0.61, 0.89)
+        (0.75, 0.59, 0.88)
     """
     table = resampled(
         "bootstrap", {"": statistics}, summarise, groups=groups, resamples=resamples, seed=seed, watch=watch
@@ -168,6 +169,7 @@ def paired_bootstrap(
         [koehn2004significance]
 
     Example:
+        >>> import torch
         >>> better, worse = torch.tensor([[1.0], [1.0], [0.0]]), torch.tensor([[0.5], [0.25], [0.5]])
         >>> round(paired_bootstrap([better], [worse]).value, 6)
         0.25

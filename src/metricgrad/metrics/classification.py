@@ -64,6 +64,7 @@ def accuracy(outputs: Outputs, targets: Targets, *, threshold: float | None = No
     Cost: O(sample * class).
 
     Example:
+        >>> import torch
         >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
         tensor(0.5000, dtype=torch.float64)
     """
@@ -93,6 +94,7 @@ def error_rate(outputs: Outputs, targets: Targets, *, threshold: float | None = 
     Cost: O(sample * class).
 
     Example:
+        >>> import torch
         >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
         tensor(0.5000, dtype=torch.float64)
     """
@@ -126,6 +128,7 @@ def balanced_error(
     Cost: O(sample * class).
 
     Example:
+        >>> import torch
         >>> balanced_error(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]))
         tensor(0.2500, dtype=torch.float64)
     """
@@ -180,6 +183,7 @@ def f_beta(
         [vanrijsbergen1979retrieval]
 
     Example:
+        >>> import torch
         >>> f_beta(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 1]))
         tensor(0.5000, dtype=torch.float64)
     """
@@ -219,6 +223,7 @@ def binary_average_precision(outputs: Scores, targets: Targets) -> Float[Tensor,
         [manning2008retrieval]
 
     Example:
+        >>> import torch
         >>> binary_average_precision(torch.tensor([0.9, 0.4, 0.35, 0.8]), torch.tensor([1, 0, 1, 0]))
         tensor(0.7500, dtype=torch.float64)
     """
@@ -252,6 +257,7 @@ def roc_auc(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
         [hanley1982auc]
 
     Example:
+        >>> import torch
         >>> roc_auc(torch.tensor([0.9, 0.4, 0.35, 0.8]), torch.tensor([1, 0, 1, 0]))
         tensor(0.5000, dtype=torch.float64)
     """

@@ -55,9 +55,8 @@ def fingerprint(value: Any) -> "Fingerprint":
             `identity_parts() -> Any`, which then stands for its attributes.
 
     Example:
-        >>> scale = 2.0
-        >>> double, triple = (lambda value, scale=scale: scale * value for scale in (2.0, 3.0))
-        >>> first, second = fingerprint(double), fingerprint(triple)
+        >>> from functools import partial
+        >>> first, second = (fingerprint(partial(max, scale)) for scale in (2.0, 3.0))
         >>> first.code == second.code, first.values == second.values
         (True, False)
     """

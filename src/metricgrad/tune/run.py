@@ -112,9 +112,10 @@ def tune(
         [efron1993bootstrap]
 
     Example:
-        >>> inputs, labels = torch.randn(80, 8, generator=torch.manual_seed(0)), torch.arange(80) % 20
+        >>> import torch
         >>> from metricgrad.tune import ArraySplit, ClassBatchSplit
-        >>> part = [labels < 10, (labels >= 10) & (labels < 15), labels >= 15]
+        >>> inputs, labels = torch.randn(200, 8, generator=torch.manual_seed(0)), torch.arange(200) % 50
+        >>> part = [labels < 10, (labels >= 10) & (labels < 30), labels >= 30]
         >>> fit = ClassBatchSplit(inputs[part[0]], labels[part[0]], classes_per_batch=8, samples_per_class=4)
         >>> select, test = (ArraySplit(inputs[rows], labels[rows]) for rows in part[1:])
         >>> quiet = lambda event: None
