@@ -83,6 +83,7 @@ def test_warm_up_and_exams_of_a_surrogate_are_its_time() -> None:
     assert budget(result)["expected"]["once"] > 0.3 * taught[0]
 
 
+@pytest.mark.slow
 def test_what_a_process_does_once_is_not_counted_for_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports, say: the beginning of a try is timed again where many begin like it."""
     begin, slept = surrogate.Surrogate.begin, list[float]()
@@ -98,6 +99,7 @@ def test_what_a_process_does_once_is_not_counted_for_every_try(monkeypatch: pyte
     assert found["expected"]["once"] < 1.0
 
 
+@pytest.mark.slow
 def test_the_end_is_expected_by_its_resamples() -> None:
     """As many calls of a slow function as the plan says; hardly any time where they are made together."""
 
