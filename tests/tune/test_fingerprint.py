@@ -244,7 +244,7 @@ def test_what_a_process_makes_for_itself_is_no_difference() -> None:
 
 def hooked(network: nn.Module) -> nn.Module:
     """The network with a hook that changes its outputs."""
-    network.register_forward_hook(lambda module, inputs, outputs: outputs * 2)
+    network.register_forward_hook(lambda module, inputs, outputs: 2 * outputs)  # pyright: ignore
     return network
 
 

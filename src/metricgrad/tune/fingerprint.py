@@ -136,7 +136,7 @@ class _Reader:
         elif isinstance(value, nn.Module):
             self._network(value)
         elif isinstance(value, torch.jit.ScriptFunction):
-            self._text(value.code)
+            self._text(str(value.code))
         elif isinstance(value, torch.dtype | torch.device):
             self._value(str(value))
         elif isinstance(value, UnionType):
@@ -238,7 +238,7 @@ class _Reader:
     def _code(self, code: CodeType) -> None:
         """Hash the steps of code with what they handle: docstrings and line numbers are none of them."""
         self._text(f"code {code.co_argcount} {code.co_kwonlyargcount} {code.co_flags & ~_HAS_DOCSTRING}")
-        self._text(f"{code.co_freevars} {code.co_exceptiontable}")
+        self._text(f"{code.co_freevars} {getattr(code, 'co_exceptiontable', b'')}")  # none before Python 3.11
         for step in dis.get_instructions(code):
             # A constant is code, no value that changes. Names of keywords stand among the constants in Python 3.11.
             handled = code.co_consts[step.arg or 0] if step.opname == "KW_NAMES" else step.argval
