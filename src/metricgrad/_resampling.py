@@ -6,6 +6,7 @@ the same resample, so that what is common to arms and seeds cancels in their dif
 called anew is called once for each arm, seed and resample.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,10 +163,21 @@ def _by_counts(tables: list[list[Tensor]], summarise: Any, member: np.ndarray) -
     alone = len(member) == int(member.max()) + 1  # every unit is a group
 
     def values(times: np.ndarray) -> np.ndarray:
-        counts = torch.from_numpy(times if alone else times[:, member]).double()  # [resample, unit]
-        return np.stack([np.stack([of(counts).numpy() for of in arm], 1) for arm in functions], 1)
+        with _one_thread():  # chunks are small: several threads wait for each other longer than they compute
+            counts = torch.from_numpy(times if alone else times[:, member]).double()  # [resample, unit]
+            return np.stack([np.stack([of(counts).numpy() for of in arm], 1) for arm in functions], 1)
 
     return values
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _means(tables: list[list[Tensor]], member: np.ndarray) -> Road:
