@@ -75,9 +75,9 @@ class Budget:
     seconds_per_step: float | None = None
     stages: int = 0  # that train, over all seeds, arms and tries
     start_steps: int | None = None  # most steps of a start model's training
-    expected: dict[str, float] = field(
-        default_factory=dict
-    )  # seconds of the run by part, where minutes are given
+    # Where minutes are given: seconds of the run by part, and the resamples that they have room for.
+    expected: dict[str, float] = field(default_factory=dict)
+    resamples: int | None = None
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,23 @@ def test_the_end_is_expected_by_its_resamples() -> None:
     assert budget(two_classes(plan=Plan(minutes=0.02)))["expected"]["end"] < 2000 * 0.005
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("minutes", "low", "high"), [(0.02, 200, 200), (0.2, 200, 1000)])
+def test_resamples_of_a_slow_metric_fit_the_minutes(minutes: float, low: int, high: int) -> None:
+    """They take a quarter of the minutes or there are 200 of them; a number that the plan gives stays."""
+
+    def slow(outputs: Any, targets: Any) -> float:
+        time.sleep(0.002)
+        return float((outputs.argmax(1) == targets).double().mean())
+
+    result = two_classes(plan=Plan(minutes=minutes), metric=slow, higher_is_better=True)
+    assert low <= budget(result)["resamples"] <= high
+    verdict = result.event("verdict")
+    assert verdict is not None and verdict["resamples"] == budget(result)["resamples"]
+    given = two_classes(plan=Plan(minutes=minutes, resamples=300), metric=slow, higher_is_better=True)
+    assert budget(given)["resamples"] == 300
+
+
 def test_the_start_s_training_has_its_share() -> None:
     """A start model that is not told its steps takes at most half of the minutes; one that is told takes them."""
     free = small_run(None, plan=Plan(minutes=0.01), start_plan=Plan(), seed=0)

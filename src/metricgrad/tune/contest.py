@@ -193,7 +193,8 @@ class Contest:
         selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), marks)
         verdict = judge(
             selected, statistics, self.setup.seeds,
-            grouping=grouping_of_test(self.setup.splits, self.setup.metric), resamples=self.setup.plan.resamples,
+            grouping=grouping_of_test(self.setup.splits, self.setup.metric),
+            resamples=Budget(**state["budget"]).resamples or self.setup.plan.resamples,
             watch=lambda done, total: self.folder.emit(Progress("resamples of test", done, total, "resample")),
         )  # fmt: skip
         self.folder.emit(verdict)

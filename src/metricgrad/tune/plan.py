@@ -60,7 +60,8 @@ class Plan(BaseModel, metaclass=_OneSentence):
         tries: settings that each arm may try; the first is the given one, the others are drawn from the method's
             space. `select` decides.
         resamples: draws of test units for the intervals. Fewer where the metric is slow: a function that is not ours
-            is called once for each draw, arm and seed.
+            is called once for each draw, arm and seed. With `minutes` a number that is not given is lowered, to 200
+            at the least, where the draws would take more than a quarter of them.
         trainable: `all`, `bias`, `head` (a module of that name, else the last one with parameters), or module
             names separated by commas.
 

@@ -29,7 +29,7 @@ def budget_of(setup: Setup, began: float) -> Budget:
     plan = setup.plan
     start_steps = None if setup.start is None else setup.start_plan.steps or START_STEPS
     if plan.minutes is None:
-        allowed = Allowance(plan.steps or DEFAULT_STEPS, start_steps, 0.0, {})
+        allowed = Allowance(plan.steps or DEFAULT_STEPS, start_steps, 0.0, None, {})
     else:
         allowed = allowance(setup, 60 * plan.minutes, began, start_steps)
     every = plan.evaluate_every or max(1, allowed.steps // EVALUATIONS)
@@ -37,6 +37,7 @@ def budget_of(setup: Setup, began: float) -> Budget:
     budget = Budget(
         allowed.steps, every, plan.checkpoint_every, plan.tries, plan.minutes, allowed.seconds_per_step or None,
         stages, allowed.start_steps, {part: round(value, 2) for part, value in allowed.expected.items()},
+        allowed.resamples,
     )  # fmt: skip
     return Budget(**current().led(lambda: vars(budget)))
 

@@ -24,6 +24,9 @@ EVALUATIONS = 20
 """Evaluations of a stage on `select`, unless its plan says otherwise."""
 START_SHARE = 0.5
 """Of the minutes: the most that start models may train whose plan does not say how many steps."""
+RESAMPLES_SHARE = 0.25
+"""Of the minutes: the most that resamples take whose number the plan does not say, down to the fewest."""
+FEWEST_RESAMPLES = 200
 SECOND_LOOK = 0.05
 """Of the minutes: what the beginning of a try may take and be timed again."""
 MANY_TRIES = 4
@@ -51,6 +54,7 @@ class Allowance:
         steps: of every arm, at least one.
         start_steps: most steps of a start model; None where none is trained.
         seconds_per_step: mean over the tries.
+        resamples: for the intervals.
         expected: seconds of the whole run by part: `before`, `start`, `once` (warm-up and first exam of the tries),
             `evaluations`, `steps`, `end` (test, intervals).
     """
@@ -58,6 +62,7 @@ class Allowance:
     steps: int
     start_steps: int | None
     seconds_per_step: float
+    resamples: int | None
     expected: Mapping[str, float]
 
 
@@ -80,7 +85,8 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
             if costs[attempt.road.name].once < SECOND_LOOK * seconds or alike >= MANY_TRIES:
                 costs[attempt.road.name] = _cost(setup, attempt)
     seeds, plan = len(setup.seeds), setup.plan
-    expected = {"before": time.time() - began, "start": 0.0, "end": _end(setup)}
+    end, resamples = _end(setup, seconds)
+    expected = {"before": time.time() - began, "start": 0.0, "end": end}
     start_steps = None
     if setup.start is not None and most_start_steps is not None:
         cost = costs[setup.start.attempts[0].road.name]
@@ -104,7 +110,7 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
         steps = max(1, int(left / (step + evaluation / plan.evaluate_every)))
         evaluations = 1 + -(-steps // plan.evaluate_every)
     expected |= {"evaluations": evaluations * evaluation, "steps": steps * step}
-    return Allowance(steps, start_steps, step / (seeds * len(of_tries)), expected)
+    return Allowance(steps, start_steps, step / (seeds * len(of_tries)), resamples, expected)
 
 
 def _cost(setup: Setup, attempt: Attempt) -> Cost:
@@ -149,11 +155,11 @@ def _cost(setup: Setup, attempt: Attempt) -> Cost:
     return Cost(max(0.0, spans[0] - exam) + warm, step, examined - began + exam)
 
 
-def _end(setup: Setup) -> float:
-    """Seconds of reading test, of the intervals and of the curves, by what they take on select."""
-    test = setup.splits.test
+def _end(setup: Setup, seconds: float) -> tuple[float, int | None]:
+    """Seconds of reading test, of the intervals and of the curves, by what they take on select; and resamples."""
+    test, resamples = setup.splits.test, setup.plan.resamples
     if test is None:
-        return 0.0
+        return 0.0, None
     models = len(setup.seeds) * (1 + len(setup.arms))
     model, evaluator = setup.build(setup.seeds[0]), Evaluator(setup.metric)
     prepared = time.perf_counter()
@@ -163,8 +169,10 @@ def _end(setup: Setup) -> float:
     read = min(began - prepared, time.perf_counter() - began)
     ratio = _items(test) / _items(setup.splits.select)
     readings = 2 if setup.metric.unit == "query" else 1  # the curves over k read it again
-    drawn = 0.0 if setup.metric.unit == "whole" else setup.plan.resamples * _resample(setup, statistics)
-    return models * ratio * (readings * read + drawn)
+    drawn = 0.0 if setup.metric.unit == "whole" else models * ratio * _resample(setup, statistics)
+    if "resamples" not in setup.plan.model_fields_set and resamples * drawn > RESAMPLES_SHARE * seconds:
+        resamples = max(FEWEST_RESAMPLES, int(RESAMPLES_SHARE * seconds / drawn))
+    return models * ratio * readings * read + resamples * drawn, resamples
 
 
 def _resample(setup: Setup, statistics: Tensor) -> float:
