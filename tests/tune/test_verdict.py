@@ -58,6 +58,17 @@ def test_undefined_select_values_lose() -> None:
     assert judge(Selected(HIGHER, "x", values, {}, []), statistics, [0]).baseline == "start"
 
 
+@pytest.mark.parametrize("spread", [0.05, 0.2, 0.35])
+def test_a_gain_over_the_opponent_says_over_which_arm_none_is_shown(spread: float) -> None:
+    """The other arm is as good as the tuned one, up to chance."""
+    other = arm(0.6)
+    other[::2, 0] += spread
+    other[1::2, 0] -= spread
+    verdict = judge(selected(), {"start": [other], "continued": [arm(0.4)], "tuned": [arm(0.6)]}, [0])
+    assert (verdict.verdict, verdict.baseline) == ("gain", "continued")
+    assert any("no gain is shown over the start model" in mark for mark in verdict.marks)
+
+
 def test_a_gain_over_the_opponent_says_when_the_other_arm_is_better_on_test() -> None:
     """Training on hurt, which select did not see."""
     verdict = judge(selected(), {"start": [arm(0.8)], "continued": [arm(0.4)], "tuned": [arm(0.6)]}, [0])

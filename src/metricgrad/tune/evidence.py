@@ -128,16 +128,21 @@ def judge(
     marks += [f"{doubt}: nothing is claimed"] if doubt else []
     name = "nothing claimed" if doubt else _verdict_of(gains[baseline])
     if name == "gain":
-        marks += [
-            f"on test {_AGAINST[arm]} is better than the tuned arm: gain {gain['gain']:+.4f}"
-            for arm, gain in gains.items()
-            if gain["high"] < 0
-        ]
+        marks += [_doubt_of(arm, gain) for arm, gain in gains.items() if not (gain["low"] or 0) > 0]
     sentence = _sentence(name, selected, arms, baseline, gains[baseline], compared)
     return Verdict(
         name, sentence, baseline, CONFIDENCE, arms, gains, on_select[baseline] - gains[baseline]["gain"],
         _calls(selected), marks, **compared.facts,
     )  # fmt: skip
+
+
+def _doubt_of(arm: str, gain: Mapping[str, Any]) -> str:
+    """What a gain over one arm does not show of another."""
+    if gain["low"] is None:
+        return f"no gain is shown over {_AGAINST[arm]}: it has no interval"
+    if gain["high"] < 0:
+        return f"on test {_AGAINST[arm]} is better than the tuned arm: gain {gain['gain']:+.4f}"
+    return f"no gain is shown over {_AGAINST[arm]}: {gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
 
 
 def _calls(selected: Selected) -> dict[str, int]:
