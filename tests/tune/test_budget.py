@@ -65,6 +65,7 @@ def test_what_comes_before_the_first_step_is_the_method_s_time() -> None:
     assert sum(found["expected"].values()) <= 1.02 * 60 * 0.03 or found["steps"] == 1
     assert all(stage["seconds"] >= WARM_UP for stage in stages(result, "tuned"))
     assert "trained for" in summary_text(result.events)
+    assert "equal steps, not equal time" in summary_text(result.events)
     steps = {stage["step"] for arm in ("continued", "tuned") for stage in stages(result, arm)}
     assert steps == {found["steps"]}
 

@@ -156,6 +156,8 @@ def _explanations(run: Run) -> list[str]:
     ]
     if not run.verdict:
         return lines
+    if "continued" in run.arms:
+        lines.append("The arms took equal steps, not equal time; the last column says how long each trained.")
     lines += [gain_meaning(run)] if run.verdict.gains else []
     lines += [text] if (text := interval_meaning(run)) else []
     lines += [f"Resamples: {text}"] if (text := resampling(run)) else []
