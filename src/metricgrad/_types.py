@@ -4,7 +4,7 @@ They are structural: a class of yours fits when it has the members, it need not 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -83,6 +83,9 @@ class Metric:
         reads: what it makes of the outputs; None where it is handed them as they are (a function of the user).
         kind: what the outputs are, where `measure` decodes them itself; needed to learn the metric.
         of_predictions: then `(predictions, targets) -> statistics`, what `measure` does after decoding.
+        function: the metric function of this library that the record was made of; None for any other. A metric is
+            recognised by this function and its settings, never by its name, which anybody may change.
+        settings: all settings of that function by name, those that were not given at their defaults.
     """
 
     name: str
@@ -96,6 +99,8 @@ class Metric:
     reads: Reading | None = None
     kind: OutputKind | None = None
     of_predictions: Callable[[Any, Any], Tensor] | None = None
+    function: Callable[..., Tensor] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 class Loss(Protocol):

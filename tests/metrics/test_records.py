@@ -1,5 +1,6 @@
 """Metrics as records: statistics per unit, summaries that can be resampled, names and descriptions."""
 
+import dataclasses
 import math
 
 import pytest
@@ -160,3 +161,34 @@ def test_records_are_metrics() -> None:
     """Both builders return the record type that tune takes."""
     assert isinstance(metrics.retrieval_metric(metrics.ndcg), Metric)
     assert isinstance(metrics.classification_metric(metrics.roc_auc), Metric)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "settings"),
+    [
+        ("recall@1", metrics.hit_at_k, {"k": 1, "ties": "pessimistic", "normalize": True}),
+        ("F1", metrics.f_beta, {"beta": 1, "average": None, "positive_class": None, "threshold": None}),
+        ("accuracy:threshold=0", metrics.accuracy, {"threshold": 0}),
+        ("map", metrics.average_precision, {"ties": "pessimistic", "normalize": True}),
+        ("cer", metrics.character_error_rate, {}),
+        ("iou_above:threshold=0.7", metrics.iou_above, {"threshold": 0.7}),
+        (
+            "knn_error@3",
+            metrics.knn_error,
+            {"k": 3, "weights": "uniform", "temperature": 0.07, "normalize": True},
+        ),
+    ],
+)
+def test_a_record_is_known_by_function_and_settings(name: str, function, settings) -> None:
+    """Whatever it is called; a setting that was not given stands there at its default."""
+    known = metrics.adapt(name)
+    renamed = dataclasses.replace(known, name="mine")
+    assert renamed.function is known.function is function
+    assert renamed.settings == known.settings == settings
+    assert isinstance(hash(known), int)
+
+
+def test_only_metrics_of_ours_have_a_function() -> None:
+    """One of the user is known by itself."""
+    found = metrics.adapt(lambda outputs, targets: 1.0, higher_is_better=True)
+    assert found.function is None and found.settings == {}

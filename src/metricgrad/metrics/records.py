@@ -159,6 +159,8 @@ def retrieval_metric(
             f"{'cosine similarity' if normalize else 'dot product'}, ties {ties}"
         ),
         reads="embeddings",
+        function=function,
+        settings={**_all_settings(of_these, settings), "ties": ties, "normalize": normalize},
     )
 
 
@@ -224,6 +226,8 @@ def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **se
             f"{'cosine similarity' if settings.get('normalize', True) else 'dot product'}, equals by index"
         ),
         reads="embeddings",
+        function=function,
+        settings=_all_settings(function, settings),
     )
 
 
@@ -275,6 +279,8 @@ def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, *
         unit="sample",
         description=_reading(caller, settings),
         reads="texts" if of_texts else "boxes",
+        function=function,
+        settings=_all_settings(function, settings),
     )
 
 
@@ -346,6 +352,8 @@ def classification_metric(
         unit="sample",
         description=_reading(caller, settings),
         reads="scores" if caller in _OF_SCORES or settings.get("threshold") is not None else "classes",
+        function=function,
+        settings=_all_settings(function, settings),
     )
 
 
@@ -383,13 +391,23 @@ def _own(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str,
     return {key: value for key, value in settings.items() if key in known}
 
 
-def _check_settings(caller: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
-    """Raise InputError for a setting that the function does not have and for one that it lacks."""
-    known = {
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The settings of a metric function, as parameters by name."""
+    return {
         parameter.name: parameter
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY and not parameter.name.startswith("reference_")
     }
+
+
+def _all_settings(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings by name, those that were not given at their defaults."""
+    return {**{name: one.default for name, one in _parameters(function).items()}, **settings}
+
+
+def _check_settings(caller: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting that the function does not have and for one that it lacks."""
+    known = _parameters(function)
     for setting in settings:
         if setting not in known:
             raise fail(
