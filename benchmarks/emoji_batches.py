@@ -28,10 +28,10 @@ from metricgrad.methods.surrogate import Surrogate, SurrogateSettings, added, na
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
 from metricgrad.tasks.task import Task
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import Plan, trainable_parameters
-from metricgrad.tune.select import Evaluator
 
 BATCHES = (256, 1024, None)
 """Rows of a batch; None for the whole fit split."""

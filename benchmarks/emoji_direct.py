@@ -28,7 +28,7 @@ from metricgrad.interval import paired_bootstrap
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks.task import Task
 from metricgrad.tune.auto import road_named, validated
-from metricgrad.tune.select import Evaluator
+from metricgrad.tune.evaluator import Evaluator
 
 SEEDS, DEVELOPMENT_SEED = (0, 1, 2), 100
 SURROGATE, DIRECT = "surrogate:recall_at_k", ("direct:hit_at_1", "direct:average_precision")

@@ -21,7 +21,7 @@ from benchmarks.emoji_batches import start_of, train
 from metricgrad.interval import paired_bootstrap
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
-from metricgrad.tune.select import Evaluator
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.splits import ArraySplit
 
 DIVISIONS = (0, 1, 2, 3)

@@ -38,10 +38,10 @@ from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import fashion_ap
 from metricgrad.tasks.task import Task
 from metricgrad.tune.auto import Road, road_for_loss, road_named, validated
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import trainable_parameters
-from metricgrad.tune.select import Evaluator
 
 RATES = (0.0, 0.1, 0.2, 0.3)
 SEEDS, DEVELOPMENT_SEED = (0, 1, 2, 3, 4), 100

@@ -43,10 +43,10 @@ from metricgrad.metrics import metric_by_name, of_kind
 from metricgrad.tasks import boxes, words
 from metricgrad.tasks.task import Task
 from metricgrad.tune.auto import road_for_loss, road_named, validated
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import trainable_parameters
-from metricgrad.tune.select import Evaluator
 
 SEEDS, DEVELOPMENT_SEED = (0, 1, 2, 3, 4), 100
 CONTROL, LONGER = "proxy", "proxy, equal time"

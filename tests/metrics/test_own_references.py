@@ -8,7 +8,7 @@ import metricgrad as mg
 from metricgrad import metrics
 from metricgrad.losses import recall_at_k_loss
 from metricgrad.metrics.own_references import same_rows
-from metricgrad.tune.select import Evaluator
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.splits import ArraySplit, reference_of
 
 POINTS = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))

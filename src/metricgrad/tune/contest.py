@@ -15,6 +15,7 @@ from metricgrad.scale import current
 from metricgrad.tune.arms import Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.deterministic import deterministic
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.evidence import Selected, judge, read_test
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder, read_config
@@ -23,7 +24,6 @@ from metricgrad.tune.groups import grouping_of_test
 from metricgrad.tune.identity import check_identity, versions
 from metricgrad.tune.loop import Stage, train_stage
 from metricgrad.tune.plan import trainable_parameters
-from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import describe_split
 from metricgrad.tune.stages import budget_of, stages_of
 from metricgrad.tune.state import fitting

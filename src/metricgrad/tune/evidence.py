@@ -15,9 +15,9 @@ from metricgrad.interval import Interval
 from metricgrad.metrics import metric_calls, retrieval_ranks
 from metricgrad.tune.checkpoint import save_weights
 from metricgrad.tune.comparison import CONFIDENCE, Comparison
+from metricgrad.tune.evaluator import Evaluator, collect
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.groups import Grouping
-from metricgrad.tune.select import Evaluator, collect
 from metricgrad.tune.splits import reference_of
 
 __all__ = ["Selected", "judge", "read_test"]

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from metricgrad._checks import describe, fail
 from metricgrad._types import Metric, OutputKind, Split
 from metricgrad.tune.checkpoint import write_atomically
+from metricgrad.tune.evaluator import collect
 from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.select import collect
 
 __all__ = ["write_examples"]
 

@@ -13,8 +13,8 @@ from metricgrad._labels import number_labels
 from metricgrad._types import Split
 from metricgrad.metrics import nearest_items
 from metricgrad.tune.checkpoint import write_atomically
+from metricgrad.tune.evaluator import collect
 from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.select import collect
 from metricgrad.tune.splits import reference_of
 
 __all__ = ["write_gallery"]

@@ -17,9 +17,9 @@ from metricgrad.errors import Collapsed, Distrusted, Diverged, Interrupted
 from metricgrad.scale import current
 from metricgrad.tune.checkpoint import random_state, restore_random_state, same_random_state
 from metricgrad.tune.divergence import parameter_that_diverged, what_diverged
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
-from metricgrad.tune.select import Evaluator
 from metricgrad.tune.state import fitting
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import beside_of, load_into, weights_of

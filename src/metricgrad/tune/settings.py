@@ -20,10 +20,10 @@ from metricgrad._checks import fail
 from metricgrad._types import Observer
 from metricgrad.metrics import adapt
 from metricgrad.tune.checkpoint import load_weights, write_atomically
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.result import Result
 from metricgrad.tune.run import tune
-from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import Splits
 from metricgrad.tune.weights import load_into
 

@@ -13,9 +13,9 @@ from metricgrad._types import MethodRun
 from metricgrad.errors import Collapsed, Distrusted
 from metricgrad.tune.arms import Attempt, Setup
 from metricgrad.tune.divergence import what_diverged
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.plan import trainable_parameters
-from metricgrad.tune.select import Evaluator
 from metricgrad.tune.splits import batches_in
 
 __all__ = ["EVALUATIONS", "Allowance", "allowance"]
