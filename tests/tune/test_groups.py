@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 from metricgrad.errors import InputError
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits, tune
-from metricgrad.tune.evaluator import collect
 from metricgrad.tune.given_data import UnpackedSplit
 from metricgrad.tune.groups import check_groups, grouping_of_test, groups_digest, shared_groups
+from metricgrad.tune.outputs import collect
 
 
 def splits(groups=None, test=None) -> Splits:

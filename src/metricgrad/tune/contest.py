@@ -16,7 +16,7 @@ from metricgrad.tune.arms import Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.deterministic import deterministic
 from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.evidence import Selected, judge, read_test
+from metricgrad.tune.evidence import Reading, Selected, judge, opponent, read_test
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder, read_config
 from metricgrad.tune.gallery import write_gallery
@@ -180,14 +180,17 @@ class Contest:
         self.folder.emit(chosen, durable=True)
         marks = [*state["marks"], *_without_value(chosen)]
         arms = [arm for arm in ("start", "continued", "tuned") if arm in values]
-        models = {
-            (seed, arm): self._selected(seed, arm, chosen.attempts[str(seed)][arm])
-            for seed in self.setup.seeds
-            for arm in arms
-        }
-        test, statistics = self.setup.splits.test, None
+        test, read = self.setup.splits.test, None
+        pictured = (opponent(self.setup.metric, values), "tuned")
+
+        def model_of(seed: int, arm: str) -> nn.Module:
+            return self._selected(seed, arm, chosen.attempts[str(seed)][arm])
+
         if test is not None:
-            statistics = read_test(models, test, self.evaluator, self.folder)
+            every = [(seed, arm) for seed in self.setup.seeds for arm in arms]
+            keep = pictured if getattr(test, "pictures", None) is not None else ()
+            read = read_test(every, model_of, test, self.evaluator, self.folder, keep=keep)
+        statistics = None if read is None else read.statistics
         marks += self._unchanged(stages, chosen, statistics)
         method = self._chosen_method(chosen)
         selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), marks)
@@ -202,9 +205,9 @@ class Contest:
         returned = chosen.returned[str(self.best_seed)]
         facts = {"arm": returned, "seed": str(self.best_seed), "metric": self.setup.metric.name}
         best = self.folder.path / "best.safetensors"
-        save_weights(best, weights_of(models[self.best_seed, returned]), facts)
-        if test is not None and verdict.baseline is not None:
-            self._keep_examples(models, verdict.baseline, test)
+        save_weights(best, weights_of(model_of(self.best_seed, returned)), facts)
+        if test is not None and read is not None and read.outputs:
+            self._keep_examples(read, pictured, test)
         self.folder.emit(Finished(returned, best.name, round(time.time() - self.began, 1)))
         self.folder.save(
             {
@@ -246,15 +249,16 @@ class Contest:
         attempts = [chosen.attempts[str(seed)]["tuned"] for seed in self.setup.seeds]
         return " or ".join(dict.fromkeys(tuned.attempts[attempt].road.name for attempt in attempts))
 
-    def _keep_examples(self, models: Mapping[tuple[int, str], nn.Module], baseline: str, test: Split) -> None:
+    def _keep_examples(self, read: Reading, arms: tuple[str, str], test: Split) -> None:
         """Keep queries or samples that changed with the first seed, with pictures, for the report."""
-        first, metric = self.setup.seeds[0], self.setup.metric
-        before, after = models[first, baseline], models[first, "tuned"]
+        metric = self.setup.metric
+        before, after = (read.outputs[arm] for arm in arms)
         try:
             if metric.unit == "query":
-                write_gallery(before, after, baseline, test, self.folder)
+                write_gallery(before, after, arms, test, self.folder)
             elif metric.kind is not None:
-                write_examples(before, after, baseline, test, metric, self.folder)
+                sides = [(read.outputs[arm], read.statistics[arm][0]) for arm in arms]
+                write_examples(sides[0], sides[1], arms, test, metric, self.folder)
         except MissingExtraError as error:
             self.folder.emit(Note(f"no gallery: {error}"))
 

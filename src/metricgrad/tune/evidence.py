@@ -1,6 +1,6 @@
 """Read the test split once, for all arms and seeds, and say what may be claimed from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,54 +15,85 @@ from metricgrad.interval import Interval
 from metricgrad.metrics import metric_calls, retrieval_ranks
 from metricgrad.tune.checkpoint import save_weights
 from metricgrad.tune.comparison import CONFIDENCE, Comparison
-from metricgrad.tune.evaluator import Evaluator, collect
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.groups import Grouping
-from metricgrad.tune.splits import reference_of
+from metricgrad.tune.outputs import Outputs
 
-__all__ = ["Selected", "judge", "read_test"]
+__all__ = ["Reading", "Selected", "judge", "opponent", "read_test"]
 
 _AGAINST = {"start": "the start model", "continued": "continuing the proxy loss"}
+OPPONENTS = ("continued", "start")
 CURVE_KS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50)
 
 Statistics = Mapping[str, Sequence[Tensor]]
 """For each arm the test statistics [unit, stat] of every seed."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the models say of the test split.
+
+    Attributes:
+        statistics: of every arm and seed.
+        outputs: of the first seed's model of the arms that were to be kept.
+    """
+
+    statistics: Statistics
+    outputs: Mapping[str, Outputs]
+
+
 def read_test(
-    models: Mapping[tuple[int, str], nn.Module], test: Split, evaluator: Evaluator, folder: RunFolder
-) -> dict[str, list[Tensor]]:
-    """Measure every arm of every seed on the test split and keep the statistics in `test.safetensors`.
+    chosen: Sequence[tuple[int, str]],
+    model_of: Callable[[int, str], nn.Module],
+    test: Split,
+    evaluator: Evaluator,
+    folder: RunFolder,
+    *,
+    keep: Collection[str] = (),
+) -> Reading:
+    """Read the test split once with every model, and keep the statistics in `test.safetensors`.
 
     Args:
-        models: (seed, arm) -> network with the selected weights.
+        chosen: (seed, arm) of every model, seed by seed.
+        model_of: makes the network of one of them, with the selected weights; one at a time is held.
         test: the locked split.
         evaluator: measures and counts.
         folder: of the run.
+        keep: arms whose outputs are kept, those of the first seed: whatever shows single items reads them.
     """
     statistics: dict[str, list[Tensor]] = {}
-    for number, ((seed, arm), model) in enumerate(models.items()):
-        folder.emit(Progress("test", number, len(models), "model"))
-        measured = evaluator.statistics(model, test, "test")
-        statistics.setdefault(arm, []).append(measured)
+    shares: dict[str, list[list[float]]] = {}
+    kept: dict[str, Outputs] = {}
+    for number, (seed, arm) in enumerate(chosen):
+        folder.emit(Progress("test", number, len(chosen), "model"))
+        found = evaluator.outputs(model_of(seed, arm), test)
+        measured = evaluator.measured(found, "test")
         undefined = int(measured[:, 0].isnan().sum())
         value = float(evaluator.metric.summarise(measured))
         folder.emit(Tested(seed, arm, value, units=len(measured), undefined=undefined))
-    folder.emit(Progress("test", len(models), len(models), "model"))
+        statistics.setdefault(arm, []).append(measured)
+        if evaluator.metric.unit == "query":
+            shares.setdefault(arm, []).append(_shares_found(found))
+        if arm in keep and seed == chosen[0][0]:
+            kept[arm] = found.on_cpu()
+    folder.emit(Progress("test", len(chosen), len(chosen), "model"))
     named = {f"{arm}/{index}": item for arm, items in statistics.items() for index, item in enumerate(items)}
     save_weights(folder.path / "test.safetensors", named)
-    if evaluator.metric.unit == "query":
-        _emit_curves(models, test, folder)
-    return statistics
-
-
-def _emit_curves(models: Mapping[tuple[int, str], nn.Module], test: Split, folder: RunFolder) -> None:
-    curves: dict[str, list[list[float]]] = {}
-    for (_, arm), model in models.items():
-        best = _best_ranks(model, test)
-        curves.setdefault(arm, []).append([float((best <= k).double().mean()) for k in CURVE_KS])
-    for arm, values in curves.items():
+    for arm, values in shares.items():
         folder.emit(Curve(arm, list(CURVE_KS), [float(value) for value in np.mean(values, axis=0)]))
+    return Reading(statistics, kept)
+
+
+def _shares_found(found: Outputs) -> list[float]:
+    """Share of the queries with a relevant item among their k nearest, of those that have one, for every k."""
+    ranks = retrieval_ranks(
+        found.outputs, found.targets,
+        reference_embeddings=found.reference_outputs, reference_labels=found.reference_targets,
+    )  # fmt: skip
+    best = ranks.among_all.masked_fill(~ranks.valid, torch.inf).amin(1)
+    best = best[torch.isfinite(best)]
+    return [float((best <= k).double().mean()) for k in CURVE_KS]
 
 
 @dataclass(frozen=True)
@@ -101,7 +132,7 @@ def judge(
     del seeds  # the statistics have as many
     metric, marks = selected.metric, list(selected.marks)
     measured = selected.values if statistics is None else statistics
-    opponents = [arm for arm in ("continued", "start") if arm in measured]
+    opponents = [arm for arm in OPPONENTS if arm in measured]
     if "continued" not in opponents:
         marks.append(
             "no proxy loss was given: there is no control arm, a gain over more training is not shown"
@@ -122,7 +153,7 @@ def judge(
     }
     gains = {arm: _gain(compared.interval({"tuned": sign, arm: -sign})) for arm in opponents}
     on_select = {arm: sign * (selected.values["tuned"] - selected.values[arm]) for arm in opponents}
-    baseline = min(opponents, key=lambda arm: np.nan_to_num(on_select[arm], nan=np.inf))
+    baseline = opponent(metric, selected.values)
     doubt = compared.doubt
     marks += [text for text in (grouping.told, *compared.marks) if text]
     marks += [f"{doubt}: nothing is claimed"] if doubt else []
@@ -134,6 +165,18 @@ def judge(
         name, sentence, baseline, CONFIDENCE, arms, gains, on_select[baseline] - gains[baseline]["gain"],
         _calls(selected), marks, **compared.facts,
     )  # fmt: skip
+
+
+def opponent(metric: Metric, values: Mapping[str, float]) -> str:
+    """Return the arm that the verdict stands against: the one that select prefers, `continued` of equals.
+
+    Args:
+        metric: says which way is better.
+        values: arm -> mean best select value over seeds.
+    """
+    sign = 1.0 if metric.higher_is_better else -1.0
+    gains = {arm: sign * (values["tuned"] - values[arm]) for arm in OPPONENTS if arm in values}
+    return min(gains, key=lambda arm: np.nan_to_num(gains[arm], nan=np.inf))
 
 
 def _doubt_of(arm: str, gain: Mapping[str, Any]) -> str:
@@ -204,21 +247,3 @@ def _sentence(
         "worse": f"Worse: {who} {loses} to {against} on the test split",
     }[name]
     return f"{words}: {values}, {difference} ({CONFIDENCE:.0%} interval {low} to {high} {compared.scope})."
-
-
-def _best_ranks(model: nn.Module, test: Split) -> Tensor:
-    """Rank of the best relevant item of every query that has one [query]."""
-    outputs, targets, reference_outputs, reference_targets = _both_sides(model, test)
-    ranks = retrieval_ranks(
-        outputs, targets, reference_embeddings=reference_outputs, reference_labels=reference_targets
-    )
-    best = ranks.among_all.masked_fill(~ranks.valid, torch.inf).amin(1)
-    return best[torch.isfinite(best)]
-
-
-def _both_sides(model: nn.Module, split: Split) -> tuple[Tensor, Any, Tensor | None, Any]:
-    outputs, targets = collect(model, split)
-    reference = reference_of(split)
-    if reference is None:
-        return outputs, targets, None, None
-    return outputs, targets, *collect(model, reference)

@@ -12,19 +12,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._types import Metric, OutputKind, Split
 from metricgrad.tune.checkpoint import write_atomically
-from metricgrad.tune.evaluator import collect
 from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.outputs import Outputs
 
 __all__ = ["write_examples"]
 
 ENTRIES = 8
 LEAST_CHANGE = 1e-9
 """Smaller changes of a sample's metric are rounding and count as none."""
+
+
+Measured = tuple[Outputs, Tensor]
+"""What a model gives for the split, and the statistics [sample, stat] of the metric on that."""
 
 
 class _Side(NamedTuple):
@@ -35,7 +39,7 @@ class _Side(NamedTuple):
 
 
 def write_examples(
-    before: nn.Module, after: nn.Module, baseline: str, test: Split, metric: Metric, folder: RunFolder
+    before: Measured, after: Measured, arms: tuple[str, str], test: Split, metric: Metric, folder: RunFolder
 ) -> None:
     """Keep test samples whose metric became better, and others whose metric became worse, with pictures.
 
@@ -44,9 +48,9 @@ def write_examples(
     says nothing of the outputs (`per_sample`, `kind`), and a split without pictures, leave no examples.
 
     Args:
-        before: the model of the baseline.
-        after: the tuned model.
-        baseline: the arm of `before`.
+        before: what the model of the baseline gives for the split, and the statistics of the metric on that.
+        after: the same of the contender's model.
+        arms: their names.
         test: yields its samples in the order of its `pictures(indices)`, in every pass; with a member
             `drawn(indices, boxes_by_name)` that picture is kept instead and no text, with the boxes `target` in white,
             `before` in vermilion and `after` in blue, a row of each for an index.
@@ -62,19 +66,19 @@ def write_examples(
         target is a string or a number, else None.
 
     Cost:
-        one pass of each model over the split; the metric is measured once for each and not counted as an evaluation.
+        the outputs of both models are decoded once.
     """
     if not metric.per_sample or metric.kind is None or getattr(test, "pictures", None) is None:
         return
-    targets, sides = _both(before, after, test, metric, metric.kind)
+    targets, sides = _both(before, after, metric, metric.kind)
     sign = 1.0 if metric.higher_is_better else -1.0
     change = sign * (sides["after"].values - sides["before"].values)
     finite = torch.isfinite(change)
     lists = {"better": finite & (change > LEAST_CHANGE), "worse": finite & (change < -LEAST_CHANGE)}
     rng = np.random.default_rng(0)
     document: dict[str, Any] = {
-        "before": baseline,
-        "after": "tuned",
+        "before": arms[0],
+        "after": arms[1],
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,
         "letters": all(isinstance(side.predictions[0], str) for side in sides.values()),
@@ -89,14 +93,13 @@ def write_examples(
 
 
 def _both(
-    before: nn.Module, after: nn.Module, test: Split, metric: Metric, kind: OutputKind
+    before: Measured, after: Measured, metric: Metric, kind: OutputKind
 ) -> tuple[Any, dict[str, _Side]]:
     """The targets, and what each model says of them."""
     targets: Any = None
     sides = {}
-    for name, model in (("before", before), ("after", after)):
-        outputs, targets = collect(model, test)
-        statistics = metric.measure(outputs, targets)
+    for name, (found, statistics) in (("before", before), ("after", after)):
+        outputs, targets = found.outputs, found.targets
         if len(statistics) != len(targets):
             raise fail(
                 "examples",

@@ -12,7 +12,7 @@ from metricgrad._checks import describe, fail, nearest
 from metricgrad._labels import Labels, number_labels
 from metricgrad._types import Metric, Split
 from metricgrad.errors import InputError
-from metricgrad.tune.evaluator import collect_targets, count_items
+from metricgrad.tune.outputs import collect_targets, count_items
 from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
 
 __all__ = ["Grouping", "check_groups", "grouping_of_test", "groups_digest", "shared_groups"]
