@@ -9,7 +9,15 @@ import torch
 from metricgrad import _resampling
 from metricgrad._resampling import resampled
 from metricgrad.errors import InputError, MetricFailed
-from metricgrad.interval import Interval, bootstrap, interval_of, mean_of_units, paired_bootstrap
+from metricgrad.interval import (
+    Interval,
+    bootstrap,
+    holm,
+    interval_of,
+    mean_of_units,
+    p_value,
+    paired_bootstrap,
+)
 
 
 def plain_mean(statistics: torch.Tensor) -> float:
@@ -275,3 +283,60 @@ def test_an_arm_on_which_the_metric_fails_leaves_the_others_their_values(failing
         assert math.isnan(interval_of(table, alone.tolist(), 0.95).value) is (place == failing)
         found = interval_of(table, beside.tolist(), 0.95).value
         assert math.isnan(found) is (failing in (place, (place + 1) % 3))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], []),
+        ([0.2], [0.2]),
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # 4 * 0.005, 3 * 0.01, 2 * 0.03, then not less
+        ([0.5, 0.6, 0.02], [1.0, 1.0, 0.06]),
+        ([0.02, 0.02], [0.04, 0.04]),
+        ([0.02, None, 0.01], [0.04, None, 0.03]),  # one that has no p-value is a hypothesis all the same
+    ],
+)
+def test_holm_by_hand(given: list[float | None], expected: list[float | None]) -> None:
+    """Sorted, times the number that is left, never less than the one before, at most 1."""
+    assert holm(given) == pytest.approx(expected)
+
+
+def test_holm_refuses_what_is_no_p_value() -> None:
+    """NaN, too."""
+    for wrong in (1.5, -0.1, math.nan):
+        with pytest.raises(InputError, match="holm: a p-value is"):
+            holm([0.5, wrong])
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("shift", [-0.15, 0.02, 0.1])
+def test_the_p_value_is_the_level_at_which_the_interval_touches_zero(
+    generator: torch.Generator, seeds: int, shift: float
+) -> None:
+    """A little below its confidence the interval excludes 0, a little above it holds 0."""
+    a = tables(generator, seeds)
+    b = [one + shift + 0.3 * torch.randn(len(one), 1, generator=generator, dtype=torch.float64) for one in a]
+    table = resampled("test", {"a": a, "b": b}, mean_of_units, groups=None, resamples=400, seed=0)
+    found = p_value(table, [1.0, -1.0])
+    assert found is not None
+
+    def excludes(level: float) -> bool:
+        at = interval_of(table, [1.0, -1.0], 1 - level)
+        assert at.low is not None and at.high is not None
+        return at.low > 0 or at.high < 0
+
+    assert 2 / 401 <= found <= 1
+    assert excludes(min(found * 1.001, 1 - 1e-9)) or found == 1.0
+    assert found == 2 / 401 or not excludes(found * 0.999)
+
+
+def test_p_values_at_the_ends() -> None:
+    """No difference: 1; one on every resample: the least that the resamples can say; too few units: none."""
+    one, two = torch.ones(30, 1), torch.full((30, 1), 2.0)
+    table = resampled("test", {"a": [one], "b": [two]}, mean_of_units, groups=None, resamples=99, seed=0)
+    assert p_value(table, [1.0, 0.0]) == p_value(table, [1.0, -1.0]) == 2 / 100
+    assert p_value(table, [2.0, -1.0]) == 1.0
+    few = resampled(
+        "test", {"a": [one[:1]], "b": [two[:1]]}, mean_of_units, groups=None, resamples=99, seed=0
+    )
+    assert p_value(few, [1.0, -1.0]) is None
