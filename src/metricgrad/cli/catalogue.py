@@ -18,7 +18,8 @@ from metricgrad.learned import FilteredSurrogate, LearnedSurrogate
 from metricgrad.methods import direct as direct_road
 from metricgrad.methods import learned as learned_road
 from metricgrad.methods import surrogate
-from metricgrad.metrics.names import ALIASES, FUNCTIONS, metric_by_name, named_metrics
+from metricgrad.metrics.names import ALIASES, metric_by_name, named_metrics
+from metricgrad.metrics.records import FACTS
 from metricgrad.tune import auto
 
 __all__ = ["KINDS", "Thing", "find", "things"]
@@ -94,7 +95,7 @@ def _metrics() -> list[Thing]:
     for name, line in named_metrics().items():
         word = name.removesuffix("@k")
         function, settings = ALIASES.get(word, (word, {}))
-        thing = _thing(name, "metric", FUNCTIONS[function], line=line)
+        thing = _thing(name, "metric", FACTS[function].function, line=line)
         if word in ALIASES:
             values = "".join(f", {key}={value}" for key, value in settings.items())
             thing = replace(thing, text=f"{name} is {function}{values}.\n\n{thing.text}")

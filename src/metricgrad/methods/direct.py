@@ -221,8 +221,10 @@ def _of_classes(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
 
 def _decision(metric: Metric) -> dict[str, Any]:
     """Return where a metric of two classes decides, and for which one, as its settings say it."""
-    settings = getattr(metric.measure, "keywords", {})
-    return {key: settings[key] for key in ("threshold", "positive_class") if settings.get(key) is not None}
+    if metric.reads not in ("classes", "scores"):
+        return {}
+    asked = ("threshold", "positive_class")
+    return {key: metric.settings[key] for key in asked if metric.settings.get(key) is not None}
 
 
 def _in_rows(

@@ -17,8 +17,8 @@ from metricgrad._types import Metric, OutputKind
 from metricgrad.interval import mean_of_units
 from metricgrad.metrics.decoded import Decoded, EachSample
 from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, takes_truth_first, told
-from metricgrad.metrics.names import FUNCTIONS, metric_by_name, value_of
-from metricgrad.metrics.records import metric_record
+from metricgrad.metrics.names import metric_by_name, value_of
+from metricgrad.metrics.records import FACTS, metric_record
 from metricgrad.metrics.scikit import is_scikit, read_scikit
 from metricgrad.metrics.torch_metrics import is_torchmetrics, read_torchmetrics
 
@@ -192,7 +192,7 @@ def _ours(metric: Any) -> Metric | None:
         return metric_by_name(metric)
     function, settings = (metric.func, metric.keywords) if isinstance(metric, partial) else (metric, {})
     name = getattr(function, "__name__", "")
-    if FUNCTIONS.get(name) is not function:
+    if name not in FACTS or FACTS[name].function is not function:
         return None
     if isinstance(metric, partial) and metric.args:
         raise fail(

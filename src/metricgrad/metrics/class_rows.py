@@ -16,8 +16,10 @@ __all__ = [
     "Scores",
     "Targets",
     "class_ids",
+    "error_rows",
     "f_beta_rows",
     "prediction_rows",
+    "right_rows",
     "score_rows",
 ]
 
@@ -77,6 +79,21 @@ def prediction_rows(
 ) -> Float[Tensor, "sample 2"]:
     """Check and return (predicted class, target class) of every sample: ids, or codes of ids beyond float64."""
     return torch.stack(whole_codes(*class_ids(caller, outputs, targets, threshold=threshold)), 1)
+
+
+def right_rows(
+    caller: str, outputs: Outputs, targets: Targets, *, threshold: float | None = None
+) -> Float[Tensor, "sample"]:
+    """1 for every sample whose predicted class is the target, else 0."""
+    guess, target = prediction_rows(caller, outputs, targets, threshold=threshold).unbind(1)
+    return (guess == target).double()
+
+
+def error_rows(
+    caller: str, outputs: Outputs, targets: Targets, *, threshold: float | None = None
+) -> Float[Tensor, "sample"]:
+    """1 for every sample whose predicted class is not the target, else 0."""
+    return 1 - right_rows(caller, outputs, targets, threshold=threshold)
 
 
 def f_beta_rows(

@@ -5,28 +5,15 @@ from functools import partial
 from typing import get_args
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import fail, positive_number
 from metricgrad.metrics.class_rows import Average
+from metricgrad.metrics.confusion import Confusion, Times, mean_of, of_confusion, tally
 from metricgrad.metrics.of_rows import OfCounts
 
-__all__ = ["average_precision_of_rows", "balanced_error_of_rows", "f_beta_of_rows", "roc_auc_of_rows"]
-
-Times = Float[Tensor, "*resample sample"]
-
-
-def balanced_error_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
-    """Mean over the target classes of their share of errors."""
-    classes, index = rows[:, 1].unique(return_inverse=True)
-    wrong = rows[:, 0] != rows[:, 1]
-
-    def of_counts(times: Times) -> Tensor:
-        present = _tally(index, times, len(classes))
-        return _mean_of(_tally(index, times * wrong, len(classes)) / present, present > 0)
-
-    return of_counts
+__all__ = ["average_precision_of_rows", "f_beta_of_rows", "roc_auc_of_rows"]
 
 
 def f_beta_of_rows(
@@ -38,23 +25,21 @@ def f_beta_of_rows(
         raise fail("f_beta", f"average is {average!r}", f"one of {', '.join(get_args(Average))}")
     if average in (None, "binary"):
         return partial(_f_of_one_class, torch.cat([rows, rows.prod(1, keepdim=True)], 1), weight)
-    classes, index = rows.unique(return_inverse=True)
-    hit = (index[:, 0] == index[:, 1]).nonzero()[:, 0]
+    return of_confusion(partial(_f_of_classes, weight, average), rows)
 
-    def of_counts(times: Times) -> Tensor:
-        predictions, positives = (_tally(column, times, len(classes)) for column in index.unbind(1))
-        right = _tally(index[hit, 0], times.index_select(-1, hit), len(classes))
-        if average == "micro":
-            right, predictions, positives = (
-                part.sum(-1, keepdim=True) for part in (right, predictions, positives)
-            )
-        # (1 + beta^2) tp + beta^2 fn + fp = beta^2 positives + predictions
-        each = (1 + weight) * right / (weight * positives + predictions)
-        if average == "weighted":
-            return (each.nan_to_num(0.0) * positives).sum(-1) / positives.sum(-1)
-        return _mean_of(each, predictions + positives > 0)
 
-    return of_counts
+def _f_of_classes(weight: float, average: Average, counted: Confusion) -> Tensor:
+    """F-measure of several classes; `weight` is beta^2."""
+    right, predictions, positives = counted.right, counted.predicted, counted.present
+    if average == "micro":
+        right, predictions, positives = (
+            part.sum(-1, keepdim=True) for part in (right, predictions, positives)
+        )
+    # (1 + beta^2) tp + beta^2 fn + fp = beta^2 positives + predictions
+    each = (1 + weight) * right / (weight * positives + predictions)
+    if average == "weighted":
+        return (each.nan_to_num(0.0) * positives).sum(-1) / positives.sum(-1)
+    return mean_of(each, predictions + positives > 0)
 
 
 def _f_of_one_class(counted: Float[Tensor, "sample 3"], weight: float, times: Times) -> Tensor:
@@ -94,7 +79,7 @@ def roc_auc_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
         times = times.index_select(-1, order)
         found = times * positive
         others = times - found
-        both = (_tally(group, part.index_select(-1, tied), groups) for part in (found, others))
+        both = (tally(group, part.index_select(-1, tied), groups) for part in (found, others))
         ties = torch.mul(*both).sum(-1)
         pairs = found.sum(-1) * others.sum(-1)
         return ((found.cumsum(-1) * others).sum(-1) - ties / 2) / pairs
@@ -117,17 +102,3 @@ def _thresholds(rows: Float[Tensor, "sample 2"]) -> Callable[[Times], tuple[Tens
         return (found, passed) if last is None else (found[..., last], passed[..., last])
 
     return counted
-
-
-def _tally(
-    index: Int[Tensor, "sample"], times: Float[Tensor, "*resample sample"], classes: int
-) -> Float[Tensor, "*resample class"]:
-    """How often each class comes."""
-    return times.new_zeros(*times.shape[:-1], classes).index_add_(-1, index, times)
-
-
-def _mean_of(
-    values: Float[Tensor, "*resample class"], present: Bool[Tensor, "*resample class"]
-) -> Float[Tensor, "*resample"]:
-    """Mean over the classes that are present."""
-    return torch.where(present, values, 0.0).sum(-1) / present.sum(-1)

@@ -19,16 +19,15 @@ from metricgrad.metrics.class_rows import (
     Outputs,
     Scores,
     Targets,
+    error_rows,
     f_beta_rows,
     prediction_rows,
+    right_rows,
     score_rows,
 )
-from metricgrad.metrics.class_summaries import (
-    average_precision_of_rows,
-    balanced_error_of_rows,
-    f_beta_of_rows,
-    roc_auc_of_rows,
-)
+from metricgrad.metrics.class_summaries import average_precision_of_rows, f_beta_of_rows, roc_auc_of_rows
+from metricgrad.metrics.confusion import Confusion, mean_of, of_confusion
+from metricgrad.metrics.facts import Facts
 from metricgrad.metrics.of_rows import of_all
 
 __all__ = [
@@ -68,7 +67,7 @@ def accuracy(outputs: Outputs, targets: Targets, *, threshold: float | None = No
         >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
         tensor(0.5000, dtype=torch.float64)
     """
-    return 1 - share_of_errors(prediction_rows("accuracy", outputs, targets, threshold=threshold))
+    return 1 - error_rows("accuracy", outputs, targets, threshold=threshold).mean()
 
 
 def error_rate(outputs: Outputs, targets: Targets, *, threshold: float | None = None) -> Float[Tensor, ""]:
@@ -98,7 +97,7 @@ def error_rate(outputs: Outputs, targets: Targets, *, threshold: float | None = 
         >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
         tensor(0.5000, dtype=torch.float64)
     """
-    return share_of_errors(prediction_rows("error_rate", outputs, targets, threshold=threshold))
+    return error_rows("error_rate", outputs, targets, threshold=threshold).mean()
 
 
 def balanced_error(
@@ -132,9 +131,14 @@ def balanced_error(
         >>> balanced_error(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]))
         tensor(0.2500, dtype=torch.float64)
     """
-    return of_all(
-        balanced_error_of_rows, prediction_rows("balanced_error", outputs, targets, threshold=threshold)
-    )
+    rows = prediction_rows("balanced_error", outputs, targets, threshold=threshold)
+    return of_all(partial(of_confusion, _balanced_error), rows)
+
+
+def _balanced_error(counted: Confusion) -> Float[Tensor, "*resample"]:
+    """Mean over the classes that are present of their share of errors."""
+    errors = (counted.present - counted.right) / counted.present
+    return mean_of(errors, counted.present > 0)
 
 
 def f_beta(
@@ -264,6 +268,33 @@ def roc_auc(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
     return of_all(roc_auc_of_rows, score_rows("roc_auc", outputs, targets))
 
 
-def share_of_errors(rows: Float[Tensor, "sample 2"]) -> Float[Tensor, ""]:
-    """Share of rows whose prediction is not the target; NaN for none."""
-    return (rows[:, 0] != rows[:, 1]).double().mean()
+_decision = partial(Facts, reads="classes")
+_ranking = partial(Facts, reads="scores")
+
+FACTS = (
+    _decision(accuracy, rows=partial(right_rows, "accuracy"), per_sample=True),
+    _decision(
+        balanced_error,
+        rows=partial(prediction_rows, "balanced_error"),
+        of_rows=partial(of_confusion, _balanced_error),
+        higher_is_better=False,
+    ),
+    _ranking(
+        binary_average_precision,
+        rows=partial(score_rows, "binary_average_precision"),
+        of_rows=average_precision_of_rows,
+    ),
+    _decision(error_rate, rows=partial(error_rows, "error_rate"), per_sample=True, higher_is_better=False),
+    _decision(
+        f_beta,
+        rows=partial(f_beta_rows, "f_beta"),
+        of_rows=f_beta_of_rows,
+        aliases={
+            "f1": {"beta": 1.0},
+            "macro_f1": {"beta": 1.0, "average": "macro"},
+            "micro_f1": {"beta": 1.0, "average": "micro"},
+            "weighted_f1": {"beta": 1.0, "average": "weighted"},
+        },
+    ),
+    _ranking(roc_auc, rows=partial(score_rows, "roc_auc"), of_rows=roc_auc_of_rows, aliases={"auc": {}}),
+)

@@ -12,39 +12,18 @@ items that is among them. Every record says in its description which one it is.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from torch import Tensor
 
 from metricgrad._checks import LARGEST_WHOLE, describe, fail, nearest
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
-from metricgrad.metrics import classification, neighbours, overlap, retrieval, sequence
-from metricgrad.metrics.records import metric_record
+from metricgrad.metrics.records import FACTS, metric_record
 
 __all__ = ["metric_by_name", "named_metrics"]
 
-FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
-    name: getattr(module, name)
-    for module in (retrieval, classification, sequence, overlap)
-    for name in module.__all__
-} | {"knn_accuracy": neighbours.knn_accuracy, "knn_error": neighbours.knn_error}
-
 ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "recall": ("hit_at_k", {}),
-    "hit": ("hit_at_k", {}),
-    "precision": ("precision_at_k", {}),
-    "map": ("average_precision", {}),
-    "mrr": ("reciprocal_rank", {}),
-    "f1": ("f_beta", {"beta": 1.0}),
-    "macro_f1": ("f_beta", {"beta": 1.0, "average": "macro"}),
-    "micro_f1": ("f_beta", {"beta": 1.0, "average": "micro"}),
-    "weighted_f1": ("f_beta", {"beta": 1.0, "average": "weighted"}),
-    "auc": ("roc_auc", {}),
-    "cer": ("character_error_rate", {}),
-    "wer": ("word_error_rate", {}),
-    "word_accuracy": ("sequence_accuracy", {}),
+    alias: (facts.name, settings) for facts in FACTS.values() for alias, settings in facts.aliases.items()
 }
 """What the field says, and what it means here."""
 
@@ -59,12 +38,12 @@ def named_metrics() -> dict[str, str]:
         "1 where any relevant item is within the first k, else 0 (exact): metric learning's recall@k."
     """
     listed = {}
-    for name, function in FUNCTIONS.items():
-        listed[f"{name}@k" if name == "ndcg" else name] = _sentence(function)
+    for name, facts in FACTS.items():
+        listed[f"{name}@k" if name == "ndcg" else name] = facts.sentence
     listed["ndcg"] = listed["ndcg@k"]
     for alias, (name, settings) in ALIASES.items():
         values = ", ".join(f"{key}={value}" for key, value in settings.items())
-        sentence = _sentence(FUNCTIONS[name])
+        sentence = FACTS[name].sentence
         sentence = f"{sentence.removesuffix('.')} [{values}]." if values else sentence
         listed[f"{alias}@k" if name.endswith("_at_k") else alias] = sentence
     return dict(sorted(listed.items()))
@@ -96,11 +75,11 @@ def metric_by_name(name: str) -> Metric:
     if numbered and k is None:
         word, k = f"{numbered[1]}k", _whole(name, numbered[2])
     function_name, settings = ALIASES.get(word, (word, {}))
-    if function_name not in FUNCTIONS:
+    if function_name not in FACTS:
         known = named_metrics()
         asked = word if k is None else f"{word}@k"
         raise fail(f"metric {name!r}", "there is no such metric", "a known name", nearest(asked, known))
-    function = FUNCTIONS[function_name]
+    function = FACTS[function_name].function
     given = {**settings, **_settings(name, parts["settings"])}
     if k is not None:
         given["k"] = k
@@ -115,11 +94,6 @@ def metric_by_name(name: str) -> Metric:
         raise
     except (TypeError, ValueError) as error:
         raise fail(f"metric {name!r}", f"its settings are {given}", f"values that fit ({error})") from error
-
-
-def _sentence(function: Callable[..., Any]) -> str:
-    """First line of the docstring."""
-    return (inspect.getdoc(function) or "").partition("\n")[0]
 
 
 def _whole(name: str, text: str) -> int:

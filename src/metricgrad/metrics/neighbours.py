@@ -17,6 +17,7 @@ from metricgrad._checks import describe, fail, nearest, positive_number, require
 from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.nearest import NearestItems, nearest_items
 from metricgrad.metrics.own_references import same_rows
+from metricgrad.metrics.query_rows import voted
 from metricgrad.metrics.ranks import as_numbers
 
 __all__ = ["KnnPrediction", "knn_accuracy", "knn_classify", "knn_classify_from_scores", "knn_error"]
@@ -378,3 +379,6 @@ def _ratios(caller: str, classes: np.ndarray, prior_ratio: Mapping[Any, float]) 
         positive_number(caller, f"prior_ratio[{label!r}]", prior_ratio[label], zero=True)
         for label in classes.tolist()
     ]
+
+
+FACTS = (voted(knn_accuracy, "right"), voted(knn_error, "wrong", higher_is_better=False))

@@ -4,11 +4,14 @@ A box is cx, cy, w, h, and where it is rotated its angle in radians, counter-clo
 angle. (w, h, t), (h, w, t + pi/2) and (w, h, t + pi) are one rectangle and have one overlap with any other.
 """
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float64, Real
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite
+from metricgrad.metrics.facts import Facts
 
 __all__ = ["iou", "iou_above", "rotated_iou", "rotated_iou_above"]
 
@@ -315,3 +318,14 @@ def _boxes(caller: str, predictions: Tensor, targets: Tensor, columns: int) -> t
 def _real(boxes: Tensor) -> bool:
     """Whether the numbers are real and no booleans."""
     return not boxes.is_complex() and boxes.dtype != torch.bool
+
+
+_upright = partial(Facts, reads="boxes", per_sample=True)
+_rotated = partial(_upright, nothing=(torch.zeros(0, 5), torch.zeros(0, 5)))
+
+FACTS = (
+    _upright(iou, rows=iou),
+    _upright(iou_above, rows=reached_rows),
+    _rotated(rotated_iou, rows=rotated_iou),
+    _rotated(rotated_iou_above, rows=rotated_reached_rows),
+)

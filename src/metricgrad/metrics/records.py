@@ -2,82 +2,52 @@
 
 `tune` measures a split with them, and the bootstrap draws their units. A metric that is a mean over units keeps one
 column and `mean_of_units` as its summary; one that needs all samples at once (AUC, macro F) keeps what it needs of
-each sample and is computed in the summary.
+each sample and is computed in the summary. Everything particular stands in the `Facts` beside the metric's function.
 """
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, nearest
-from metricgrad._labels import Labels
-from metricgrad._types import Metric
+from metricgrad._checks import describe, fail
+from metricgrad._types import Metric, Reading
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics import (
-    class_rows,
-    class_summaries,
-    classification,
-    neighbours,
-    of_ranks,
-    overlap,
-    retrieval,
-    sequence,
-)
-from metricgrad.metrics.embedded import rank_tiles
-from metricgrad.metrics.of_rows import OfCounts, OfRows
+from metricgrad.metrics import classification, neighbours, overlap, retrieval, sequence
+from metricgrad.metrics.facts import Facts, settings_of
+from metricgrad.metrics.of_rows import OfRows
 from metricgrad.metrics.own_references import same_rows, warn_of_queries_among
-from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, require_ties
+from metricgrad.metrics.ranks import TILE, Ties
 
-__all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric", "sample_metric"]
+__all__ = [
+    "FACTS",
+    "classification_metric",
+    "knn_metric",
+    "metric_record",
+    "retrieval_metric",
+    "sample_metric",
+]
 
-_LOWER_IS_BETTER = {"error_rate", "balanced_error", "knn_error"}
-_OF_NEIGHBOURS = ("knn_accuracy", "knn_error")
-_OF_SCORES = ("binary_average_precision", "roc_auc")
-_OF_ROWS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., OfCounts]]] = {
-    "balanced_error": (class_rows.prediction_rows, class_summaries.balanced_error_of_rows),
-    "f_beta": (class_rows.f_beta_rows, class_summaries.f_beta_of_rows),
-    "binary_average_precision": (class_rows.score_rows, class_summaries.average_precision_of_rows),
-    "roc_auc": (class_rows.score_rows, class_summaries.roc_auc_of_rows),
+_MODULES = (classification, neighbours, overlap, retrieval, sequence)
+
+FACTS: Mapping[str, Facts] = {facts.name: facts for module in _MODULES for facts in module.FACTS}
+"""Every metric of this library, by the name of its function."""
+
+_NOTHING: Mapping[Reading, tuple[Any, Any]] = {
+    "embeddings": (torch.eye(2), [0, 1]),
+    "classes": (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)),
+    "probabilities": (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)),
+    "scores": (torch.zeros(0), torch.zeros(0, dtype=torch.long)),
+    "values": (torch.zeros(0), torch.zeros(0)),
+    "texts": ([], []),
+    "boxes": (torch.zeros(0, 4), torch.zeros(0, 4)),
 }
-
-
-class _SampleFacts(NamedTuple):
-    """How a metric of texts or boxes is kept and summarised.
-
-    Attributes:
-        rows: (predictions, targets, **settings) -> [sample] or [sample, stat].
-        of_rows: rows -> how often each comes -> value; None for a mean over samples.
-        highest: upper bound; the lower one is 0.
-        higher_is_better: the direction.
-        per_sample: whether it is made of one value for each sample.
-    """
-
-    rows: Callable[..., Tensor]
-    of_rows: Callable[[Tensor], OfCounts] | None = None
-    highest: float = 1.0
-    higher_is_better: bool = True
-    per_sample: bool = True
-
-
-_OF_SAMPLES: Mapping[str, _SampleFacts] = {
-    "edit_distance": _SampleFacts(sequence.edit_distance, None, math.inf, False),
-    "total_edit_distance": _SampleFacts(sequence.edit_distance, sequence.total_of_rows, math.inf, False),
-    "character_error_rate": _SampleFacts(
-        sequence.character_rows, sequence.rate_of_rows, math.inf, False, False
-    ),
-    "word_error_rate": _SampleFacts(sequence.word_rows, sequence.rate_of_rows, math.inf, False, False),
-    "sequence_accuracy": _SampleFacts(sequence.exact_rows),
-    "iou": _SampleFacts(overlap.iou),
-    "rotated_iou": _SampleFacts(overlap.rotated_iou),
-    "iou_above": _SampleFacts(overlap.reached_rows),
-    "rotated_iou_above": _SampleFacts(overlap.rotated_reached_rows),
-}
+"""The least outputs and targets of every kind, on which settings are tried."""
 
 
 def retrieval_metric(
@@ -120,48 +90,8 @@ def retrieval_metric(
         >>> metric.name, metric.summarise(metric.measure(points, ["a", "a", "b", "b"]))
         ('hit@1', 0.75)
     """
-    caller = getattr(function, "__name__", describe(function))
-    if caller not in retrieval.__all__ or getattr(retrieval, caller) is not function:
-        raise fail("retrieval_metric", f"the function is {caller}", f"one of {', '.join(retrieval.__all__)}")
-    require_ties(caller, ties)
-    if not isinstance(normalize, bool):
-        raise fail(caller, f"normalize is {normalize!r}", "true or false")
-    of_these = getattr(of_ranks, caller)
-    _check_settings(caller, of_these, settings)
-    nothing = torch.zeros(0, 0, dtype=torch.float64)
-    of_these(
-        ExactRanks(nothing, nothing, nothing, nothing > 0, torch.zeros(0).long()), **settings
-    )  # checks them
-
-    def measure(
-        outputs: Float[Tensor, "query dim"],
-        targets: Labels,
-        *,
-        reference_outputs: Float[Tensor, "item dim"] | None = None,
-        reference_targets: Labels | None = None,
-    ) -> Float[Tensor, "query 1"]:
-        _warn_of_copies(name or caller, outputs, targets, reference_outputs, reference_targets)
-        tiles = rank_tiles(
-            outputs, targets, reference_embeddings=reference_outputs, reference_labels=reference_targets,
-            ties=ties, normalize=normalize, tile=tile, caller=caller,
-        )  # fmt: skip
-        return torch.cat([of_these(ranks, **settings) for ranks in tiles]).cpu()[:, None]
-
-    return Metric(
-        name=name or _short_name(caller, settings),
-        measure=measure,
-        summarise=mean_of_units,
-        higher_is_better=True,
-        bounds=(0.0, 1.0),
-        unit="query",
-        description=(
-            f"{_reading(caller, settings)}; mean over the queries that have a relevant item, "
-            f"{'cosine similarity' if normalize else 'dot product'}, ties {ties}"
-        ),
-        reads="embeddings",
-        function=function,
-        settings={**_all_settings(of_these, settings), "ties": ties, "normalize": normalize},
-    )
+    facts = _known("retrieval_metric", function, retrieval)
+    return _record(facts, name, {**settings, "ties": ties, "normalize": normalize, "tile": tile})
 
 
 def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
@@ -192,43 +122,7 @@ def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **se
         >>> metric.name, metric.summarise(metric.measure(points, ["a", "a", "b", "b"]))
         ('knn_error@1', 0.25)
     """
-    caller = getattr(function, "__name__", describe(function))
-    if caller not in _OF_NEIGHBOURS or getattr(neighbours, caller) is not function:
-        raise fail("knn_metric", f"the function is {caller}", f"one of {', '.join(_OF_NEIGHBOURS)}")
-    _check_settings(caller, function, settings)
-    settings = {"k": 5, **settings}
-    if not isinstance(settings.get("normalize", True), bool):
-        raise fail(caller, f"normalize is {settings['normalize']!r}", "true or false")
-    function(torch.eye(2), [0, 1], **settings)  # checks the others
-
-    def measure(
-        outputs: Float[Tensor, "query dim"],
-        targets: Labels,
-        *,
-        reference_outputs: Float[Tensor, "item dim"] | None = None,
-        reference_targets: Labels | None = None,
-    ) -> Float[Tensor, "query 1"]:
-        _warn_of_copies(name or caller, outputs, targets, reference_outputs, reference_targets)
-        references = {"reference_embeddings": reference_outputs, "reference_labels": reference_targets}
-        return function(outputs, targets, **references, **settings).cpu()[:, None]
-
-    k, weights = settings["k"], settings.get("weights", "uniform")
-    right = "right" if caller == "knn_accuracy" else "wrong"
-    return Metric(
-        name=name or _short_name(caller, settings),
-        measure=measure,
-        summarise=mean_of_units,
-        higher_is_better=caller not in _LOWER_IS_BETTER,
-        bounds=(0.0, 1.0),
-        unit="query",
-        description=(
-            f"share of the queries for which the vote ({weights}) of the {k} nearest items is {right}, "
-            f"{'cosine similarity' if settings.get('normalize', True) else 'dot product'}, equals by index"
-        ),
-        reads="embeddings",
-        function=function,
-        settings=_all_settings(function, settings),
-    )
+    return _record(_known("knn_metric", function, neighbours), name, settings)
 
 
 def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
@@ -260,38 +154,7 @@ def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, *
         >>> rows.tolist(), metric.summarise(rows)
         ([[3.0, 7.0], [1.0, 3.0]], 0.4)
     """
-    caller = getattr(function, "__name__", describe(function))
-    of_texts = getattr(sequence, caller, None) is function
-    if caller not in _OF_SAMPLES or not (of_texts or getattr(overlap, caller, None) is function):
-        raise fail("sample_metric", f"the function is {caller}", f"one of {', '.join(_OF_SAMPLES)}")
-    _check_settings(caller, function, settings)
-    nothing = [] if of_texts else torch.zeros(0, 5 if caller.startswith("rotated") else 4)
-    function(nothing, nothing, **settings)  # checks the values of the settings
-    facts = _OF_SAMPLES[caller]
-    highest = 1.0 if caller == "edit_distance" and settings.get("normalizer") else facts.highest
-    return Metric(
-        name=name or _short_name(caller, settings),
-        measure=partial(_sample_rows, facts.rows, settings),
-        summarise=mean_of_units if facts.of_rows is None else OfRows(facts.of_rows),
-        higher_is_better=facts.higher_is_better,
-        bounds=(0.0, highest),
-        per_sample=facts.per_sample,
-        unit="sample",
-        description=_reading(caller, settings),
-        reads="texts" if of_texts else "boxes",
-        function=function,
-        settings=_all_settings(function, settings),
-    )
-
-
-def metric_record(function: Callable[..., Tensor], **settings: Any) -> Metric:
-    """Make the record of any metric function of ours, by the maker of its family."""
-    name = getattr(function, "__name__", "")
-    if name in _OF_NEIGHBOURS:
-        return knn_metric(function, **settings)
-    if name in _OF_SAMPLES:
-        return sample_metric(function, **settings)
-    return (retrieval_metric if name in retrieval.__all__ else classification_metric)(function, **settings)
+    return _record(_known("sample_metric", function, sequence, overlap), name, settings)
 
 
 def classification_metric(
@@ -323,128 +186,75 @@ def classification_metric(
         >>> tuple(rows.shape), metric.summarise(rows)
         ((4, 2), 0.5)
     """
-    caller = getattr(function, "__name__", describe(function))
-    known = classification.__all__
-    if caller not in known or getattr(classification, caller) is not function:
-        raise fail("classification_metric", f"the function is {caller}", f"one of {', '.join(known)}")
-    _check_settings(caller, function, settings)
-    per_sample = caller in ("accuracy", "error_rate")
-    if per_sample:
-        measure, summarise = partial(_right_or_wrong, caller, **settings), mean_of_units
-    else:
-        rows, of_rows = _OF_ROWS[caller]
-        of_measure, of_summary = (_own(one, settings) for one in (rows, of_rows))
-        of_rows(torch.zeros(1, 2, dtype=torch.float64), **of_summary)
-        measure, summarise = (
-            partial(rows, caller, **of_measure),
-            OfRows(partial(of_rows, **of_summary)),
-        )
-    if caller not in _OF_SCORES:
-        nothing = torch.zeros(0, 2) if settings.get("threshold") is None else torch.zeros(0)
-        measure(nothing, torch.zeros(0).long())  # checks the settings, as the line above does
+    return _record(_known("classification_metric", function, classification), name, settings)
+
+
+def metric_record(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
+    """Make the record of any metric function of ours."""
+    return _record(_known("metric_record", function, *_MODULES), name, settings)
+
+
+def _known(caller: str, function: Callable[..., Tensor], *modules: ModuleType) -> Facts:
+    """The facts of a function of these modules."""
+    known = {facts.name: facts for module in modules for facts in module.FACTS}
+    name = getattr(function, "__name__", describe(function))
+    if name not in known or known[name].function is not function:
+        raise fail(caller, f"the function is {name}", f"one of {', '.join(sorted(known))}")
+    return known[name]
+
+
+def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
+    """The record of a metric with settings, which are tried before anything is measured."""
+    settings = facts.complete(given)
+    label = name or facts.label(given)
+    rows = partial(facts.rows, **_own(facts.rows, given))
+    summarise = mean_of_units
+    if facts.of_rows is not None:
+        summarise = OfRows(partial(facts.of_rows, **_own(facts.of_rows, given)))
+    of_threshold = facts.reads == "classes" and settings.get("threshold") is not None
+    reads = "scores" if of_threshold else facts.reads
+    tried = rows(*(facts.nothing or _NOTHING[reads]))
+    if isinstance(summarise, OfRows):
+        summarise.prepare(_table(tried))
     return Metric(
-        name=name or _short_name(caller, settings),
-        measure=measure,
+        name=label,
+        measure=partial(_statistics, label, rows),
         summarise=summarise,
-        higher_is_better=caller not in _LOWER_IS_BETTER,
-        bounds=(0.0, 1.0),
-        per_sample=per_sample,
-        unit="sample",
-        description=_reading(caller, settings),
-        reads="scores" if caller in _OF_SCORES or settings.get("threshold") is not None else "classes",
-        function=function,
-        settings=_all_settings(function, settings),
+        higher_is_better=facts.higher_is_better,
+        bounds=facts.bounds(settings) if callable(facts.bounds) else facts.bounds,
+        per_sample=facts.per_sample,
+        unit=facts.unit,
+        description=facts.description(given),
+        reads=reads,
+        function=facts.function,
+        settings=settings,
     )
 
 
-def _warn_of_copies(
-    caller: str, outputs: Tensor, targets: Labels, references: Tensor | None, reference_targets: Labels | None
-) -> None:
-    """Warn of queries that stand in another tensor of references; the very rows are left out by the functions."""
-    if (
-        isinstance(references, Tensor)
-        and reference_targets is not None
-        and not same_rows(references, outputs)
-    ):
-        warn_of_queries_among(caller, outputs, targets, references, reference_targets)
+def _statistics(
+    caller: str,
+    rows: Callable[..., Tensor],
+    outputs: Any,
+    targets: Any,
+    **references: Any,
+) -> Float[Tensor, "unit stat"]:
+    """Rows of a metric, on the CPU.
+
+    Warns of queries that stand in another tensor of references; the very rows are left out by the functions.
+    """
+    items, labels = references.get("reference_outputs"), references.get("reference_targets")
+    if isinstance(items, Tensor) and labels is not None and not same_rows(items, outputs):
+        warn_of_queries_among(caller, outputs, targets, items, labels)
+    return _table(rows(outputs, targets, **references))
 
 
-def _sample_rows(
-    rows: Callable[..., Tensor], settings: Mapping[str, Any], predictions: Any, targets: Any
-) -> Float[Tensor, "sample stat"]:
-    """Statistics of a metric of texts or boxes, on the CPU."""
-    found = rows(predictions, targets, **settings).cpu()
-    return found if found.ndim == 2 else found[:, None]
-
-
-def _right_or_wrong(
-    caller: str, outputs: Tensor, targets: Tensor, *, threshold: float | None = None
-) -> Float[Tensor, "sample 1"]:
-    """1 for every sample that counts (right for accuracy, wrong for the error rate), else 0."""
-    guess, target = class_rows.prediction_rows(caller, outputs, targets, threshold=threshold).unbind(1)
-    return ((guess == target) == (caller == "accuracy")).double()[:, None]
+def _table(rows: Tensor) -> Float[Tensor, "unit stat"]:
+    return (rows if rows.ndim == 2 else rows[:, None]).cpu()
 
 
 def _own(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a function takes."""
-    known = inspect.signature(function).parameters
-    return {key: value for key, value in settings.items() if key in known}
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The settings of a metric function, as parameters by name."""
-    return {
-        parameter.name: parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and not parameter.name.startswith("reference_")
-    }
-
-
-def _all_settings(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings by name, those that were not given at their defaults."""
-    return {**{name: one.default for name, one in _parameters(function).items()}, **settings}
-
-
-def _check_settings(caller: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
-    """Raise InputError for a setting that the function does not have and for one that it lacks."""
-    known = _parameters(function)
-    for setting in settings:
-        if setting not in known:
-            raise fail(
-                caller,
-                f"there is no setting {setting!r}",
-                f"one of its settings ({', '.join(known) or 'it has none'})",
-                nearest(setting, known) if known else "",
-            )
-    missing = [
-        name
-        for name, parameter in known.items()
-        if parameter.default is parameter.empty and name not in settings
-    ]
-    if missing:
-        raise fail(caller, f"{missing[0]} is missing", f"a value for {missing[0]}")
-
-
-def _short_name(caller: str, settings: Mapping[str, Any]) -> str:
-    """What tables call a metric: `hit@1`, `recall_at_10`, `f_beta`; settings other than k in brackets."""
-    k = settings.get("k")
-    name = caller
-    if k is not None:
-        name = f"recall_at_{k}" if caller == "recall_at_k" else f"{caller.removesuffix('_at_k')}@{k}"
-    others = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "k")
-    return f"{name} ({others})" if others else name
-
-
-def _reading(caller: str, settings: Mapping[str, Any]) -> str:
-    """Which reading of an ambiguous name this is, in one sentence."""
-    k = settings.get("k")
-    if caller == "hit_at_k":
-        place = "at rank 1" if k == 1 else f"within the first {k}"
-        return f"any relevant item {place} (metric learning's recall@{k})"
-    if caller == "recall_at_k":
-        return f"share of the relevant items within the first {k} (metric learning's recall@{k} is hit@{k})"
-    modules = (retrieval, classification, sequence, overlap)
-    function = next(getattr(module, caller) for module in modules if caller in module.__all__)
-    sentence = (inspect.getdoc(function) or "").partition("\n")[0].removesuffix(".")
-    values = ", ".join(f"{key}={value}" for key, value in settings.items())
-    return f"{sentence} [{values}]" if values else sentence
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(settings)
+    return {key: value for key, value in settings.items() if key in settings_of(function)}

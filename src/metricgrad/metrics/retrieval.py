@@ -14,11 +14,15 @@ mean of the metric over all orders, `mid` gives every item of a group of equals 
 relevant item that was not retrieved (`retrieved`) counts in every denominator and is never found, as in trec_eval.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad.metrics import of_ranks
 from metricgrad.metrics.of_ranks import Normalizer
+from metricgrad.metrics.query_rows import ranked
 from metricgrad.metrics.ranks import Ties, ranks_from_scores
 
 __all__ = [
@@ -372,3 +376,25 @@ def ndcg(
     return of_ranks.ndcg(
         ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved), k=k
     )
+
+
+def _any_within(settings: Mapping[str, Any]) -> str:
+    k = settings["k"]
+    place = "at rank 1" if k == 1 else f"within the first {k}"
+    return f"any relevant item {place} (metric learning's recall@{k})"
+
+
+def _share_within(settings: Mapping[str, Any]) -> str:
+    k = settings["k"]
+    return f"share of the relevant items within the first {k} (metric learning's recall@{k} is hit@{k})"
+
+
+FACTS = (
+    ranked(average_precision, aliases={"map": {}}),
+    ranked(hit_at_k, _any_within, aliases={"recall": {}, "hit": {}}),
+    ranked(ndcg),
+    ranked(precision_at_k, aliases={"precision": {}}),
+    ranked(r_precision),
+    ranked(recall_at_k, _share_within, short="recall_at_{k}"),
+    ranked(reciprocal_rank, aliases={"mrr": {}}),
+)

@@ -4,8 +4,10 @@ Texts are compared as they are, code point by code point: no case, accent or Uni
 "é" and "e" followed by a combining accent are two edits apart. Fold both sides first where they should count as equal.
 """
 
+import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,6 +18,7 @@ from rapidfuzz.process import cpdist
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad.metrics.facts import Facts
 from metricgrad.metrics.of_rows import OfCounts, of_all
 
 __all__ = [
@@ -272,3 +275,21 @@ def _listed(caller: str, name: str, texts: Any) -> list[str]:
         place = next(place for place, text in enumerate(found) if not isinstance(text, str))
         raise fail(caller, f"{name}[{place}] is {describe(found[place])}", "a str", decode)
     return found
+
+
+_fact = partial(Facts, reads="texts")
+_rate = partial(_fact, of_rows=rate_of_rows, higher_is_better=False, bounds=(0.0, math.inf))
+
+FACTS = (
+    _rate(character_error_rate, rows=character_rows, aliases={"cer": {}}),
+    _fact(
+        edit_distance,
+        rows=edit_distance,
+        higher_is_better=False,
+        bounds=lambda settings: (0.0, 1.0 if settings["normalizer"] else math.inf),
+        per_sample=True,
+    ),
+    _fact(sequence_accuracy, rows=exact_rows, per_sample=True, aliases={"word_accuracy": {}}),
+    _rate(total_edit_distance, rows=edit_distance, of_rows=total_of_rows, per_sample=True),
+    _rate(word_error_rate, rows=word_rows, aliases={"wer": {}}),
+)
