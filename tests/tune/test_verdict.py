@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from metricgrad._types import Metric
+from metricgrad.differences import Grouping
 from metricgrad.interval import mean_of_units
 from metricgrad.tune.evidence import Selected, judge
-from metricgrad.tune.groups import Grouping
 
 HIGHER = Metric("share", lambda outputs, targets: outputs, mean_of_units, True, (0, 1), unit="query")
 LOWER = Metric("error", lambda outputs, targets: outputs, mean_of_units, False, (0, 1))

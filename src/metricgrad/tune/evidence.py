@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from metricgrad._records import Curve, Progress, Tested, Verdict
 from metricgrad._resampling import Watch
 from metricgrad._types import Metric, Split
+from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.interval import Interval
 from metricgrad.metrics import metric_calls, retrieval_ranks
 from metricgrad.tune.checkpoint import save_weights
-from metricgrad.tune.comparison import CONFIDENCE, Comparison
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.groups import Grouping
 from metricgrad.tune.outputs import Outputs
 
 __all__ = ["Reading", "Selected", "judge", "opponent", "read_test"]
@@ -146,7 +145,7 @@ def judge(
         calls = _calls(selected)
         return Verdict("nothing claimed", sentence, None, CONFIDENCE, arms, {}, None, calls, marks)
     grouping = grouping or Grouping(None, metric.unit)
-    compared = Comparison(metric, statistics, grouping, resamples, watch)
+    compared = Differences(metric, statistics, grouping, resamples, watch)
     sign = 1.0 if metric.higher_is_better else -1.0
     arms = {
         arm: {**_figure(compared.interval({arm: 1.0})), "select": selected.values[arm]} for arm in statistics
@@ -225,7 +224,7 @@ def _sentence(
     arms: Mapping[str, Any],
     baseline: str,
     gain: Mapping[str, Any],
-    compared: Comparison,
+    compared: Differences,
 ) -> str:
     """The verdict in words. It names the method where seeds vary in the interval, else the models that were made."""
     against = _AGAINST[baseline]

@@ -2,38 +2,23 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from metricgrad._checks import describe, fail, nearest
-from metricgrad._labels import Labels, number_labels
+from metricgrad._labels import number_labels
 from metricgrad._types import Metric, Split
+from metricgrad.differences import Grouping
 from metricgrad.errors import InputError
 from metricgrad.tune.outputs import collect_targets, count_items
 from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
 
-__all__ = ["Grouping", "check_groups", "grouping_of_test", "groups_digest", "shared_groups"]
+__all__ = ["check_groups", "grouping_of_test", "groups_digest", "shared_groups"]
 
 _NAMES = ("fit", "select", "test")
 _RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """Which units are drawn together.
-
-    Attributes:
-        labels: one label per unit; None: every unit for itself.
-        noun: what a group is called: `class`, `group`, or the unit itself.
-        told: what a reader must know of it, or None.
-    """
-
-    labels: Labels | None
-    noun: str
-    told: str | None = None
 
 
 def check_groups(splits: Splits) -> None:

@@ -1,18 +1,19 @@
 """All figures and differences of a test split, from one table of resamples, and what speaks against a claim."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metricgrad._labels import Labels
 from metricgrad._resampling import Watch, resampled
 from metricgrad._types import Metric
 from metricgrad.interval import FEWEST_GROUPS, SEEDS_OF_A_METHOD, Interval, interval_of
-from metricgrad.tune.groups import Grouping
 
-__all__ = ["CONFIDENCE", "Comparison", "plural"]
+__all__ = ["CONFIDENCE", "Differences", "Grouping", "plural"]
 
 CONFIDENCE = 0.95
 FEWEST_EFFECTIVE = 10
@@ -21,7 +22,22 @@ MOST_UNDEFINED = 0.1
 """Share of the resamples that may be undefined."""
 
 
-class Comparison:
+@dataclass(frozen=True)
+class Grouping:
+    """Which units are drawn together.
+
+    Attributes:
+        labels: one label per unit; None: every unit for itself.
+        noun: what a group is called: `class`, `group`, or the unit itself.
+        told: what a reader must know of it, or None.
+    """
+
+    labels: Labels | None
+    noun: str
+    told: str | None = None
+
+
+class Differences:
     """What the test statistics of all arms and seeds say together.
 
     Args:
