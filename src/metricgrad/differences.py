@@ -1,19 +1,27 @@
-"""All figures and differences of a test split, from one table of resamples, and what speaks against a claim."""
+"""All figures and differences of arms on the same units, from one table of resamples, and what may be claimed of them.
+
+An arm is whatever was measured: a model of a run, a file of predictions. Every arm has the statistics of one or more
+seeds. One draw of groups serves all arms and seeds, so that what is common to them cancels in their differences.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metricgrad._checks import fail
 from metricgrad._labels import Labels
 from metricgrad._resampling import Watch, resampled
 from metricgrad._types import Metric
-from metricgrad.interval import FEWEST_GROUPS, SEEDS_OF_A_METHOD, Interval, interval_of
+from metricgrad.interval import FEWEST_GROUPS, SEEDS_OF_A_METHOD, Interval, holm, interval_of, p_value
 
-__all__ = ["CONFIDENCE", "Differences", "Grouping", "plural"]
+__all__ = ["CONFIDENCE", "Claim", "Difference", "Differences", "Grouping", "plural"]
+
+Claim = Literal["gain", "worse", "no evidence", "nothing claimed"]
+"""What may be said of an arm beside another (see docs/statistics.md)."""
 
 CONFIDENCE = 0.95
 FEWEST_EFFECTIVE = 10
@@ -37,25 +45,76 @@ class Grouping:
     told: str | None = None
 
 
+@dataclass(frozen=True)
+class Difference:
+    """An arm beside the baseline.
+
+    Attributes:
+        arm: its name.
+        interval: of arm minus baseline, in the metric's own direction: of an error rate, a gain is negative.
+        p_value: two-sided, of the hypothesis that there is no difference; None where there is no interval.
+        adjusted: the same after Holm's adjustment for all arms that are compared with the baseline.
+        claim: `gain` and `worse` where the adjusted p-value is at most 1 - confidence, else `no evidence`;
+            `nothing claimed` where no interval can be relied on.
+    """
+
+    arm: str
+    interval: Interval
+    p_value: float | None
+    adjusted: float | None
+    claim: Claim
+
+
 class Differences:
-    """What the test statistics of all arms and seeds say together.
+    """What the statistics of all arms and seeds say together.
 
     Args:
         metric: that was measured.
-        statistics: for each arm the statistics [unit, stat] of every seed.
-        grouping: which units are drawn together.
+        statistics: for each arm the statistics [unit, stat] of every seed, on the same units in the same order. A unit
+            that is undefined (NaN) in some arm or seed is left out of all.
+        grouping: which units are drawn together; None: every unit for itself.
         resamples: number of draws.
         watch: is told how far they are.
+        confidence: share of repetitions that an interval should hold the true value in.
+        seed: of the draws.
+
+    Raises:
+        InputError: arms with other units or seeds, groups that are not one per unit, no resample.
+
+    Edge cases:
+        A metric that gives one number for the whole set has values and differences, but no intervals.
+
+    Cost:
+        `resamples * group` draws; `resamples * arm * seed` calls of a summary that is no mean over units.
+
+    Reference:
+        [koehn2004significance], [holm1979simple]
+
+    Example:
+        >>> import torch
+        >>> from metricgrad.metrics import adapt
+        >>> metric, targets = adapt("accuracy"), torch.arange(100) % 2
+        >>> outputs = {"old": targets * 0, "new": targets, "copy": targets * 0}
+        >>> compared = Differences(
+        ...     metric, {arm: [metric.measure(one, targets)] for arm, one in outputs.items()}
+        ... )
+        >>> [(one.arm, one.interval.value, one.claim) for one in compared.against("old")]
+        [('new', 0.5, 'gain'), ('copy', 0.0, 'no evidence')]
     """
 
     def __init__(
         self,
         metric: Metric,
         statistics: Mapping[str, Sequence[Tensor]],
-        grouping: Grouping,
-        resamples: int,
+        grouping: Grouping | None = None,
+        resamples: int = 2000,
         watch: Watch | None = None,
+        *,
+        confidence: float = CONFIDENCE,
+        seed: int = 0,
     ) -> None:
+        grouping = grouping or Grouping(None, metric.unit)
+        self.confidence = confidence
         self.metric, self.grouping, self.arms = metric, grouping, list(statistics)
         self.seeds = len(next(iter(statistics.values())))
         self.table, self._nowhere = None, 0
@@ -64,7 +123,7 @@ class Differences:
             return
         self.table = resampled(
             "the verdict", statistics, metric.summarise,
-            groups=grouping.labels, resamples=resamples, seed=0, watch=watch,
+            groups=grouping.labels, resamples=resamples, seed=seed, watch=watch,
         )  # fmt: skip
         undefined = [one[:, 0].isnan() for ones in statistics.values() for one in ones]
         self._nowhere = int(torch.stack(undefined).all(0).sum())
@@ -73,9 +132,47 @@ class Differences:
         """Return the signed sum of arms, mean over seeds, with its interval; a difference is `{one: 1, other: -1}`."""
         factors = [signs.get(arm, 0.0) for arm in self.arms]
         if self.table is not None:
-            return interval_of(self.table, factors, CONFIDENCE)
+            return interval_of(self.table, factors, self.confidence, caller="the verdict")
         per_seed = factors @ self._values
-        return Interval(float(per_seed.mean()), None, None, tuple(per_seed.tolist()), 0, CONFIDENCE, 0)
+        return Interval(float(per_seed.mean()), None, None, tuple(per_seed.tolist()), 0, self.confidence, 0)
+
+    def against(self, baseline: str, arms: Sequence[str] | None = None) -> list[Difference]:
+        """Return each arm beside the baseline, the claims adjusted by Holm for all of them.
+
+        Args:
+            baseline: an arm.
+            arms: that are compared with it; None: all others.
+
+        Raises:
+            InputError: there is no such arm.
+        """
+        arms = [arm for arm in self.arms if arm != baseline] if arms is None else arms
+        for arm in (baseline, *arms):
+            if arm not in self.arms:
+                raise fail("the verdict", f"the arm {arm!r} was not measured", f"one of {self.arms}")
+        signs = [{arm: 1.0, baseline: -1.0} for arm in arms]
+        values = [self._p_value(one) for one in signs]
+        return [
+            Difference(arm, found, value, adjusted, self._claim(found, adjusted))
+            for arm, found, value, adjusted in zip(
+                arms, map(self.interval, signs), values, holm(values), strict=True
+            )
+        ]
+
+    def _p_value(self, signs: Mapping[str, float]) -> float | None:
+        if self.table is None:
+            return None
+        return p_value(self.table, [signs.get(arm, 0.0) for arm in self.arms], caller="the verdict")
+
+    def _claim(self, found: Interval, adjusted: float | None) -> Claim:
+        """What may be said of a difference, in words."""
+        if self.doubt is not None or found.low is None or adjusted is None:
+            return "nothing claimed"
+        if adjusted > 1 - self.confidence:
+            return "no evidence"
+        return (
+            "gain" if (found.low > 0) == self.metric.higher_is_better else "worse"
+        )  # 0 is outside: p <= adjusted
 
     @property
     def of_method(self) -> bool:
@@ -97,7 +194,7 @@ class Differences:
                 f"{table.effective:.1f}; at least {FEWEST_EFFECTIVE} are needed)"
             )
         if not np.isfinite(table.values).all():
-            return "the metric is undefined on the test split"
+            return "the metric is undefined for some arm"
         if share > MOST_UNDEFINED:
             return f"the metric is undefined on {share:.0%} of the resamples (at most {MOST_UNDEFINED:.0%} may be)"
         return None
