@@ -6,23 +6,14 @@
 included, both sides returning the same value; then average precision by the positive sign at 20,000 x 1,000,000.
 """
 
-import torch
-
 from benchmarks.results import keep
-from metricgrad.cli.bench_direct import measured
+from metricgrad.bench.decodes import measured_decodes
 
 
 def test_direct() -> None:
     """Print and keep the times; hold the ratios that are asked for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        rows = measured(2000, 10_000, epsilon=1.0, repeats=5, peers=True)
-        large = measured(
-            20_000, 1_000_000, epsilon=1.0, repeats=1, peers=False, only=("average precision", 1)
-        )
-    finally:
-        torch.set_num_threads(before)
+    rows = measured_decodes(2000, 10_000)
+    large = measured_decodes(20_000, 1_000_000, repeats=1, peers=False, only=("average precision", 1))
     figures = {}
     for row in rows:
         name = f"{row['decode']} {row['sign']:+d}"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from benchmarks.results import keep
-from metricgrad.cli.measuring import Measurement, exponent, measure, ratios
+from metricgrad.bench.measuring import Measurement, exponent, measure, ratios
 
 NOISES = (2.0, 0.3)
 

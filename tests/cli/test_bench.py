@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from metricgrad.cli import contestants, measuring, serving
-from metricgrad.cli.contestants import CONTESTANTS, PER_CLASS, Contestant, batch_of
-from metricgrad.cli.measuring import Measurement, exponent, measure
-from metricgrad.cli.serving import LeftOut, serve
+from metricgrad.bench import measuring, ranks, serving
+from metricgrad.bench.contestant import Contestant
+from metricgrad.bench.measuring import Measurement, exponent, measure
+from metricgrad.bench.ranks import CONTESTANTS, PER_CLASS, batch_of
+from metricgrad.bench.serving import LeftOut, serve
 from tests.cli.outcome import Command
 
 NAMED = {one.name: one for one in CONTESTANTS}
@@ -109,7 +110,7 @@ def test_three_products_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> No
     batch = batch_of(16, 8, 2.0)
     gradient = batch.embeddings @ batch.embeddings.T
     for rows in (16, 5):
-        monkeypatch.setattr(contestants, "BLOCK_FLOATS", rows * 16)
+        monkeypatch.setattr(ranks, "BLOCK_FLOATS", rows * 16)
         of_queries, of_items = NAMED["products"].prepare(batch)()  # pyright: ignore[reportGeneralTypeIssues]
         torch.testing.assert_close(of_queries, gradient @ batch.embeddings)
         torch.testing.assert_close(of_items, gradient.T @ batch.embeddings)

@@ -1,8 +1,17 @@
 """`metricgrad bench direct`: every decode beside its plain form, with the same value."""
 
+import pytest
+
+from metricgrad.bench import timer
 from tests.cli.outcome import Command
 
 SMALL = ("bench", "direct", "--positives", "30", "--negatives", "200", "--repeats", "1")
+
+
+@pytest.fixture(autouse=True)
+def _single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn is one call."""
+    monkeypatch.setattr(timer, "TURN_SECONDS", 0.0)
 
 
 def test_json_has_a_row_for_every_decode(command: Command) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from metricgrad.cli import bench_learned
+from metricgrad.bench import pairs, timer
 from metricgrad.learned import FilteredSurrogate
 from tests.cli.outcome import Command
 
@@ -22,7 +22,7 @@ STEPS = [
 @pytest.fixture(autouse=True)
 def _single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn is one call."""
-    monkeypatch.setattr(bench_learned, "_TURN_SECONDS", 0.0)
+    monkeypatch.setattr(timer, "TURN_SECONDS", 0.0)
 
 
 @pytest.mark.slow
@@ -86,12 +86,12 @@ def test_table_names_the_networks(command: Command) -> None:
 
 def test_a_wrong_distance_ends_it(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Contestants that do not agree are not compared."""
-    exact = bench_learned._by_shapely
+    exact = pairs._by_shapely
 
     def shifted(*boxes):
         return exact(*boxes) + 1e-8
 
-    monkeypatch.setattr(bench_learned, "_by_shapely", shifted)
+    monkeypatch.setattr(pairs, "_by_shapely", shifted)
     with pytest.raises(AssertionError, match="not close"):
         command("bench", "learned", *SIZES, "--only", "boxes")
 
@@ -107,7 +107,7 @@ def test_a_filter_that_drops_ends_it(command: Command, monkeypatch: pytest.Monke
 
 def test_words_have_the_named_lengths() -> None:
     """Both sides have 3 to 12 letters, all lengths come up, and the pairs are neither equal nor foreign."""
-    predictions, targets = bench_learned._edited_words(2000)
+    predictions, targets = pairs._edited_words(2000)
     for side in (predictions, targets):
         assert {len(word) for word in side} == set(range(3, 13))
         assert all(word.isascii() and word.islower() and word.isalpha() for word in side)
@@ -119,13 +119,11 @@ def test_words_have_the_named_lengths() -> None:
 
 def test_boxes_overlap_by_every_amount(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many pairs in each tenth of IoU, also where they are made in parts."""
-    predictions, targets = bench_learned._overlapping_boxes(200)
-    counts = torch.histc(
-        torch.from_numpy(bench_learned._by_shapely(predictions.numpy(), targets.numpy())), 10, 0, 1
-    )
+    predictions, targets = pairs._overlapping_boxes(200)
+    counts = torch.histc(torch.from_numpy(pairs._by_shapely(predictions, targets)), 10, 0, 1)
     assert counts.tolist() == [20.0] * 10
-    monkeypatch.setattr(bench_learned, "_BOXES_AT_ONCE", 50)
-    parts, _ = bench_learned._overlapping_boxes(120)
+    monkeypatch.setattr(pairs, "_BOXES_AT_ONCE", 50)
+    parts, _ = pairs._overlapping_boxes(120)
     assert parts.shape == (120, 5)
 
 
@@ -133,13 +131,13 @@ def test_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """All take turns; a fast call is repeated within its turn, and what counts is the median."""
     calls: list[str] = []
     clock = iter([0.0, 1.0, 1.0, 6.0, 6.0, 8.0, 8.0, 9.0, 9.0, 12.0, 12.0, 15.0])
-    monkeypatch.setattr(bench_learned.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timer.time, "perf_counter", lambda: next(clock))
     run = {name: lambda name=name: calls.append(name) for name in ("one", "other")}
-    assert bench_learned._medians(run, 3) == {"one": 2.0, "other": 3.0}
+    assert timer.medians(run, 3) == {"one": 2.0, "other": 3.0}
     assert calls == ["one", "other"] * 3
     monkeypatch.undo()
-    monkeypatch.setattr(bench_learned, "_TURN_SECONDS", 0.01)
-    bench_learned._medians({"fast": lambda: calls.append("fast")}, 1)
+    monkeypatch.setattr(timer, "TURN_SECONDS", 0.01)
+    timer.medians({"fast": lambda: calls.append("fast")}, 1)
     assert calls.count("fast") > 10
 
 

@@ -5,16 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metricgrad.cli import bench_direct, bench_learned
+from metricgrad.cli.bench_tables import draw_decodes, draw_learned, draw_ranks
 from metricgrad.cli.output import JsonOption, QuietOption, complain, console, examples, print_json
-from metricgrad.errors import InputError
 
 if TYPE_CHECKING:
-    from metricgrad.cli.measuring import Measurement
+    from metricgrad.bench.measuring import Measurement
 
 __all__ = ["EXAMPLES", "commands", "ranks"]
 
@@ -23,6 +22,18 @@ EXAMPLES = examples(
     "metricgrad bench ranks --batch 256,1024,4096,16384 --plot ranks.html",
     "metricgrad bench ranks --batch 65536 --dims 128 --limit 600 --only ours,product,products",
     "metricgrad bench ranks --json > ranks.json",
+)
+
+EXAMPLES_OF_DIRECT = examples(
+    "metricgrad bench direct",
+    "metricgrad bench direct --positives 20000 --negatives 1000000 --no-peers",
+    "metricgrad bench direct --json > direct.json",
+)
+EXAMPLES_OF_LEARNED = examples(
+    "metricgrad bench learned",
+    "metricgrad bench learned --only steps --batch 256 --threads 1",
+    "metricgrad bench learned --only texts,boxes --texts 1000000 --boxes 1000000 --no-peers",
+    "metricgrad bench learned --json > learned.json",
 )
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -36,8 +47,6 @@ commands = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXAMPLES,
 )
-commands.command("direct", epilog=bench_direct.EXAMPLES)(bench_direct.direct)
-commands.command("learned", epilog=bench_learned.EXAMPLES)(bench_learned.learned)
 
 
 @commands.command("ranks", epilog=EXAMPLES)
@@ -74,13 +83,16 @@ def ranks(
     own; one that is not installed, too large or too slow is left out and the table says why. Ctrl-C prints what is
     finished.
     """
-    from metricgrad.cli.measuring import measure
+    from metricgrad._checks import fail
+    from metricgrad.bench.measuring import facts_of, measure
 
     batches = [_batch_size(text) for text in _items(batch, ("256", "1024", "4096"))]
     noises = [_noise(text) for text in _items(noise, ("2.0", "0.3"))]
     names = _contestants(_items(only, ()))
     if plot is not None and not plot.absolute().parent.is_dir():
-        raise InputError(f"bench ranks: there is no folder {plot.parent} for --plot; make it first.")
+        raise fail(
+            "bench ranks", f"--plot {plot}", "a file in a folder that exists", f"Make {plot.parent} first."
+        )
     measured: list[Measurement] = []
     interrupted = False
     with _told(quiet=quiet) as tell:
@@ -91,8 +103,8 @@ def ranks(
                 measured += part
         except KeyboardInterrupt:
             interrupted = True
-    facts = {"repeats": repeats, "limit": limit, "interrupted": interrupted, **_facts(measured, noises)}
-    print_json(facts) if as_json else _draw(measured, facts)
+    facts = {"repeats": repeats, "limit": limit, "interrupted": interrupted, **facts_of(measured, noises)}
+    print_json(facts) if as_json else draw_ranks(facts)
     if plot is not None:
         from metricgrad.report.growth import write_growth
 
@@ -102,40 +114,129 @@ def ranks(
         raise typer.Exit(130)
 
 
+@commands.command("direct", epilog=EXAMPLES_OF_DIRECT)
+def direct(
+    positives: Annotated[int, typer.Option(min=1, help="Relevant items of the one ranking.")] = 2000,
+    negatives: Annotated[int, typer.Option(min=1, help="Other items.")] = 10_000,
+    epsilon: Annotated[float, typer.Option(min=1e-12, help="How far a decode is perturbed.")] = 1.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of each; the median counts.")] = 5,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers/--no-peers", help="Run the plain torch forms beside: O(positives x negatives)."
+        ),
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Time of one decode of each kind: average precision by both signs, a cut-off, and F1, sorting included.
+
+    Scores are N(0, 1), those of the positives 0.5 higher, one query. "rows" is the exact programme over positives by
+    negatives in plain torch, which has one vector operation for each positive; "table" is the whole table of counts.
+    """
+    import torch
+
+    from metricgrad.bench.decodes import measured_decodes
+
+    sizes = {"positives": positives, "negatives": negatives, "epsilon": epsilon, "threads": threads}
+    rows = measured_decodes(**sizes, repeats=repeats, peers=peers)
+    facts = {**sizes, "repeats": repeats, "torch": torch.__version__, "rows": rows}
+    print_json(facts) if as_json else draw_decodes(facts)
+
+
+@commands.command("learned", epilog=EXAMPLES_OF_LEARNED)
+def learned(
+    batch: Annotated[int, typer.Option(min=2, help="Samples of a step, pairs of a surrogate step.")] = 128,
+    texts: Annotated[int, typer.Option(min=1, help="Pairs of words of 3 to 12 letters.")] = 100_000,
+    boxes: Annotated[int, typer.Option(min=1, help="Pairs of rotated boxes.")] = 100_000,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of torch. Default: as many as it takes by itself.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of each; the median counts.")] = 5,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="PART[,PART...]", help="Parts: steps, texts, boxes.")
+    ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Run the loop over rapidfuzz, and shapely, beside.")
+    ] = True,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Time of the steps of LS and FEDS beside a proxy step; edit distances and overlaps a second beside their peers.
+
+    Steps: small networks that read a word or find a box, random weights and pictures, so that no data are needed.
+    Texts: against a Python loop over rapidfuzz's Levenshtein.distance. Boxes: rotated IoU, compiled and in plain torch,
+    against shapely's vectorised intersection. Both of a pair return the same values, which is checked.
+    """
+    import torch
+
+    from metricgrad.bench.learned import measured_parts
+
+    def tell(part: str) -> None:
+        if not quiet:
+            sys.stderr.write(f"measuring {part}\n")
+            sys.stderr.flush()
+
+    threads = threads or torch.get_num_threads()
+    found = measured_parts(
+        _parts(only),
+        batch=batch,
+        texts=texts,
+        boxes=boxes,
+        threads=threads,
+        repeats=repeats,
+        peers=peers,
+        tell=tell,
+    )
+    facts = {"batch": batch, "threads": threads, "repeats": repeats, "torch": torch.__version__, **found}
+    print_json(facts) if as_json else draw_learned(facts, found)
+
+
 def _items(given: list[str] | None, default: tuple[str, ...]) -> list[str]:
     """The items of an option that may be repeated and may hold commas."""
     return [item.strip() for text in given or [] for item in text.split(",") if item.strip()] or list(default)
 
 
 def _batch_size(text: str) -> int:
-    from metricgrad.cli.contestants import PER_CLASS
+    from metricgrad._checks import fail
+    from metricgrad.bench.ranks import PER_CLASS
 
     if not text.isdecimal() or int(text) % PER_CLASS or int(text) < 2 * PER_CLASS:
-        raise InputError(
-            f"bench ranks: --batch {text}; expected a multiple of {PER_CLASS} from {2 * PER_CLASS} on."
-        )
+        raise fail("bench ranks", f"--batch {text}", f"a multiple of {PER_CLASS} from {2 * PER_CLASS} on")
     return int(text)
 
 
 def _noise(text: str) -> float:
-    from metricgrad._checks import positive_number
+    from metricgrad._checks import fail, positive_number
 
     try:
         number = float(text)
     except ValueError as error:
-        raise InputError(f"bench ranks: --noise {text}; expected a number > 0.") from error
+        raise fail("bench ranks", f"--noise {text}", "a number > 0") from error
     return positive_number("bench ranks", "--noise", number)
 
 
 def _contestants(names: list[str]) -> list[str]:
-    from metricgrad._checks import nearest
-    from metricgrad.cli.contestants import CONTESTANTS
+    from metricgrad._checks import fail, nearest
+    from metricgrad.bench.ranks import CONTESTANTS
 
     known = [one.name for one in CONTESTANTS]
     for name in names:
         if name not in known:
-            raise InputError(f"bench ranks: there is no contestant {name!r}. {nearest(name, known)}")
+            raise fail("bench ranks", f"--only {name!r}", "names of contestants", nearest(name, known))
     return names
+
+
+def _parts(only: list[str] | None) -> list[str]:
+    """The parts that are asked for, in their order; all of them where none is named."""
+    from metricgrad._checks import fail, nearest
+    from metricgrad.bench.learned import PARTS
+
+    names = _items(only, ())
+    for name in names:
+        if name not in PARTS:
+            raise fail("bench learned", f"--only {name}", ", ".join(PARTS), nearest(name, PARTS))
+    return [part for part in PARTS if not names or part in names]
 
 
 @contextmanager
@@ -156,77 +257,3 @@ def _told(*, quiet: bool) -> Iterator[Callable[[str], None]]:
                 sys.stderr.flush()
 
         yield line
-
-
-def _facts(measured: "list[Measurement]", noises: list[float]) -> dict[str, Any]:
-    """Everything that the table says, ready for JSON."""
-    from metricgrad.cli import measuring
-
-    machine = next((one.facts for one in measured if one.facts), {})
-    kernel = next((one.facts["kernel"] for one in measured if one.contestant == "ours" and one.facts), None)
-    rows = [
-        {
-            "contestant": one.contestant, "batch": one.batch, "dims": one.dims, "noise": one.noise,
-            "seconds": one.seconds, "turns": one.turns, "peak_bytes": one.peak_bytes,
-            **measuring.ratios(one, measured), "left_out": one.left_out,
-        }
-        for one in measured
-    ]  # fmt: skip
-    exponents = [
-        {"noise": noise, **{name: measuring.exponent(measured, name, noise) for name in ("ours", "product")}}
-        for noise in noises
-    ]
-    return {**machine, "kernel": kernel, "rows": rows, "exponents": exponents}
-
-
-def _draw(measured: "list[Measurement]", facts: dict[str, Any]) -> None:
-    """Print a table for each embedding, the exponents, and what the names mean."""
-    from rich.text import Text
-
-    from metricgrad.cli.contestants import CONTESTANTS
-
-    out = console()
-    for noise in dict.fromkeys(one.noise for one in measured):
-        out.print(_table(noise, [row for row in facts["rows"] if row["noise"] == noise]))
-    for row in facts["exponents"]:
-        grown = [f"{name} {row[name]:.2f}" for name in ("ours", "product") if row[name] is not None]
-        if grown:
-            out.print(
-                Text(f"Time grows like batch to the power of: {', '.join(grown)} (noise {row['noise']}).")
-            )
-    seen = {one.contestant for one in measured}
-    for one in CONTESTANTS:
-        if one.name in seen:
-            out.print(Text(f"{one.name}: {one.line}."))
-    if "threads" in facts:
-        out.print(
-            Text(
-                f"Medians of {facts['repeats']} turns, torch {facts['torch']}, {facts['threads']} threads, "
-                f"kernel {facts['kernel'] or 'not measured'}."
-            )
-        )
-
-
-def _table(noise: float, rows: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
-
-    table = Table(title=f"Forward + backward, noise {noise}, {rows[0]['dims']} dimensions")
-    for name in ("batch", "contestant", "ms", "peak MB", "/ product", "/ products", "SmoothAP /"):
-        table.add_column(name, justify="left" if name == "contestant" else "right", no_wrap=True)
-    table.add_column("left out", overflow="fold")
-    before = None
-    for row in rows:
-        if before not in (None, row["batch"]):
-            table.add_section()
-        before = row["batch"]
-        table.add_row(
-            f"{row['batch']:,}", row["contestant"],
-            _number(row["seconds"], 1e3, 1), _number(row["peak_bytes"], 1e-6, 1),
-            *(_number(row[key], 1, 2) for key in ("to_product", "to_products", "smooth_ap_to_this")),
-            row["left_out"],
-        )  # fmt: skip
-    return table
-
-
-def _number(value: float | None, factor: float, digits: int) -> str:
-    return "" if value is None else f"{value * factor:,.{digits}f}"

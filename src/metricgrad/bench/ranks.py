@@ -5,18 +5,18 @@ bounds: the products of matrices that a loss of similarities cannot do without.
 """
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from metricgrad.bench.contestant import Contestant
 from metricgrad.losses.recall_at_k import recall_at_k_loss
 from metricgrad.ranking import positive_ranks
 from metricgrad.relax.rank import PositiveRanks
 
-__all__ = ["CONTESTANTS", "KS", "PER_CLASS", "TEMPERATURE", "Batch", "Contestant", "batch_of"]
+__all__ = ["CONTESTANTS", "KS", "PER_CLASS", "TEMPERATURE", "Batch", "batch_of"]
 
 PER_CLASS, TEMPERATURE, KS = 4, 0.01, (1, 2, 4, 8, 16)
 
@@ -32,33 +32,6 @@ class Batch(NamedTuple):
 
     embeddings: Tensor
     labels: Tensor
-
-
-class Contestant(NamedTuple):
-    """Something that is measured.
-
-    Attributes:
-        name: as in the table and on the command line.
-        line: what it is, in one line.
-        prepare: from a batch to the call that is timed.
-        floats: about how many float32 numbers it keeps at its peak, from batch and dimensions.
-        power: its time grows like batch ** power.
-        package: what must be importable, or None.
-        kernel: value of METRICGRAD_KERNEL in its process, or None for the user's.
-    """
-
-    name: str
-    line: str
-    prepare: Callable[[Batch], Callable[[], object]]
-    floats: Callable[[int, int], float]
-    power: int = 2
-    package: str | None = None
-    kernel: str | None = None
-
-    @property
-    def importable(self) -> bool:
-        """Whether the package that it needs is installed."""
-        return self.package is None or importlib.util.find_spec(self.package) is not None
 
 
 def batch_of(size: int, dims: int, noise: float) -> Batch:

@@ -1,13 +1,12 @@
 """A process for one contestant on one batch: what runs in it, and the handle of the process that asked for it.
 
-`python -m metricgrad.cli.serving '{...}'` answers every line that it reads with a line of JSON, after one turn. Memory
-is that of the process, so that nothing else can hide or add any.
+It answers every line that it reads with a line of JSON, after one turn. Memory is that of the process, so that nothing
+else can hide or add any.
 """
 
 import json
 import os
 import queue
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,13 +19,12 @@ from typing import Any
 
 import torch
 
-from metricgrad.cli.contestants import CONTESTANTS, Contestant, batch_of
+from metricgrad.bench.contestant import Contestant
+from metricgrad.bench.ranks import CONTESTANTS, batch_of
+from metricgrad.bench.timer import turn
 from metricgrad.relax import kernels
 
 __all__ = ["LeftOut", "Served", "serve"]
-
-TURN_SECONDS = 0.2
-"""A turn of a fast contestant is many calls, its time their median: one call would measure caches that went cold."""
 
 _WARM_UP_ROWS, _NOISES_OF_WARM_UP = 64, (2.0, 0.3)
 
@@ -42,15 +40,12 @@ class Served:
 
     def __init__(self, contestant: Contestant, batch: int, dims: int, noise: float) -> None:
         asked = {"contestant": contestant.name, "batch": batch, "dims": dims, "noise": noise}
-        environment = dict(os.environ)
-        if contestant.kernel is not None:
-            environment["METRICGRAD_KERNEL"] = contestant.kernel
-        program = f"import sys; sys.path[:] = {sys.path!r}; from metricgrad.cli.serving import run; run()"
+        program = f"import sys; sys.path[:] = {sys.path!r}; from metricgrad.bench.serving import run; run()"
         self._errors = tempfile.TemporaryFile()  # not a pipe: a full one would block it
         # a session of its own: Ctrl-C is this process's to handle
         self._process = subprocess.Popen(
             [sys.executable, "-c", program, json.dumps(asked)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             start_new_session=True,
         )  # fmt: skip
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -119,24 +114,25 @@ def serve(
         noise: of its rows.
         lines: each asks for a turn; the end of them ends it.
     """
-    for (
-        warm_up
-    ) in _NOISES_OF_WARM_UP:  # libraries, threads and compiled loops are there before memory is counted
-        contestant.prepare(batch_of(_WARM_UP_ROWS, dims, warm_up))()
-    batch = batch_of(size, dims, noise)
-    kernel = kernels.chosen(batch.embeddings.device)  # may import it: before memory is counted
-    before = _peak(reset=True)
-    run = contestant.prepare(batch)
-    yield {"ready": True, "threads": torch.get_num_threads(), "torch": torch.__version__, "kernel": kernel}
-    for _ in lines:
-        calls: list[float] = []
-        while sum(calls) < TURN_SECONDS:
-            began = time.perf_counter()
-            run()
-            calls.append(time.perf_counter() - began)
-        now = _peak()
-        extra = None if now is None or before is None else max(0, now - before)
-        yield {"seconds": statistics.median(calls), "peak_bytes": extra}
+    with contestant.conditions():
+        for (
+            warm_up
+        ) in _NOISES_OF_WARM_UP:  # libraries, threads and compiled loops come before memory is counted
+            contestant.prepare(batch_of(_WARM_UP_ROWS, dims, warm_up))()
+        batch = batch_of(size, dims, noise)
+        kernel = kernels.chosen(batch.embeddings.device)  # may import it: before memory is counted
+        before = _peak(reset=True)
+        run = contestant.prepare(batch)
+        yield {
+            "ready": True,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "kernel": kernel,
+        }
+        for _ in lines:
+            seconds, now = turn(run), _peak()
+            extra = None if now is None or before is None else max(0, now - before)
+            yield {"seconds": seconds, "peak_bytes": extra}
 
 
 def _peak(*, reset: bool = False) -> int | None:

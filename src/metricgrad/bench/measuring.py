@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metricgrad._checks import free_memory
-from metricgrad.cli.contestants import CONTESTANTS, Contestant
-from metricgrad.cli.serving import LeftOut, Served
+from metricgrad.bench.contestant import Contestant
+from metricgrad.bench.ranks import CONTESTANTS
+from metricgrad.bench.serving import LeftOut, Served
+from metricgrad.bench.timer import TURN_SECONDS
 
-__all__ = ["Measurement", "exponent", "measure", "ratios"]
+__all__ = ["Measurement", "exponent", "facts_of", "measure", "ratios"]
 
 _START_LIMIT = 600.0
 """Seconds that the start of a process may take: it may compile."""
-
-_LEAST_SECONDS = 0.2
-"""A turn takes at least that long, for the time left."""
 
 _PAUSE = 0.02
 """Between turns: the threads of the one before go to sleep."""
@@ -163,7 +162,7 @@ class _Progress:
                 elif known is None and one.name in self._now:
                     known = self._now[one.name] * (batch / self._plan[0][0]) ** one.power
                 if known is not None and known <= self._limit:
-                    left += turns * max(known, _LEAST_SECONDS)
+                    left += turns * max(known, TURN_SECONDS)
         return left
 
 
@@ -274,3 +273,22 @@ def ratios(one: Measurement, measured: Iterable[Measurement]) -> dict[str, float
         "to_products": one.seconds / products if one.seconds and products else None,
         "smooth_ap_to_this": smooth_ap / one.seconds if one.seconds and smooth_ap else None,
     }
+
+
+def facts_of(measured: Sequence[Measurement], noises: Iterable[float]) -> dict[str, Any]:
+    """Return everything that a table of these measurements says, ready for JSON."""
+    machine = next((one.facts for one in measured if one.facts), {})
+    kernel = next((one.facts["kernel"] for one in measured if one.contestant == "ours" and one.facts), None)
+    rows = [
+        {
+            "contestant": one.contestant, "batch": one.batch, "dims": one.dims, "noise": one.noise,
+            "seconds": one.seconds, "turns": one.turns, "peak_bytes": one.peak_bytes,
+            **ratios(one, measured), "left_out": one.left_out,
+        }
+        for one in measured
+    ]  # fmt: skip
+    exponents = [
+        {"noise": noise, **{name: exponent(measured, name, noise) for name in ("ours", "product")}}
+        for noise in noises
+    ]
+    return {**machine, "kernel": kernel, "rows": rows, "exponents": exponents}
