@@ -66,7 +66,7 @@ class LossCase:
     Attributes:
         target: the public function. One whose first argument is `ranks` is called with the soft ranks of its inputs.
         make_inputs: draws `(scores, relevance)` for a loss of ranks, else the positional arguments, from a generator;
-            float64, without gradient.
+            float64, without gradient. The last class of `logits` is no target.
         settings: keyword arguments of the target.
         limit: more of them, under which the loss reaches `exact` as the temperature of the ranks goes to 0.
         exact: `(*inputs) -> [unit]`, one minus the exact metric that the loss stands for, NaN where undefined.
@@ -88,9 +88,9 @@ class LossCase:
         return "-".join([self.target.__name__, *(f"{key}={value}" for key, value in self.settings.items())])
 
     @property
-    def of_ranks(self) -> bool:
-        """Whether the target takes soft ranks."""
-        return next(iter(inspect.signature(self.target).parameters)) == "ranks"
+    def takes(self) -> str:
+        """What the target takes, which is the name of its first parameter: `ranks`, `logits`, ..."""
+        return next(iter(inspect.signature(self.target).parameters))
 
 
 def tied_scores(generator: Generator) -> tuple[Tensor, Tensor]:
@@ -335,6 +335,13 @@ def labelled_embeddings(generator: Generator) -> tuple[Tensor, Tensor]:
     return embeddings, torch.cat([torch.arange(11) % 3, torch.tensor([3])])
 
 
+def class_logits(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Logits of five classes, of which the last is no target; two samples are ignored."""
+    targets = torch.randint(0, 4, (9,), generator=generator)
+    targets[0], targets[1], targets[6] = 0, losses.class_scores.IGNORED, losses.class_scores.IGNORED
+    return torch.randn(9, 5, generator=generator, dtype=torch.float64), targets  # [sample, class]
+
+
 def missed(metric: Callable[..., Tensor], ks: tuple[int | None, ...] = (None,), **settings: Any):
     """One minus an exact metric with mid ranks, averaged over the cut-offs."""
 
@@ -351,6 +358,12 @@ def missed_at_1(embeddings: Tensor, labels: Tensor) -> Tensor:
     rows = torch.nn.functional.normalize(embeddings, dim=1)
     own = torch.arange(len(rows))
     return 1 - metrics.hit_at_k(rows @ rows.T, labels == labels.unsqueeze(1), k=1, ties="mid", query_item=own)
+
+
+def wrong(logits: Tensor, targets: Tensor) -> Tensor:
+    """Whether the largest logit is another class's, NaN for a sample to ignore."""
+    errors = (logits.argmax(1) != targets).double()
+    return torch.where(targets == losses.class_scores.IGNORED, torch.nan, errors)
 
 
 KS = (1, 2, 4)
@@ -394,5 +407,16 @@ LOSS_CASES: tuple[LossCase, ...] = (
             skip=PROXY,
         )
         for positives in ("outside", "inside")
+    ),
+    *(
+        LossCase(
+            losses.generalized_cross_entropy_loss,
+            class_logits,
+            wrong,
+            {"exponent": exponent},
+            bounds=(0.0, 1 / exponent if exponent else float("inf")),
+            skip={"limit": "there are no temperatures, it is smooth"},
+        )
+        for exponent in (0.0, 0.7, 1.0)
     ),
 )

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from metricgrad import losses, positive_ranks
 from metricgrad.losses import contrastive
+from metricgrad.losses.class_scores import IGNORED
 from metricgrad.relax import plain, positive_ranks_from_scores, tile
 from tests.laws.cases import LOSS_CASES, LossCase
 
@@ -27,7 +28,7 @@ def value(
     """Return the loss of every unit; a loss of ranks gets the ranks of its scores."""
     first = (
         (positive_ranks_from_scores(outputs, targets, temperature=temperature),)
-        if case.of_ranks
+        if case.takes == "ranks"
         else (outputs, targets)
     )
     return case.target(*first, **{**case.settings, **settings})
@@ -61,9 +62,15 @@ def test_gradient_equals_differences(case: LossCase, seed: int):
     assert torch.autograd.gradcheck(lambda leaf: value(case, leaf, targets, 0.3), outputs.requires_grad_())
 
 
-def extremes(outputs: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+def without_a_loss(case: LossCase, targets: Tensor) -> Tensor:
+    """Targets like these under which no unit has a loss."""
+    if case.takes == "ranks":
+        return torch.zeros_like(targets)
+    return torch.full_like(targets, IGNORED) if case.takes == "logits" else torch.arange(len(targets))
+
+
+def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Huge, tiny and equal outputs; one label or relevance for all; nothing relevant; a single item or row."""
-    none = torch.zeros_like(targets) if targets.dtype == torch.bool else torch.arange(len(targets))
     return [
         (outputs * 1e4, targets),
         (outputs * 1e-30, targets),
@@ -81,7 +88,8 @@ def extremes(outputs: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_value_and_gradient_are_finite(case: LossCase, dtype: torch.dtype):
     """At extremes and in half precision; the loss itself is float32 or wider."""
-    for outputs, targets in extremes(*case.make_inputs(Generator().manual_seed(0))):
+    drawn, labels = case.make_inputs(Generator().manual_seed(0))
+    for outputs, targets in extremes(drawn, labels, without_a_loss(case, labels)):
         loss, gradient = slope(case, outputs.to(dtype), targets)
         assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
         assert gradient.dtype == dtype
@@ -126,15 +134,18 @@ def test_queries_do_not_meet(case: LossCase, seed: int):
 @every_loss
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_masked_item_is_a_removed_item(case: LossCase, seed: int):
-    """An irrelevant item at -inf and an item that is not there give the same loss and gradient."""
+    """An irrelevant item (a class that is no target) at -inf gives the loss and gradient of one that is not there."""
     skip_unless(case, "items")
     outputs, targets = case.make_inputs(Generator().manual_seed(seed))
-    targets[:, 4] = False
     kept = [item for item in range(outputs.shape[1]) if item != 4]
+    rest = targets
+    if case.takes == "ranks":
+        targets[:, 4] = False
+        rest = targets[:, kept]
     masked = outputs.clone()
     masked[:, 4] = -torch.inf
     loss, gradient = slope(case, masked, targets)
-    close(slope(case, outputs[:, kept], targets[:, kept]), (loss, gradient[:, kept]))
+    close(slope(case, outputs[:, kept], rest), (loss, gradient[:, kept]))
 
 
 @every_loss
@@ -183,7 +194,7 @@ def test_order_does_not_matter(case: LossCase, seed: int):
     generator = Generator().manual_seed(100 + seed)
     loss, gradient = slope(case, outputs, targets)
     rows = torch.randperm(len(outputs), generator=generator)
-    if case.of_ranks:
+    if case.takes == "ranks":
         items = torch.randperm(outputs.shape[1], generator=generator)
         outputs, targets, gradient = outputs[:, items], targets[:, items], gradient[:, items]
     close(slope(case, outputs[rows], targets[rows]), (loss[rows], gradient[rows]))
@@ -193,13 +204,15 @@ def test_order_does_not_matter(case: LossCase, seed: int):
 def test_threads_leave_every_bit_in_place(case: LossCase):
     """A batch that several threads share gives the same bits each time, so that a resumed run can."""
     rows = torch.randn(1024, 64, generator=Generator().manual_seed(0))
-    labels = torch.arange(len(rows)) % 170
+    labels = torch.arange(len(rows)) % (rows.shape[1] if case.takes == "logits" else 170)
     threads, found = torch.get_num_threads(), []
     torch.set_num_threads(4)
     try:
         for _ in range(5):
             leaf = rows.clone().requires_grad_()
-            outputs = (positive_ranks(leaf, labels, temperature=0.1),) if case.of_ranks else (leaf, labels)
+            outputs = (
+                (positive_ranks(leaf, labels, temperature=0.1),) if case.takes == "ranks" else (leaf, labels)
+            )
             loss = case.target(*outputs, **case.settings)
             found.append((loss.detach(), *torch.autograd.grad(loss.sum(), leaf)))
     finally:

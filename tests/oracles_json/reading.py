@@ -1,9 +1,9 @@
 """Read the oracle files and hold the library to their cases, whatever the cases are.
 
-A file is a list of cases or `{"cases": [...]}`; a case has `operation` (or `kind`, or `structure`), `name`, `inputs`,
-`params`, `expected` and `tolerance`. An operation is a function `(case) -> {expected key: value}`; every expected key
-of a case must be among the returned ones, and an operation without function fails. The environment variable
-METRICGRAD_ORACLES names another folder with files of the same names.
+A file is a list of cases or `{"cases": [...]}`; a case has `operation` (or `kind`, or `structure`, or a name
+`operation/variant`), `name`, `inputs`, `params`, `expected` and `tolerance`. An operation is a function
+`(case) -> {expected key: value}`; every expected key of a case must be among the returned ones, and an operation
+without function fails. The environment variable METRICGRAD_ORACLES names another folder with files of the same names.
 """
 
 import builtins
@@ -41,7 +41,7 @@ def cases(topic: str, not_built: Collection[str] = ()) -> list[Any]:
         return []
     content = json.loads(path.read_text(encoding="utf-8"))
     rows = content if isinstance(content, list) else content["cases"]
-    rows = [{"operation": row.get("kind") or row.get("structure"), **row} for row in rows]
+    rows = [{"operation": _operation(row), **row} for row in rows]
     not_yet = pytest.mark.xfail(strict=True, reason="this operation is not built yet")
     return [
         pytest.param(
@@ -51,6 +51,10 @@ def cases(topic: str, not_built: Collection[str] = ()) -> list[Any]:
         )
         for row in rows
     ]
+
+
+def _operation(row: Case) -> str:
+    return row.get("kind") or row.get("structure") or row["name"].partition("/")[0]
 
 
 def hold(case: Case, operations: Mapping[str, Operation]) -> None:

@@ -2,6 +2,9 @@
 
 from metricgrad.losses.average_precision import average_precision_loss as average_precision_loss
 from metricgrad.losses.contrastive import supcon_loss as supcon_loss
+from metricgrad.losses.generalized_cross_entropy import (
+    generalized_cross_entropy_loss as generalized_cross_entropy_loss,
+)
 from metricgrad.losses.ndcg import ndcg_loss as ndcg_loss
 from metricgrad.losses.precision_at_k import precision_at_k_loss as precision_at_k_loss
 from metricgrad.losses.recall_at_k import recall_at_k_loss as recall_at_k_loss
@@ -9,6 +12,7 @@ from metricgrad.losses.reciprocal_rank import reciprocal_rank_loss as reciprocal
 
 __all__ = [
     "average_precision_loss",
+    "generalized_cross_entropy_loss",
     "ndcg_loss",
     "precision_at_k_loss",
     "recall_at_k_loss",
