@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metricgrad._types import Structure
 from metricgrad.direct.brute_force import BruteForce
-from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.errors import InputError
 
 EPSILONS = (0.7, 50.0)

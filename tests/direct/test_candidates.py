@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metricgrad.direct.brute_force import BruteForce
 from metricgrad.direct.candidates import Candidates, candidate_losses, gumbel_candidates
-from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.errors import InputError
 from tests.direct.test_brute_force import hold
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metricgrad.direct import contingency
 from metricgrad.direct.contingency import Contingency, best_counts
-from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:DirectLoss. update='neg' on raw scores")

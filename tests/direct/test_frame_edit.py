@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from metricgrad.direct.brute_force import BruteForce
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.direct.frame_edit import FrameEdit
-from metricgrad.direct.gradient import DirectLoss
 from metricgrad.errors import InputError
 from tests.direct.test_brute_force import hold
 

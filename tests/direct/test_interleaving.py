@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from torch import Generator, Tensor
 
 from metricgrad.direct import BruteForce, interleaving
-from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.direct.interleaving import Interleaving
 from metricgrad.direct.tables import TABLES
 from metricgrad.errors import InputError

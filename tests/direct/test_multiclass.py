@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metricgrad.direct.brackets import bracket
 from metricgrad.direct.brute_force import BruteForce
-from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.direct.multiclass import Multiclass
 from metricgrad.errors import InputError
 from tests.direct.test_brute_force import hold

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metricgrad.direct.brackets import bracket
 from metricgrad.direct.brute_force import BruteForce
-from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.direct.top_k import LOSSES, TopK
 from metricgrad.errors import InputError
 from metricgrad.metrics import retrieval

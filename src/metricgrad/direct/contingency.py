@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, nearest, positive_number, require_finite, require_matrix
 from metricgrad.direct.counts import COUNTS, Loss
-from metricgrad.direct.lists import kinds, numbered, require_relevance
+from metricgrad.direct.two_lists import kinds, numbered, require_relevance
 from metricgrad.relax.kernels import chosen
 
 __all__ = ["Contingency", "best_counts"]

@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from metricgrad.direct.gradient import DirectLoss
+from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.direct.interleaving import Interleaving
 
 __all__ = ["hinge_average_precision_loss"]

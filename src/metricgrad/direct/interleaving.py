@@ -14,7 +14,9 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, require_matrix
 from metricgrad.direct.lifting import lift_each
-from metricgrad.direct.lists import (
+from metricgrad.direct.rows import best_path
+from metricgrad.direct.tables import Table, table_named
+from metricgrad.direct.two_lists import (
     Ranking,
     half_counts,
     in_place,
@@ -26,8 +28,6 @@ from metricgrad.direct.lists import (
     score_of,
     taken_apart,
 )  # fmt: skip
-from metricgrad.direct.rows import best_path
-from metricgrad.direct.tables import Table, table_named
 from metricgrad.relax.kernels import chosen
 
 __all__ = ["Interleaving"]

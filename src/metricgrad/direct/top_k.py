@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metricgrad._checks import fail, nearest, require_finite, require_matrix
-from metricgrad.direct.lists import Ranking, in_place, kinds, prefix_sums, require_relevance, taken_apart
+from metricgrad.direct.two_lists import Ranking, in_place, kinds, prefix_sums, require_relevance, taken_apart
 
 __all__ = ["TopK"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metricgrad.relax import kernels, plain
-from metricgrad.relax.lists import Setting, wide
+from metricgrad.relax.setting import Setting, wide
 
 __all__ = ["products", "scores"]
 

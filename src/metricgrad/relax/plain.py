@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metricgrad.relax import tile as tile_text
-from metricgrad.relax.lists import Setting, wide
+from metricgrad.relax.setting import Setting, wide
 
 __all__ = ["gradient_of_scores", "gradients_of_products", "ranks_of_products", "ranks_of_scores"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metricgrad._checks import Number, describe, fail, nearest, positive_number, require_matrix
 from metricgrad.relax import operator
-from metricgrad.relax.lists import Setting
+from metricgrad.relax.setting import Setting
 
 __all__ = ["PositiveRanks", "positive_ranks_from_products", "positive_ranks_from_scores"]
 

@@ -8,7 +8,7 @@ the others.
 import numpy as np
 from torch import Tensor
 
-from metricgrad.direct.kernels.lists import arrays, on_units, prefix_sums, split
+from metricgrad.direct.kernels.units import arrays, on_units, prefix_sums, split
 from metricgrad.relax.kernels.compiled import compiled
 
 __all__ = ["best_pair", "decoded"]

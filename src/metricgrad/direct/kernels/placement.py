@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricgrad.direct.kernels.lists import arrays, on_units, prefix_sums, split
+from metricgrad.direct.kernels.units import arrays, on_units, prefix_sums, split
 from metricgrad.relax.kernels.compiled import REORDERED, compiled
 
 __all__ = ["decoded", "predicted"]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metricgrad._checks import fail, nearest
 from metricgrad.relax import tile as tile_text
-from metricgrad.relax.lists import Setting
+from metricgrad.relax.setting import Setting
 
 __all__ = ["Windows", "chosen", "empty_windows", "finite", "ordered", "tile"]
 

@@ -16,7 +16,7 @@ from metricgrad.relax.kernels.prepared import (
     slopes_among_positives,
     weights_of,
 )
-from metricgrad.relax.lists import Setting, wide
+from metricgrad.relax.setting import Setting, wide
 
 __all__ = ["gradient_of_scores", "ranks_of_scores"]
 

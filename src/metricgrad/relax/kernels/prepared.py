@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metricgrad.relax.kernels import sparse
 from metricgrad.relax.kernels.threads import parts, run_on_threads
-from metricgrad.relax.lists import Setting
+from metricgrad.relax.setting import Setting
 
 __all__ = [
     "Prepared",

@@ -25,7 +25,7 @@ from metricgrad.relax.kernels.prepared import (
     weights_of,
 )
 from metricgrad.relax.kernels.threads import parts, run_on_threads
-from metricgrad.relax.lists import Setting
+from metricgrad.relax.setting import Setting
 
 __all__ = ["gradients_of_products", "ranks_of_products"]
 

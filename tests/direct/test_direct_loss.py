@@ -8,8 +8,8 @@ from torch import Tensor
 
 from metricgrad.direct import DirectLoss, Interleaving
 from metricgrad.direct.brackets import bracket
+from metricgrad.direct.direct_loss import REFIT
 from metricgrad.direct.epsilon import displacement, fitted_epsilon
-from metricgrad.direct.gradient import REFIT
 from metricgrad.errors import InputError
 
 RAW_NEG = "ignore:DirectLoss. update='neg' on raw scores"
