@@ -21,6 +21,7 @@ from metricgrad._labels import MISSING, normal_texts
 from metricgrad.errors import InputError
 
 __all__ = [
+    "cell_key",
     "class_texts",
     "is_number",
     "is_whole",
@@ -28,6 +29,7 @@ __all__ = [
     "numbers",
     "plain_texts",
     "require_one_spelling",
+    "spelt",
 ]
 
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,39})(?:\.0{1,40})?")
@@ -66,14 +68,14 @@ def class_texts(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, l
     Warns:
         UserWarning: classes that are written in several Unicode forms became one.
     """
-    spelt = {}
+    written = {}
     for name, cells in columns.items():
-        known = {cell: _spelt(cell) for cell in set(cells)}
+        known = {cell: spelt(cell) for cell in set(cells)}
         if absent := {cell for cell, text in known.items() if text in MISSING}:
             row = next(row for row, cell in enumerate(cells, start=1) if cell in absent)
             raise _missing(path, row, name, known[cells[row - 1]])
-        spelt[name] = [known[cell] for cell in cells]
-    texts, merged = normal_texts([text for part in spelt.values() for text in part])
+        written[name] = [known[cell] for cell in cells]
+    texts, merged = normal_texts([text for part in written.values() for text in part])
     if merged:
         warnings.warn(
             f"{path}: classes that are written in several Unicode forms count as one each (normal form C): "
@@ -85,7 +87,7 @@ def class_texts(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, l
     if len(plain) == len(matches):
         texts = [plain[text] for text in texts]
     rest = iter(texts)
-    return {name: [next(rest) for _ in part] for name, part in spelt.items()}
+    return {name: [next(rest) for _ in part] for name, part in written.items()}
 
 
 def require_one_spelling(first: str, one: Collection[str], second: str, other: Collection[str]) -> None:
@@ -141,7 +143,7 @@ def plain_texts(path: Path, name: str, cells: Sequence[Any]) -> list[str]:
     """A column of texts, spaces and empty ones as they are; a missing cell of Parquet is refused."""
     if None in cells:
         raise _missing(path, list(cells).index(None) + 1, name, "")
-    return [cell if isinstance(cell, str) else _spelt(cell) for cell in cells]
+    return [cell if isinstance(cell, str) else spelt(cell) for cell in cells]
 
 
 def _number(path: Path, row: int, name: str, cell: Any) -> int | float:
@@ -159,7 +161,19 @@ def _number(path: Path, row: int, name: str, cell: Any) -> int | float:
     raise InputError(f"{path} row {row}: {name} is {describe(text)}; expected a number{point}.")
 
 
-def _spelt(cell: Any) -> str:
+def cell_key(cell: Any) -> str:
+    """What all spellings of one value in two files have in common: `1`, `1.0` and True; a text in both normal forms.
+
+    Example:
+        >>> [cell_key(cell) for cell in (1.0, "1", True, "true", "0.10", "Cat")]
+        ['1', '1', '1', '1', '0.1', 'Cat']
+    """
+    text = unicodedata.normalize("NFC", spelt(cell))
+    text = {"true": "1", "false": "0"}.get(text.casefold(), text)
+    return format(Decimal(text).normalize(), "f") if _PLAIN.fullmatch(text) else text
+
+
+def spelt(cell: Any) -> str:
     """A cell as the text of its class: 1, 1.0, True and "1" are the same one, None is an empty text."""
     if cell is None:
         return ""

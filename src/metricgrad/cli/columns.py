@@ -74,9 +74,7 @@ class Predictions:
                 f"{metric.name} does not say what it reads: it gets the column prediction.", stacklevel=2
             )
         if reads == "boxes":
-            raise InputError(
-                f"evaluate: {metric.name} compares boxes; expected a metric of classes, scores or values."
-            )
+            raise InputError(f"{metric.name} compares boxes; expected a metric of classes, scores or values.")
         if reads == "texts":
             return self._values(metric, "prediction", plain_texts)
         if reads == "values":
@@ -179,7 +177,7 @@ class Predictions:
 
     def _lacks(self, metric: Metric, *names: str) -> InputError:
         return InputError(
-            f"evaluate: {metric.name} of {self.table.path} needs a column {' or '.join(names)}, which is missing."
+            f"{metric.name} of {self.table.path} needs a column {' or '.join(names)}, which is missing."
         )
 
     def _values(self, metric: Metric, column: str, read: Any) -> Measured:
@@ -188,7 +186,7 @@ class Predictions:
             raise self._lacks(metric, column)
         if self.positive_class is not None:
             raise InputError(
-                f"evaluate: --positive-class is {self.positive_class!r}, but {metric.name} compares values; expected "
+                f"--positive-class is {self.positive_class!r}, but {metric.name} compares values; expected "
                 "it for a metric of classes or scores."
             )
         cells = self.table.columns
@@ -253,7 +251,7 @@ class Predictions:
         shown = self._classes[:6]
         more = ", ..." if len(self._classes) > 6 else ""
         return InputError(
-            f"evaluate: {metric.name} of {self.table.path} is that of one class against the others, and "
+            f"{metric.name} of {self.table.path} is that of one class against the others, and "
             f"{', '.join(map(describe, shown))}{more} do not say which one; expected --positive-class with one of them."
         )
 

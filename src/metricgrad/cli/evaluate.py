@@ -8,6 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from metricgrad.cli.options import (
+    ColumnOption,
+    ConfidenceOption,
+    DecimalCommaOption,
+    DelimiterOption,
+    DirectionOption,
+    GroupsOption,
+    HeaderOption,
+    LabelsOption,
+    PositiveClassOption,
+    ReferenceLabelsOption,
+    ResamplesOption,
+    SeedOption,
+)
 from metricgrad.cli.output import JsonOption, console, examples, print_json
 from metricgrad.errors import InputError
 
@@ -33,51 +47,21 @@ def evaluate(
         ),
     ] = None,
     embeddings: Annotated[Path | None, typer.Option(help="A .npy file, one row per item.")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="A .npy, .csv or .parquet file, one label per item.")
-    ] = None,
+    labels: LabelsOption = None,
     reference: Annotated[
         Path | None, typer.Option(help="Rank these items (.npy); else the others in --embeddings.")
     ] = None,
-    reference_labels: Annotated[Path | None, typer.Option(help="Labels of --reference.")] = None,
-    higher_is_better: Annotated[
-        bool | None,
-        typer.Option(
-            "--higher-is-better/--lower-is-better", help="For a callable that does not say it itself."
-        ),
-    ] = None,
-    positive_class: Annotated[
-        str | None,
-        typer.Option(
-            help="The class that counts as positive where the names do not say it (0/1, no/yes do)."
-        ),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Of the CSV files: comma, semicolon, tab or pipe.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WHAT=NAME",
-            help="The column that holds the label, target, prediction or score; several times.",
-        ),
-    ] = None,
-    header: Annotated[
-        bool | None,
-        typer.Option("--header/--no-header", help="Whether label files of one column begin with its name."),
-    ] = None,
-    decimal_comma: Annotated[
-        bool, typer.Option("--decimal-comma", help="Numbers of PREDICTIONS are written as 0,5.")
-    ] = False,
-    groups: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Of PREDICTIONS: samples of one group (a patient) go together."),
-    ] = None,
-    confidence: Annotated[float, typer.Option(help="How often the interval should hold the truth.")] = 0.95,
-    resamples: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Draws of groups for the interval.")
-    ] = 2000,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.")] = 0,
+    reference_labels: ReferenceLabelsOption = None,
+    higher_is_better: DirectionOption = None,
+    positive_class: PositiveClassOption = None,
+    delimiter: DelimiterOption = None,
+    column: ColumnOption = None,
+    header: HeaderOption = None,
+    decimal_comma: DecimalCommaOption = False,
+    groups: GroupsOption = None,
+    confidence: ConfidenceOption = 0.95,
+    resamples: ResamplesOption = 2000,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Measure exact metrics of embeddings with labels, or of a table of predictions, with a bootstrap interval.

@@ -73,13 +73,11 @@ def of_embeddings(
     for exact in metrics:
         if exact.unit != "query":
             raise InputError(
-                f"evaluate: {exact.name} is measured per {exact.unit}, not of embeddings; "
+                f"{exact.name} is measured per {exact.unit}, not of embeddings; "
                 "expected a file of predictions."
             )
     if labels is None or (reference is None) != (reference_labels is None):
-        raise InputError(
-            "evaluate: embeddings came without labels; expected one file of labels for each file of them."
-        )
+        raise InputError("embeddings came without labels; expected one file of labels for each file of them.")
     queries = read_embeddings(embeddings)
     names = read_labels(labels, len(queries), said)
     further: dict[str, Any] = {}
@@ -93,7 +91,7 @@ def of_embeddings(
             warnings.warn(f"{reference} is the file of the queries: none of them finds itself.", stacklevel=2)
         if not set(names.tolist()) & set(others.tolist()):
             raise InputError(
-                f"evaluate: no query has a relevant item: no label in {labels} occurs in {reference_labels}; expected "
+                f"no query has a relevant item: no label in {labels} occurs in {reference_labels}; expected "
                 "labels of the same classes."
             )
     for exact in metrics:
@@ -105,7 +103,7 @@ def of_embeddings(
             statistics = exact.measure(queries, names, **further)
         if bool(statistics.isnan().any(1).all()):
             raise InputError(
-                f"evaluate: no query has a relevant item: no label in {labels} occurs twice; {exact.name} needs at "
+                f"no query has a relevant item: no label in {labels} occurs twice; {exact.name} needs at "
                 "least one class with two items. Are these labels of classes, not of items?"
             )
         yield (
@@ -132,11 +130,11 @@ def of_predictions(
     for exact in metrics:
         if exact.unit == "query":
             raise InputError(
-                f"evaluate: {exact.name} ranks items for each query; expected --embeddings and --labels, "
+                f"{exact.name} ranks items for each query; expected --embeddings and --labels, "
                 "not predictions."
             )
-    table = read_predictions(path, said, groups)
-    members = None if groups is None else table.columns[groups]
+    table = read_predictions(path, said, {} if groups is None else {"--groups": groups})
+    members = table.columns.get("--groups")
     given = Predictions(table, positive_class)
     for exact in metrics:
         found = given.of(exact)

@@ -1,6 +1,7 @@
 """Read what a user measures: embeddings, labels, tables of predictions. Nothing is unpickled or evaluated."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from metricgrad.errors import InputError
 __all__ = ["of_one_kind", "read_embeddings", "read_labels", "read_predictions"]
 
 _NOTHING = Said()
+_NONE: Mapping[str, str] = {}
 
 _HEADERS = {*NAMES["label"], *NAMES["target"], "id", "identity", "name"}
 """Names of a single column: as the first line and nowhere below, such a word is a header and no label."""
@@ -35,7 +37,7 @@ def read_embeddings(path: Path) -> Tensor:
     exact = array.astype(
         np.float64 if array.dtype.itemsize > 4 or array.dtype.kind != "f" else array.dtype.name
     )
-    return require_finite("evaluate", str(path), torch.from_numpy(np.ascontiguousarray(exact)))
+    return require_finite("embeddings", str(path), torch.from_numpy(np.ascontiguousarray(exact)))
 
 
 def read_labels(path: Path, items: int, said: Said = _NOTHING) -> np.ndarray:
@@ -95,13 +97,20 @@ def of_one_kind(
     return labels, more
 
 
-def read_predictions(path: Path, said: Said = _NOTHING, groups: str | None = None) -> Table:
+def read_predictions(
+    path: Path,
+    said: Said = _NOTHING,
+    kept: Mapping[str, str] = _NONE,
+    maybe: Mapping[str, str] = _NONE,
+) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
 
     Args:
         path: of the file.
         said: what the user said of it; columns of other usual names (`naming.NAMES`) are taken with a note.
-        groups: a further column that must be there.
+        kept: further columns that must be there, by the option that names them; they are read as they stand, under
+            the name of the option.
+        maybe: the same for columns that need not be there; a name in small letters fits any case.
 
     Raises:
         InputError: no such file, not a table, no `target`, none of the others, no row.
@@ -110,26 +119,33 @@ def read_predictions(path: Path, said: Said = _NOTHING, groups: str | None = Non
     roles: dict[str, str] = {}
 
     def wanted(names: list[str]) -> list[str]:
-        free = [name for name in names if name != groups]
+        for option, name in kept.items():
+            if name not in names:
+                raise InputError(
+                    f"{path} has the columns {describe(', '.join(names))}; expected {describe(name)}, the column of "
+                    f"{option}, among them."
+                )
+        further = dict(kept)
+        for option, name in maybe.items():
+            found = [name] * (name in names) or [one for one in names if one.lower() == name]
+            further |= {option: found[0]} if found else {}
+        free = [name for name in names if name not in further.values()]
         for role in ("target", "prediction", "score"):
             if (column := named(path, role, free, said)) is not None:
                 roles[column] = role
         scores = [name for name in free if name.startswith("score_") and name not in roles]
-        return [*roles, *scores, *({groups} & set(names) if groups is not None else ())]
+        roles.update({name: option for option, name in further.items()})
+        return [*roles, *scores]
 
     usual = {*NAMES["target"], *(name.lower() for name in said.columns.values())}
     table = read_table(path, usual, wanted, said.delimiter)
     shown = describe(", ".join(table.names))
-    if groups is not None and groups not in table.names:
-        raise InputError(
-            f"{path} has the columns {shown}; expected {describe(groups)}, the column of --groups, among them."
-        )
     if "target" not in roles.values():
         raise InputError(
             f"{path} has the columns {shown}; expected one named target. Say --column target=NAME."
         )
     columns = {roles.get(name, name): cells for name, cells in table.columns.items()}
-    if not set(columns) - {"target", groups}:
+    if not set(columns) - {"target", *kept, *maybe}:
         raise InputError(
             f"{path} has the columns {shown}; expected prediction, score or score_<class> beside target. Say --column "
             "prediction=NAME or --column score=NAME."
@@ -138,7 +154,7 @@ def read_predictions(path: Path, said: Said = _NOTHING, groups: str | None = Non
         raise InputError(f"{path} has no row; expected one line per sample after the header.")
     if said.decimal_comma:
         columns = {
-            name: cells if name == groups else list(map(_with_point, cells))
+            name: cells if name in (*kept, *maybe) else list(map(_with_point, cells))
             for name, cells in columns.items()
         }
     return Table(path, table.names, columns, table.delimiter)
@@ -154,7 +170,7 @@ def _with_point(cell: Any) -> Any:
 def _of_array(path: Path) -> np.ndarray:
     """The labels of a .npy file: whole numbers of any type, texts or bytes."""
     array = read_array(path)
-    numbered = number_labels("evaluate", {str(path): array})
+    numbered = number_labels("labels", {str(path): array})
     labels = numbered.classes[numbered.codes[0].numpy()]
     return labels.astype(np.uint64) if labels.dtype == object else labels
 

@@ -237,6 +237,8 @@ def _parquet(
                 here = f"column {name} of {path}"
                 found[name] = _values(arrow, table.column(place))
         return table.column_names, found
+    except InputError:
+        raise  # of `wanted`: nothing is wrong with the file
     except (OSError, ValueError, ArithmeticError, MemoryError, TypeError, arrow.ArrowException) as error:
         why = " ".join(str(error).split())
         raise InputError(f"{here} cannot be read as Parquet: {why[:300]}") from error

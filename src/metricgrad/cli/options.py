@@ -1,0 +1,54 @@
+"""Options that several commands on files have in common."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "ColumnOption",
+    "ConfidenceOption",
+    "DecimalCommaOption",
+    "DelimiterOption",
+    "DirectionOption",
+    "GroupsOption",
+    "HeaderOption",
+    "LabelsOption",
+    "PositiveClassOption",
+    "ReferenceLabelsOption",
+    "ResamplesOption",
+    "SeedOption",
+]
+
+LabelsOption = Annotated[Path | None, typer.Option(help="A .npy, .csv or .parquet file, one label per item.")]
+ReferenceLabelsOption = Annotated[Path | None, typer.Option(help="Labels of --reference.")]
+DirectionOption = Annotated[
+    bool | None,
+    typer.Option("--higher-is-better/--lower-is-better", help="For a callable that does not say it itself."),
+]
+PositiveClassOption = Annotated[
+    str | None,
+    typer.Option(help="The class that counts as positive where the names do not say it (0/1, no/yes do)."),
+]
+DelimiterOption = Annotated[str | None, typer.Option(help="Of the CSV files: comma, semicolon, tab or pipe.")]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT=NAME",
+        help="The column that holds the label, target, prediction or score; several times.",
+    ),
+]
+HeaderOption = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether label files of one column begin with its name."),
+]
+DecimalCommaOption = Annotated[
+    bool, typer.Option("--decimal-comma", help="Numbers of PREDICTIONS are written as 0,5.")
+]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Of PREDICTIONS: samples of one group (a patient) go together."),
+]
+ConfidenceOption = Annotated[float, typer.Option(help="How often the interval should hold the truth.")]
+ResamplesOption = Annotated[int, typer.Option(min=1, max=1_000_000, help="Draws of groups for the interval.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.")]
