@@ -24,12 +24,14 @@ __all__ = [
     "Chosen",
     "Curve",
     "Evaluated",
+    "Fall",
     "Finished",
     "Fitted",
     "Note",
     "Progress",
     "Resumed",
     "RunStarted",
+    "SideMeasured",
     "StageFinished",
     "StageStarted",
     "Stepped",
@@ -61,6 +63,8 @@ class RunStarted:
     splits: dict[str, dict[str, Any]]  # fit / select / test -> {"items": int, "classes": int, ...}
     versions: dict[str, str]
     threads: int
+    # name -> {"description": str, "higher_is_better": bool, "may_fall": float, None where it is only measured}
+    side_metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,12 +153,43 @@ class StageFinished:
 
 
 @dataclass(frozen=True)
+class SideMeasured:
+    """A side metric of one arm of one seed, with the weights that stand for it; NaN where it is undefined or failed."""
+
+    metric: str
+    seed: int
+    arm: str
+    split: str  # select, before the choice of the arm that is returned, or test
+    value: float
+    units: int
+    undefined: int = 0
+
+
+@dataclass(frozen=True)
+class Fall:
+    """How far one model fell in a side metric on select: start minus arm in the metric's direction, paired over units.
+
+    It is held back, that is not returned, where `low` lies above `may_fall` and nothing speaks against the interval.
+    """
+
+    metric: str
+    seed: int
+    arm: str
+    fall: float | None  # positive is worse, whatever the direction; None where it is undefined
+    low: float | None
+    high: float | None
+    may_fall: float | None  # None: it is only measured
+    held_back: bool = False
+    told: str = ""  # why the interval does not decide
+
+
+@dataclass(frozen=True)
 class Chosen:
     """Selection is over: which attempt stands for each arm, which arm is returned. Only after it is test read."""
 
     select: dict[str, dict[str, float]]  # seed -> arm -> best select value
     attempts: dict[str, dict[str, int]]  # seed -> arm -> attempt
-    returned: dict[str, str]  # seed -> arm that select prefers
+    returned: dict[str, str]  # seed -> arm that select prefers among those that no side metric holds back
     best_seed: int
 
 
@@ -255,8 +290,8 @@ class Progress:
 _NAMES = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        RunStarted, Budget, StageStarted, Stepped, Evaluated, Fitted, StageFinished, Chosen, Tested, Curve, Verdict,
-        Finished, Resumed, Note, Progress,
+        RunStarted, Budget, StageStarted, Stepped, Evaluated, Fitted, StageFinished, SideMeasured, Fall, Chosen, Tested,
+        Curve, Verdict, Finished, Resumed, Note, Progress,
     )
 }  # fmt: skip
 

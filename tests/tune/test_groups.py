@@ -11,7 +11,7 @@ from metricgrad.errors import InputError
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits, tune
 from metricgrad.tune.given_data import UnpackedSplit
-from metricgrad.tune.groups import check_groups, grouping_of_test, groups_digest, shared_groups
+from metricgrad.tune.groups import check_groups, grouping_of, groups_digest, shared_groups
 from metricgrad.tune.outputs import collect
 
 
@@ -89,7 +89,7 @@ def test_a_shuffled_test_split(form: str) -> None:
     """Its classes are read in the order that is measured; groups by places would be those of other items."""
     inputs, labels = torch.rand(30, 3, generator=torch.Generator().manual_seed(0)), torch.arange(30) // 5
     test = shuffled(inputs, labels)[form]
-    read = torch.as_tensor(grouping_of_test(splits(None, test), adapt("recall@1")).labels)
+    read = torch.as_tensor(grouping_of("test", splits(None, test), adapt("recall@1")).labels)
     assert torch.equal(read, collect(torch.nn.Identity(), test)[1]) and not torch.equal(read, labels)
     with pytest.raises(InputError, match="test, which is shuffled; expected a test split in a fixed order"):
         check_groups(splits({"test": list(range(30))}, test))
@@ -110,18 +110,18 @@ def test_groups_that_splits_share_are_told(form) -> None:
 def test_a_retrieval_test_is_grouped_by_class() -> None:
     """The classes of its queries, from a split in memory or a loader; groups of the user come first."""
     metric = adapt("recall@1")
-    found = grouping_of_test(splits(), metric)
+    found = grouping_of("test", splits(), metric)
     assert found.noun == "class" and found.labels is not None and len(found.labels) == 30
     loader = DataLoader(TensorDataset(torch.rand(7, 3), torch.tensor([3, 3, 1, 1, 5, 5, 5])), batch_size=3)
-    assert grouping_of_test(splits(None, loader), metric).labels.tolist() == [3, 3, 1, 1, 5, 5, 5]  # pyright: ignore
-    given = grouping_of_test(splits({"test": list(range(30))}), metric)
+    assert grouping_of("test", splits(None, loader), metric).labels.tolist() == [3, 3, 1, 1, 5, 5, 5]  # pyright: ignore
+    given = grouping_of("test", splits({"test": list(range(30))}), metric)
     assert (given.noun, given.labels) == ("group", list(range(30)))
-    assert grouping_of_test(splits(), adapt("accuracy")).labels is None
+    assert grouping_of("test", splits(), adapt("accuracy")).labels is None
 
 
 def test_targets_that_are_no_labels_are_told() -> None:
     """Queries of a metric of the user's own may have targets of any form."""
-    found = grouping_of_test(splits(None, [(torch.rand(4, 3), torch.rand(4, 2))]), adapt("recall@1"))  # pyright: ignore
+    found = grouping_of("test", splits(None, [(torch.rand(4, 3), torch.rand(4, 2))]), adapt("recall@1"))  # pyright: ignore
     assert found.labels is None and found.told is not None
 
 

@@ -20,7 +20,7 @@ from metricgrad.tune.evidence import Reading, Selected, judge, opponent, read_te
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder, read_config
 from metricgrad.tune.gallery import write_gallery
-from metricgrad.tune.groups import grouping_of_test
+from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.identity import check_identity, versions
 from metricgrad.tune.loop import Stage, train_stage
 from metricgrad.tune.plan import trainable_parameters
@@ -196,7 +196,7 @@ class Contest:
         selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), marks)
         verdict = judge(
             selected, statistics, self.setup.seeds,
-            grouping=grouping_of_test(self.setup.splits, self.setup.metric),
+            grouping=grouping_of("test", self.setup.splits, self.setup.metric),
             resamples=Budget(**state["budget"]).resamples or self.setup.plan.resamples,
             watch=lambda done, total: self.folder.emit(Progress("resamples of test", done, total, "resample")),
         )  # fmt: skip

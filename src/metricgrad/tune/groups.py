@@ -15,7 +15,7 @@ from metricgrad.errors import InputError
 from metricgrad.tune.outputs import collect_targets, count_items
 from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
 
-__all__ = ["check_groups", "grouping_of_test", "groups_digest", "shared_groups"]
+__all__ = ["check_groups", "grouping_of", "groups_digest", "shared_groups"]
 
 _NAMES = ("fit", "select", "test")
 _RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
@@ -81,22 +81,31 @@ def groups_digest(splits: Splits) -> dict[str, str]:
     return found
 
 
-def grouping_of_test(splits: Splits, metric: Metric) -> Grouping:
-    """Return the groups of the test split: those that were given; for retrieval else the classes of its queries.
+def grouping_of(name: str, splits: Splits, metric: Metric) -> Grouping:
+    """Return the groups of a split: those that were given; for retrieval else the classes of its queries.
 
     Queries of one class have the same relevant items, and the run speaks of classes that it has not seen.
+
+    Args:
+        name: of the split: `test` or `select`.
+        splits: of the run.
+        metric: that is measured.
     """
-    given = (splits.groups or {}).get("test")
-    if given is not None:
+    split, given = getattr(splits, name), (splits.groups or {}).get(name)
+    if given is not None and not _shuffles(split):
         return Grouping(given, "group")
-    if metric.unit != "query" or splits.test is None:
+    if given is not None:
+        return Grouping(
+            None, metric.unit, f"{name} is shuffled: its groups are not used, its units are drawn alone"
+        )
+    if metric.unit != "query" or split is None:
         return Grouping(None, metric.unit)
-    labels: Any = collect_targets(splits.test)  # in the order of the pass that was measured
+    labels: Any = collect_targets(split)  # in the order of the pass that was measured
     try:
-        number_labels("Splits", {"targets of test": labels}, device="cpu")
+        number_labels("Splits", {f"targets of {name}": labels}, device="cpu")
     except InputError:
         return Grouping(
-            None, "query", "the targets of test are no labels: its queries are taken for independent"
+            None, "query", f"the targets of {name} are no labels: its queries are taken for independent"
         )
     return Grouping(labels, "class")
 
