@@ -32,6 +32,7 @@ __all__ = [
     "Resumed",
     "RunStarted",
     "SideMeasured",
+    "SideMetrics",
     "StageFinished",
     "StageStarted",
     "Stepped",
@@ -63,8 +64,6 @@ class RunStarted:
     splits: dict[str, dict[str, Any]]  # fit / select / test -> {"items": int, "classes": int, ...}
     versions: dict[str, str]
     threads: int
-    # name -> {"description": str, "higher_is_better": bool, "may_fall": float, None where it is only measured}
-    side_metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,6 +149,14 @@ class StageFinished:
     best_step: int
     seconds: float
     diverged: int | None = None  # the step at which loss, weights or outputs ceased to be finite numbers
+
+
+@dataclass(frozen=True)
+class SideMetrics:
+    """What is measured beside the metric once all arms are trained."""
+
+    # name -> {"description": str, "higher_is_better": bool, "may_fall": float, None where it is only measured}
+    metrics: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -290,8 +297,8 @@ class Progress:
 _NAMES = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        RunStarted, Budget, StageStarted, Stepped, Evaluated, Fitted, StageFinished, SideMeasured, Fall, Chosen, Tested,
-        Curve, Verdict, Finished, Resumed, Note, Progress,
+        RunStarted, Budget, StageStarted, Stepped, Evaluated, Fitted, StageFinished, SideMetrics, SideMeasured,
+        Fall, Chosen, Tested, Curve, Verdict, Finished, Resumed, Note, Progress,
     )
 }  # fmt: skip
 

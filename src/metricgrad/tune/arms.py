@@ -16,6 +16,7 @@ from metricgrad.tune.groups import check_groups
 from metricgrad.tune.loop import Stage
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import LARGEST_SEED, Plan, trainable_parameters
+from metricgrad.tune.side_metrics import SideMetric, side_metrics_of, try_side_metrics
 from metricgrad.tune.splits import Splits, check_disjoint
 
 __all__ = ["Arm", "Attempt", "Setup", "resolved", "shared_tries"]
@@ -61,6 +62,7 @@ class Setup:
         seeds: one after the other.
         proxy: the loss of `continued`, as it was given.
         told: what the record must say of the arguments, as sentences.
+        side_metrics: measured beside the metric; an arm that falls too far in one of them is not returned.
     """
 
     build: Callable[[int], nn.Module]
@@ -73,6 +75,7 @@ class Setup:
     seeds: Sequence[int]
     proxy: Any = None
     told: Sequence[str] = ()
+    side_metrics: Sequence[SideMetric] = ()
 
     def method(self, stage: Stage) -> Method:
         """Make the method of a stage."""
@@ -113,6 +116,7 @@ def resolved(
     plan: Any, higher_is_better: bool | None, seed: Any, settings: Mapping[str, Any] | None,
     proxy_settings: Mapping[str, Any] | None,
     start_plan: Any, start_settings: Mapping[str, Any] | None, device: Any = None,
+    side_metrics: Any = (), may_fall: Any = 0.0,
 ) -> Setup:  # fmt: skip
     """Check everything that can be checked before anything is written."""
     plan, start_plan = _plan("plan", plan), None if start_plan is None else _plan("start_plan", start_plan)
@@ -128,6 +132,7 @@ def resolved(
     check_proxy(proxy)
     build = SeededModel(model, device)
     exact = adapt(metric, higher_is_better=higher_is_better)
+    sides = side_metrics_of(side_metrics, may_fall, exact)
     splits, told = numbered(given_splits(splits), exact)
     if exact.unit == "query":
         check_disjoint(splits)
@@ -158,7 +163,8 @@ def resolved(
     for one in (plan, start_plan):
         if one is not None and one.trainable != "all":
             trainable_parameters(build(seeds[0]), one.trainable)  # a name that the model does not have
-    return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy, told)
+    try_side_metrics(sides, exact, build, splits, seeds[0])
+    return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy, told, sides)
 
 
 def _plan(name: str, given: Any) -> Plan:

@@ -1,14 +1,14 @@
 """The resumable run: stages one after the other, then the choice on select, then the test split."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricgrad._records import Budget, Chosen, Finished, Note, Progress, Resumed, RunStarted
+from metricgrad._records import Budget, Chosen, Fall, Finished, Note, Progress, Resumed, RunStarted
 from metricgrad._types import Split
 from metricgrad.errors import MissingExtraError, RunFolderError
 from metricgrad.scale import current
@@ -18,6 +18,7 @@ from metricgrad.tune.deterministic import deterministic
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.evidence import Reading, Selected, judge, opponent, read_test
 from metricgrad.tune.examples import write_examples
+from metricgrad.tune.falls import Beside, check_measured, falls_of, held_back, told_of
 from metricgrad.tune.folder import RunFolder, read_config
 from metricgrad.tune.gallery import write_gallery
 from metricgrad.tune.groups import grouping_of
@@ -42,6 +43,7 @@ class Contest:
     def __init__(self, setup: Setup, folder: RunFolder, stop: StopRequest, task: str | None) -> None:
         self.setup, self.folder, self.stop, self.task = setup, folder, stop, task
         self.evaluator = Evaluator(setup.metric)
+        self.beside = Beside(setup.side_metrics, folder)
         self.marks: list[str] = []
         self.best_seed = setup.seeds[0]
 
@@ -90,6 +92,8 @@ class Contest:
                 f"the run in {self.folder.path} is finished: force has nothing to resume, and its figures are not "
                 f"those of what is asked for now ({'; '.join(forced)}). Choose another folder."
             )
+        if state is not None and state["finished"]:
+            check_measured(self.setup.side_metrics, self.folder)
         return None if state is None else self._resumed(state, forced, told)
 
     def _new(self, identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,28 +180,36 @@ class Contest:
 
     def _conclude(self, stages: Sequence[Stage], state: dict[str, Any]) -> None:
         """Choose on select, fsync the choice, only then read test; judge; keep the returned weights."""
-        chosen, values = self._choose(stages, state["values"])
-        self.folder.emit(chosen, durable=True)
-        marks = [*state["marks"], *_without_value(chosen)]
-        arms = [arm for arm in ("start", "continued", "tuned") if arm in values]
-        test, read = self.setup.splits.test, None
-        pictured = (opponent(self.setup.metric, values), "tuned")
+        select, attempts = self._attempts(stages, state["values"])
+        arms = [arm for arm in ("start", "continued", "tuned") if arm in attempts[str(self.setup.seeds[0])]]
+        every = [(seed, arm) for seed in self.setup.seeds for arm in arms]
+        resamples = Budget(**state["budget"]).resamples or self.setup.plan.resamples
 
         def model_of(seed: int, arm: str) -> nn.Module:
-            return self._selected(seed, arm, chosen.attempts[str(seed)][arm])
+            return self._selected(seed, arm, attempts[str(seed)][arm])
 
+        falls = self._falls(every, model_of, resamples)
+        chosen = self._choice(select, attempts, held_back(falls))
+        self.folder.emit(chosen, durable=True)
+        values = {arm: float(np.mean([of_seed[arm] for of_seed in select.values()])) for arm in arms}
+        marks = [*state["marks"], *told_of(falls), *_without_value(chosen)]
+        test, read = self.setup.splits.test, None
+        pictured = (opponent(self.setup.metric, values), "tuned")
         if test is not None:
-            every = [(seed, arm) for seed in self.setup.seeds for arm in arms]
             keep = pictured if getattr(test, "pictures", None) is not None else ()
-            read = read_test(every, model_of, test, self.evaluator, self.folder, keep=keep)
+            read = read_test(
+                every, model_of, test, self.evaluator, self.folder, keep=keep, beside=self.beside
+            )
         statistics = None if read is None else read.statistics
         marks += self._unchanged(stages, chosen, statistics)
+        marks += self.beside.failed
         method = self._chosen_method(chosen)
-        selected = Selected(self.setup.metric, method, values, dict(self.evaluator.calls), marks)
+        calls = {**self.evaluator.calls, **self.beside.calls}
+        selected = Selected(self.setup.metric, method, values, calls, marks)
         verdict = judge(
             selected, statistics, self.setup.seeds,
             grouping=grouping_of("test", self.setup.splits, self.setup.metric),
-            resamples=Budget(**state["budget"]).resamples or self.setup.plan.resamples,
+            resamples=resamples,
             watch=lambda done, total: self.folder.emit(Progress("resamples of test", done, total, "resample")),
         )  # fmt: skip
         self.folder.emit(verdict)
@@ -262,8 +274,10 @@ class Contest:
         except MissingExtraError as error:
             self.folder.emit(Note(f"no gallery: {error}"))
 
-    def _choose(self, stages: Sequence[Stage], values: Sequence[float]) -> tuple[Chosen, dict[str, float]]:
-        """Pick the try of every arm, the arm of every seed and the seed, all by select; earlier arms win ties."""
+    def _attempts(
+        self, stages: Sequence[Stage], values: Sequence[float]
+    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
+        """Pick the try of every seed and arm by select, the earlier one of equals: their values and numbers."""
         select: dict[str, dict[str, float]] = {}
         attempts: dict[str, dict[str, int]] = {}
         for stage, value in zip(stages, values, strict=True):
@@ -271,13 +285,38 @@ class Contest:
             if stage.arm not in of_seed or self.evaluator.better(value, of_seed[stage.arm]):
                 of_seed[stage.arm] = value
                 attempts.setdefault(str(stage.seed), {})[stage.arm] = stage.attempt
-        returned = {seed: self._best(of_seed) for seed, of_seed in select.items()}
-        best_seed = self._best({seed: select[seed][arm] for seed, arm in returned.items()})
-        means = {
-            arm: float(np.mean([of_seed[arm] for of_seed in select.values()]))
-            for arm in next(iter(select.values()))
+        return select, attempts
+
+    def _falls(
+        self, every: Sequence[tuple[int, str]], model_of: Callable[[int, str], nn.Module], resamples: int
+    ) -> list[Fall]:
+        """Measure the side metrics of every model on select, and how far each fell below its start."""
+        sides, splits = self.setup.side_metrics, self.setup.splits
+        if not sides:
+            return []
+        measured = self.beside.on_select(every, model_of, self.evaluator.outputs, splits.select)
+        falls = falls_of(
+            sides, measured, start="start", resamples=resamples,
+            grouping_of=lambda side: grouping_of("select", splits, side.metric),
+        )  # fmt: skip
+        for fall in falls:
+            self.folder.emit(fall)
+        return falls
+
+    def _choice(
+        self,
+        select: dict[str, dict[str, float]],
+        attempts: dict[str, dict[str, int]],
+        held: Collection[tuple[int, str]],
+    ) -> Chosen:
+        """Pick by select an arm for every seed, among those not held back, and the seed; earlier arms win ties."""
+        free = {
+            seed: {arm: value for arm, value in of_seed.items() if (int(seed), arm) not in held}
+            for seed, of_seed in select.items()
         }
-        return Chosen(select, attempts, returned, int(best_seed)), means
+        returned = {seed: self._best(of_seed) for seed, of_seed in free.items()}
+        best_seed = self._best({seed: select[seed][arm] for seed, arm in returned.items()})
+        return Chosen(select, attempts, returned, int(best_seed))
 
     def _best(self, values: Mapping[str, float]) -> str:
         names = [name for name in ("start", "continued", "tuned") if name in values] or list(values)

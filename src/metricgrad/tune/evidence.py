@@ -16,6 +16,7 @@ from metricgrad.interval import Interval
 from metricgrad.metrics import metric_calls, retrieval_ranks
 from metricgrad.tune.checkpoint import save_weights
 from metricgrad.tune.evaluator import Evaluator
+from metricgrad.tune.falls import Beside
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs
 
@@ -50,6 +51,7 @@ def read_test(
     folder: RunFolder,
     *,
     keep: Collection[str] = (),
+    beside: Beside | None = None,
 ) -> Reading:
     """Read the test split once with every model, and keep the statistics in `test.safetensors`.
 
@@ -60,6 +62,7 @@ def read_test(
         evaluator: measures and counts.
         folder: of the run.
         keep: arms whose outputs are kept, those of the first seed: whatever shows single items reads them.
+        beside: measures the side metrics on the same outputs.
     """
     statistics: dict[str, list[Tensor]] = {}
     shares: dict[str, list[list[float]]] = {}
@@ -72,6 +75,8 @@ def read_test(
         value = float(evaluator.metric.summarise(measured))
         folder.emit(Tested(seed, arm, value, units=len(measured), undefined=undefined))
         statistics.setdefault(arm, []).append(measured)
+        if beside is not None:
+            beside.measured(found, seed, arm, "test")
         if evaluator.metric.unit == "query":
             shares.setdefault(arm, []).append(_shares_found(found))
         if arm in keep and seed == chosen[0][0]:

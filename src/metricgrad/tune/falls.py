@@ -7,20 +7,19 @@ fall; where no interval can be given, it is not, and the reader is told.
 
 from collections.abc import Callable, Mapping, Sequence
 
-
 import numpy as np
 from torch import Tensor, nn
 
-from metricgrad._records import Fall, Progress, SideMeasured
+from metricgrad._records import Fall, Progress, SideMeasured, SideMetrics
 from metricgrad._types import Split
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
-from metricgrad.errors import MetricFailed
+from metricgrad.errors import MetricFailed, RunFolderError
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs
-from metricgrad.tune.side_metrics import SideMetric, read_beside
+from metricgrad.tune.side_metrics import SideMetric, described, read_beside
 
-__all__ = ["Beside", "falls_of", "held_back", "told_of"]
+__all__ = ["Beside", "check_measured", "falls_of", "held_back", "told_of"]
 
 Measured = Mapping[tuple[str, int, str], Tensor | None]
 """(side metric, seed, arm) -> statistics [unit, stat] on select; None where the metric failed."""
@@ -39,14 +38,16 @@ class Beside:
         self.evaluators = [Evaluator(side.metric) for side in sides]
         self.failed: dict[str, None] = {}
 
-    def measured(self, found: Outputs, seed: int, arm: str, split: str) -> dict[tuple[str, int, str], Tensor | None]:
+    def measured(
+        self, found: Outputs, seed: int, arm: str, split: str
+    ) -> dict[tuple[str, int, str], Tensor | None]:
         """Measure one model on one split."""
         statistics: dict[tuple[str, int, str], Tensor | None] = {}
         for evaluator in self.evaluators:
             name, table, value = evaluator.metric.name, None, float("nan")
             try:
-                table = read_beside(evaluator, found, split)
-                value = float(evaluator.metric.summarise(table))
+                read = read_beside(evaluator, found, split)
+                table, value = read, float(evaluator.metric.summarise(read))
             except MetricFailed as error:
                 self.failed[f"{name} failed on {split} (seed {seed}, {arm}): {error}"] = None
             units = 0 if table is None else len(table)
@@ -63,6 +64,7 @@ class Beside:
         select: Split,
     ) -> Measured:
         """Measure the model of every (seed, arm) on select, one after the other."""
+        self.folder.emit(SideMetrics(described(self.sides)))
         statistics: dict[tuple[str, int, str], Tensor | None] = {}
         for number, (seed, arm) in enumerate(models):
             self.folder.emit(Progress("side metrics", number, len(models), "model"))
@@ -78,6 +80,17 @@ class Beside:
             for evaluator in self.evaluators
             for split, count in evaluator.calls.items()
         }
+
+
+def check_measured(sides: Sequence[SideMetric], folder: RunFolder) -> None:
+    """Raise RunFolderError where a finished run has not measured one of these side metrics."""
+    known = [event["metrics"] for event in folder.events() if event["event"] == "side_metrics"]
+    missing = [side.metric.name for side in sides if not known or side.metric.name not in known[-1]]
+    if missing:
+        raise RunFolderError(
+            f"the run in {folder.path} is finished and has not measured {', '.join(missing)}; expected side metrics "
+            "that it has. Choose another folder."
+        )
 
 
 def falls_of(
@@ -104,14 +117,19 @@ def falls_of(
             if name != side.metric.name or arm == start:
                 continue
             before = measured[name, seed, start]
-            falls.append(_fall(side, seed, arm, before, table, grouping, resamples))
+            falls.append(_fall(side, (seed, arm), (before, table), grouping, resamples))
     return falls
 
 
 def _fall(
-    side: SideMetric, seed: int, arm: str, before: Tensor | None, after: Tensor | None, grouping: Grouping, resamples: int
+    side: SideMetric,
+    model: tuple[int, str],
+    tables: tuple[Tensor | None, Tensor | None],
+    grouping: Grouping,
+    resamples: int,
 ) -> Fall:
     """The fall of one model, paired over the units of select that are defined for it and for its start."""
+    (seed, arm), (before, after) = model, tables
     metric, limit = side.metric, side.may_fall if side.holds_back else None
     if before is None or after is None:
         return Fall(metric.name, seed, arm, None, None, None, limit, told="the metric failed")
@@ -126,27 +144,29 @@ def _fall(
 
 
 def told_of(falls: Sequence[Fall]) -> list[str]:
-    """Say which arms are not returned and why, and of which falls nothing can be said."""
+    """Say which arms are not returned and why, and which falls cannot be judged."""
     held: dict[tuple[str, str], list[Fall]] = {}
-    unsure: dict[tuple[str, str, str], list[Fall]] = {}
+    unknown: dict[tuple[str, str], list[Fall]] = {}
     for fall in falls:
         if fall.held_back:
             held.setdefault((fall.arm, fall.metric), []).append(fall)
         elif fall.told and fall.may_fall is not None:
-            unsure.setdefault((fall.arm, fall.metric, fall.told), []).append(fall)
+            unknown.setdefault((fall.metric, fall.told), []).append(fall)
     texts = [
-        f"{arm} is not returned{_seeds(found)}: on select {metric} falls by "
-        f"{', '.join(map(_figures, found))}; it may fall by {found[0].may_fall:g}"
+        f"{arm} is not returned ({_seeds(found)}): on select {metric} falls by {', '.join(map(_figures, found))}; "
+        f"it may fall by {found[0].may_fall:g}"
         for (arm, metric), found in held.items()
     ]
     return texts + [
-        f"whether {arm} falls in {metric} is not known{_seeds(found)}: {reason}; it is not held back for that"
-        for (arm, metric, reason), found in unsure.items()
+        f"side metric {metric}: the fall of {' and '.join(dict.fromkeys(fall.arm for fall in found))} is not judged "
+        f"({_seeds(found)}), and no arm is held back for it: {reason}"
+        for (metric, reason), found in unknown.items()
     ]
 
 
 def _seeds(falls: Sequence[Fall]) -> str:
-    return f" (seed{'s' if len(falls) > 1 else ''} {', '.join(str(fall.seed) for fall in falls)})"
+    seeds = list(dict.fromkeys(str(fall.seed) for fall in falls))
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
 def _figures(fall: Fall) -> str:

@@ -70,6 +70,7 @@ def identity_of(
             "seeds": list(setup.seeds),
             "plan": setup.plan.model_dump(exclude={"resamples"}),  # they train nothing
             "arms": arms,
+            **({"side_metrics": _sides(setup)} if _sides(setup) else {}),
         },
         "found": {
             "versions": versions(),
@@ -89,13 +90,25 @@ def identity_of(
     ).value  # as the file gives it back: tuples are lists
 
 
+def _sides(setup: Setup) -> dict[str, Any]:
+    """Direction and limit of the side metrics that can hold an arm back; what is only measured changes nothing."""
+    return {
+        side.metric.name: {
+            "direction": "higher" if side.metric.higher_is_better else "lower",
+            "may_fall": side.may_fall,
+        }
+        for side in setup.side_metrics
+        if side.holds_back
+    }
+
+
 def _code_of(setup: Setup) -> tuple[dict[str, Any], list[str]]:
     """Hashes of metric, proxy and the start model of every seed, and what of them could not be read."""
     given = getattr(setup.build, "model", setup.build)
     whole = isinstance(given, nn.Module)  # the same for every seed
     models = [fingerprint(setup.build(seed)) for seed in (setup.seeds[:1] if whole else setup.seeds)]
     made = "" if whole else fingerprint(given).code
-    read = {"metric": fingerprint(setup.metric), "proxy": fingerprint(setup.proxy)}
+    read = {name: fingerprint(value) for name, value in _given(setup).items()}
     code = {name: {"code": one.code, "values": one.values} for name, one in read.items()}
     code["model"] = {
         "code": _together(made, *(one.code for one in models)),
@@ -105,22 +118,26 @@ def _code_of(setup: Setup) -> tuple[dict[str, Any], list[str]]:
     return code, [f"{what} in the {name}" for name, one in read.items() for what in one.unread]
 
 
+def _given(setup: Setup) -> dict[str, Any]:
+    """Code of the user that a run is known by, beside its model; a side metric that is only measured is none of it."""
+    sides = {f"side metric {side.metric.name}": side.metric for side in setup.side_metrics if side.holds_back}
+    return {"metric": setup.metric, "proxy": setup.proxy, **sides}
+
+
 def _together(*hashes: str) -> str:
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def note_changes(folder: RunFolder, setup: Setup, identity: Mapping[str, Any]) -> None:
-    """Write into `config.yaml` that metric or proxy hold something else than before the run, if so.
+    """Write into `config.yaml` that metric, proxy or side metrics hold something else than before the run, if so.
 
     A list of their own calls, say. The next call would otherwise be taken for another run.
     """
-    config = read_config(folder.path)
-    if config is None or any(
-        config["found"].get(name) != identity["found"][name] for name in ("metric", "proxy")
-    ):
+    config, given = read_config(folder.path), _given(setup)
+    if config is None or any(config["found"].get(name) != identity["found"][name] for name in given):
         return
     found = dict(config["found"])
-    for name, value in (("metric", setup.metric), ("proxy", setup.proxy)):
+    for name, value in given.items():
         if fingerprint(value).values != found[name]["values"]:
             found[name] = {**found[name], "values": CHANGES}
     if found != config["found"]:
@@ -156,7 +173,10 @@ def check_identity(
             "(weights, code, the data of loaders): it can be neither resumed nor taken for this run. Choose another "
             "folder; its report can be drawn as before."
         )
-    different = [key for key in identity["asked"] if config["asked"].get(key) != identity["asked"][key]]
+    asked, before_asked = identity["asked"], config["asked"]
+    different = [
+        key for key in (*asked, *(before_asked.keys() - asked)) if before_asked.get(key) != asked.get(key)
+    ]
     if different:
         raise RunFolderError(
             f"the run folder {folder} holds another run: {', '.join(different)} differ. Choose another folder, or "
@@ -178,17 +198,20 @@ def check_identity(
         if before.get(key) not in (now.get(key), CHANGES)
     ]
     if changed and not force:
+        advice = _advice(changed, identity["found"])
         raise CheckpointError(
             f"cannot resume {folder}: {'; '.join(changed)}; expected the same, or the resumed run would differ from an "
-            f"uninterrupted one. Restore it, or resume with force (--force), which marks the run.{_advice(changed)}"
+            f"uninterrupted one. Restore it, or resume with force (--force), which marks the run.{advice}"
         )
     return changed, told
 
 
-def _advice(changed: Sequence[str]) -> str:
+def _advice(changed: Sequence[str], found: Mapping[str, Any]) -> str:
     """What helps where an object has the same code and holds something else: perhaps the time at which it was made."""
     names = [
-        name for name in ("metric", "proxy") if any(item.startswith(f"{name}.values ") for item in changed)
+        name
+        for name in found
+        if name != "model" and any(item.startswith(f"{name}.values ") for item in changed)
     ]
     names = [name for name in names if not any(item.startswith(f"{name}.code ") for item in changed)]
     if not names:

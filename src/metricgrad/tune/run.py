@@ -48,6 +48,8 @@ def tune(
     start_plan: Plan | Mapping[str, Any] | None = None,
     start_settings: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
+    side_metrics: Sequence[Any] = (),
+    may_fall: float | Mapping[str, float] = 0.0,
     folder: str | Path | None = None,
     task: str | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -83,6 +85,12 @@ def tune(
             evaluations; the best checkpoint is the start.
         start_settings: of that training.
         device: where networks, losses and batches go ("cuda", "cuda:1", "mps"); None: where the network is.
+        side_metrics: metrics that must not get worse meanwhile, each given like `metric`. They are measured for every
+            arm on the same outputs, and train nothing. A function without a known direction is given as
+            `metrics.adapt(function, higher_is_better=...)`.
+        may_fall: how far each may fall, in its own units: a number from 0 for all of them, or a mapping by name. An arm
+            whose model falls further below the start on select is not returned: the lower end of the paired interval
+            of its fall lies above this. `math.inf`: the side metric is only measured.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder,
             which `Result.save` copies.
         task: name of the task, for the record.
@@ -106,7 +114,8 @@ def tune(
         decides and writes. The folder must be one that all of them see.
 
     Cost:
-        seeds * arms * tries * steps training steps, a twentieth as many evaluations of `select`, one of `test`.
+        seeds * arms * tries * steps training steps, a twentieth as many evaluations of `select`, one pass of every arm
+        and seed over `test`; with side metrics another one over `select`.
 
     Reference:
         [efron1993bootstrap]
@@ -137,7 +146,7 @@ def tune(
         raise fail("tune", f"folder is {describe(folder)}", "a path")
     setup = resolved(
         model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
-        start_plan, start_settings, device,
+        start_plan, start_settings, device, side_metrics, may_fall,
     )  # fmt: skip
     if str(folder) == "":
         raise fail("tune", "folder is an empty text", "a folder, or None for a temporary one")

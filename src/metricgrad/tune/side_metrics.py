@@ -1,4 +1,4 @@
-"""Side metrics: what must not be lost while a model is tuned for another metric; as they were asked for, and checked."""
+"""Side metrics: what must not get worse while a model is tuned for another metric. How they are given and checked."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.outputs import Outputs
 from metricgrad.tune.splits import Splits
 
-__all__ = ["SideMetric", "read_beside", "side_metrics_of", "try_side_metrics"]
+__all__ = ["SideMetric", "described", "read_beside", "side_metrics_of", "try_side_metrics"]
 
 _OF_SCORES = ("classes", "scores", "probabilities", "values")
 
@@ -71,6 +71,18 @@ def side_metrics_of(given: Any, may_fall: Any, metric: Metric) -> tuple[SideMetr
                 )
     limits = {name: may_fall.get(name, 0.0) if isinstance(may_fall, Mapping) else may_fall for name in names}
     return tuple(SideMetric(side, _limit(side.name, limits[side.name])) for side in sides)
+
+
+def described(sides: Sequence[SideMetric]) -> dict[str, dict[str, Any]]:
+    """Return what the record says of side metrics, by name."""
+    return {
+        side.metric.name: {
+            "description": side.metric.description,
+            "higher_is_better": side.metric.higher_is_better,
+            "may_fall": side.may_fall if side.holds_back else None,
+        }
+        for side in sides
+    }
 
 
 def _adapted(given: Any) -> Metric:

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from metricgrad._resampling import resampled
 from metricgrad._structures import pair
-from metricgrad._types import MethodRun
+from metricgrad._types import MethodRun, Metric
 from metricgrad.errors import Collapsed, Distrusted
 from metricgrad.tune.arms import Attempt, Setup
 from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune.side_metrics import read_beside
 from metricgrad.tune.splits import batches_in
 
 __all__ = ["EVALUATIONS", "Allowance", "allowance"]
@@ -162,31 +163,36 @@ def _end(setup: Setup, seconds: float) -> tuple[float, int | None]:
         return 0.0, None
     models = len(setup.seeds) * (1 + len(setup.arms))
     model, evaluator = setup.build(setup.seeds[0]), Evaluator(setup.metric)
-    times, statistics = [], None
+    times, found, statistics = [], None, None
     for _ in range(2):  # the first time prepares
         began = time.perf_counter()
         found = evaluator.outputs(model, setup.splits.select)
         embedded = time.perf_counter()
         statistics = evaluator.measured(found, "timing")
         times.append((embedded - began, time.perf_counter() - embedded))
-    assert statistics is not None
+    assert found is not None and statistics is not None
     forward, measure = (min(spans) for spans in zip(*times, strict=True))
     read = forward + measure * (2 if setup.metric.unit == "query" else 1)  # the curves over k rank again
     ratio = _items(test) / _items(setup.splits.select)
-    drawn = 0.0 if setup.metric.unit == "whole" else models * ratio * _resample(setup, statistics)
+    drawn = 0.0 if setup.metric.unit == "whole" else models * ratio * _resample(setup.metric, statistics)
+    beside = 0.0 if not setup.side_metrics else models * forward  # another pass over select
+    for side in setup.side_metrics:
+        began = time.perf_counter()
+        table = read_beside(Evaluator(side.metric), found, "timing")
+        beside += models * (1 + ratio) * (time.perf_counter() - began)
+        if side.metric.unit != "whole":  # each arm with its start
+            drawn += 2 * len(setup.seeds) * len(setup.arms) * _resample(side.metric, table)
     if "resamples" not in setup.plan.model_fields_set and resamples * drawn > RESAMPLES_SHARE * seconds:
         resamples = max(FEWEST_RESAMPLES, int(RESAMPLES_SHARE * seconds / drawn))
-    return models * ratio * read + resamples * drawn, resamples
+    return models * ratio * read + beside + resamples * drawn, resamples
 
 
-def _resample(setup: Setup, statistics: Tensor) -> float:
+def _resample(metric: Metric, statistics: Tensor) -> float:
     """Seconds of one resample of one model's statistics."""
     span, draws = 0.0, 1
     for draws in (2, 200):  # few of a slow function, many where they are made together
         began = time.perf_counter()
-        resampled(
-            "timing", {"model": [statistics]}, setup.metric.summarise, groups=None, resamples=draws, seed=0
-        )
+        resampled("timing", {"model": [statistics]}, metric.summarise, groups=None, resamples=draws, seed=0)
         span = time.perf_counter() - began
         if span > SLOW:
             break
