@@ -15,6 +15,7 @@ def test_all_commands_are_there() -> None:
     """The commands that the README and the design name exist."""
     assert COMMANDS == [
         "cite",
+        "compare",
         "doctor",
         "evaluate",
         "explain",

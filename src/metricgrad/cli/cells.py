@@ -21,8 +21,8 @@ from metricgrad._labels import MISSING, normal_texts
 from metricgrad.errors import InputError
 
 __all__ = [
-    "cell_key",
     "class_texts",
+    "id_key",
     "is_number",
     "is_whole",
     "label_array",
@@ -30,6 +30,7 @@ __all__ = [
     "plain_texts",
     "require_one_spelling",
     "spelt",
+    "value_key",
 ]
 
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,39})(?:\.0{1,40})?")
@@ -161,16 +162,28 @@ def _number(path: Path, row: int, name: str, cell: Any) -> int | float:
     raise InputError(f"{path} row {row}: {name} is {describe(text)}; expected a number{point}.")
 
 
-def cell_key(cell: Any) -> str:
+def value_key(cell: Any) -> str:
     """What all spellings of one value in two files have in common: `1`, `1.0` and True; a text in both normal forms.
 
     Example:
-        >>> [cell_key(cell) for cell in (1.0, "1", True, "true", "0.10", "Cat")]
+        >>> [value_key(cell) for cell in (1.0, "1", True, "true", "0.10", "Cat")]
         ['1', '1', '1', '1', '0.1', 'Cat']
     """
     text = unicodedata.normalize("NFC", spelt(cell))
     text = {"true": "1", "false": "0"}.get(text.casefold(), text)
     return format(Decimal(text).normalize(), "f") if _PLAIN.fullmatch(text) else text
+
+
+def id_key(cell: Any) -> str:
+    """What all spellings of one id have in common: whole numbers may have a point, `007` is another id than `7`.
+
+    Example:
+        >>> [id_key(cell) for cell in (7, 7.0, "7.0", "007", " a-7 ")]
+        ['7', '7', '7', '007', 'a-7']
+    """
+    text = unicodedata.normalize("NFC", spelt(cell))
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def spelt(cell: Any) -> str:

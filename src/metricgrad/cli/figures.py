@@ -19,7 +19,7 @@ from metricgrad.errors import InputError
 from metricgrad.interval import bootstrap
 from metricgrad.metrics.progress import watched
 
-__all__ = ["document", "of_embeddings", "of_predictions"]
+__all__ = ["document", "of_embeddings", "of_predictions", "told"]
 
 Figure = tuple[Metric, Tensor, dict[str, Any], Labels | None]
 """A metric, its statistics, facts about what they are of, and which units share their fate: queries of one class do."""
@@ -40,7 +40,7 @@ def document(
     if exact.unit != "whole":
         interval = bootstrap(
             [statistics], exact.summarise, groups=groups, resamples=resamples, confidence=confidence, seed=seed,
-            watch=partial(_told, progress, f"{exact.name} interval", "resample"),
+            watch=partial(told, progress, f"{exact.name} interval", "resample"),
         )  # fmt: skip
     return {
         "metric": exact.name,
@@ -99,7 +99,7 @@ def of_embeddings(
         if len(queries) * many > _LONG:
             sys.stderr.write(f"{exact.name}: {len(queries):,} queries, each against {many:,} items\n")
             sys.stderr.flush()
-        with watched(partial(_told, progress, exact.name, "embedding")):
+        with watched(partial(told, progress, exact.name, "embedding")):
             statistics = exact.measure(queries, names, **further)
         if bool(statistics.isnan().any(1).all()):
             raise InputError(
@@ -114,7 +114,7 @@ def of_embeddings(
         )
 
 
-def _told(progress: Progress, name: str, unit: str, done: int, total: int) -> None:
+def told(progress: Progress, name: str, unit: str, done: int, total: int) -> None:
     """Show how many queries are ranked, or resamples drawn."""
     progress({"event": "progress", "what": name, "done": done, "total": total, "unit": unit})
 
