@@ -48,6 +48,7 @@ app = typer.Typer(
     epilog=examples(
         "metricgrad tune emoji --metric recall@1",
         "metricgrad evaluate --embeddings x.npy --labels y.csv --metric recall@1",
+        "metricgrad compare old.csv new.csv --metric f1",
         "metricgrad list",
     ),
 )
