@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from metricgrad._types import MethodRun
 from metricgrad.interval import paired_bootstrap
-from metricgrad.methods.surrogate import Surrogate, SurrogateSettings, added, named_objective
+from metricgrad.methods.objectives import added, named_objective
+from metricgrad.methods.surrogate import Surrogate, SurrogateSettings
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
 from metricgrad.tasks.task import Task

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from benchmarks.emoji_batches import plain_task, start_of
 from benchmarks.label_noise import trained
 from metricgrad.interval import paired_bootstrap
+from metricgrad.methods.families import road_named
+from metricgrad.methods.road import validated
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks.task import Task
-from metricgrad.tune.auto import road_named, validated
 from metricgrad.tune.evaluator import Evaluator
 
 SEEDS, DEVELOPMENT_SEED = (0, 1, 2), 100

@@ -34,10 +34,12 @@ from torch import Tensor, nn
 from metricgrad._types import Method, MethodRun
 from metricgrad.errors import Collapsed
 from metricgrad.interval import paired_bootstrap
+from metricgrad.methods.families import road_named
+from metricgrad.methods.road import Road, validated
+from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import fashion_ap
 from metricgrad.tasks.task import Task
-from metricgrad.tune.auto import Road, road_for_loss, road_named, validated
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import seed_everything

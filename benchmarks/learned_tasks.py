@@ -38,11 +38,13 @@ from torch import Tensor, nn
 from metricgrad._types import Method, MethodRun, Metric
 from metricgrad.errors import Distrusted
 from metricgrad.interval import mean_of_units, paired_bootstrap
+from metricgrad.methods.families import road_named
 from metricgrad.methods.learned import Learned
+from metricgrad.methods.road import validated
+from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.metrics import metric_by_name, of_kind
 from metricgrad.tasks import boxes, words
 from metricgrad.tasks.task import Task
-from metricgrad.tune.auto import road_for_loss, road_named, validated
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import seed_everything

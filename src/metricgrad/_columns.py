@@ -13,7 +13,15 @@ from torch import Tensor
 
 from metricgrad._checks import fail
 
-__all__ = ["are_probabilities", "logit_of_class_1", "one_column", "order_of_class_1", "whole_codes"]
+__all__ = [
+    "are_probabilities",
+    "class_logits",
+    "class_probabilities",
+    "logit_of_class_1",
+    "one_column",
+    "order_of_class_1",
+    "whole_codes",
+]
 
 EXACT = 2**53
 """Whole numbers up to here are float64 numbers; some beyond are not."""
@@ -98,10 +106,42 @@ def logit_of_class_1(outputs: Float[Tensor, "..."]) -> Float[Tensor, "sample"] |
     scores = one_column(outputs)
     if scores.ndim == 2 and scores.shape[1] == 2:
         if are_probabilities(scores):
-            wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
-            scores = wide.clamp_min(1024 * torch.finfo(wide.dtype).tiny).log()
+            scores = _logarithms(scores)
         return scores[:, 1] - scores[:, 0]
     return scores if scores.ndim == 1 else None
+
+
+def class_logits(outputs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return the logits [sample, class] with their gradient.
+
+    One column becomes 0 and that column, probabilities become their logarithms; other outputs come back as they are.
+
+    Example:
+        >>> class_logits(torch.tensor([2.0, -1.0]))
+        tensor([[ 0.,  2.],
+                [ 0., -1.]])
+    """
+    scores = one_column(outputs)
+    if scores.ndim == 1:
+        return torch.stack([torch.zeros_like(scores), scores], 1)
+    return _logarithms(scores) if are_probabilities(scores) else scores
+
+
+def class_probabilities(outputs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return the probabilities [sample, class] with their gradient: as they are, else the softmax of the logits.
+
+    Example:
+        >>> class_probabilities(torch.tensor([0.0, 0.0]))
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000]])
+    """
+    return outputs if are_probabilities(outputs) else torch.softmax(class_logits(outputs), -1)
+
+
+def _logarithms(probabilities: Tensor) -> Tensor:
+    """Below about 1e-35 they count as equal, without gradient."""
+    wide = probabilities.to(torch.promote_types(probabilities.dtype, torch.float32))
+    return wide.clamp_min(1024 * torch.finfo(wide.dtype).tiny).log()
 
 
 def _places_of_difference(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metricgrad.errors import InputError
 from metricgrad.losses import average_precision_loss, recall_at_k_loss
-from metricgrad.methods.surrogate import named_objective
+from metricgrad.methods.objectives import named_objective
 from metricgrad.pairing import MemoryQueue, SiMix, VirtualRows, mix_rows, mix_similarities, unit_rows
 from metricgrad.ranking import RankingLoss, mean_valid
 from metricgrad.relax import positive_ranks_from_scores

@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from metricgrad._copies import copied
 from metricgrad.errors import CheckpointError, InputError
 from metricgrad.tune import Plan
 from metricgrad.tune.checkpoint import load_state, load_weights, save_state, save_weights
-from metricgrad.tune.networks import SeededModel, copied
+from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.weights import load_into, own_names, weights_of
 from tests.tune.small_run import small_run
 

@@ -8,7 +8,7 @@ import torch
 
 from metricgrad.errors import InputError
 from metricgrad.methods.direct import named_direct
-from metricgrad.methods.surrogate import named_objective
+from metricgrad.methods.objectives import named_objective
 from metricgrad.metrics import adapt
 from metricgrad.tune import Plan
 from tests.tune.small_run import small_run

@@ -14,13 +14,10 @@ from typing import Any
 from metricgrad import direct, losses, tasks
 from metricgrad._checks import nearest
 from metricgrad.errors import InputError
-from metricgrad.learned import FilteredSurrogate, LearnedSurrogate
-from metricgrad.methods import direct as direct_road
-from metricgrad.methods import learned as learned_road
-from metricgrad.methods import surrogate
+from metricgrad.methods import families
+from metricgrad.methods.grammar import read_method
 from metricgrad.metrics.names import ALIASES, metric_by_name, named_metrics
 from metricgrad.metrics.records import FACTS
-from metricgrad.tune import auto
 
 __all__ = ["KINDS", "Thing", "find", "things"]
 
@@ -69,7 +66,7 @@ def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
     """
     everything = things()
     if all(name != thing.name for thing in everything):
-        name = name.partition("+")[0]  # `surrogate:recall_at_k+simix`: an option of a thing
+        name = str(read_method(name).plain)  # `surrogate:recall_at_k+simix`: an option of a thing
     found = [thing for thing in everything if name in (thing.name, thing.name.removesuffix("_loss"))]
     found = found or _metric_of_its_own(name, everything)
     if not found:
@@ -132,28 +129,14 @@ def _structures() -> list[Thing]:
 
 
 def _methods() -> list[Thing]:
-    automatic = _thing("auto", "method", auto.road_named)
-    line = "The road that suits the metric: a surrogate for retrieval, a direct loss for scores, learned for samples."
+    automatic = _thing(families.AUTO, "method", families.road_named, line=families.AUTO_LINE)
     named = [
-        _thing(
-            f"surrogate:{name}",
-            "method",
-            getattr(losses, f"{name}_loss"),
-            settings=surrogate.SurrogateSettings,
-        )
-        for name in surrogate.objectives()
+        _thing(name, "method", target, settings=family.settings)
+        for family in families.FAMILIES
+        for name, target in family.roads().items()
     ]
-    decoded = [
-        _thing(
-            f"direct:{name}", "method", direct_road.structure_of(name), settings=surrogate.SurrogateSettings
-        )
-        for name in direct_road.objectives()
-    ]
-    learned = [
-        _thing(name, "method", kind, settings=learned_road.LearnedSettings)
-        for name, kind in (("learned", LearnedSurrogate), ("learned+filter", FilteredSurrogate))
-    ]
-    return [Thing(automatic.name, "method", line, f"{line}\n\n{automatic.text}"), *decoded, *learned, *named]
+    automatic = replace(automatic, text=f"{families.AUTO_LINE}\n\n{automatic.text}", signature="")
+    return [automatic, *sorted(named, key=lambda thing: thing.name)]
 
 
 def _tasks() -> list[Thing]:

@@ -16,6 +16,7 @@ from metricgrad._types import Metric, Observer
 from metricgrad.cli.code import imported, is_foreign, see_current_folder
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.errors import InputError
+from metricgrad.methods.grammar import read_method, read_methods
 from metricgrad.methods.surrogate import SurrogateSettings
 from metricgrad.metrics import adapt, of_kind
 from metricgrad.metrics.adapt import names_a_function
@@ -165,8 +166,7 @@ def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
     """Fill in what the recipe leaves to the task."""
     settings, proxy_settings, start_settings = task.settings, task.proxy_settings, task.start_settings
     method = task.method if recipe.method == "auto" else recipe.method
-    first = method.partition(",")[0].partition("+")[0].strip()
-    if first != task.method.partition("+")[0]:
+    if read_methods(method)[0].plain != read_method(task.method).plain:
         settings = _of_any_loss(settings)
     if recipe.proxy is not None and recipe.proxy != task.proxy:
         settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}

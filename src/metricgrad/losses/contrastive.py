@@ -17,12 +17,15 @@ from metricgrad.pairing.similarity import unit_rows
 
 __all__ = ["supcon_loss"]
 
+SPACE = {"temperature": (0.04, 0.07, 0.1)}
+"""Values that tries draw from."""
+
 MEMORY_BUDGET = 256 * 2**20
 """Bytes that similarities kept for the backward pass may take; beyond it rows are chunked and recomputed."""
 
 
 def supcon_loss(
-    outputs: Float[Tensor, "query dim"],
+    embeddings: Float[Tensor, "query dim"],
     targets: Labels,
     *,
     temperature: Number = 0.07,
@@ -36,7 +39,7 @@ def supcon_loss(
     outside: LSE over A of s - mean over Pos of s;  inside: LSE over A of s - LSE over Pos of s + log |Pos|.
 
     Args:
-        outputs: embeddings.
+        embeddings: rows.
         targets: integer or string labels, one per row; views of one picture are rows with equal labels.
         temperature: > 0; tau, a number. 0.07 is the value of the public code. To learn it: unit rows divided by its
             square root, with temperature=1 and normalize=False.
@@ -74,19 +77,19 @@ def supcon_loss(
         >>> supcon_loss(embeddings, [0, 0, 1, 1], temperature=0.5)
         tensor([0.2395, 0.2395, 0.2395, 0.2395])
     """
-    require_matrix("supcon_loss", "outputs", outputs, "query, dim")
+    require_matrix("supcon_loss", "embeddings", embeddings, "query, dim")
     if positives not in ("outside", "inside"):
         raise fail("supcon_loss", f"positives is {positives!r}", "'outside' or 'inside'")
     temperature = positive_number("supcon_loss", "temperature", temperature)
     factor = 1.0 if base_temperature is None else temperature / positive_number(
         "supcon_loss", "base_temperature", base_temperature
     )  # fmt: skip
-    (codes,) = number_labels("supcon_loss", {"targets": targets}, device=outputs.device).codes
-    if len(codes) != len(outputs):
+    (codes,) = number_labels("supcon_loss", {"targets": targets}, device=embeddings.device).codes
+    if len(codes) != len(embeddings):
         raise fail(
-            "supcon_loss", f"{len(codes)} targets for outputs {describe(outputs)}", "one label per row"
+            "supcon_loss", f"{len(codes)} targets for embeddings {describe(embeddings)}", "one label per row"
         )
-    rows = unit_rows(outputs) if normalize else outputs
+    rows = unit_rows(embeddings) if normalize else embeddings
     rows = rows if rows.dtype == torch.float64 else rows.float()
     anchors = torch.nonzero(torch.bincount(codes)[codes] > 1).squeeze(1) if len(codes) else codes
     with torch.autocast(rows.device.type, enabled=False):

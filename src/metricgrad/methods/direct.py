@@ -17,13 +17,19 @@ from metricgrad.direct import Contingency, DirectLoss, Interleaving, Multiclass
 from metricgrad.direct.counts import COUNTS
 from metricgrad.direct.tables import TABLES
 from metricgrad.errors import Collapsed
+from metricgrad.methods.family import Family
 from metricgrad.methods.given_loss import GivenLoss
-from metricgrad.methods.surrogate import SPACE, Objective, Surrogate, SurrogateSettings
+from metricgrad.methods.grammar import MethodName
+from metricgrad.methods.objectives import Objective, Proxy, with_proxy, with_weights
+from metricgrad.methods.road import Road
+from metricgrad.methods.surrogate import SPACE, Surrogate, SurrogateSettings
 from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
+from metricgrad.metrics.classification import balanced_error, binary_average_precision, f_beta, roc_auc
 from metricgrad.pairing.relevance import label_codes
 from metricgrad.pairing.similarity import unit_rows
 
 __all__ = [
+    "FAMILY",
     "Direct",
     "DirectObjective",
     "named_direct",
@@ -39,10 +45,13 @@ Arrangement = Callable[[Tensor, Any], tuple[Tensor, Any, Tensor | None]]
 COLLAPSED = 1e-3
 """Share of its first standard deviation to which the spread of the scores may shrink."""
 
-_FOR_METRICS = {
-    "binary_average_precision": "average_precision", "roc_auc": "auc", "auc": "auc", "f1": "f_beta",
-    "f_beta": "f_beta", "balanced_error": "balanced_error",
-}  # fmt: skip
+_FOR_METRICS: Mapping[Callable[..., Tensor] | None, str] = {
+    binary_average_precision: "average_precision",
+    roc_auc: "auc",
+    f_beta: "f_beta",
+    balanced_error: "balanced_error",
+}
+"""Which objective decodes a metric, by the function that it was made of."""
 
 
 class DirectObjective:
@@ -124,8 +133,12 @@ def objectives() -> list[str]:
 
 
 def objective_for(metric: Metric) -> str | None:
-    """Return the objective that decodes a metric of samples, None where none is known."""
-    return _FOR_METRICS.get(metric.name.partition(":")[0])
+    """Return the objective that decodes a metric of samples, None where none is known.
+
+    A metric is known by the function of ours that it was made of, and its settings; never by its name.
+    """
+    of_one_class = metric.settings.get("average") in (None, "binary")
+    return _FOR_METRICS.get(metric.function) if of_one_class else None
 
 
 def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> DirectObjective:
@@ -168,7 +181,8 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
     )
 
     def build() -> DirectObjective:
-        structure: Structure = kind(**fixed, **{key: settings[key] for key in settings if key in known})
+        own = {key: settings[key] for key in settings if key in known}
+        structure: Structure = kind(**fixed, **{**_weight(metric, name), **own})
         loss = DirectLoss(structure, **{key: settings[key] for key in settings if key in known_of_loss})
         return DirectObjective(loss, arrange)
 
@@ -227,6 +241,11 @@ def _decision(metric: Metric) -> dict[str, Any]:
     return {key: metric.settings[key] for key in asked if metric.settings.get(key) is not None}
 
 
+def _weight(metric: Metric, name: str) -> dict[str, Any]:
+    """Return the beta of the metric, for its own objective."""
+    return {"beta": metric.settings["beta"]} if name == "f_beta" == objective_for(metric) else {}
+
+
 def _in_rows(
     outputs: Tensor, targets: Any, *, threshold: float = 0.0, positive_class: int = 1
 ) -> tuple[Tensor, Tensor, None]:
@@ -248,3 +267,31 @@ def _in_rows(
         raise fail("direct", f"outputs are {describe(outputs)}", "scores [sample] or [sample, class]")
     classes = torch.arange(outputs.shape[1], device=outputs.device)
     return outputs.T, classes[:, None] == targets, None
+
+
+def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
+    if name.options:
+        raise fail("method", f"{name.plain} came with the option {name.options[0]!r}", "no option")
+    named_direct(name.objective, metric, {})  # an unknown name must fail now, not once training begins
+
+    def make(settings: Any) -> Direct:
+        own = named_direct(name.objective, metric, settings.objective)
+        both, given = with_proxy(str(name), own, settings, proxy)
+        return Direct(both, settings, own.loss, given=given)
+
+    return Road(str(name), make, SurrogateSettings, with_weights(space(), proxy))
+
+
+def _suits(metric: Metric) -> MethodName | str:
+    objective = objective_for(metric)
+    return MethodName("direct", objective) if objective else f"no structure decodes {metric.name} by itself"
+
+
+FAMILY = Family(
+    name="direct",
+    line="Solves for the best output twice, with and without a little of the metric; the difference is the gradient.",
+    settings=SurrogateSettings,
+    suits=_suits,
+    road=_road,
+    roads=lambda: {f"direct:{name}": structure_of(name) for name in objectives()},
+)

@@ -31,13 +31,17 @@ from metricgrad.learned import (
     sign_agreement,
 )
 from metricgrad.learned.pairs import Pairs, PairSource
+from metricgrad.methods.family import Family
 from metricgrad.methods.given_loss import GivenLoss
-from metricgrad.methods.surrogate import Objective, Surrogate, SurrogateSettings
+from metricgrad.methods.grammar import MethodName
+from metricgrad.methods.objectives import Objective, Proxy, own_proxy, with_weights
+from metricgrad.methods.road import Road
+from metricgrad.methods.surrogate import Surrogate, SurrogateSettings
 from metricgrad.methods.trial import fitting_settings
 from metricgrad.scale import current
 from metricgrad.scale.chunk import taken
 
-__all__ = ["Learned", "LearnedSettings", "make_surrogate", "space"]
+__all__ = ["FAMILY", "Learned", "LearnedSettings", "make_surrogate", "space"]
 
 PROBE = 512
 """Held-out pairs of either kind on which trust is measured."""
@@ -373,11 +377,6 @@ def space(*, filtered: bool) -> Mapping[str, tuple[Any, ...]]:
     return {**values, "objective.zero_above": (0.5, 1.0, 2.0)} if filtered else values
 
 
-def check_learnable(metric: Metric) -> None:
-    """Raise InputError where a metric cannot be learned."""
-    SampleErrors(metric)
-
-
 def _distrust(values: Mapping[str, float | None], settings: LearnedSettings) -> str:
     numbers = ", ".join(
         f"{name} {'undefined' if values.get(name) is None else format(values[name], '.3g')}"
@@ -412,3 +411,32 @@ def _points(errors: Tensor, estimates: Tensor) -> list[list[float]]:
 
 def _nothing(outputs: Any, targets: Any) -> Tensor:
     raise RuntimeError("a learned surrogate without a proxy has no other objective")
+
+
+def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
+    """`learned` or `learned+filter`: the metric itself says what is learned."""
+    if name.objective or any(option != "filter" for option in name.options):
+        raise fail("method", f"there is no method {str(name)!r}", "learned or learned+filter")
+    filtered = bool(name.options)
+    SampleErrors(metric)  # a metric that cannot be learned must fail now
+
+    def make(settings: Any) -> Learned:
+        return Learned(settings, filtered=filtered, proxy=own_proxy(str(name), settings, proxy))
+
+    return Road(str(name), make, LearnedSettings, with_weights(space(filtered=filtered), proxy))
+
+
+def _suits(metric: Metric) -> MethodName | str:
+    if metric.per_sample and metric.kind is not None:
+        return MethodName("learned")
+    return f"{metric.name} is no mean over samples" if metric.kind else "the kind of the outputs is not known"
+
+
+FAMILY = Family(
+    name="learned",
+    line="Learns the metric from samples, then lowers what was learned.",
+    settings=LearnedSettings,
+    suits=_suits,
+    road=_road,
+    roads=lambda: {"learned": LearnedSurrogate, "learned+filter": FilteredSurrogate},
+)

@@ -3,34 +3,30 @@
 Both arms of a run are this one procedure with another objective, so that they differ in nothing else.
 """
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from metricgrad import losses
-from metricgrad._checks import describe, fail, nearest
-from metricgrad._columns import logit_of_class_1, one_column
+from metricgrad._checks import fail
 from metricgrad._documents import NumberField
-from metricgrad._structures import moved, one_tensor, tensors_of
-from metricgrad._types import MethodRun
+from metricgrad._structures import moved, tensors_of
+from metricgrad._types import MethodRun, Metric
 from metricgrad._user_code import called, embedded
 from metricgrad.errors import Diverged
+from metricgrad.methods import objectives
+from metricgrad.methods.family import Family
 from metricgrad.methods.given_loss import GivenLoss, require_gradient
-from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
-from metricgrad.pairing import SiMix, has_positive
-from metricgrad.ranking import RankingLoss, mean_valid
-from metricgrad.relax import positive_ranks_from_scores
+from metricgrad.methods.grammar import MethodName
+from metricgrad.methods.objectives import Objective, Proxy
+from metricgrad.methods.road import Road
 from metricgrad.scale import SharedBackward, StagedBackward, current
 from metricgrad.scale.chunk import device_of
 
-__all__ = ["SPACE", "Surrogate", "SurrogateSettings", "added", "named_objective", "objectives", "space"]
-
-Objective = Callable[[Any, Any], Tensor]
+__all__ = ["FAMILY", "SPACE", "Surrogate", "SurrogateSettings", "road_for_loss"]
 
 SPACE: Mapping[str, tuple[Any, ...]] = {
     "learning_rate": (3e-4, 1e-3, 3e-3),
@@ -38,11 +34,6 @@ SPACE: Mapping[str, tuple[Any, ...]] = {
     "dropout": (0.1, 0.3, 0.5),
 }
 """Values that tries draw from, for any objective; a dropout rate matters to a model that has dropout modules."""
-
-RANK_TEMPERATURE = 0.05
-"""Default rank temperature of a surrogate of ranks on unit embeddings: smaller ones starve most positives."""
-SCORE_TEMPERATURE = 0.3
-"""The same on scores of samples, which spread over several units (logits)."""
 
 
 class SurrogateSettings(BaseModel):
@@ -199,133 +190,56 @@ class Surrogate:
         )
 
 
-def objectives() -> list[str]:
-    """Return the names that `named_objective` knows: the public losses without `_loss`."""
-    return sorted(name.removesuffix("_loss") for name in losses.__all__ if name.endswith("_loss"))
+def road_for_loss(proxy: Proxy) -> Road:
+    """Return the road of a proxy loss: the name of one of our losses or a callable `(outputs, targets) -> loss`."""
+    objectives.check_proxy(proxy)
+    space = SPACE
+    if isinstance(proxy, str):
+        objectives.named_objective(proxy, {})  # an unknown name must fail now, not once training begins
+        space = {**SPACE, **objectives.space(proxy)}
+    name = proxy if isinstance(proxy, str) else getattr(proxy, "__name__", type(proxy).__name__)
 
-
-def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool = False) -> Objective:
-    """Build `(outputs, targets) -> loss` from the name of a loss and its settings.
-
-    Args:
-        name: a public loss without its suffix: `recall_at_k`, `average_precision`, `supcon`, ... A loss of ranks may
-            be followed by an option, `recall_at_k+simix`, which is the setting `simix: true`.
-        settings: arguments of the loss by name; for a loss of ranks also those of `RankingLoss` (temperature,
-            step, preset, normalize) and `simix`: true, false or the settings of `pairing.SiMix`.
-        of_scores: the outputs are scores [sample] of one ranking and the targets 0 or 1, not embeddings and labels;
-            only for a loss of ranks, whose `temperature` is then in units of score.
-
-    Returns:
-        The objective: a scalar or one value per unit.
-
-    Raises:
-        InputError: unknown name or argument; the message names the nearest known ones.
-    """
-    name, *options = name.split("+")
-    settings = _with_options(options, settings)
-    if name not in objectives():
-        raise fail("method", f"there is no loss {name!r}", "the name of a loss", nearest(name, objectives()))
-    loss = getattr(losses, f"{name}_loss")
-    arguments = inspect.signature(loss).parameters
-    of_ranks = "ranks" in arguments
-    known = {key for key, value in arguments.items() if value.kind is value.KEYWORD_ONLY}
-    if of_ranks:
-        known |= (
-            {"temperature", "step"} if of_scores else {"temperature", "step", "preset", "normalize", "simix"}
-        )
-    for key in settings:
-        if key not in known:
+    def make(settings: Any) -> Surrogate:
+        if settings.proxy_weight:
             raise fail(
-                "method",
-                f"the loss {name!r} has no setting {key!r}",
-                "one of its settings",
-                nearest(key, known),
+                f"proxy:{name}",
+                f"proxy_weight is {settings.proxy_weight}",
+                "0: the control arm is the proxy alone",
             )
-    if of_scores:
-        return tried(f"loss {name}", settings, lambda: _of_scores(loss, name, settings, of_ranks), SCORES)
-    return tried(f"loss {name}", settings, lambda: _of_embeddings(loss, name, settings, of_ranks), EMBEDDINGS)
+        own = objectives.proxy_objective(proxy, settings.objective)
+        return Surrogate(own, settings, given=own if isinstance(own, GivenLoss) else None)
+
+    return Road(f"proxy:{name}", make, SurrogateSettings, space)
 
 
-def _of_embeddings(
-    loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], of_ranks: bool
-) -> Objective:
-    """Return a loss of the ranks or of the pairs of embeddings [sample, dim] under labels."""
-    if of_ranks:
-        simix = _simix(settings.get("simix", False))
-        return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings, "simix": simix})
+def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
+    of_scores = metric.unit != "query"
+    objectives.named_objective(name.loss, {}, of_scores=of_scores)  # an unknown name must fail now, not later
 
-    # A loss of pairs: rows without another of their label have no loss, they are not losses of 0.
-    def objective(outputs: Any, targets: Any) -> Tensor:
-        one_tensor(name, outputs)
-        return mean_valid(loss(outputs, targets, **settings), has_positive(targets))
+    def make(settings: Any) -> Surrogate:
+        loss = objectives.named_objective(name.loss, settings.objective, of_scores=of_scores)
+        both, given = objectives.with_proxy(str(name), loss, settings, proxy)
+        return Surrogate(both, settings, given=given)
 
-    return objective
+    space = {**SPACE, **objectives.space(name.loss, of_scores=of_scores)}
+    return Road(str(name), make, SurrogateSettings, objectives.with_weights(space, proxy))
 
 
-def _of_scores(
-    loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], of_ranks: bool
-) -> Objective:
-    """Return a loss of the ranks of scores [sample] under targets 0 or 1: one query."""
-    if not of_ranks:
-        raise fail("method", f"{name} is a loss of embeddings", "a loss of ranks, for a metric of scores")
-    own = {key: value for key, value in settings.items() if key not in ("temperature", "step")}
-    steps = {"temperature": SCORE_TEMPERATURE, **{key: settings[key] for key in settings if key not in own}}
-
-    def objective(outputs: Tensor, targets: Tensor) -> Tensor:
-        scores = logit_of_class_1(one_tensor(f"surrogate:{name}", outputs))
-        if scores is None:
-            raise fail(
-                f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score per sample, or two"
-            )
-        ranks = positive_ranks_from_scores(scores[None], one_column(targets)[None].bool(), **steps)
-        return mean_valid(loss(ranks, **own), ranks)
-
-    return objective
+def _suits(metric: Metric) -> MethodName | str:
+    if metric.unit != "query":
+        return f"{metric.name} ranks no embeddings"
+    return MethodName("surrogate", "recall_at_k")
 
 
-def _with_options(options: Sequence[str], settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings with those that the options of a name stand for."""
-    for option in options:
-        if option != "simix":
-            raise fail("method", f"there is no option {option!r} of a loss", "'simix', or none")
-        if settings.get("simix", True) in (False, None):
-            raise fail(
-                "method", f"the option +simix came with the setting simix: {settings['simix']}", "one of them"
-            )
-        settings = {"simix": True, **settings}
-    return settings
+def _roads() -> dict[str, Any]:
+    return {f"surrogate:{name}": objectives.loss_named(name) for name in objectives.objectives()}
 
 
-def _simix(given: Any) -> SiMix | None:
-    """Return what the setting `simix` says: true, false (or null), or settings by name."""
-    if not isinstance(given, Mapping):
-        if given not in (True, False, None):
-            raise fail("method", f"simix is {given!r}", "true, false or its settings by name")
-        return SiMix() if given else None
-    known = ("pairs_per_class", "virtual_queries")  # a generator cannot be written in a recipe
-    for key in given:
-        if key not in known:
-            raise fail(
-                "method", f"simix has no setting {key!r}", "one of its settings", nearest(str(key), known)
-            )
-    return SiMix(**given)
-
-
-def added(objective: Objective, proxy: Objective, weight: float) -> Objective:
-    """Return `objective + weight * proxy`, each averaged on its own.
-
-    A surrogate of a rank sees only what is near the cut-off; a little of the proxy keeps the rest in place.
-    """
-
-    def both(outputs: Any, targets: Any) -> Tensor:
-        return objective(outputs, targets).mean() + weight * proxy(outputs, targets).mean()
-
-    return both
-
-
-def space(name: str, *, of_scores: bool = False) -> Mapping[str, tuple[Any, ...]]:
-    """Return the settings that tries may draw for a named objective: as many for a surrogate as for a proxy."""
-    temperatures = (
-        (0.1, 0.3, 1.0) if of_scores else (0.04, 0.07, 0.1) if name == "supcon" else (0.03, 0.05, 0.07)
-    )
-    return {**SPACE, "objective.temperature": temperatures}
+FAMILY = Family(
+    name="surrogate",
+    line="Lowers a loss of ours whose gradient stands for that of the metric.",
+    settings=SurrogateSettings,
+    suits=_suits,
+    road=_road,
+    roads=_roads,
+)

@@ -9,8 +9,10 @@ from torch import nn
 
 from metricgrad._checks import describe, fail, whole_number
 from metricgrad._types import Method, Metric
+from metricgrad.methods.families import roads as roads_named
+from metricgrad.methods.road import Road
+from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.metrics import adapt
-from metricgrad.tune.auto import Road, check_proxy, road_for_loss, road_named
 from metricgrad.tune.given_data import given_splits, numbered
 from metricgrad.tune.groups import check_groups
 from metricgrad.tune.loop import Stage
@@ -129,7 +131,7 @@ def resolved(
             raise fail("tune", f"{name} are {describe(given)}", "a dict of settings by name")
     if not isinstance(method, str):
         raise fail("tune", f"method is {describe(method)}", "'auto' or family:objective")
-    check_proxy(proxy)
+    control = [] if proxy is None else [road_for_loss(proxy)]
     build = SeededModel(model, device)
     exact = adapt(metric, higher_is_better=higher_is_better)
     sides = side_metrics_of(side_metrics, may_fall, exact)
@@ -146,11 +148,10 @@ def resolved(
     seeds = [whole_number("tune", "seed", item, least=0) for item in asked]
     if not seeds or len(set(seeds)) < len(seeds) or max(seeds) > LARGEST_SEED:
         raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers from 0 to 4294967295")
-    roads = [road_named(name.strip(), exact, proxy) for name in method.split(",")]
+    roads = roads_named(method, exact, proxy)
     arms = [Arm("tuned", shared_tries(roads, settings or {}, plan.tries))]
     start = None
     if proxy is not None:
-        control = [road_for_loss(proxy)]
         arms.insert(0, Arm("continued", shared_tries(control, proxy_settings or {}, plan.tries)))
         if start_plan is not None:
             _check_start_plan(start_plan)

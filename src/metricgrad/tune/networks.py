@@ -1,27 +1,21 @@
 """The networks of a run: made for a seed, copied, and checked before anything is trained."""
 
-import copy
 import functools
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType, ModuleType
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
+from metricgrad._copies import copied
 from metricgrad._user_code import called
 from metricgrad.errors import CheckpointError, InputError
 from metricgrad.tune.packing import packed, unpacked
 from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.weights import load_into, own_names
 
-__all__ = ["SeededModel", "copied"]
-
-Module = TypeVar("Module", bound=nn.Module)
-
-_GIVE_A_FUNCTION = "Give a function seed -> network, which makes a new one at each call."
+__all__ = ["SeededModel"]
 
 
 class SeededModel:
@@ -97,30 +91,6 @@ class SeededModel:
         self._trained = {id(value): weakref.ref(value) for value in model.parameters()}
 
 
-def copied(model: Module) -> Module:
-    """Return a copy of a network or loss; kept activations come without their graph.
-
-    Raises:
-        InputError: something within it cannot be copied; the message names where.
-    """
-    kept = list(_with_graph(model))
-    memo: dict[int, Any] = {id(value): value.detach().clone() for value in kept}
-    try:
-        with torch.no_grad():  # copies of scripted networks would be computed from the original otherwise
-            copy_of = copy.deepcopy(model, memo)
-    except Exception as error:  # whatever the user's objects raise
-        reason = (str(error).splitlines() or [""])[0][:120]
-        raise fail(
-            "tune",
-            f"{type(model).__name__} cannot be copied: {_not_copied(model)} ({type(error).__name__}: {reason})",
-            "a network that copy.deepcopy takes",
-            _GIVE_A_FUNCTION,
-        ) from error
-    for own, new in zip(model.parameters(), copy_of.parameters(), strict=True):
-        new.requires_grad_(own.requires_grad)
-    return copy_of
-
-
 def _usable(device: str | torch.device) -> torch.device:
     """Return a device on which something can be computed; InputError with the reason where it cannot."""
     try:
@@ -142,43 +112,6 @@ def _usable(device: str | torch.device) -> torch.device:
 def _unwrapped(model: nn.Module) -> nn.Module:
     """The network within `DistributedDataParallel`: the processes of a run share out the batches themselves."""
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-
-
-def _with_graph(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the tensors with a graph that the modules keep, in whatever they keep them."""
-    seen: set[int] = set()
-    stack: list[Any] = [
-        vars(module) for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)
-    ]
-    while stack:
-        value = stack.pop()
-        if id(value) in seen or isinstance(
-            value, nn.Module | FunctionType | ModuleType | type | str | int | float
-        ):
-            continue
-        seen.add(id(value))
-        if isinstance(value, Tensor):
-            if value.grad_fn is not None:
-                yield value
-        elif isinstance(value, Mapping):
-            stack.extend(value.values())
-        elif isinstance(value, list | tuple | set | frozenset):
-            stack.extend(value)
-        elif hasattr(value, "__dict__"):
-            stack.append(vars(value))
-
-
-def _not_copied(model: nn.Module) -> str:
-    """Name the attribute that deepcopy refuses."""
-    for place, module in model.named_modules():
-        for name, value in vars(module).items():
-            if name in ("_modules", "_parameters"):
-                continue
-            try:
-                copy.deepcopy(value)
-            except Exception:  # noqa: BLE001, RUF100 (only its place is asked for; the caller tells the reason)
-                return f"the attribute {'.'.join(filter(None, (place, name)))!r} is {describe(value)}"
-    return "deepcopy fails"
 
 
 def _check_whole(model: nn.Module) -> None:
