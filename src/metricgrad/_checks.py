@@ -35,6 +35,7 @@ __all__ = [
     "require_ks",
     "require_matrix",
     "require_memory",
+    "require_settings",
     "whole_number",
 ]
 
@@ -65,10 +66,27 @@ def fail(caller: str, came: str, expected: str, remedy: str = "") -> InputError:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence with the known names nearest to `name`, or with all of them where none is near."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return "Did you mean " + " or ".join(repr(item) for item in close) + "?"
-    return "Known: " + ", ".join(known) + "."
+    return _did_you_mean(name, known) or "Known: " + ", ".join(known) + "."
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the known names nearest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return "Did you mean " + " or ".join(repr(item) for item in close) + "?" if close else ""
+
+
+def require_settings(caller: str, given: Iterable[Any], known: Iterable[str]) -> None:
+    """Raise InputError for the first name that is given and is none of the known settings, with the nearest ones."""
+    known = sorted(known)
+    for name in given:
+        if name not in known:
+            listed = ", ".join(known) or "it has none"
+            raise fail(
+                caller,
+                f"there is no setting {name!r}",
+                f"one of its settings ({listed})",
+                _did_you_mean(str(name), known),
+            )
 
 
 def finite_number(caller: str, name: str, value: Any, expected: str = "a finite number") -> float:

@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from metricgrad._checks import Number, describe, fail, nearest, positive_number, require_matrix
+from metricgrad._checks import Number, describe, fail, positive_number, require_matrix, require_settings
 from metricgrad._labels import Labels, number_labels
 from metricgrad.metrics.own_references import same_rows
 from metricgrad.pairing.memory import MemoryQueue
 from metricgrad.pairing.relevance import label_codes, positive_lists
 from metricgrad.pairing.similarity import unit_rows
 from metricgrad.pairing.simix import SiMix, mix_rows
-from metricgrad.relax.rank import IncludeQuery, PositiveRanks, StepName, positive_ranks_from_products
+from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positive_ranks_from_products
+from metricgrad.relax.step import StepName
 
 __all__ = ["RankingLoss", "mean_by_class", "mean_valid", "positive_ranks"]
 
@@ -408,12 +409,7 @@ def _check_settings(loss: Callable[..., Tensor], settings: Mapping[str, Any]) ->
     known = {one.name for one in arguments if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)}
     if any(one.kind is one.VAR_KEYWORD for one in arguments):
         return
-    for name in settings:
-        if name not in known:
-            raise fail(
-                "RankingLoss", f"{getattr(loss, '__name__', 'the loss')} has no setting {name!r}",
-                "one of its settings", nearest(name, known - {"ranks"}),
-            )  # fmt: skip
+    require_settings(f"RankingLoss of {getattr(loss, '__name__', 'the loss')}", settings, known - {"ranks"})
 
 
 def _preset(loss: Callable[..., Tensor], preset: str | None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The task fashion_ap: its files, how they are read, who is drawn, whose labels are flipped; and what fetches them."""
 
 import gzip
-import os
 import stat
 import subprocess
 from pathlib import Path
@@ -18,8 +17,9 @@ from metricgrad.methods.surrogate import Surrogate, SurrogateSettings
 from metricgrad.metrics import adapt
 from metricgrad.tasks import fashion_ap
 from metricgrad.tasks.binary import binary_cross_entropy
-from metricgrad.tasks.fashion_ap import data_folder, read_idx
+from metricgrad.tasks.fashion_ap import pictures_folder, read_idx
 from metricgrad.tasks.task import Task
+from tests.tasks.real_data import found_or_skipped
 
 FETCH = Path(__file__).resolve().parents[2] / "scripts" / "fetch-data"
 SMALL = {"items_fit": 200, "items_select": 100, "batch": 64}
@@ -66,12 +66,7 @@ def numbers(split) -> list[tuple[int, int]]:
 @pytest.fixture(scope="module")
 def real() -> Path:
     """The folder of the real files; in CI they must be there."""
-    try:
-        return data_folder()
-    except InputError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the pictures are not here: {error}")
+    return found_or_skipped(pictures_folder)
 
 
 # ------------------------------------------------------------------------------------------- reading files
@@ -137,14 +132,14 @@ def test_where_the_files_are_looked_for(tmp_path, monkeypatch) -> None:
     with pytest.raises(
         InputError, match=r"data/fashion-mnist or .*fetch-data.*apt-get install .*data\.folder"
     ):
-        data_folder()
+        pictures_folder()
     for place in reversed(places):
         write(place, 20, 10)
-        assert data_folder() == place
+        assert pictures_folder() == place
     (places[0] / FILES[3]).unlink()
-    assert data_folder() == places[1]
+    assert pictures_folder() == places[1]
     with pytest.raises(InputError, match="nowhere"):
-        data_folder(tmp_path / "nowhere")
+        pictures_folder(tmp_path / "nowhere")
 
 
 # ------------------------------------------------------------------------------------------------- splits

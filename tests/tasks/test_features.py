@@ -18,7 +18,8 @@ from torch.testing import assert_close
 
 from metricgrad.errors import InputError, MissingExtraError
 from metricgrad.tasks import efficientnet, features
-from metricgrad.tasks.features import cache_folder, efficientnet_lite0_features, features_key
+from metricgrad.tasks.features import efficientnet_lite0_features, features_key
+from metricgrad.tasks.folders import cache_folder
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
 SETTINGS = {"digest": "0123", "size": 32, "batch": 2}

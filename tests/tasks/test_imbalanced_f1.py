@@ -1,7 +1,6 @@
 """The task imbalanced_f1: the table it reads, the division of its rows, its model."""
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from metricgrad.errors import InputError, MissingExtraError
 from metricgrad.metrics import adapt
 from metricgrad.tasks import imbalanced_f1
 from metricgrad.tasks.imbalanced_f1 import read_table, table_file
+from tests.tasks.real_data import found_or_skipped
 
 
 def write(path: Path, negatives: int = 90, positives: int = 10) -> Path:
@@ -38,12 +38,7 @@ def table(tmp_path) -> Path:
 @pytest.fixture(scope="module")
 def real() -> Path:
     """KEEL's table; in CI it must be there."""
-    try:
-        return table_file()
-    except MissingExtraError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the table is not here: {error}")
+    return found_or_skipped(table_file)
 
 
 # ---------------------------------------------------------------------------------------------- the table

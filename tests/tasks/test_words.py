@@ -1,7 +1,6 @@
 """The task words: fonts, drawing, splits, the proxy loss and the start model; and what fetches the fonts."""
 
 import io
-import os
 import stat
 import subprocess
 from pathlib import Path
@@ -33,6 +32,7 @@ from metricgrad.tasks.words_pictures import (
     usable_fonts,
 )
 from metricgrad.tasks.words_sets import divided_words, draw_words, kept_words
+from tests.tasks.real_data import found_or_skipped
 
 FETCH = Path(__file__).resolve().parents[2] / "scripts" / "fetch-fonts"
 PACKAGES = ["wamerican", *(package for packages in FONTS.values() for package in packages)]
@@ -43,12 +43,7 @@ SOME = [letters * 3 for letters in ("abc", "bcd", "cde", "def", "xyz")]
 @pytest.fixture(scope="module")
 def real() -> Path:
     """The folder of the fonts; in CI they must be there."""
-    try:
-        return fonts_folder()
-    except InputError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the fonts are not here: {error}")
+    return found_or_skipped(fonts_folder)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def _extras() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _cache_folder() -> Path:
-    from metricgrad.tasks.features import cache_folder
+    from metricgrad.tasks.folders import cache_folder
 
     return Path(cache_folder())
 

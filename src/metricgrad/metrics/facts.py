@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metricgrad._checks import fail, nearest
+from metricgrad._checks import fail, require_settings
 from metricgrad._types import Reading
 from metricgrad.metrics.of_rows import OfCounts
 
@@ -73,14 +73,7 @@ class Facts:
             InputError: a setting that the metric does not have, or one that it lacks.
         """
         known = self._parameters()
-        for setting in given:
-            if setting not in known:
-                raise fail(
-                    self.name,
-                    f"there is no setting {setting!r}",
-                    f"one of its settings ({', '.join(known) or 'it has none'})",
-                    nearest(setting, known) if known else "",
-                )
+        require_settings(self.name, given, known)
         for name, default in known.items():
             if default is inspect.Parameter.empty and name not in given:
                 raise fail(self.name, f"{name} is missing", f"a value for {name}")

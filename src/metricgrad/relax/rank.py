@@ -7,21 +7,20 @@ of the positives, and makes similarities and slopes anew in the backward pass.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from metricgrad._checks import Number, describe, fail, nearest, positive_number, require_matrix
+from metricgrad._checks import Number, describe, fail, positive_number, require_matrix
 from metricgrad.relax import operator
 from metricgrad.relax.setting import Setting
+from metricgrad.relax.step import StepName, require_step
 
 __all__ = ["PositiveRanks", "positive_ranks_from_products", "positive_ranks_from_scores"]
 
 IncludeQuery = bool | Literal["positive"]
-StepName = Literal["logistic", "laplace"]
-STEPS = get_args(StepName)
 
 
 class PositiveRanks(NamedTuple):
@@ -175,8 +174,7 @@ def _setting(
 
 def _check_options(caller: str, include_query: IncludeQuery, temperature: Number, step: str) -> float:
     """Return the temperature as a number."""
-    if step not in STEPS:
-        raise fail(caller, f"step is {step!r}", "'logistic' or 'laplace'", nearest(str(step), STEPS))
+    require_step(caller, step)
     if include_query not in (False, True, "positive"):
         raise fail(caller, f"include_query is {include_query!r}", "False, True or 'positive'")
     return positive_number(caller, "temperature", temperature, zero=True)

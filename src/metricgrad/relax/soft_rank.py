@@ -10,21 +10,19 @@ import functools
 import importlib
 import math
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from metricgrad._checks import Number, describe, fail, nearest, positive_number
+from metricgrad._checks import Number, describe, fail, positive_number
 from metricgrad.relax import scan
 from metricgrad.relax.kernels import chosen
-from metricgrad.relax.rank import StepName
+from metricgrad.relax.step import StepName, require_step
 
 __all__ = ["soft_ranks"]
-
-STEPS = get_args(StepName)
 
 
 def soft_ranks(
@@ -88,8 +86,7 @@ def soft_ranks(
     caller = "soft_ranks"
     if not isinstance(scores, Tensor) or scores.ndim == 0 or not scores.is_floating_point():
         raise fail(caller, f"scores is {describe(scores)}", "a floating-point tensor (..., item)")
-    if step not in STEPS:
-        raise fail(caller, f"step is {step!r}", "'logistic' or 'laplace'", nearest(str(step), STEPS))
+    require_step(caller, step)
     width = positive_number(caller, "temperature", temperature, zero=True)
     rows = scores.to(torch.promote_types(scores.dtype, torch.float32))
     rows, counts = _taking_part(caller, rows, mask)

@@ -6,13 +6,24 @@ many ranks lie within k. Both are sums of steps, and here are the two smooth one
 The functions whose names end in an underscore overwrite their argument; `rank.py` runs them over cached tiles.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-__all__ = ["hard_step", "laplace_step", "logistic_step"]
+from metricgrad._checks import fail, nearest
+
+__all__ = ["StepName", "hard_step", "laplace_step", "logistic_step", "require_step"]
+
+StepName = Literal["logistic", "laplace"]
+
+
+def require_step(caller: str, step: str) -> None:
+    """Raise InputError for a step that is none of `StepName`."""
+    known = get_args(StepName)
+    if step not in known:
+        raise fail(caller, f"step is {step!r}", " or ".join(map(repr, known)), nearest(str(step), known))
 
 
 def hard_step(x: Tensor) -> Tensor:

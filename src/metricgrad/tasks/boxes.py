@@ -16,7 +16,6 @@ Reference:
 """
 
 import hashlib
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from metricgrad._types import Observer
 from metricgrad.learned import rotated_boxes
 from metricgrad.tasks.box_network import read_start, smooth_l1_box_loss
 from metricgrad.tasks.boxes_sets import kept_scenes
+from metricgrad.tasks.png import png
 from metricgrad.tasks.task import Task
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import ArraySplit, Splits
@@ -241,9 +241,7 @@ class BoxScenes(ArraySplit):
             scene = scene.resize((SHOWN * scene.width, SHOWN * scene.height), image.Resampling.BICUBIC)
             for name, boxes in boxes_by_name.items():
                 _outline(scene, boxes[place], colours[name])
-            stream = io.BytesIO()
-            scene.save(stream, "PNG", optimize=True)
-            found.append(stream.getvalue())
+            found.append(png(scene))
         return found
 
 

@@ -4,8 +4,7 @@ Ten classes are few: the splits are class-disjoint (4 fit, 3 select, 3 test), so
 not that a method does.
 """
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from metricgrad._checks import extra
 from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.film_head import FilmHead
+from metricgrad.tasks.png import Pictures
 from metricgrad.tasks.task import Task
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
@@ -55,6 +55,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     digits = extra("sklearn.datasets", "scikit", "the digits task").load_digits()
     inputs = torch.from_numpy(digits.data).float() / 16
     labels = torch.from_numpy(digits.target).long()
+    shades = (255 - digits.images * (255 / 16)).astype(np.uint8)
     order = np.random.default_rng(chosen.split_seed).permutation(10)
 
     def rows(classes: np.ndarray) -> torch.Tensor:
@@ -63,7 +64,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     def shown(classes: np.ndarray) -> ArraySplit:
         index = rows(classes)
         return ArraySplit(
-            inputs[index], labels[index], pictures=_Pictures(digits.images[index.numpy()]),
+            inputs[index], labels[index], pictures=Pictures(shades[index.numpy()], "digits", scale=8),
             names=[f"{labels[item]} (no. {item})" for item in index],
         )  # fmt: skip
 
@@ -84,22 +85,3 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         plan=Plan(steps=60),
         start_plan=Plan(steps=200),
     )
-
-
-class _Pictures:
-    """PNG bytes of some digits, made when they are asked for; none where pillow is not installed."""
-
-    def __init__(self, pictures: np.ndarray) -> None:
-        self.pictures = pictures
-
-    def __call__(self, indices: Sequence[int]) -> list[bytes]:
-        image = extra("PIL.Image", "emoji", "the gallery of the digits task")
-        encoded = []
-        for index in indices:
-            buffer = io.BytesIO()
-            grey = (255 - self.pictures[index] * (255 / 16)).astype(np.uint8)
-            image.fromarray(grey).resize((64, 64), image.Resampling.NEAREST).save(
-                buffer, "PNG", optimize=True
-            )
-            encoded.append(buffer.getvalue())
-        return encoded

@@ -12,9 +12,8 @@ the other, and frozen before the test split was read.
 """
 
 import hashlib
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,13 +25,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from metricgrad._checks import extra, fail, nearest
+from metricgrad._checks import fail, nearest
 from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.emoji_views import VIEWS
 from metricgrad.tasks.features import efficientnet_lite0_features, features_key
 from metricgrad.tasks.film_head import FilmHead
+from metricgrad.tasks.png import Pictures
 from metricgrad.tasks.task import Task
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
@@ -175,7 +175,7 @@ def _splits(pictures: EmojiPictures, features: _Features, options: Options) -> S
     def shown(index: Tensor, reference: ArraySplit | None = None) -> ArraySplit:
         return ArraySplit(
             features.drawn[index], label[index], batch=4096, reference=reference,
-            pictures=_Pictures(pictures.pictures[index.numpy()]),
+            pictures=Pictures(pictures.pictures[index.numpy()], "emoji"),
             names=[f"{pictures.names[label[item]]} ({pictures.vendors[vendor[item]]})" for item in index],
         )  # fmt: skip
 
@@ -218,19 +218,3 @@ def _classes(classes: int, options: Options) -> tuple[np.ndarray, np.ndarray, np
     )
     fit, select = round(0.66 * len(again)), round(0.16 * len(again))
     return again[:fit], again[fit : fit + select], again[fit + select :]
-
-
-class _Pictures:
-    """PNG bytes of some pictures, made when they are asked for."""
-
-    def __init__(self, pictures: np.ndarray) -> None:
-        self.pictures = pictures
-
-    def __call__(self, indices: Sequence[int]) -> list[bytes]:
-        image = extra("PIL.Image", "emoji", "the gallery of the emoji task")
-        encoded = []
-        for index in indices:
-            buffer = io.BytesIO()
-            image.fromarray(self.pictures[index]).save(buffer, "PNG", optimize=True)
-            encoded.append(buffer.getvalue())
-        return encoded

@@ -12,7 +12,6 @@ Reference:
 
 import gzip
 import math
-import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,12 +27,12 @@ from metricgrad._checks import fail
 from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.binary import binary_cross_entropy
-from metricgrad.tasks.features import cache_folder
+from metricgrad.tasks.folders import data_folder
 from metricgrad.tasks.task import Task
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import ArraySplit, Splits
 
-__all__ = ["Options", "PictureScore", "data_folder", "load", "read_idx"]
+__all__ = ["Options", "PictureScore", "load", "pictures_folder", "read_idx"]
 
 HARD_CLASSES = (6, 2, 4, 0)
 """Shirt, pullover, coat, T-shirt: the classes that are taken for one another."""
@@ -90,7 +89,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     del observer
     chosen = options if isinstance(options, Options) else Options(**options)
     classes = _classes(chosen)
-    folder = data_folder(chosen.folder)
+    folder = pictures_folder(chosen.folder)
     fit, select = _drawn(folder, "train", classes, chosen, [chosen.items_fit, chosen.items_select])
     (test,) = _drawn(folder, "t10k", classes, chosen, [chosen.items_test])
     return Task(
@@ -110,7 +109,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     )  # fmt: skip
 
 
-def data_folder(folder: Path | None = None) -> Path:
+def pictures_folder(folder: Path | None = None) -> Path:
     """Return the first folder that holds the four files of Fashion-MNIST.
 
     Args:
@@ -123,18 +122,14 @@ def data_folder(folder: Path | None = None) -> Path:
     Raises:
         InputError: none has them; the message says how to get them.
     """
-    data = os.environ.get("METRICGRAD_DATA")
-    places = [Path(data) / "fashion-mnist"] if data else []
-    places = [folder] if folder is not None else [*places, cache_folder() / "fashion-mnist", INSTALLED]
-    for place in places:
-        if all((place / name).is_file() for name in _FILES):
-            return place
-    raise fail(
-        "task fashion_ap",
-        f"the pictures are not in {' or '.join(str(place) for place in places)}",
-        f"the files {', '.join(_FILES)} in one folder",
-        "Get them with scripts/fetch-data (no root needed), or apt-get install dataset-fashion-mnist, or say where "
-        "they are: --set data.folder=...",
+    return data_folder(
+        "fashion_ap",
+        "fashion-mnist",
+        _FILES,
+        given=folder,
+        installed=[INSTALLED],
+        what="the pictures",
+        remedy="Get them with scripts/fetch-data (no root needed), or apt-get install dataset-fashion-mnist",
     )
 
 

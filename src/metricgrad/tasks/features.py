@@ -26,6 +26,7 @@ from metricgrad._records import Note, Progress, event_of
 from metricgrad._types import Observer
 from metricgrad.errors import InputError
 from metricgrad.tasks import efficientnet
+from metricgrad.tasks.folders import cache_folder, probe
 
 __all__ = ["cache_folder", "efficientnet_lite0_features", "features_key"]
 
@@ -63,24 +64,6 @@ def features_key(digest: str, *, size: int = 112, batch: int = 16, blocks: Seque
         torch.__version__,
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def cache_folder(cache: Path | None = None) -> Path:
-    """Say where features are kept.
-
-    Args:
-        cache: the folder, if the caller has settled it.
-
-    Returns:
-        `cache`, or `$METRICGRAD_CACHE`, or `$XDG_CACHE_HOME/metricgrad`, or `~/.cache/metricgrad`: the first set.
-    """
-    if cache is not None:
-        return Path(cache)
-    if os.environ.get("METRICGRAD_CACHE"):
-        return Path(os.environ["METRICGRAD_CACHE"])
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "metricgrad"
-    return Path.home() / ".cache" / "metricgrad"
 
 
 def efficientnet_lite0_features(
@@ -136,8 +119,7 @@ def efficientnet_lite0_features(
         features = _read(path, key, (len(pictures), dim), observer)
         if features is not None:
             return features
-        parts.mkdir(parents=True, exist_ok=True)
-        _probe(parts)
+        probe(parts)
         for start in range(0, len(pictures), step):
             block = pictures[start : start + step]
             part_path = parts / f"{start:08d}.safetensors"
@@ -233,13 +215,6 @@ def _write(path: Path, key: str, features: Tensor) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _probe(folder: Path) -> None:
-    """Raise OSError now, not after minutes of work, where a folder cannot be written."""
-    probe = folder / f"probe.{os.getpid()}.part"
-    probe.write_bytes(b"0")
-    probe.unlink()
 
 
 def _compute(

@@ -19,7 +19,7 @@ from metricgrad._checks import fail
 from metricgrad._records import Note, event_of
 from metricgrad._types import Observer
 from metricgrad.errors import InputError, RunFolderError
-from metricgrad.tasks.features import cache_folder
+from metricgrad.tasks.folders import cache_folder, probe
 from metricgrad.tune.checkpoint import write_atomically
 
 __all__ = ["kept_splits"]
@@ -54,7 +54,10 @@ def kept_splits(
     path = cache_folder(cache) / f"{task}-{key}.safetensors"
     found = _read(path, key, fields, splits, observer)
     if found is None:
-        _probe(task, path.parent)
+        try:
+            probe(path.parent)
+        except OSError as error:
+            raise _no_room(task, path.parent, error.strerror or str(error)) from error
         found = dict(make())
         arrays = _flat(found)
         facts = json.dumps({"key": key, "sha256": _checksum(arrays)})
@@ -104,17 +107,6 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
         total.update(f"{name} {array.dtype} {array.shape} ".encode())
         total.update(array.data)
     return total.hexdigest()
-
-
-def _probe(task: str, folder: Path) -> None:
-    """Make a folder, and say now, not after a minute of work, where it cannot be written."""
-    probe = folder / f"probe.{os.getpid()}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"0")
-        probe.unlink()
-    except OSError as error:
-        raise _no_room(task, folder, error.strerror or str(error)) from error
 
 
 def _no_room(task: str, folder: Path, why: str) -> InputError:

@@ -12,7 +12,6 @@ Reference:
 """
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from metricgrad._checks import describe, extra, fail
+from metricgrad._checks import describe, fail
 from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.learned import words
+from metricgrad.tasks.png import Pictures
 from metricgrad.tasks.recogniser import MAX_LENGTH, letter_cross_entropy, read_start
 from metricgrad.tasks.task import Task
 from metricgrad.tasks.words_pictures import ALPHABET, fonts_folder
@@ -221,13 +221,7 @@ class WordSplit:
         Raises:
             MissingExtraError: Pillow is not installed.
         """
-        image = extra("PIL.Image", "emoji", "pictures of words")
-        found = []
-        for index in indices:
-            stream = io.BytesIO()
-            image.fromarray(self.inputs[index].numpy()).save(stream, "PNG", optimize=True)
-            found.append(stream.getvalue())
-        return found
+        return Pictures(self.inputs.numpy(), "words")(indices)
 
     @property
     def digest(self) -> str:

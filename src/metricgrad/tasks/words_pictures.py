@@ -8,7 +8,6 @@ Every picture is drawn from a key of its own (seed, split, number): neither how 
 processes moves a pixel of it.
 """
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -20,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from metricgrad._checks import extra, fail
-from metricgrad.tasks.features import cache_folder
+from metricgrad.tasks.folders import data_folder
 
 __all__ = [
     "ALPHABET",
@@ -116,21 +115,13 @@ def fonts_folder(folder: Path | None = None) -> Path:
     Raises:
         InputError: none has them; the message says how to get them.
     """
-    data = os.environ.get("METRICGRAD_DATA")
-    places = [Path(data) / "words"] if data else []
-    places = [folder] if folder is not None else [*places, cache_folder() / "words"]
-    needed = [WORD_LIST, *(Path(package) for packages in FONTS.values() for package in packages)]
-    missing = []
-    for place in places:
-        missing = [str(name) for name in needed if not (place / name).exists()]
-        if not missing:
-            return place
-    raise fail(
-        "task words",
-        f"fonts and words are not in {' or '.join(str(place) for place in places)} (missing: "
-        f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''})",
-        "a folder for each of the Debian packages",
-        "Get them with scripts/fetch-fonts (no root needed), or say where they are: --set data.folder=...",
+    return data_folder(
+        "words",
+        "words",
+        [str(WORD_LIST), *(package for packages in FONTS.values() for package in packages)],
+        given=folder,
+        what="the word list and the fonts, a folder for each of the Debian packages,",
+        remedy="Get them with scripts/fetch-fonts (no root needed)",
     )
 
 
