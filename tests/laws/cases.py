@@ -368,7 +368,11 @@ def wrong(logits: Tensor, targets: Tensor) -> Tensor:
 
 KS = (1, 2, 4)
 SHARP = {"cutoff_temperature": 1e-3, "offset": 0.5}
-PROXY = {"limit": "a proxy: it approaches no metric", "items": "its rows are both queries and items"}
+PROXY = {
+    "limit": "a proxy: it approaches no metric",
+    "items": "its rows are both queries and items",
+    "masked": "its rows are both queries and items",
+}
 
 LOSS_CASES: tuple[LossCase, ...] = (
     LossCase(

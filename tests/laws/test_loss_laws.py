@@ -64,7 +64,7 @@ def test_gradient_equals_differences(case: LossCase, seed: int):
 
 def without_a_loss(case: LossCase, targets: Tensor) -> Tensor:
     """Targets like these under which no unit has a loss."""
-    if case.takes == "ranks":
+    if case.takes in ("ranks", "scores"):
         return torch.zeros_like(targets)
     return torch.full_like(targets, IGNORED) if case.takes == "logits" else torch.arange(len(targets))
 
@@ -79,7 +79,7 @@ def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tenso
         (-1e4 * torch.ones_like(outputs), targets),
         (outputs, torch.ones_like(targets)),
         (outputs, none),
-        (outputs[:1, :1], targets[:1] if targets.ndim == 1 else targets[:1, :1]),
+        tuple(values[:1] if values.ndim == 1 else values[:1, :1] for values in (outputs, targets)),
         (outputs[:0], targets[:0]),
     ]
 
@@ -109,6 +109,7 @@ def test_half_precision_is_close(case: LossCase):
 @every_loss
 def test_an_undefined_unit_is_zero(case: LossCase):
     """A unit without positives has loss 0 and, where it stands alone, zero gradient."""
+    skip_unless(case, "undefined")
     outputs, targets = case.make_inputs(Generator().manual_seed(0))
     undefined = case.exact(outputs, targets).isnan()
     assert bool(undefined.any())
@@ -135,7 +136,7 @@ def test_queries_do_not_meet(case: LossCase, seed: int):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_masked_item_is_a_removed_item(case: LossCase, seed: int):
     """An irrelevant item (a class that is no target) at -inf gives the loss and gradient of one that is not there."""
-    skip_unless(case, "items")
+    skip_unless(case, "masked")
     outputs, targets = case.make_inputs(Generator().manual_seed(seed))
     kept = [item for item in range(outputs.shape[1]) if item != 4]
     rest = targets
@@ -204,7 +205,8 @@ def test_order_does_not_matter(case: LossCase, seed: int):
 def test_threads_leave_every_bit_in_place(case: LossCase):
     """A batch that several threads share gives the same bits each time, so that a resumed run can."""
     rows = torch.randn(1024, 64, generator=Generator().manual_seed(0))
-    labels = torch.arange(len(rows)) % (rows.shape[1] if case.takes == "logits" else 170)
+    rows = rows[:, 0] if case.takes == "scores" else rows
+    labels = torch.arange(len(rows)) % {"scores": 2, "logits": 64}.get(case.takes, 170)
     threads, found = torch.get_num_threads(), []
     torch.set_num_threads(4)
     try:

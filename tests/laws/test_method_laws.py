@@ -1,0 +1,276 @@
+"""The laws that every method keeps, one test per law and row of `method_cases.py`."""
+
+import copy
+import functools
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricgrad._types import MethodRun, Split
+from metricgrad.errors import InputError, MetricgradError
+from metricgrad.methods import learned
+from metricgrad.methods.families import FAMILIES, road_named
+from metricgrad.methods.road import Road, validated
+from metricgrad.methods.surrogate import road_for_loss
+from metricgrad.tune.checkpoint import load_state, random_state, restore_random_state, same_random_state, save_state
+from metricgrad.tune.passes import seed_everything
+from tests.laws.method_cases import METHOD_CASES, MethodCase, Probe
+
+@pytest.fixture(autouse=True)
+def _few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learned metric is trusted by fewer pairs than in earnest, so that a walk takes milliseconds."""
+    monkeypatch.setattr(learned, "PROBE", 64)
+
+
+every_method = pytest.mark.parametrize("case", METHOD_CASES, ids=lambda case: case.label)
+STEPS, SEED = 6, 3
+
+
+class Sealed:
+    """A split that must not be read while it is sealed."""
+
+    def __init__(self, split: Split) -> None:
+        self._split, self.sealed = split, False
+
+    def __iter__(self) -> Any:
+        assert not self.sealed, "a step read the split"
+        return iter(self._split)
+
+    def __getattr__(self, name: str) -> Any:
+        assert not self.sealed, f"a step read {name} of the split"
+        return getattr(self._split, name)
+
+
+def road_of(case: MethodCase, probe: Probe) -> Road:
+    """The road of a row, ready for settings."""
+    proxy = None if case.proxy is None else case.proxy()
+    return road_for_loss(proxy) if case.name == "proxy" else road_named(case.name, case.metric(probe), proxy)
+
+
+class Walk:
+    """A stage without a run around it: a network, a method that has begun, and its first evaluation.
+
+    Args:
+        case: the row.
+        chunk: rows that are embedded at once.
+        new: False goes on from what `load` is given, as a resumed stage does: no evaluation of step 0.
+        plain: a network without dropout, in float64.
+    """
+
+    def __init__(
+        self, case: MethodCase, *, chunk: int | None = None, new: bool = True, plain: bool = False
+    ) -> None:
+        self.probe = Probe()
+        road, splits = road_of(case, self.probe), case.splits()
+        self.batches, self.select = list(splits.fit), Sealed(splits.select)
+        self.model, self.taken = case.model().train(), 0
+        if plain:
+            self.batches = [(inputs.double(), targets) for inputs, targets in self.batches]
+            self.model = self.model.double()
+            for module in self.model.modules():
+                module.p = 0.0
+        self.method: Any = road.make(validated(road.settings, case.settings, road.name))
+        seed_everything(SEED)
+        parameters = dict(self.model.named_parameters())
+        metric = case.metric(self.probe)
+        self.method.begin(
+            MethodRun(self.model, parameters, metric, STEPS, SEED, chunk, fit=splits.fit, select=self.select)
+        )
+        if new:
+            self.reports = [self.examine()]
+
+    def examine(self) -> Mapping[str, Any]:
+        """What the method says at an evaluation; nothing for most."""
+        with same_random_state():
+            return (getattr(self.method, "examine", None) or dict)() or {}
+
+    def step(self) -> Mapping[str, float]:
+        """Take one step; select is sealed meanwhile."""
+        self.select.sealed = True
+        try:
+            values = self.method.step(self.batches[self.taken % len(self.batches)])
+        finally:
+            self.select.sealed = False
+        self.taken += 1
+        return values
+
+    def to(self, steps: int) -> "Walk":
+        """Take steps until there are so many, with an evaluation after every third."""
+        while self.taken < steps:
+            self.step()
+            if self.taken % 3 == 0:
+                self.examine()
+        return self
+
+    def weights(self) -> dict[str, Tensor]:
+        """All that was trained: the network, and what the method trains beside it."""
+        beside = getattr(self.method, "beside", dict)()
+        trained = {name: value for name, value in beside.items() if isinstance(value, Tensor)}
+        return {name: value.detach().clone() for name, value in (self.model.state_dict() | trained).items()}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of a stage."""
+        random, method = random_state(), self.method.state_dict()
+        return {"model": self.model.state_dict(), "method": method, "random": random, "taken": self.taken}
+
+    def comparable(self) -> dict[str, Any]:
+        """Its state without the seconds that it took, and without python's numbers, from which the checks of types draw."""
+        state = self.state()
+        method = {name: value for name, value in state["method"].items() if name != "seconds"}
+        random = {name: value for name, value in state["random"].items() if name != "python"}
+        return {**state, "method": method, "random": random}
+
+    def load(self, state: Mapping[str, Any]) -> "Walk":
+        """Go on from a state."""
+        self.model.load_state_dict(dict(state["model"]))
+        self.method.load_state_dict(state["method"])
+        self.taken = state["taken"]
+        restore_random_state(state["random"])
+        return self
+
+
+@functools.cache
+def walked(case: MethodCase) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights and state at the end of a walk that nothing cut."""
+    walk = Walk(case).to(STEPS)
+    return walk.weights(), copy.deepcopy(walk.comparable())
+
+
+def same_bits(one: Any, other: Any, where: str = "") -> None:
+    """Nested states are equal, tensors to the last bit."""
+    if isinstance(one, Tensor):
+        equal = torch.equal(one, torch.as_tensor(other))
+        assert equal, where
+    elif isinstance(one, Mapping):
+        assert {str(key) for key in one} == {str(key) for key in other}, where
+        named = {str(key): value for key, value in other.items()}
+        for key, value in one.items():
+            same_bits(value, named[str(key)], f"{where}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for place, (value, counterpart) in enumerate(zip(one, other, strict=True)):
+            same_bits(value, counterpart, f"{where}/{place}")
+    else:
+        assert one == other or one != one, where
+
+
+def kind_of(explained: Any) -> str:
+    """What tells one road of a family from another: what its loss takes, or else what stands for it."""
+    first = next(iter(inspect.signature(explained).parameters), "")
+    takes = ("ranks", "embeddings", "logits", "scores", "probabilities")
+    return first if inspect.isfunction(explained) and first in takes else explained.__name__
+
+
+def test_every_road_has_a_row() -> None:
+    """A family without a row fails here, and so does a kind of loss or structure; a row names what exists."""
+    listed = {name: (family.name, kind_of(what)) for family in FAMILIES for name, what in family.roads().items()}
+    plain = {case.name if case.name in listed else case.name.partition("+")[0] for case in METHOD_CASES}
+    assert {listed[name] for name in plain - {"proxy"}} == set(listed.values())
+    labels = [case.label for case in METHOD_CASES]
+    assert len(labels) == len(set(labels))
+    assert all(len(reason.split()) > 2 for case in METHOD_CASES for reason in case.skip.values())
+
+
+@every_method
+def test_same_seed_same_bits(case: MethodCase) -> None:
+    """Two walks end with the same weights; they are not those of the beginning."""
+    weights, state = walked(case)
+    again = Walk(case)
+    before = again.weights()
+    again.to(STEPS)
+    same_bits(again.weights(), weights)
+    same_bits(again.comparable(), state)
+    assert any(not torch.equal(value, before[name]) for name, value in weights.items())
+
+
+@every_method
+@pytest.mark.parametrize("cut", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(5, marks=pytest.mark.slow)])
+def test_resumed_is_uninterrupted(case: MethodCase, cut: int, tmp_path: Path) -> None:
+    """A state through the checkpoint file, new objects, and on: the same bits of weights and state."""
+    weights, wanted = walked(case)
+    save_state(tmp_path, Walk(case).to(cut).state())
+    state = load_state(tmp_path)
+    assert state is not None
+    resumed = Walk(case, new=False).load(state).to(STEPS)
+    same_bits(resumed.weights(), weights)
+    same_bits(resumed.comparable(), wanted)
+
+
+@every_method
+def test_a_state_survives(case: MethodCase, tmp_path: Path) -> None:
+    """What a new method is given back it gives back; it was another state before."""
+    walk, fresh = Walk(case).to(4), Walk(case)
+    assert repr(fresh.method.state_dict()) != repr(walk.method.state_dict())
+    save_state(tmp_path, walk.state())
+    state = load_state(tmp_path)
+    assert state is not None
+    same_bits(walk.method.state_dict(), fresh.load(state).method.state_dict())
+
+
+@every_method
+def test_a_step_reads_no_split_that_chooses(case: MethodCase) -> None:
+    """Select is for what comes before the first step and between steps; of test a method is not even told."""
+    assert not [name for name in inspect.signature(MethodRun).parameters if "test" in name]
+    walk = Walk(case)
+    walk.select.sealed = True
+    with pytest.raises(AssertionError, match="a step read"):
+        list(walk.select)
+    for _ in range(STEPS):
+        values = walk.step()
+        assert "loss" in values
+    walk.examine()
+
+
+@every_method
+def test_calls_of_the_metric_are_counted(case: MethodCase) -> None:
+    """A method that measures says how often it did; the others never do."""
+    walk = Walk(case)
+    walk.to(STEPS)
+    values = walk.examine().get("values", {})
+    assert walk.probe.calls == values.get("sample_metric_calls", 0)
+
+
+@every_method
+@pytest.mark.parametrize("fault", ["raises", "NaN"])
+def test_a_metric_that_fails_ends_a_step_cleanly(case: MethodCase, fault: str) -> None:
+    """It is our error or none, and no weight moves in the step that it ends."""
+    walk = Walk(case).to(2)
+    walk.probe.failing = fault
+    for _ in range(STEPS):
+        before = walk.weights()
+        try:
+            walk.step()
+        except MetricgradError as error:
+            assert walk.model is not None
+            same_bits(walk.weights(), before)
+            assert case.name.partition(":")[0] not in ("surrogate", "direct", "proxy"), error
+            return
+    assert walk.probe.calls == 0, "the metric failed every time, and nobody heard of it"
+
+
+@every_method
+def test_a_loss_that_is_no_number_moves_nothing(case: MethodCase) -> None:
+    """It is refused before the weights move."""
+    walk = Walk(case).to(2)
+    inputs, targets = walk.batches[2]
+    walk.batches[2] = (inputs * torch.nan, targets)
+    before = walk.weights()
+    with pytest.raises(MetricgradError):
+        walk.step()
+    same_bits(walk.weights(), before)
+
+
+@every_method
+def test_chunked_is_whole(case: MethodCase) -> None:
+    """A batch that is embedded in parts trains the same way, or is refused in one sentence."""
+    if "chunked" in case.skip:
+        with pytest.raises(InputError, match="chunk"):
+            Walk(case, chunk=5)
+        return
+    whole, parts = Walk(case, plain=True).to(3).weights(), Walk(case, chunk=5, plain=True).to(3).weights()
+    torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-9)
