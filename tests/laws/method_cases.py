@@ -4,7 +4,6 @@ A new family, and a new kind of loss or structure in an old one, costs a `Method
 compares the rows with what the families list.
 """
 
-import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -168,7 +167,11 @@ METHOD_CASES: tuple[MethodCase, ...] = (
     MethodCase("surrogate:supcon", **EMBEDDED),
     MethodCase("surrogate:generalized_cross_entropy", **CLASSED),
     MethodCase(
-        "surrogate:recall_at_k", proxy=Centres, settings={"proxy_weight": 0.3}, about="with a trained proxy", **EMBEDDED
+        "surrogate:recall_at_k",
+        proxy=Centres,
+        settings={"proxy_weight": 0.3},
+        about="with a trained proxy",
+        **EMBEDDED,
     ),
     MethodCase("direct:average_precision", about="of queries", **EMBEDDED),
     MethodCase("direct:average_precision", about="of scores", **SCORED),

@@ -69,6 +69,11 @@ def without_a_loss(case: LossCase, targets: Tensor) -> Tensor:
     return torch.full_like(targets, IGNORED) if case.takes == "logits" else torch.arange(len(targets))
 
 
+def first(values: Tensor) -> Tensor:
+    """The first unit, with the first of its items."""
+    return values[:1] if values.ndim == 1 else values[:1, :1]
+
+
 def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Huge, tiny and equal outputs; one label or relevance for all; nothing relevant; a single item or row."""
     return [
@@ -79,7 +84,7 @@ def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tenso
         (-1e4 * torch.ones_like(outputs), targets),
         (outputs, torch.ones_like(targets)),
         (outputs, none),
-        tuple(values[:1] if values.ndim == 1 else values[:1, :1] for values in (outputs, targets)),
+        (first(outputs), first(targets)),
         (outputs[:0], targets[:0]),
     ]
 
