@@ -31,6 +31,7 @@ __all__ = [
     "Progress",
     "Resumed",
     "RunStarted",
+    "Side",
     "SideMeasured",
     "SideMetrics",
     "StageFinished",
@@ -152,11 +153,20 @@ class StageFinished:
 
 
 @dataclass(frozen=True)
+class Side:
+    """A side metric as the record names it."""
+
+    name: str
+    description: str
+    higher_is_better: bool
+    may_fall: float | None  # None: it is only measured
+
+
+@dataclass(frozen=True)
 class SideMetrics:
     """What is measured beside the metric once all arms are trained."""
 
-    # name -> {"description": str, "higher_is_better": bool, "may_fall": float, None where it is only measured}
-    metrics: dict[str, dict[str, Any]]
+    metrics: list[Side]
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Recipe(BaseModel):
         data: options of the task; `metricgrad explain TASK` lists them.
         metric: a name (`metricgrad list`) or `package.module:name` of a callable; the task's where left out.
         higher_is_better: the direction, for a metric that does not say it itself.
+        side_metrics: metrics that must not get worse, named like `metric`; they are measured for every arm.
+        may_fall: how far each may fall below the start on select, in its own units: a number for all, or one by name.
         method: `auto`, or `family:objective` such as `surrogate:average_precision`; several, separated by commas, share
             the tries.
         proxy: the loss of the control arm: a name, `package.module:name`, or `none` for no control arm.
@@ -59,6 +61,8 @@ class Recipe(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     metric: str | None = None
     higher_is_better: StrictBool | None = None
+    side_metrics: list[str] = Field(default_factory=list)
+    may_fall: float | dict[str, float] = 0.0
     method: str = "auto"
     proxy: str | None = None
     seeds: list[WholeField] | None = Field(default=None, min_length=1, max_length=MOST_SEEDS)

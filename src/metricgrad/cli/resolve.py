@@ -65,6 +65,7 @@ def resolve(
     data = _checked_options(load, recipe)
     if recipe.metric is not None:
         metric_named(recipe.metric, recipe.higher_is_better)
+    sides = [_side_metric(name) for name in recipe.side_metrics]
     proxy = None if recipe.proxy in (None, "none") else _loss(recipe.proxy)
     task: Task = load(data, observer)
     if recipe.proxy == "none" and task.start_plan is not None:
@@ -74,14 +75,15 @@ def resolve(
         )
     complete = _complete(recipe, task, data, _seeds(recipe, first_seed, seeds))
     metric = metric_named(complete.metric or task.metric, complete.higher_is_better)
-    if task.kind is not None and metric.kind is None and metric.unit != "query":
-        metric = of_kind(metric, task.kind)
+    metric, *sides = (_of_kind(one, task) for one in (metric, *sides))
     has_start = task.start_plan is not None
     arguments = {
         "model": task.model,
         "splits": task.splits,
         "metric": metric if task.kind is not None else complete.metric,
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
+        "side_metrics": sides,
+        "may_fall": complete.may_fall,
         "method": complete.method,
         "plan": complete.plan,
         "higher_is_better": complete.higher_is_better,
@@ -210,6 +212,24 @@ def _seeds(recipe: Recipe, first: int | None, count: int | None) -> list[int]:
         return known
     first = known[0] if first is None else first
     return list(range(first, first + (len(known) if count is None else count)))
+
+
+def _side_metric(name: str) -> Metric:
+    """Return the record of a side metric, which says its direction itself or behind its name."""
+    try:
+        return metric_named(name, None)
+    except InputError as error:
+        raise InputError(
+            f"side_metrics: {error} A function of yours says its direction in its name: "
+            "package.module:name:higher_is_better=true."
+        ) from error
+
+
+def _of_kind(metric: Metric, task: Task) -> Metric:
+    """Return the metric as it reads the outputs of the task: decoded, where they are of a kind."""
+    if task.kind is None or metric.kind is not None or metric.unit == "query":
+        return metric
+    return of_kind(metric, task.kind)
 
 
 def metric_named(name: str, higher_is_better: bool | None) -> Metric:

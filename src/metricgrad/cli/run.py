@@ -46,6 +46,27 @@ def _folder_named(text: str) -> Path:
     return Path(text)
 
 
+SideMetricOption = Annotated[
+    list[str] | None, typer.Option(help="A metric that must not get worse, measured for every arm.")
+]
+MayFallOption = Annotated[
+    float | None,
+    typer.Option(
+        help="How far each side metric may fall on select; an arm that falls further is not returned."
+    ),
+]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        "--run-folder",
+        parser=_folder_named,
+        metavar="FOLDER",
+        help="Run folder (the long word under torchrun). Default: runs/TASK-METRIC-NUMBER.",
+    ),
+]
+
+
 def tune(
     what: Annotated[
         str,
@@ -56,6 +77,8 @@ def tune(
     metric: Annotated[
         str | None, typer.Option(help="The metric to tune for; the list command knows them.")
     ] = None,
+    side_metric: SideMetricOption = None,
+    may_fall: MayFallOption = None,
     method: Annotated[
         str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")
     ] = None,
@@ -78,16 +101,7 @@ def tune(
         str | None, typer.Option(help="Where the network is trained: cpu, cuda, cuda:1, ...")
     ] = None,
     tries: Annotated[int | None, typer.Option(help="Settings that each arm may try; select decides.")] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--run",
-            "--run-folder",
-            parser=_folder_named,
-            metavar="FOLDER",
-            help="Run folder (the long word under torchrun). Default: runs/TASK-METRIC-NUMBER.",
-        ),
-    ] = None,
+    run: FolderOption = None,
     data: Annotated[
         Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
     ] = None,
@@ -102,6 +116,8 @@ def tune(
     plan = {"minutes": minutes, "steps": steps, "batch": batch, "chunk": chunk, "tries": tries}
     options: dict[str, Any] = {
         "metric": metric,
+        "side_metrics": side_metric,
+        "may_fall": may_fall,
         "method": method,
         "device": device,
         "plan": plan,
@@ -317,6 +333,24 @@ def _facts(result: "Result", page: Path | None) -> dict[str, Any]:
         result.folder / (result.event("finished") or {}).get("weights", "best.safetensors")
     )
     facts["tested"] = [event for event in result.events if event["event"] == "tested"]
+    facts["side_metrics"] = _side_facts(result)
     facts["notes"] = [event["text"] for event in result.events if event["event"] == "note"]
     facts["summary"] = summary_text(result.events, folder=result.folder)
     return facts
+
+
+def _side_facts(result: "Result") -> list[dict[str, Any]]:
+    """What is known of each side metric: what it is, every value and every fall."""
+    known = result.event("side_metrics") or {"metrics": []}
+
+    def of(name: str, kind: str) -> list[dict[str, Any]]:
+        return [
+            {key: value for key, value in event.items() if key not in ("event", "time", "metric")}
+            for event in result.events
+            if event["event"] == kind and event["metric"] == name
+        ]
+
+    return [
+        {**side, "measured": of(side["name"], "side_measured"), "falls": of(side["name"], "fall")}
+        for side in known["metrics"]
+    ]

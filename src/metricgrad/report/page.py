@@ -25,7 +25,7 @@ from metricgrad._checks import describe, fail
 from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value, yaml_document
 from metricgrad._layout import temporary_of
 from metricgrad.errors import RunFolderError
-from metricgrad.report import fit, plot, sections, trust, wording
+from metricgrad.report import fit, plot, sections, side, trust, wording
 from metricgrad.report.picture import checked_picture
 from metricgrad.report.reading import Run, read_run
 
@@ -90,6 +90,8 @@ def _page(folder: Path, run: Run, lines: int) -> str:
         hashes=[_hash(library), _hash(script)],
         arms=sections.arm_rows(run),
         gains=sections.gain_rows(run),
+        sides=side.side_tables(run, every_interval=True),
+        fall=side.FALL,
         facts=sections.fact_rows(run),
         hits=sections.hit_rows(run),
         settings=sections.setting_rows(run),

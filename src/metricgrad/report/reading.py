@@ -22,12 +22,16 @@ from metricgrad._records import (
     Chosen,
     Curve,
     Evaluated,
+    Fall,
     Finished,
     Fitted,
     Note,
     Progress,
     Resumed,
     RunStarted,
+    Side,
+    SideMeasured,
+    SideMetrics,
     StageFinished,
     StageStarted,
     Stepped,
@@ -78,6 +82,11 @@ class Run:
     chosen: Chosen | None = None
     tested: dict[tuple[str, int], Tested] = field(default_factory=dict)  # (arm, seed) ->
     curves: dict[str, Curve] = field(default_factory=dict)  # arm ->
+    side_metrics: list[Side] = field(default_factory=list)
+    sides: dict[tuple[str, str, int, str], SideMeasured] = field(
+        default_factory=dict
+    )  # (metric, arm, seed, split) ->
+    falls: dict[tuple[str, str, int], Fall] = field(default_factory=dict)  # (side metric, arm, seed) ->
     verdict: Verdict | None = None
     finished: Finished | None = None
     resumed: list[Resumed] = field(default_factory=list)
@@ -222,6 +231,12 @@ def _fold(run: Run, record: Any) -> None:
         run.tested[record.arm, record.seed] = record
     elif isinstance(record, Curve):
         run.curves[record.arm] = record
+    elif isinstance(record, SideMetrics):
+        run.side_metrics = record.metrics
+    elif isinstance(record, SideMeasured):
+        run.sides[record.metric, record.arm, record.seed, record.split] = record
+    elif isinstance(record, Fall):
+        run.falls[record.metric, record.arm, record.seed] = record
     elif isinstance(record, Resumed):
         run.resumed.append(record)
     elif isinstance(record, Note):

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metricgrad.report.reading import Run, condense
+from metricgrad.report.side import FALL, side_tables
 from metricgrad.report.wording import (
     caveats,
     direction,
@@ -65,6 +66,8 @@ def closing_table(events: Iterable[Mapping[str, Any]], *, folder: Path | None = 
         for row in rows:
             gains.add_row(*map(Text, row))
         parts += [Text(), gains]
+    for side in side_tables(run):
+        parts += [Text(), _rich([[side.name, *side.titles], *side.rows])]
     parts += [Text(line, style="dim") for line in _explanations(run)]
     parts += [Text(f"note: {line}", style="yellow") for line in caveats(run)]
     parts += [Text(line, no_wrap=True, overflow="ignore") for line in _places(run, folder)]
@@ -99,9 +102,22 @@ def summary_text(events: Iterable[Mapping[str, Any]], *, folder: Path | None = N
     lines = [headline(run), "", *_aligned([[run.start.metric, *_arm_titles(run)], *_arm_rows(run)])]
     if rows := _gain_rows(run):
         lines += ["", *_aligned([["gain of tuned over", *_gain_titles(run)], *rows])]
+    for side in side_tables(run):
+        lines += ["", *_aligned([[side.name, *side.titles], *side.rows])]
     lines += _explanations(run)
     lines += [f"note: {line}" for line in caveats(run)]
     return "\n".join(lines + _places(run, folder))
+
+
+def _rich(rows: list[list[str]]) -> Table:
+    """Rows of text, titles first, as a table; empty columns go."""
+    found = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    keep = [index for index in range(len(rows[0])) if any(row[index] for row in rows)]
+    for index in keep:
+        found.add_column(Text(rows[0][index]), justify="right" if index else "left", no_wrap=True)
+    for row in rows[1:]:
+        found.add_row(*(Text(row[index]) for index in keep))
+    return found
 
 
 def _arm_titles(run: Run) -> list[str]:
@@ -158,6 +174,8 @@ def _explanations(run: Run) -> list[str]:
         return lines
     if "continued" in run.arms:
         lines.append("The arms took equal steps, not equal time; the last column says how long each trained.")
+    sides = side_tables(run)
+    lines += [f"{side.name}: {side.meaning}" for side in sides] + ([FALL] if sides else [])
     lines += [gain_meaning(run)] if run.verdict.gains else []
     lines += [text] if (text := interval_meaning(run)) else []
     lines += [f"Resamples: {text}"] if (text := resampling(run)) else []

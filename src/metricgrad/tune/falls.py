@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from metricgrad._records import Fall, Progress, SideMeasured, SideMetrics
+from metricgrad._records import Fall, Progress, SideMeasured
 from metricgrad._types import Split
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.errors import MetricFailed, RunFolderError
@@ -64,7 +64,7 @@ class Beside:
         select: Split,
     ) -> Measured:
         """Measure the model of every (seed, arm) on select, one after the other."""
-        self.folder.emit(SideMetrics(described(self.sides)))
+        self.folder.emit(described(self.sides))
         statistics: dict[tuple[str, int, str], Tensor | None] = {}
         for number, (seed, arm) in enumerate(models):
             self.folder.emit(Progress("side metrics", number, len(models), "model"))
@@ -84,8 +84,13 @@ class Beside:
 
 def check_measured(sides: Sequence[SideMetric], folder: RunFolder) -> None:
     """Raise RunFolderError where a finished run has not measured one of these side metrics."""
-    known = [event["metrics"] for event in folder.events() if event["event"] == "side_metrics"]
-    missing = [side.metric.name for side in sides if not known or side.metric.name not in known[-1]]
+    known = {
+        one["name"]
+        for event in folder.events()
+        if event["event"] == "side_metrics"
+        for one in event["metrics"]
+    }
+    missing = [side.metric.name for side in sides if side.metric.name not in known]
     if missing:
         raise RunFolderError(
             f"the run in {folder.path} is finished and has not measured {', '.join(missing)}; expected side metrics "

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from metricgrad._checks import describe, fail, nearest, positive_number
+from metricgrad._records import Side, SideMetrics
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
 from metricgrad.metrics import adapt
@@ -73,16 +74,19 @@ def side_metrics_of(given: Any, may_fall: Any, metric: Metric) -> tuple[SideMetr
     return tuple(SideMetric(side, _limit(side.name, limits[side.name])) for side in sides)
 
 
-def described(sides: Sequence[SideMetric]) -> dict[str, dict[str, Any]]:
-    """Return what the record says of side metrics, by name."""
-    return {
-        side.metric.name: {
-            "description": side.metric.description,
-            "higher_is_better": side.metric.higher_is_better,
-            "may_fall": side.may_fall if side.holds_back else None,
-        }
-        for side in sides
-    }
+def described(sides: Sequence[SideMetric]) -> SideMetrics:
+    """Return what the record says of side metrics."""
+    return SideMetrics(
+        [
+            Side(
+                side.metric.name,
+                side.metric.description,
+                side.metric.higher_is_better,
+                side.may_fall if side.holds_back else None,
+            )
+            for side in sides
+        ]
+    )
 
 
 def _adapted(given: Any) -> Metric:
