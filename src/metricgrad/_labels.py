@@ -28,7 +28,6 @@ __all__ = [
     "MISSING",
     "Labels",
     "NumberedLabels",
-    "is_missing",
     "normal_texts",
     "number_labels",
     "whole_labels",
@@ -157,7 +156,7 @@ def whole_labels(caller: str, name: str, labels: Labels) -> Int[Tensor, " item"]
     return found
 
 
-def is_missing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     """Whether a value stands for none: None, NaN of any type, NA and NaT of pandas and numpy, a masked one."""
     if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return True
@@ -272,7 +271,7 @@ def _plain_or_refused(caller: str, name: str, row: int, label: Any) -> int | str
     scalar = isinstance(label, np.generic) or (isinstance(label, Tensor | np.ndarray) and label.ndim == 0)
     if scalar and label is not np.ma.masked:  # pyright: ignore[reportUnnecessaryComparison]
         label = label.item()
-    if is_missing(label):
+    if _is_missing(label):
         raise _missing(caller, name, row, label)
     try:
         if isinstance(label, bytes):

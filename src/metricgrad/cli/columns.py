@@ -198,7 +198,7 @@ class Predictions:
         classes, scored = self._classes, self._scored
         foreign = isinstance(getattr(metric.summarise, "__self__", None), ForeignFunction)
         if "score" not in self.table.columns and len(scored) > 2 and self.positive_class is None and foreign:
-            return self._matrix(metric)
+            return self._matrix()
         if "score" not in self.table.columns and len(scored) < 2:
             raise self._lacks(metric, "score", "score_<class> of two classes")
         if not self._says_itself:
@@ -215,7 +215,7 @@ class Predictions:
         if "prediction" not in self.table.columns or (metric.reads == "probabilities" and self._scored):
             if not self._scored:
                 raise self._lacks(metric, "prediction", "score_<class>")
-            found = self._matrix(metric)
+            found = self._matrix()
         else:
             ids = {name: number for number, name in enumerate(classes)}
             outputs, targets = (
@@ -234,7 +234,7 @@ class Predictions:
         positive = classes[-1] if self._says_itself and len(classes) == 2 else None
         return Measured(found.outputs, found.targets, found.column, found.classes, positive)
 
-    def _matrix(self, metric: Metric) -> Measured:
+    def _matrix(self) -> Measured:
         """The scores of all classes [sample, class] and the class of each sample."""
         ids = {name: number for number, name in enumerate(self._classes)}
         order = [self._scored[self._column_of(name)] for name in ids]

@@ -11,7 +11,7 @@ from torch import Tensor
 from metricgrad.direct.kernels.units import arrays, on_units, prefix_sums, split
 from metricgrad.relax.kernels.compiled import compiled
 
-__all__ = ["best_pair", "decoded"]
+__all__ = ["decoded"]
 
 STACK = 130
 """Open halves of a divided list: two for each bit of its length."""
@@ -43,7 +43,7 @@ def _best_negatives(sums, code, squared_beta, strength, a, P, first, last):
 
 
 @compiled()
-def best_pair(positive_sums, negative_sums, code, squared_beta, strength, monotone):
+def _best_pair(positive_sums, negative_sums, code, squared_beta, strength, monotone):
     """Return a, b and the largest value of positive_sums[a] + negative_sums[b] + strength * loss(a, b)."""
     P, N = positive_sums.shape[0] - 1, negative_sums.shape[0] - 1
     best, best_a, best_b = -np.inf, 0, 0
@@ -80,7 +80,7 @@ def _decode_units(scores, kinds, code, squared_beta, strength, monotone, first, 
     for unit in range(first, last):
         positive_items, positives = split(scores[unit], kinds[unit], 1)
         negative_items, negatives = split(scores[unit], kinds[unit], 0)
-        a, b, values[unit] = best_pair(
+        a, b, values[unit] = _best_pair(
             prefix_sums(positives, 1.0), prefix_sums(negatives, 1.0), code, squared_beta, strength, monotone
         )
         for place in range(a):
