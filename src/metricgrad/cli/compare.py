@@ -1,7 +1,5 @@
 """`metricgrad compare`: two or more files of predictions of the same rows, with a paired interval of the difference."""
 
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +20,7 @@ from metricgrad.cli.options import (
     ResamplesOption,
     SeedOption,
 )
-from metricgrad.cli.output import JsonOption, examples, print_json
+from metricgrad.cli.output import JsonOption, examples, noted, print_json
 from metricgrad.errors import InputError
 
 __all__ = ["EXAMPLES", "compare"]
@@ -122,8 +120,7 @@ def compare(
         "--labels": labels, "--reference": reference, "--reference-labels": reference_labels,
         "--header": None if header is None else True, "--column label": said.columns.get("label"),
     }  # fmt: skip
-    with warnings.catch_warnings(record=True) as heard, Drawing() as progress:
-        warnings.simplefilter("always", UserWarning)
+    with noted() as notes, Drawing() as progress:
         if kind == ARRAYS:
             _refuse(of_tables, "tables of predictions, not with embeddings")
             rows = of_embedding_files(exact, paths, labels, reference or [], reference_labels, said, progress)
@@ -145,9 +142,6 @@ def compare(
             confidence=confidence,
             seed=seed,
         )
-    notes = list(dict.fromkeys(" ".join(str(one.message).split()) for one in heard))
-    for note in notes:
-        sys.stderr.write(f"note: {note}\n")
     if as_json:
         print_json({**found, "notes": notes})
     else:

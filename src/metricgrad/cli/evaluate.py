@@ -1,10 +1,8 @@
 """`metricgrad evaluate`: an exact metric of files, with an interval, undefined units counted, the name explained."""
 
-import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,8 +20,11 @@ from metricgrad.cli.options import (
     ResamplesOption,
     SeedOption,
 )
-from metricgrad.cli.output import JsonOption, console, examples, print_json
+from metricgrad.cli.output import JsonOption, console, examples, noted, print_json
 from metricgrad.errors import InputError
+
+if TYPE_CHECKING:
+    from metricgrad.cli.naming import Said
 
 __all__ = ["EXAMPLES", "evaluate"]
 
@@ -35,22 +36,25 @@ EXAMPLES = examples(
 )
 
 
+PredictionsArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[PREDICTIONS]", help="A .csv or .parquet file, columns as said above."),
+]
+MetricsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A name (see list), or package.module:name of a callable; may be given several times."),
+]
+ReferenceOption = Annotated[
+    Path | None, typer.Option(help="Rank these items (.npy); else the others in --embeddings.")
+]
+
+
 def evaluate(
-    predictions: Annotated[
-        Path | None,
-        typer.Argument(metavar="[PREDICTIONS]", help="A .csv or .parquet file, columns as said above."),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A name (see list), or package.module:name of a callable; may be given several times."
-        ),
-    ] = None,
+    predictions: PredictionsArgument = None,
+    metric: MetricsOption = None,
     embeddings: Annotated[Path | None, typer.Option(help="A .npy file, one row per item.")] = None,
     labels: LabelsOption = None,
-    reference: Annotated[
-        Path | None, typer.Option(help="Rank these items (.npy); else the others in --embeddings.")
-    ] = None,
+    reference: ReferenceOption = None,
     reference_labels: ReferenceLabelsOption = None,
     higher_is_better: DirectionOption = None,
     positive_class: PositiveClassOption = None,
@@ -101,42 +105,49 @@ def evaluate(
 
     exact = [metric_named(name, higher_is_better) for name in metric]
     said = Said(delimiter, assigned(column or ()), header, decimal_comma)
-    with warnings.catch_warnings(record=True) as heard, Drawing() as progress:
-        warnings.simplefilter("always", UserWarning)
+    with noted() as notes, Drawing() as progress:
         if embeddings is not None:
-            for option, value in (
-                ("--positive-class", positive_class),
-                ("--groups", groups),
-                ("--decimal-comma", decimal_comma or None),
-                *((f"--column {what}", name) for what, name in said.columns.items() if what != "label"),
-            ):
-                if value is not None:
-                    raise InputError(
-                        f"evaluate: {option} came with --embeddings; expected it with a file of predictions."
-                    )
+            _refuse_options_of_tables(positive_class, groups, said)
             of = of_embeddings(exact, embeddings, labels, reference, reference_labels, said, progress)
-        elif labels is not None or reference is not None or reference_labels is not None:
-            raise InputError(
-                "evaluate: labels and references go with --embeddings; a table of predictions has its own."
-            )
-        elif header is not None or "label" in said.columns:
-            raise InputError(
-                "evaluate: --header and --column label are for label files; a table of predictions has a header, and "
-                "--column target."
-            )
         else:
+            _refuse_options_of_embeddings(labels, reference, reference_labels, said)
             assert predictions is not None
             of = of_predictions(exact, predictions, positive_class, said, groups)
         found = [document(one, progress, resamples=resamples, confidence=confidence, seed=seed) for one in of]
-    notes = list(dict.fromkeys(" ".join(str(one.message).split()) for one in heard))
-    for note in notes:
-        sys.stderr.write(f"note: {note}\n")
     found = [{**one, "notes": notes} for one in found]
     if as_json:
         print_json(found[0] if len(found) == 1 else found)
         return
     for one in found:
         _draw(one)
+
+
+def _refuse_options_of_tables(positive_class: str | None, groups: str | None, said: "Said") -> None:
+    given = {
+        "--positive-class": positive_class,
+        "--groups": groups,
+        "--decimal-comma": said.decimal_comma or None,
+        **{f"--column {what}": name for what, name in said.columns.items() if what != "label"},
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"evaluate: {option} came with --embeddings; expected it with a file of predictions."
+            )
+
+
+def _refuse_options_of_embeddings(
+    labels: Path | None, reference: Path | None, reference_labels: Path | None, said: "Said"
+) -> None:
+    if labels is not None or reference is not None or reference_labels is not None:
+        raise InputError(
+            "evaluate: labels and references go with --embeddings; a table of predictions has its own."
+        )
+    if said.header is not None or "label" in said.columns:
+        raise InputError(
+            "evaluate: --header and --column label are for label files; a table of predictions has a header, and "
+            "--column target."
+        )
 
 
 def _draw(found: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
@@ -14,7 +15,16 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AssignmentsOption", "JsonOption", "QuietOption", "complain", "console", "examples", "print_json"]
+__all__ = [
+    "AssignmentsOption",
+    "JsonOption",
+    "QuietOption",
+    "complain",
+    "console",
+    "examples",
+    "noted",
+    "print_json",
+]
 
 AssignmentsOption = Annotated[
     list[str] | None,
@@ -93,6 +103,18 @@ def complain(error: BaseException) -> None:
     """Print an error as one line on stderr."""
     sys.stderr.write(f"metricgrad: {' '.join(str(error).split())}\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Hear the warnings of a command; afterwards they are printed on stderr as notes, once each, and in the list."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        yield notes
+    notes += dict.fromkeys(" ".join(str(one.message).split()) for one in heard)
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def print_json(value: Any) -> None:
