@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from metricgrad._types import MethodRun
 from metricgrad.interval import paired_bootstrap
+from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.objectives import added, named_objective
-from metricgrad.methods.surrogate import Surrogate, SurrogateSettings
+from metricgrad.methods.surrogate import Surrogate
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
 from metricgrad.tasks.task import Task
@@ -60,7 +61,7 @@ def train(
     task: Task, model: nn.Module, settings: dict[str, Any], batch: int | None, samples: int, seed: int
 ) -> int:
     """Train a model in place on about `samples` rows in batches of `batch`; returns the steps."""
-    chosen = SurrogateSettings(**settings)
+    chosen = DescentSettings(**settings)
     name = "recall_at_k" if "k" in chosen.objective else task.proxy
     loss = named_objective(str(name), chosen.objective)
     if chosen.proxy_weight:
@@ -85,7 +86,7 @@ def start_of(task: Task, seed: int) -> nn.Module:
     """Train the start model to its plateau on `select`, as the task's own plan says."""
     plan, evaluator = task.start_plan, Evaluator(adapt("recall@1"))
     assert plan is not None and plan.steps and plan.evaluate_every
-    chosen = SurrogateSettings(**task.start_settings)
+    chosen = DescentSettings(**task.start_settings)
     seed_everything(seed)
     model = task.model(seed)
     method = Surrogate(named_objective(str(task.proxy), chosen.objective), chosen)

@@ -14,13 +14,13 @@ import torch
 
 from benchmarks.results import keep
 from metricgrad import losses
-from metricgrad.methods.surrogate import SurrogateSettings
+from metricgrad.methods.descent import DescentSettings
 from metricgrad.ranking import RankingLoss
 from metricgrad.tasks.film_head import FilmHead
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits, tune
 
 BLOCKS, STEPS = 8, 26  # the first step of a block warms up: 8 * 25 = 200 steps are counted
-SETTINGS = SurrogateSettings(learning_rate=1e-4, weight_decay=0.1, schedule="constant", warmup=0.0)
+SETTINGS = DescentSettings(learning_rate=1e-4, weight_decay=0.1, schedule="constant", warmup=0.0)
 
 
 def _splits() -> Splits:

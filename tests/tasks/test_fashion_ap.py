@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from metricgrad._types import MethodRun
 from metricgrad.cli.resolve import task_loader
 from metricgrad.errors import InputError
-from metricgrad.methods.surrogate import Surrogate, SurrogateSettings
+from metricgrad.methods.descent import DescentSettings
+from metricgrad.methods.surrogate import Surrogate
 from metricgrad.metrics import adapt
 from metricgrad.tasks import fashion_ap
 from metricgrad.tasks.binary import binary_cross_entropy
@@ -272,7 +273,7 @@ def test_the_start_learns_the_real_pictures(real) -> None:
     task = fashion_ap.load({"folder": real, "items_test": 100})
     torch.manual_seed(0)
     model = task.model(0)
-    method = Surrogate(task.proxy, SurrogateSettings(**task.start_settings))
+    method = Surrogate(task.proxy, DescentSettings(**task.start_settings))
     metric = adapt(task.metric)
     method.begin(MethodRun(model.train(), dict(model.named_parameters()), metric, 100, 0, None))
     for epoch in range(7):

@@ -11,8 +11,9 @@ from metricgrad.bench.learned_cases import Case, boxes_case, words_case
 from metricgrad.bench.timer import medians
 from metricgrad.learned import LearnedSurrogate, SampleErrors
 from metricgrad.learned.pairs import Pairs
+from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.learned import Learned, LearnedSettings
-from metricgrad.methods.surrogate import Surrogate, SurrogateSettings
+from metricgrad.methods.surrogate import Surrogate
 
 __all__ = ["measured_steps"]
 
@@ -49,7 +50,7 @@ def _steps_of(case: Case, repeats: int) -> list[dict[str, Any]]:
 def _steps(case: Case) -> dict[str, Callable[[], float]]:
     """Return what is timed: calls that take one step and return the loss, or the fit, before it."""
     batch, size = (case.inputs, case.targets), len(case.targets)
-    proxy = Surrogate(case.proxy, SurrogateSettings(learning_rate=1e-4, schedule="constant", warmup=0.0))
+    proxy = Surrogate(case.proxy, DescentSettings(learning_rate=1e-4, schedule="constant", warmup=0.0))
     proxy.begin(_run_of(case))
     training = _method(case, filtered=False, model_steps_only=False)
     training.step(batch)  # now it remembers pairs of its model

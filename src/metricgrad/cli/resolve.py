@@ -16,8 +16,8 @@ from metricgrad._types import Metric, Observer
 from metricgrad.cli.code import imported, is_foreign, see_current_folder
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.errors import InputError
+from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.grammar import read_method, read_methods
-from metricgrad.methods.surrogate import SurrogateSettings
 from metricgrad.metrics import adapt, of_kind
 from metricgrad.metrics.adapt import names_a_function
 from metricgrad.tasks.task import Task
@@ -193,7 +193,7 @@ def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
 
 def _of_any_loss(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings for another loss: what belongs to the loss itself, or to its kind of method, does not carry over."""
-    common = SurrogateSettings.model_fields
+    common = DescentSettings.model_fields
     return {key: value for key, value in settings.items() if key in common and key != "objective"}
 
 

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -17,12 +17,12 @@ from metricgrad.direct import Contingency, DirectLoss, Interleaving, Multiclass
 from metricgrad.direct.counts import COUNTS
 from metricgrad.direct.tables import TABLES
 from metricgrad.errors import Collapsed
+from metricgrad.methods.descent import SPACE, Descent, DescentSettings
 from metricgrad.methods.family import Family
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.grammar import MethodName
 from metricgrad.methods.objectives import Objective, Proxy, with_proxy, with_weights
 from metricgrad.methods.road import Road
-from metricgrad.methods.surrogate import SPACE, Surrogate, SurrogateSettings
 from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
 from metricgrad.metrics.classification import balanced_error, binary_average_precision, f_beta, roc_auc
 from metricgrad.pairing.relevance import label_codes
@@ -70,61 +70,72 @@ class DirectObjective:
         return self.loss(*self.arrange(one_tensor("direct", outputs), targets))
 
 
-class Direct(Surrogate):
+@final
+class Direct:
     """One optimiser step on a direct loss, batch after batch; the spread of the scores is watched.
 
     Args:
         objective: what is followed; may hold more than the direct loss (a share of the proxy).
-        settings: see `SurrogateSettings`; `objective` holds the arguments of `DirectLoss` and of the structure.
+        settings: see `DescentSettings`; `objective` holds the arguments of `DirectLoss` and of the structure.
         loss: the direct loss within, whose state is kept.
-        given: a loss of the user within the objective, see `Surrogate`.
+        given: a loss of the user within the objective, whose parameters are trained beside the network.
     """
 
     def __init__(
         self,
         objective: Objective,
-        settings: SurrogateSettings,
+        settings: DescentSettings,
         loss: DirectLoss,
         *,
         given: GivenLoss | None = None,
     ) -> None:
-        super().__init__(objective, settings, given=given)
+        self.objective, self.descent = objective, Descent(settings, given=given)
         self.loss, self.first_spread = loss, 0.0
 
     def begin(self, run: MethodRun) -> None:
         """Prepare the optimiser and forget the state of a former stage."""
-        super().begin(run)
-        self.loss.to(self.parameters[0].device)
+        self.descent.begin(run, self.objective)
+        self.loss.to(self.descent.parameters[0].device)
 
     def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
         """Take one step; returns the loss before it, epsilon, and what is watched.
 
         Raises:
             Collapsed: the scores have shrunk to a thousandth of their first spread.
+            Diverged: the loss or its gradient is NaN or infinite; the weights have not moved.
         """
-        values = super().step(batch)
+        value = self.descent.follow(batch)
         spread = self.loss.seen["score_std"]
-        if self.taken == 1:
+        if self.descent.taken == 1:
             self.first_spread = spread
         if spread < COLLAPSED * self.first_spread:
             raise Collapsed(
                 f"the scores collapsed: their standard deviation fell from {self.first_spread:.3g} to {spread:.3g} by "
-                f"step {self.taken}. Shrinking the scores lowers this loss and not the metric's; use update 'two', or "
-                "normalize: std with a margin."
+                f"step {self.descent.taken}. Shrinking the scores lowers this loss and not the metric's; use update "
+                "'two', or normalize: std with a margin."
             )
-        return {**values, **self.loss.seen}
+        return {"loss": value, **self.loss.seen}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the optimiser and of the loss."""
+        """Return the state of the descent and of the loss."""
         loss = self.loss.state_dict()
         memory = loss.pop("_extra_state")
-        return {**super().state_dict(), "loss": loss, "memory": memory, "first_spread": self.first_spread}
+        watched = {"loss": loss, "memory": memory, "first_spread": self.first_spread}
+        return {"descent": self.descent.state_dict(), **watched}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        super().load_state_dict(state)
+        self.descent.load_state_dict(state["descent"])
         self.loss.load_state_dict({**state["loss"], "_extra_state": state["memory"]})
         self.first_spread = state["first_spread"]
+
+    def beside(self) -> dict[str, Any]:
+        """Return the state of the user's loss; empty where it has none."""
+        return self.descent.beside()
+
+    def load_beside(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of the user's loss in another stage."""
+        self.descent.load_beside(state)
 
 
 def objectives() -> list[str]:
@@ -279,7 +290,7 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
         both, given = with_proxy(str(name), own, settings, proxy)
         return Direct(both, settings, own.loss, given=given)
 
-    return Road(str(name), make, SurrogateSettings, with_weights(space(), proxy))
+    return Road(str(name), make, DescentSettings, with_weights(space(), proxy))
 
 
 def _suits(metric: Metric) -> MethodName | str:
@@ -290,7 +301,7 @@ def _suits(metric: Metric) -> MethodName | str:
 FAMILY = Family(
     name="direct",
     line="Solves for the best output twice, with and without a little of the metric; the difference is the gradient.",
-    settings=SurrogateSettings,
+    settings=DescentSettings,
     suits=_suits,
     road=_road,
     roads=lambda: {f"direct:{name}": structure_of(name) for name in objectives()},

@@ -9,7 +9,7 @@ import inspect
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -31,12 +31,12 @@ from metricgrad.learned import (
     sign_agreement,
 )
 from metricgrad.learned.pairs import Pairs, PairSource
+from metricgrad.methods.descent import Descent, DescentSettings, require_finite
 from metricgrad.methods.family import Family
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.grammar import MethodName
 from metricgrad.methods.objectives import Objective, Proxy, own_proxy, with_weights
 from metricgrad.methods.road import Road
-from metricgrad.methods.surrogate import Surrogate, SurrogateSettings
 from metricgrad.methods.trial import fitting_settings
 from metricgrad.scale import current
 from metricgrad.scale.chunk import taken
@@ -51,7 +51,7 @@ HELD_OUT = 10_000_000
 """In the seed of held-out made-up pairs; training counts its draws from 0 and never gets here."""
 
 
-class LearnedSettings(SurrogateSettings):
+class LearnedSettings(DescentSettings):
     """How the metric is learned and followed; `objective` holds the arguments of the surrogate by name.
 
     Args:
@@ -82,7 +82,8 @@ class LearnedSettings(SurrogateSettings):
     lessons: WholeField = Field(default=3, ge=0)
 
 
-class Learned(Surrogate):
+@final
+class Learned:
     """Surrogate steps and a model step, batch after batch, watched by the metric itself.
 
     Args:
@@ -94,12 +95,11 @@ class Learned(Surrogate):
         [patel2020learning], [patel2021feds]
     """
 
-    settings: LearnedSettings
-
     def __init__(
         self, settings: LearnedSettings, *, filtered: bool = False, proxy: Objective | None = None
     ) -> None:
-        super().__init__(proxy or _nothing, settings, given=proxy if isinstance(proxy, GivenLoss) else None)
+        self.settings = settings
+        self.descent = Descent(settings, given=proxy if isinstance(proxy, GivenLoss) else None)
         self.filtered, self.proxy = filtered, proxy
         with fitting_settings("learned", settings.objective):  # they must fail now
             make_surrogate(nn.Identity(), settings.objective, filtered=filtered)
@@ -110,7 +110,6 @@ class Learned(Surrogate):
         Raises:
             InputError: a metric that cannot be learned, several processes, a batch in chunks.
         """
-        super().begin(run)
         if current().size > 1 or run.chunk is not None:
             raise fail("learned", "several processes, or a batch in chunks", "one process and whole batches")
         if run.fit is None or run.select is None:
@@ -119,7 +118,8 @@ class Learned(Surrogate):
                 "the run has no fit or select split",
                 "both: pairs come from one, trust from the other",
             )
-        self.run, self.device = run, self.parameters[0].device
+        self.descent.begin(run)
+        self.run, self.model, self.device = run, run.model, self.descent.parameters[0].device
         objective = dict(self.settings.objective)
         self.errors = SampleErrors(run.metric, symmetrize=objective.pop("symmetrize", False))
         self.kind = self.errors.kind
@@ -157,7 +157,6 @@ class Learned(Surrogate):
         for _ in range(self.settings.surrogate_steps):
             self._teach()
         value, kept = self._follow(outputs, targets, z, y.detach(), errors)
-        self.taken += 1
         self.counts["kept"] += kept
         self.counts["steps"] += 1
         self.counts["poor"] = self.counts["poor"] + 1 if kept < self.settings.kept_floor else 0
@@ -181,24 +180,12 @@ class Learned(Surrogate):
             loss = losses.sum() / len(losses)
         self.surrogate.requires_grad_(True)
         if kept == 0 and self.proxy is None:
-            self.counts["skipped"] += 1  # not even momentum or weight decay may move the model
+            self.counts["skipped"] += 1
+            self.descent.skip()
             return float(loss.detach()), kept
         if self.proxy is not None:
             loss = loss + self.settings.proxy_weight * self.proxy(outputs, targets).mean()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise Diverged(
-                f"training: the loss is {value} at step {self.taken + 1}; expected a finite loss. Lower the learning "
-                "rate."
-            )
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.settings.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.gradient_clip)
-        self.optimiser.step()
-        return value, kept
+        return self.descent.step(lambda: _backward(loss)), kept
 
     def _teach(self, *, made_up_only: bool = False) -> None:
         """Take one surrogate step."""
@@ -206,8 +193,11 @@ class Learned(Surrogate):
         pairs = self.pairs.draw(self.settings.surrogate_batch, made_up_only=made_up_only)
         fit = self.surrogate.fit(*pairs)
         self.teacher.zero_grad(set_to_none=True)
+        taught = f"the surrogate's {{}} after {self.counts['taught']} steps of its own"
+        require_finite(taught.format("loss"), float(fit.objective.detach()), self.descent.taken)
         fit.objective.backward()
-        torch.nn.utils.clip_grad_norm_(self.surrogate.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.surrogate.parameters(), 1.0)
+        require_finite(taught.format("gradient"), float(norm), self.descent.taken)
         self.teacher.step()
         self.counts["taught"] += 1
         self.latest = {"fit": float(fit.fit.detach()), "penalty": float(fit.penalty.detach())}
@@ -236,12 +226,20 @@ class Learned(Surrogate):
             self._teach(made_up_only=2 * number < steps)
             self.run.show(f"seed {self.run.seed} learns the metric", number + 1, steps, "step")
 
-    def examine(self) -> dict[str, Any]:
+    def examine(self) -> dict[str, Any] | None:
         """Measure the surrogate on held-out pairs; one that is not trusted is taught more, or ends the stage.
 
         Returns:
-            The fields `values`, `local` and `generated` of a `Fitted` record.
+            The fields `values`, `local` and `generated` of a `Fitted` record; None where the surrogate diverged, which
+            the next step says.
         """
+        try:
+            return self._examined()
+        except Diverged as error:
+            self.distrust = str(error)
+            return None
+
+    def _examined(self) -> dict[str, Any]:
         self._warm_up()
         report, trusted = self._report()
         while not trusted and self.counts["lessons"] < self.settings.lessons:
@@ -249,7 +247,7 @@ class Learned(Surrogate):
             self._lesson()
             report, trusted = self._report()
         self.distrust = "" if trusted else _distrust(report["values"], self.settings)
-        if self.taken == 0:
+        if self.descent.taken == 0:
             self.counts["lessons"] = 0
         self.before = report.pop("measured")
         self.counts["kept"], self.counts["steps"] = 0.0, 0
@@ -269,7 +267,7 @@ class Learned(Surrogate):
             guesses = self.surrogate.estimate(pairs.z, pairs.y)
             wide = agreement(guesses, pairs.errors)
             values |= {"mae_generated": wide.mean_absolute_error, "concordance_generated": wide.concordance}
-            trusted = trusted and (self.taken > 0 or wide.passes(self.settings.trust))
+            trusted = trusted and (self.descent.taken > 0 or wide.passes(self.settings.trust))
             generated = _points(pairs.errors, guesses)
         fit = self.surrogate.fit(*local)
         agreeing, changed = (math.nan, 0) if self.before is None else sign_agreement(
@@ -329,7 +327,7 @@ class Learned(Surrogate):
     def state_dict(self) -> dict[str, Any]:
         """Return both optimisers, the embedding, the remembered pairs and the counts."""
         return {
-            **super().state_dict(),
+            "descent": self.descent.state_dict(),
             "surrogate": self.surrogate.state_dict(), "teacher": self.teacher.state_dict(),
             "pairs": self.pairs.state_dict(), "counts": dict(self.counts), "seconds": self.seconds,
             "distrust": self.distrust, "before": None if self.before is None else list(self.before),
@@ -338,7 +336,7 @@ class Learned(Surrogate):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        super().load_state_dict(state)
+        self.descent.load_state_dict(state["descent"])
         self.surrogate.load_state_dict(dict(state["surrogate"]))
         self.teacher.load_state_dict(dict(state["teacher"]))
         self.pairs.load_state_dict(state["pairs"])
@@ -346,6 +344,14 @@ class Learned(Surrogate):
         self.distrust, self.latest = state["distrust"], dict(state["latest"])
         self.before = None if state["before"] is None else tuple(state["before"])
         self.errors.calls, self.errors.dropped = state["measured"]
+
+    def beside(self) -> dict[str, Any]:
+        """Return the state of the user's loss; empty where it has none."""
+        return self.descent.beside()
+
+    def load_beside(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of the user's loss in another stage."""
+        self.descent.load_beside(state)
 
 
 def make_surrogate(
@@ -409,8 +415,9 @@ def _points(errors: Tensor, estimates: Tensor) -> list[list[float]]:
     return [[round(float(one), 5) for one in row] for row in rows]
 
 
-def _nothing(outputs: Any, targets: Any) -> Tensor:
-    raise RuntimeError("a learned surrogate without a proxy has no other objective")
+def _backward(loss: Tensor) -> Tensor:
+    loss.backward()
+    return loss
 
 
 def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:

@@ -10,7 +10,7 @@ from torch import Tensor
 from metricgrad._resampling import resampled
 from metricgrad._structures import pair
 from metricgrad._types import MethodRun, Metric
-from metricgrad.errors import Collapsed, Distrusted
+from metricgrad.errors import Collapsed, Distrusted, Diverged
 from metricgrad.tune.arms import Attempt, Setup
 from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.evaluator import Evaluator
@@ -135,7 +135,7 @@ def _cost(setup: Setup, attempt: Attempt) -> Cost:
         batch = next(batches)
         try:
             method.step(batch)
-        except (Collapsed, Distrusted):
+        except (Collapsed, Distrusted, Diverged):
             break
         except Exception:  # a try that diverges has had its time; anything else is raised
             if what_diverged(model, parameters, pair(batch)[0]) is None:

@@ -1,0 +1,220 @@
+"""Steps down a loss: the part that every method holds.
+
+All methods are this one procedure with another loss, so that the arms of a run differ in nothing else.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from metricgrad._documents import NumberField
+from metricgrad._structures import moved, tensors_of
+from metricgrad._types import MethodRun
+from metricgrad._user_code import called, embedded
+from metricgrad.errors import Diverged
+from metricgrad.methods.given_loss import GivenLoss, require_gradient
+from metricgrad.scale import SharedBackward, StagedBackward, current
+from metricgrad.scale.chunk import device_of
+
+__all__ = ["SPACE", "Descent", "DescentSettings", "require_finite"]
+
+SPACE: Mapping[str, tuple[Any, ...]] = {
+    "learning_rate": (3e-4, 1e-3, 3e-3),
+    "weight_decay": (0.01, 0.1, 1.0),
+    "dropout": (0.1, 0.3, 0.5),
+}
+"""Values that tries draw from, for any objective; a dropout rate matters to a model that has dropout modules."""
+
+
+class DescentSettings(BaseModel):
+    """How the objective is followed.
+
+    Args:
+        learning_rate: of AdamW, reached after `warmup`.
+        weight_decay: of AdamW (decoupled); vectors (biases, scales) are not decayed.
+        schedule: `cosine` falls to 0 over the steps, `constant` stays.
+        warmup: share of the steps over which the learning rate rises from 0.
+        gradient_clip: largest norm of the gradient; None for no limit.
+        dropout: rate for every dropout module of the model; None leaves the model's own.
+        objective: settings of the loss by its own argument names (temperature, k, ...). `simix` adds virtual rows
+            to a loss of ranks: true, or its own settings (pairs_per_class, virtual_queries).
+        proxy_weight: how much of the proxy loss is added to a surrogate; 0 in the control arm, whose loss it is.
+        proxy: settings of the proxy loss that is added, like `objective`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: NumberField = Field(default=3e-4, gt=0)
+    weight_decay: NumberField = Field(default=1e-2, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: NumberField = Field(default=0.05, ge=0, lt=1)
+    gradient_clip: NumberField | None = Field(default=1.0, gt=0)
+    dropout: NumberField | None = Field(default=None, ge=0, lt=1)
+    objective: dict[str, Any] = Field(default_factory=dict)
+    proxy_weight: NumberField = Field(default=0.0, ge=0)
+    proxy: dict[str, Any] = Field(default_factory=dict)
+
+
+class Descent:
+    """Steps of AdamW: groups of parameters, schedule, clipping, large batches, and what is trained beside the network.
+
+    Args:
+        settings: see `DescentSettings`.
+        given: a loss of the user, whose parameters are trained beside the network; None for none.
+
+    Attributes:
+        parameters: of the network, those that are trained.
+        trained: the same and those of the loss.
+        taken: number of steps so far.
+    """
+
+    def __init__(self, settings: DescentSettings, *, given: GivenLoss | None = None) -> None:
+        self.settings, self.given = settings, given
+
+    def begin(self, run: MethodRun, objective: Callable[[Any, Any], Tensor] | None = None) -> None:
+        """Set the dropout rates and make the optimiser of the trainable parameters.
+
+        Args:
+            run: what the method was given.
+            objective: what `follow` lowers; None for a method that brings its own backward pass to `step`.
+        """
+        self.model, self.objective, self.steps, self.taken = run.model, objective, run.steps, 0
+        self.parameters = list(run.parameters.values())
+        self.trained = list(self.parameters)
+        if self.given is not None:
+            self.given.begin(run.model, self.parameters[0].device)
+            self.trained += self.given.parameters()
+        self._begin_large_batches(run)
+        if self.settings.dropout is not None:
+            for module in run.model.modules():
+                if isinstance(module, nn.modules.dropout._DropoutNd):
+                    module.p = self.settings.dropout
+        matrices = [value for value in self.trained if value.ndim >= 2]
+        vectors = [value for value in self.trained if value.ndim < 2]
+        groups = [
+            {"params": matrices, "weight_decay": self.settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=self.settings.learning_rate
+        )
+
+    def follow(self, batch: Sequence[Any]) -> float:
+        """Take one step down the mean objective of a batch; returns its value before the step.
+
+        Raises:
+            Diverged: the loss or its gradient is NaN or infinite; the weights have not moved.
+        """
+        inputs, targets = batch
+        return self.step(lambda: self._backward(inputs, targets))
+
+    def step(self, backward: Callable[[], Tensor]) -> float:
+        """Take one step along the gradient that `backward` adds; returns the loss that it returns.
+
+        Raises:
+            Diverged: the loss or the gradient is NaN or infinite; neither weights nor optimiser have moved.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        value = backward().item()
+        require_finite("the loss", value, self.taken + 1)
+        require_finite("the norm of the gradient", self._clipped(), self.taken + 1)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        self.optimiser.step()
+        self.taken += 1
+        return value
+
+    def skip(self) -> None:
+        """Count a step that is not taken: not even momentum or weight decay may move the model."""
+        self.taken += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimiser's state, the number of steps taken and the measured size of a chunk."""
+        return {
+            "optimiser": self.optimiser.state_dict(),
+            "taken": self.taken,
+            "chunks": {} if self.staged is None else dict(self.staged.measured),
+            "beside": self.beside(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.optimiser.load_state_dict(dict(state["optimiser"]))
+        self.taken = state["taken"]
+        self.load_beside(state["beside"])
+        if self.staged is not None:
+            self.staged.measured = dict(state["chunks"])
+
+    def beside(self) -> dict[str, Any]:
+        """Return the state of the user's loss; empty where it has none."""
+        return {} if self.given is None else self.given.state_dict()
+
+    def load_beside(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of the user's loss in another stage."""
+        if self.given is not None:
+            self.given.load_state_dict(state)
+
+    def _begin_large_batches(self, run: MethodRun) -> None:
+        """Several processes share a batch; one that is larger than memory goes through the network in chunks."""
+        self.shared = self.staged = None
+        if self.objective is None:
+            return
+        if current().size > 1:
+            self.shared = SharedBackward(
+                run.model,
+                self.objective,
+                parameters=self.parameters,
+                chunk=run.chunk,
+                seed=run.seed,
+                processes=current(),
+            )
+            self.staged = self.shared.staged
+        elif run.chunk is not None:
+            self.staged = StagedBackward(run.model, self.objective, chunk=run.chunk)
+
+    def _backward(self, inputs: Any, targets: Any) -> Tensor:
+        """Add the gradient of the mean objective and return its value."""
+        if self.objective is None:
+            raise RuntimeError("a descent without an objective is given its backward pass")
+        if self.shared is not None:
+            return self.shared(inputs, moved(targets, self.parameters[0].device), step=self.taken)
+        if self.staged is not None:
+            return self.staged(inputs, moved(targets, self.parameters[0].device))
+        outputs = embedded(self.model, moved(inputs, device_of(self.model)))
+        device = next((value.device for value in tensors_of(outputs)), self.parameters[0].device)
+        loss = self.objective(outputs, moved(targets, device))
+        loss = loss if loss.ndim == 0 else loss.mean()
+        require_gradient("training", loss, outputs)
+        called(
+            "the backward pass", loss.backward, expected="a loss and a network that torch can differentiate"
+        )
+        return loss
+
+    def _clipped(self) -> float:
+        """Clip the gradient, where there is a limit; returns its norm before."""
+        if self.settings.gradient_clip is not None:
+            return float(torch.nn.utils.clip_grad_norm_(self.trained, self.settings.gradient_clip))
+        gradients = [value.grad for value in self.trained if value.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
+
+    def _learning_rate(self) -> float:
+        progress = self.taken / max(1, self.steps)
+        rate, warmup = self.settings.learning_rate, self.settings.warmup
+        if progress < warmup:
+            return rate * (self.taken + 1) / max(1.0, warmup * self.steps)
+        if self.settings.schedule == "constant":
+            return rate
+        return rate * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def require_finite(what: str, value: float, step: int) -> None:
+    """Raise Diverged for a number that is NaN or infinite."""
+    if not math.isfinite(value):
+        raise Diverged(
+            f"training: {what} is {value} at step {step}; expected a finite number. Lower the learning rate, raise the "
+            "temperature or look for NaN in the inputs."
+        )
