@@ -35,7 +35,7 @@ def slow_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = surrogate.Surrogate.begin
 
     def slowly(self: Any, run: Any) -> None:
-        time.sleep(0 if self.settings.learning_rate == 7e-4 else WARM_UP)
+        time.sleep(0 if self.descent.settings.learning_rate == 7e-4 else WARM_UP)
         begin(self, run)
 
     monkeypatch.setattr(surrogate.Surrogate, "begin", slowly)
