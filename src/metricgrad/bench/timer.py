@@ -16,10 +16,12 @@ _Key = TypeVar("_Key")
 def turn(call: Callable[[], object]) -> float:
     """Make a call once, or as often as fits into a turn; returns the seconds of one, the median."""
     taken: list[float] = []
-    while not taken or sum(taken) < TURN_SECONDS:
+    total = 0.0
+    while not taken or total < TURN_SECONDS:
         began = time.perf_counter()
         call()
         taken.append(time.perf_counter() - began)
+        total += taken[-1]
     return statistics.median(taken)
 
 
