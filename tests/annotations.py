@@ -5,16 +5,26 @@ that a user gets. Here the arguments are checked after the call, together with t
 its own words, what does not fit its annotations, but it may not accept it.
 """
 
+import dataclasses
+import functools
+import inspect
 import re
 import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any, get_args, runtime_checkable
+from itertools import chain, repeat
+from types import FunctionType
+from typing import Any, get_args, get_type_hints, runtime_checkable
 
+import jaxtyping
 from beartype import BeartypeConf, beartype
-from beartype.roar import BeartypeDecorHintNonpepException
-from jaxtyping import install_import_hook
+from beartype.roar import (
+    BeartypeCallHintViolation,
+    BeartypeDecorHintException,
+    BeartypeDecorHintNonpepException,
+)
+from jaxtyping import AbstractArray, TypeCheckError, install_import_hook, jaxtyped
 
 UNCHECKED: list[
     str
@@ -43,6 +53,87 @@ def held(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
 
+def checked(*, typechecker: Any) -> Callable[[Any], Any]:
+    """Stand in for jaxtyping's decorator: only functions with shapes in their annotations are left to it.
+
+    Following the names of axes through a call costs many times what the check of plain types does.
+    """
+
+    def decorate(thing: Any) -> Any:
+        if dataclasses.is_dataclass(thing) and isinstance(vars(thing).get("__init__"), FunctionType):
+            thing.__init__ = decorate(thing.__init__)
+            return thing
+        tests = _plain_tests(thing) if isinstance(thing, FunctionType) else None
+        return jaxtyped(thing, typechecker=typechecker) if tests is None else _plainly_checked(thing, tests)
+
+    return decorate
+
+
+def _plain_tests(function: FunctionType) -> dict[str, Callable[[Any], Any]] | None:
+    """A test of a value for each annotation; None where one has a shape, or is not known here: jaxtyping's part."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+        if any(map(_has_shape, hints.values())):
+            return None
+        return {name: _test(hint) for name, hint in hints.items() if hint not in (Any, object)}
+    except (NameError, TypeError, BeartypeDecorHintException):
+        return None
+
+
+def _has_shape(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return True
+    return any(map(_has_shape, hint if isinstance(hint, list) else get_args(hint)))
+
+
+@functools.cache
+def _test(hint: Any) -> Callable[[Any], Any]:
+    """A function that raises where a value does not fit an annotation."""
+
+    def test(value): ...
+
+    _make_checkable(hint)
+    test.__annotations__ = {"value": hint}
+    return beartype(conf=_CONF)(test)
+
+
+def _plainly_checked(function: FunctionType, tests: dict[str, Callable[[Any], Any]]) -> Callable[..., Any]:
+    """The function, its arguments and its result tested after each call."""
+    if not tests:
+        return function
+    signature = inspect.signature(function)
+    kinds = {item.kind: name for name, item in signature.parameters.items()}
+    further = tests.get(kinds.get(inspect.Parameter.VAR_POSITIONAL, ""), _anything)
+    named = tests.get(kinds.get(inspect.Parameter.VAR_KEYWORD, ""), _anything)
+    by_name = {name: tests.get(name, _anything) for name in signature.parameters}
+    by_place = [
+        by_name[name] for name, item in signature.parameters.items() if item.kind < item.VAR_POSITIONAL
+    ]
+    test_result = tests.get("return", _anything)
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        result = function(*args, **kwargs)
+        try:
+            for test, value in zip(chain(by_place, repeat(further)), args, strict=False):
+                test(value)
+            for name, value in kwargs.items():
+                by_name.get(name, named)(value)
+            test_result(result)
+        except BeartypeCallHintViolation as error:
+            raise TypeCheckError(
+                f"{function.__module__}.{function.__qualname__}{signature}: {error}"
+            ) from None
+        return result
+
+    return wrapper
+
+
+def _anything(value: Any) -> None:
+    """The test of what is not annotated."""
+
+
 def _make_checkable(hint: Any) -> None:
     """Let a protocol in an annotation, however deep, be checked by its members."""
     if getattr(hint, "_is_protocol", False):
@@ -64,5 +155,6 @@ COMPILED = ("metricgrad.relax.kernels.", "metricgrad.direct.kernels.")
 
 def install() -> None:
     """Check every module of metricgrad that is imported from now on, but those of compiled loops."""
+    jaxtyping.jaxtyped = checked  # the import hook writes `@jaxtyping.jaxtyped(...)` over every function
     install_import_hook("metricgrad", "tests.annotations.held")
     sys.meta_path.insert(0, Compiled())
