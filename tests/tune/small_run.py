@@ -1,6 +1,5 @@
-"""A run of `tune` that takes seconds, for the tests of this folder and, as a program, for those that kill it."""
+"""A run of `tune` that takes seconds, for the tests of this folder."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +63,7 @@ def figures(result: Result) -> list[Tensor]:
     ]
 
 
-if __name__ == "__main__":
+def small(folder: str, steps: str) -> None:
+    """The run as a program, for the tests that kill it."""
     torch.set_num_threads(1)
-    small_run(Path(sys.argv[1]), steps=int(sys.argv[2]))
+    small_run(Path(folder), steps=int(steps))

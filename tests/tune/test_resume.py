@@ -1,12 +1,8 @@
 """A run that was interrupted goes on and ends as if nothing had happened."""
 
 import os
-import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,11 +11,10 @@ import torch
 from metricgrad.errors import CheckpointError, Interrupted, RunFolderError
 from metricgrad.pairing import ClassBatchSampler
 from metricgrad.tune import ArraySplit, Plan, Result, Splits
+from tests.kill_points import EMIT, Forks, spread
 from tests.tune.small_run import figures, same_weights, small_run, small_splits
 
-ROOT = Path(__file__).parents[2]
 STEPS = 60  # with 2 seeds and 2 tries: about 500 steps and 100 checkpoints
-KILLS = 20
 
 
 class Raiser:
@@ -198,47 +193,20 @@ def test_minutes_are_steps_from_then_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_kill_at_twenty_random_moments(tmp_path: Path) -> None:
-    """SIGKILL at 20 random moments: each run resumes, and its weights equal the uninterrupted run's bit for bit."""
-    messages = tmp_path / "messages.txt"
-
-    def start(folder: Path) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.tune.small_run", str(folder), str(STEPS)]
-        with messages.open("ab") as errors:
-            return subprocess.Popen(command, cwd=ROOT, stderr=errors)
-
-    def finish(folder: Path) -> None:
-        assert start(folder).wait() == 0, messages.read_text()
-
-    def wait_for_record(folder: Path, process: "subprocess.Popen[bytes]") -> None:
-        while not (folder / "record.jsonl").exists() and process.poll() is None:
-            time.sleep(0.005)
-
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    ("steps", "count"), [(STEPS, 6), pytest.param(12, None, id="all", marks=pytest.mark.nightly)]
+)
+def test_killed_at_numbered_moments(tmp_path: Path, steps: int, count: int | None) -> None:
+    """SIGKILL at any moment: the run resumes, and its weights equal the uninterrupted run's bit for bit."""
     whole = tmp_path / "whole"
-    process = start(whole)
-    wait_for_record(whole, process)
-    began = time.monotonic()
-    assert process.wait() == 0, messages.read_text()
-    duration = time.monotonic() - began
-    moments = random.Random(0)
-    killed = 0
-    for number in range(2 * KILLS):
-        folder = tmp_path / f"kill{number}"
-        process = start(folder)
-        wait_for_record(folder, process)
-        began = time.monotonic()
-        time.sleep(moments.uniform(0, duration))
-        process.kill()
-        if (
-            process.wait() != -signal.SIGKILL
-        ):  # it was faster than the whole run: its end is the latest moment
-            duration = min(duration, 0.95 * (time.monotonic() - began))
-            continue
-        killed += 1
-        finish(folder)
-        assert same_weights(whole, folder) == [], f"kill {number}"
-        assert figures(Result.load(folder)) == figures(Result.load(whole))
-        if killed == KILLS:
-            break
-    assert killed == KILLS
+    with Forks("tests.tune.small_run:small", EMIT) as forks:
+        ended = forks.run(whole, steps)
+        assert ended.code == 0
+        for number in spread(ended.moments, count):
+            folder = tmp_path / f"killed-{number}"
+            assert forks.run(folder, steps, kill_at=number).code == -signal.SIGKILL, f"moment {number}"
+            assert forks.run(folder, steps).code == 0, f"moment {number}"
+            assert same_weights(whole, folder) == [], f"moment {number}"
+            assert figures(Result.load(folder)) == figures(Result.load(whole)), f"moment {number}"
+            shutil.rmtree(folder)
