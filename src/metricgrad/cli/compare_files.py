@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from metricgrad._labels import number_labels
 from metricgrad._types import Metric
-from metricgrad.cli.alignment import aligned, require_equal, require_one_reading, taken
+from metricgrad.cli.alignment import aligned, members, require_equal, require_one_reading, taken
 from metricgrad.cli.columns import Predictions
 from metricgrad.cli.figures import of_embeddings
 from metricgrad.cli.naming import Said
@@ -79,10 +78,7 @@ def of_prediction_files(
     require_one_reading(metric, paths, found)
     grouping = Grouping(None, metric.unit)
     if groups is not None:
-        members = number_labels("compare", {f"{groups} of {paths[0]}": tables[0].columns["--groups"]}).codes[
-            0
-        ]
-        grouping = Grouping(taken(members, alignment.rows[0]), "group")
+        grouping = Grouping(members(tables[0], alignment.rows[0]), "group")
     statistics = [
         metric.measure(taken(one.outputs, rows), taken(one.targets, rows))
         for one, rows in zip(found, alignment.rows, strict=True)
