@@ -1,6 +1,6 @@
 """How often do the intervals hold the truth? Simulated data, the package's own intervals, a table.
 
-    python -m benchmarks.interval_coverage            # docs/interval-coverage.csv, and the page's table (ten minutes)
+    python -m benchmarks.interval_coverage            # docs/interval-coverage.csv, the page's table (20 minutes)
 
 Each case is simulated 1,000 times from a fixed seed. Units come in groups of equal or unequal sizes (geometric, 5 on
 average) and share a part of their fate with their group.
@@ -9,6 +9,9 @@ average) and share a part of their fate with their group.
     mean, skewed       one arm, exponential group effects (skewness 2), the mean
     F1, figure         one arm, the F measure of a class of 30 % against its true value
     F1, difference     two arms that are equally good
+    ..., two files     accuracy, F1 and recall@1 of two files, measured and compared as `metricgrad compare` does it.
+                       The models are equally good; half of the variance of what decides about an error is common to
+                       both. Sizes `single`: every row is drawn for itself. recall@1 is drawn by class
 
 With several seeds each has an effect of its own, `seed_effect` times the standard error of one seed from the choice
 of units, and half of the units' noise is common to all seeds. Columns: `covered`, percent of the intervals that hold
@@ -22,13 +25,16 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metricgrad.differences import Differences, Grouping
 from metricgrad.interval import Interval, bootstrap, mean_of_units, paired_bootstrap
+from metricgrad.metrics import adapt
 from metricgrad.metrics.classification import f_beta_of_rows
 from metricgrad.metrics.of_rows import OfRows
 
@@ -36,6 +42,7 @@ CSV = Path(__file__).parent.parent / "docs" / "interval-coverage.csv"
 PAGE = CSV.parent / "statistics.md"
 REPETITIONS, RESAMPLES = 1000, 500
 F1 = OfRows(partial(f_beta_of_rows, beta=1.0))
+FILES = ("accuracy, two files", "F1, two files", "recall@1, two files")
 PRESENT, FOUND, FALSE = 0.3, 0.7, 0.1  # share of the class; share of it that is predicted; of the others
 
 
@@ -56,6 +63,12 @@ def cases() -> Iterator[Case]:
             yield Case(figure, groups, "unequal")
         for groups in (20, 50, 200):
             yield Case(figure, groups, "equal")
+    for figure in FILES:
+        for groups in (20, 50, 200):
+            yield Case(figure, groups, "unequal")
+        if figure != "recall@1, two files":
+            for rows in (100, 1000):
+                yield Case(figure, rows, "single")
     for seeds in (3, 5):
         for effect in (0.0, 1.0, 3.0):
             for groups in (20, 200):
@@ -64,9 +77,14 @@ def cases() -> Iterator[Case]:
 
 def simulated(case: Case, random: np.random.Generator) -> tuple[Interval, float]:
     """One data set's interval, and the truth."""
-    sizes = random.geometric(0.2, case.groups) if case.sizes == "unequal" else np.full(case.groups, 5)
+    if case.sizes == "unequal":
+        sizes = random.geometric(0.2, case.groups)
+    else:
+        sizes = np.full(case.groups, 1 if case.sizes == "single" else 5)
     groups = torch.from_numpy(np.repeat(np.arange(case.groups), sizes))
     settings = {"groups": groups, "resamples": RESAMPLES, "seed": int(random.integers(2**31))}
+    if case.figure in FILES:
+        return _two_files(case, sizes, random), 0.0
     if case.seeds > 1:
         arms = _with_seeds(case, sizes, random)
         return paired_bootstrap(arms, [torch.zeros_like(arms[0])] * case.seeds, **settings), 0.0
@@ -103,6 +121,30 @@ def _rows(sizes: np.ndarray, random: np.random.Generator, present: np.ndarray | 
     found, false = (np.repeat(share, sizes) for share in shares)
     predicted = random.random(sizes.sum()) < np.where(present, found, false)
     return torch.from_numpy(np.stack([predicted, present], 1)).double()
+
+
+def _two_files(case: Case, sizes: np.ndarray, random: np.random.Generator) -> Interval:
+    """The difference of two files of the same rows, measured and compared as the command does it."""
+    metric, groups = (
+        adapt(case.figure.split(",")[0]),
+        torch.from_numpy(np.repeat(np.arange(case.groups), sizes)),
+    )
+    if metric.unit == "query":
+        centres = np.repeat(random.normal(size=(case.groups, 8)), sizes, 0)
+        common = centres + random.normal(0, 0.5, centres.shape)
+        outputs = [torch.from_numpy(common + random.normal(0, 0.5, centres.shape)) for _ in "ab"]
+        targets, grouping = groups, Grouping(groups, "class")
+    else:
+        present = _present(sizes, random)
+        common = np.repeat(random.normal(0, 0.5, case.groups), sizes) + random.normal(0, 0.5, len(present))
+        limit = np.where(present, *(NormalDist().inv_cdf(share) for share in (1 - FOUND, FALSE)))
+        wrong = [common + random.normal(0, np.sqrt(0.5), len(present)) < limit for _ in "ab"]
+        outputs = [torch.from_numpy(present != one).long() for one in wrong]
+        targets = torch.from_numpy(present).long()
+        grouping = None if case.sizes == "single" else Grouping(groups, "group")
+    statistics = {name: [metric.measure(one, targets)] for name, one in zip("ab", outputs, strict=True)}
+    compared = Differences(metric, statistics, grouping, RESAMPLES, seed=int(random.integers(2**31)))
+    return compared.interval({"b": 1.0, "a": -1.0})
 
 
 def _with_seeds(case: Case, sizes: np.ndarray, random: np.random.Generator) -> list[Tensor]:
