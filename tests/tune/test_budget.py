@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from metricgrad.errors import Interrupted
-from metricgrad.methods import surrogate
+from metricgrad.methods.descent import Descent
 from metricgrad.report import summary_text
 from metricgrad.tune import ArraySplit, Plan, Result, Splits, tune
 from tests.tune.small_run import small_run
@@ -32,13 +32,13 @@ def stages(result: Result, arm: str) -> list[Any]:
 @pytest.fixture
 def slow_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every method take its time before the first step; the proxy loss begins at once."""
-    begin = surrogate.Surrogate.begin
+    begin = Descent.begin
 
-    def slowly(self: Any, run: Any) -> None:
-        time.sleep(0 if self.descent.settings.learning_rate == 7e-4 else WARM_UP)
-        begin(self, run)
+    def slowly(self: Any, *run: Any) -> None:
+        time.sleep(0 if self.settings.learning_rate == 7e-4 else WARM_UP)
+        begin(self, *run)
 
-    monkeypatch.setattr(surrogate.Surrogate, "begin", slowly)
+    monkeypatch.setattr(Descent, "begin", slowly)
 
 
 def two_classes(**changes: Any) -> Result:
@@ -87,15 +87,15 @@ def test_warm_up_and_exams_of_a_surrogate_are_its_time() -> None:
 @pytest.mark.slow
 def test_what_a_process_does_once_is_not_counted_for_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports, say: the beginning of a try is timed again where many begin like it."""
-    begin, slept = surrogate.Surrogate.begin, list[float]()
+    begin, slept = Descent.begin, list[float]()
 
-    def slowly(self: Any, run: Any) -> None:
+    def slowly(self: Any, *run: Any) -> None:
         if not slept:
             slept.append(1.0)
             time.sleep(1.0)
-        begin(self, run)
+        begin(self, *run)
 
-    monkeypatch.setattr(surrogate.Surrogate, "begin", slowly)
+    monkeypatch.setattr(Descent, "begin", slowly)
     found = budget(two_classes(plan=Plan(minutes=0.05), seed=(0, 1, 2, 3)))
     assert found["expected"]["once"] < 1.0
 
