@@ -11,7 +11,6 @@ import numpy as np
 from torch import Tensor, nn
 
 __all__ = [
-    "Encoder",
     "Loss",
     "Method",
     "MethodRun",
@@ -31,19 +30,8 @@ Observer = Callable[[Mapping[str, Any]], None]
 """Receives events (see `metricgrad._records`): progress, evaluations, notes. The default writes plain lines."""
 
 
-class Encoder(Protocol):
-    """The embedding network h of a learned surrogate: a `torch.nn.Module`, the same one for prediction and target.
-
-    No batch normalisation and no dropout: h must be a deterministic map of each sample by itself.
-    """
-
-    def compare(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
-        """Bring both into the comparison space: z, differentiable in the outputs, and y, each [sample, ...]."""
-        ...
-
-    def __call__(self, points: Tensor) -> Tensor:
-        """Embed points of the comparison space [sample, ...] as [sample, dim]."""
-        ...
+def _as_points(outputs: Any, targets: Any) -> tuple[Any, Any]:
+    return outputs, targets
 
 
 @dataclass(frozen=True)
@@ -54,15 +42,20 @@ class OutputKind:
         name: for messages: `words`, `rotated boxes`, ...
         decode: outputs -> predictions, one a sample, as the metric takes them (texts, boxes, classes); the deployed
             reading, without a gradient.
-        encoder: makes a new embedding network (an `Encoder`); seeds are set by the caller.
+        encoder: makes a new embedding network h, the same one for prediction and target: points of that space
+            [sample, ...] -> [sample, dim]. No batch normalisation and no dropout: a deterministic map of each sample
+            by itself. Seeds are set by the caller.
         pairs: `(count, generator) -> (outputs, targets)`: pairs made without data or labels, in the formats that the
             network and the split use; None where there is no way to make them.
+        compare: `(outputs, targets) -> (z, y)`: brings both into the space that the encoder embeds, each [sample, ...];
+            z is differentiable in the outputs. By default they are points of that space already.
     """
 
     name: str
     decode: Callable[[Any], Any]
     encoder: Callable[[], nn.Module]
     pairs: Callable[[int, np.random.Generator], tuple[Any, Any]] | None = None
+    compare: Callable[[Any, Any], tuple[Tensor, Tensor]] = _as_points
 
 
 @dataclass(frozen=True)

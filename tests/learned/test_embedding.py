@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from metricgrad.errors import InputError
-from metricgrad.learned import LearnedSurrogate, SequenceEncoder
+from metricgrad.learned import LearnedSurrogate, SequenceEncoder, words
 
 
 def small(**settings: object) -> LearnedSurrogate:
@@ -42,7 +42,7 @@ def test_equal_words_have_distance_zero_in_any_place_of_a_batch() -> None:
     """The convolutions of the sequence encoder, in single precision."""
     torch.manual_seed(0)
     encoder = SequenceEncoder("abc", 7)
-    _, y = encoder.compare(torch.zeros(5, 7, 4), ["", "a", "abc", "abcabca", "cab"])
+    _, y = words("abc", 7).compare(torch.zeros(5, 7, 4), ["", "a", "abc", "abcabca", "cab"])
     assert torch.equal(LearnedSurrogate(encoder)(y, y), torch.zeros(5))
 
 

@@ -1,7 +1,6 @@
-"""Encoders: shapes, each sample by itself, what is refused, and boxes that are no boxes."""
+"""What outputs and targets are compared as, kind by kind; what is refused, and boxes that are no boxes."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,91 +9,26 @@ from torch import Tensor
 
 from metricgrad.errors import InputError
 from metricgrad.learned import (
-    BoxEncoder,
-    ClassEncoder,
     LearnedSurrogate,
     SequenceEncoder,
-    VectorEncoder,
     box_features,
-    encoders,
+    classes,
+    rotated_boxes,
+    upright_boxes,
+    vectors,
+    words,
 )
-from metricgrad.learned.encoders import box_in_frame
+from metricgrad.learned.kinds.boxes import box_in_frame
+from metricgrad.learned.kinds.words import _Windows
 from metricgrad.metrics import rotated_iou
-
-ENCODERS: dict[str, Callable[[], Any]] = {
-    "texts": lambda: SequenceEncoder("abc", 5, dim=17),
-    "rotated boxes": lambda: BoxEncoder(dim=17),
-    "upright boxes": lambda: BoxEncoder(rotated=False, dim=17),
-    "classes": lambda: ClassEncoder(4, dim=17),
-    "vectors": lambda: VectorEncoder(torch.tensor([1.0, -2.0, 0.0]), torch.tensor([2.0, 1.0, 0.5]), dim=17),
-}
-POINTS = {
-    "texts": (5, 4), "rotated boxes": (7,), "upright boxes": (4,), "classes": (4,), "vectors": (3,)
-}  # fmt: skip
-
-
-def drawn(name: str, samples: int, generator: torch.Generator) -> tuple[Tensor, Any]:
-    """Outputs and targets in the formats of an encoder."""
-    if name == "texts":
-        words = ["", "a", "abcab", "cc", "bac"]
-        return torch.randn(samples, 5, 4, generator=generator), [words[row % 5] for row in range(samples)]
-    if name == "classes":
-        return torch.randn(samples, 4, generator=generator), torch.arange(samples) % 4
-    width = {"rotated boxes": 5, "upright boxes": 4, "vectors": 3}[name]
-    outputs, targets = torch.randn(2, samples, width, generator=generator)
-    if "boxes" in name:  # sides are positive
-        outputs[:, 2:4], targets[:, 2:4] = outputs[:, 2:4].exp(), targets[:, 2:4].exp()
-    return outputs, targets
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_shapes_and_gradients(name: str, generator: torch.Generator) -> None:
-    """Points of one form for both sides, embeddings [sample, dim]; the prediction's points carry its gradient."""
-    torch.manual_seed(0)
-    encoder = ENCODERS[name]()
-    outputs, targets = drawn(name, 6, generator)
-    outputs.requires_grad_()
-    z, y = encoder.compare(outputs, targets)
-    assert z.shape == y.shape == (6, *POINTS[name])
-    assert z.dtype == y.dtype == torch.float32 and not y.requires_grad
-    assert encoder(z).shape == (6, 17)
-    encoder(z).square().sum().backward()
-    assert outputs.grad is not None and torch.isfinite(outputs.grad).all() and outputs.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_a_sample_is_embedded_by_itself(name: str, generator: torch.Generator) -> None:
-    """Alone, among others, in another order, in training or evaluation: the same up to rounding."""
-    torch.manual_seed(0)
-    encoder = ENCODERS[name]()
-    z, _ = encoder.compare(*drawn(name, 9, generator))
-    whole = encoder(z)
-    order = torch.randperm(9, generator=generator)
-    torch.testing.assert_close(encoder(z[order]), whole[order], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(encoder.eval()(z), whole, rtol=0, atol=0)
-    alone = torch.cat([encoder(row[None]) for row in z])
-    torch.testing.assert_close(alone, whole, rtol=1e-4, atol=1e-5)
-    assert (whole[0] - whole[1]).abs().max() > 1e-3
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_no_sample(name: str, generator: torch.Generator) -> None:
-    """An empty batch has empty points and embeddings."""
-    encoder = ENCODERS[name]()
-    outputs, targets = drawn(name, 4, generator)
-    z, y = encoder.compare(outputs[:0], targets[:0])
-    assert z.shape == y.shape == (0, *POINTS[name])
-    assert encoder(z).shape == (0, 17)
-
 
 # ------------------------------------------------------------------------------------------------- texts
 
 
 def test_texts_are_filled_up_with_the_end_symbol() -> None:
     """An empty word is all end symbols; the longest word has none; probabilities are a softmax."""
-    encoder = SequenceEncoder("ab", 3)
     logits = torch.tensor([[[0.0, math.log(2.0), 0.0]] * 3] * 2)
-    z, y = encoder.compare(logits, ["", "bab"])
+    z, y = words("ab", 3).compare(logits, ["", "bab"])
     assert y.argmax(-1).tolist() == [[2, 2, 2], [1, 0, 1]]
     torch.testing.assert_close(y.sum(-1), torch.ones(2, 3))
     torch.testing.assert_close(z, torch.tensor([0.25, 0.5, 0.25]).expand(2, 3, 3))
@@ -116,15 +50,15 @@ def test_windows_before_a_linear_layer_are_a_convolution(
     rows = torch.randn(3, steps, 4, generator=generator, dtype=torch.float64)
     weight = torch.randn(6, 3, 4, generator=generator, dtype=torch.float64)  # [out, shift, in]
     expected = torch.nn.functional.conv1d(rows.mT, weight.mT, stride=stride, padding=1)
-    torch.testing.assert_close(encoders._Windows(stride)(rows) @ weight.flatten(1).T, expected.mT)
+    torch.testing.assert_close(_Windows(stride)(rows) @ weight.flatten(1).T, expected.mT)
 
 
 def test_words_that_are_too_long() -> None:
     """Refused with the two remedies, or cut where that is asked for."""
     outputs = torch.zeros(1, 3, 3)
     with pytest.raises(InputError, match=r"4 symbols: 'abab'; expected at most 3.*truncate=True"):
-        SequenceEncoder("ab", 3).compare(outputs, ["abab"])
-    _, y = SequenceEncoder("ab", 3, truncate=True).compare(outputs, ["abab"])
+        words("ab", 3).compare(outputs, ["abab"])
+    _, y = words("ab", 3, truncate=True).compare(outputs, ["abab"])
     assert y.argmax(-1).tolist() == [[0, 1, 0]]
 
 
@@ -132,8 +66,8 @@ def test_unknown_symbols() -> None:
     """Refused, or mapped to the symbol that stands for others."""
     outputs = torch.zeros(1, 3, 3)
     with pytest.raises(InputError, match=r"the symbol 'x' of 'ax'.*unknown="):
-        SequenceEncoder("ab", 3).compare(outputs, ["ax"])
-    _, y = SequenceEncoder("ab", 3, unknown="b").compare(outputs, ["ax"])
+        words("ab", 3).compare(outputs, ["ax"])
+    _, y = words("ab", 3, unknown="b").compare(outputs, ["ax"])
     assert y.argmax(-1).tolist() == [[0, 1, 2]]
 
 
@@ -147,7 +81,7 @@ def test_unknown_symbols() -> None:
 def test_texts_that_cannot_be(arguments: dict[str, Any], message: str) -> None:
     """Alphabet, length and stand-in are checked."""
     with pytest.raises(InputError, match=message):
-        SequenceEncoder(**{"alphabet": "ab", "max_length": 3, **arguments})
+        words(**{"alphabet": "ab", "max_length": 3, **arguments})
 
 
 # ------------------------------------------------------------------------------------------------- boxes
@@ -217,7 +151,7 @@ def test_the_frame_leaves_the_overlap(coordinates: int, generator: torch.Generat
 
 def test_shift_turn_and_size_of_a_pair_do_not_matter(generator: torch.Generator) -> None:
     """The points of a pair that is moved, turned and scaled as one stay what they were."""
-    encoder, targets = BoxEncoder(), boxes(40, generator)
+    kind, targets = rotated_boxes(), boxes(40, generator)
     predictions = targets + 0.3 * torch.randn(40, 5, generator=generator).clamp(-0.5, 0.5)
     turn, size = 0.7, 3.0
     rotation = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]).double()
@@ -227,8 +161,8 @@ def test_shift_turn_and_size_of_a_pair_do_not_matter(generator: torch.Generator)
         return torch.cat([centre, size * rows[:, 2:4], rows[:, 4:] + turn], 1)
 
     for before, after in zip(
-        encoder.compare(predictions, targets),
-        encoder.compare(together(predictions), together(targets)),
+        kind.compare(predictions, targets),
+        kind.compare(together(predictions), together(targets)),
         strict=True,
     ):
         torch.testing.assert_close(after, before, rtol=1e-6, atol=1e-6)
@@ -240,16 +174,16 @@ DEGENERATE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("rotated", [True, False])
-def test_boxes_that_are_none(rotated: bool) -> None:
+@pytest.mark.parametrize("coordinates", [4, 5])
+def test_boxes_that_are_none(coordinates: int) -> None:
     """Sides that are 0 or negative, on either side: finite points, estimates, penalties and gradients."""
     torch.manual_seed(0)
-    coordinates = 5 if rotated else 4
-    surrogate = LearnedSurrogate(BoxEncoder(rotated=rotated))
+    kind = rotated_boxes() if coordinates == 5 else upright_boxes()
+    surrogate = LearnedSurrogate(kind.encoder())
     bad, good = torch.tensor(DEGENERATE), torch.tensor([[0.5, 0.5, 1.0, 2.0, 0.1]] * len(DEGENERATE))
     for outputs, targets in ((bad, good), (good, bad), (bad, bad), (bad, bad.flip(0))):
         outputs = outputs[:, :coordinates].clone().requires_grad_()
-        z, y = surrogate.encoder.compare(outputs, targets[:, :coordinates])  # pyright: ignore[reportCallIssue]
+        z, y = kind.compare(outputs, targets[:, :coordinates])
         assert torch.isfinite(z).all() and torch.isfinite(y).all()
         estimates = surrogate(z, y)
         assert torch.isfinite(estimates).all() and (estimates >= 0).all()
@@ -264,9 +198,9 @@ def test_boxes_that_are_none(rotated: bool) -> None:
 def test_boxes_of_other_shapes() -> None:
     """Both forms say what they expect."""
     with pytest.raises(InputError, match=r"\[sample, 5\]"):
-        BoxEncoder().compare(torch.zeros(2, 4), torch.zeros(2, 4))
+        rotated_boxes().compare(torch.zeros(2, 4), torch.zeros(2, 4))
     with pytest.raises(InputError, match=r"\[sample, 4\]"):
-        BoxEncoder(rotated=False).compare(torch.zeros(2, 4), torch.zeros(3, 4))
+        upright_boxes().compare(torch.zeros(2, 4), torch.zeros(3, 4))
 
 
 # ------------------------------------------------------------------------------------ classes and vectors
@@ -276,14 +210,14 @@ def test_boxes_of_other_shapes() -> None:
 def test_classes_out_of_range(wrong: int) -> None:
     """Refused with the range."""
     with pytest.raises(InputError, match="classes 0 to 3"):
-        ClassEncoder(4).compare(torch.zeros(2, 4), torch.tensor([0, wrong]))
+        classes(4).compare(torch.zeros(2, 4), torch.tensor([0, wrong]))
 
 
 def test_class_points() -> None:
     """Softmax against one-hot; the targets are whole numbers of any width."""
     outputs = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]])
     for width in (torch.int64, torch.int32, torch.int8):
-        z, y = ClassEncoder(2).compare(outputs, torch.tensor([1, 0], dtype=width))
+        z, y = classes(2).compare(outputs, torch.tensor([1, 0], dtype=width))
         torch.testing.assert_close(z, torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
         torch.testing.assert_close(y, torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
 
@@ -291,25 +225,17 @@ def test_class_points() -> None:
 def test_a_coordinate_that_never_changes() -> None:
     """It is shifted and left unscaled: no division by 0; the others have unit deviation."""
     targets = torch.tensor([[1.0, 7.0], [3.0, 7.0], [5.0, 7.0]])
-    encoder = VectorEncoder(targets.mean(0), targets.std(0, correction=0))
-    z, y = encoder.compare(targets + torch.tensor([0.0, 2.0]), targets)
+    kind = vectors(targets.mean(0), targets.std(0, correction=0))
+    z, y = kind.compare(targets + torch.tensor([0.0, 2.0]), targets)
     torch.testing.assert_close(y[:, 1], torch.zeros(3))
     torch.testing.assert_close(z[:, 1], torch.full((3,), 2.0))
     torch.testing.assert_close(y[:, 0].std(correction=0), torch.tensor(1.0))
-    assert torch.isfinite(encoder(z)).all()
-
-
-def test_vectors_keep_mean_and_deviation_in_their_state() -> None:
-    """A checkpoint of the embedding holds them."""
-    first, second = VectorEncoder([1.0, 2.0], [3.0, 4.0]), VectorEncoder([0.0, 0.0], [1.0, 1.0])
-    second.load_state_dict(first.state_dict())
-    points = torch.tensor([[4.0, 6.0]])
-    torch.testing.assert_close(second.compare(points, points)[0], torch.tensor([[1.0, 1.0]]))
+    assert torch.isfinite(kind.encoder()(z)).all()
 
 
 def test_vectors_of_other_shapes() -> None:
     """Mean and deviation, outputs and targets."""
     with pytest.raises(InputError, match=r"two vectors \[coordinate\]"):
-        VectorEncoder([0.0], [1.0, 2.0])
+        vectors([0.0], [1.0, 2.0])
     with pytest.raises(InputError, match=r"\[sample, 2\]"):
-        VectorEncoder([0.0, 0.0], [1.0, 2.0]).compare(torch.zeros(3, 1), torch.zeros(3, 1))
+        vectors([0.0, 0.0], [1.0, 2.0]).compare(torch.zeros(3, 1), torch.zeros(3, 1))

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricgrad.learned.generators import ClassPairs, RotatedBoxPairs, TextPairs, UprightBoxPairs, VectorPairs
-from metricgrad.learned.kinds import read_texts
+from metricgrad.learned.kinds.boxes import RotatedBoxPairs, UprightBoxPairs
+from metricgrad.learned.kinds.classes import ClassPairs
+from metricgrad.learned.kinds.vectors import VectorPairs
+from metricgrad.learned.kinds.words import TextPairs, read_texts
 from metricgrad.metrics import adapt, iou, rotated_iou
 
 GENERATORS: dict[str, Callable[[int, np.random.Generator], tuple[Any, Any]]] = {

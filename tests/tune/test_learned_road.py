@@ -178,7 +178,7 @@ def test_surrogate_steps_leave_the_model_and_model_steps_the_surrogate() -> None
     inputs, targets = next(iter(clouds().fit))
     outputs = method.model(inputs)
     errors = method.errors(outputs.detach(), targets)
-    z, y = method.surrogate.encoder.compare(outputs, targets)
+    z, y = method.kind.compare(outputs, targets)
     method.teacher.zero_grad(set_to_none=True)
     before = [parameter.detach().clone() for parameter in method.surrogate.parameters()]
     method._follow(outputs, targets, z, y, errors)
@@ -315,8 +315,7 @@ def test_a_slow_metric_runs_in_other_processes() -> None:
 def test_outputs_of_another_shape() -> None:
     """The encoder says what it expects."""
     kind = classes(CLASSES)
-    encoder: Any = kind.encoder()
     with pytest.raises(InputError, match=r"\[2, 4\]"):
-        encoder.compare(torch.zeros(2, 5), Tensor([0, 1]))
+        kind.compare(torch.zeros(2, 5), Tensor([0, 1]))
     with pytest.raises(InputError, match="classes 0 to 3"):
-        encoder.compare(torch.zeros(1, 4), torch.tensor([4]))
+        kind.compare(torch.zeros(1, 4), torch.tensor([4]))

@@ -58,7 +58,7 @@ def _steps(case: Case) -> dict[str, Callable[[], float]]:
     assert case.kind.pairs is not None
     outputs, targets = case.kind.pairs(size, np.random.default_rng(1))
     errors = SampleErrors(case.metric)(outputs, targets)
-    pairs = Pairs.known(*training.surrogate.encoder.compare(outputs, targets), errors)  # pyright: ignore[reportCallIssue]
+    pairs = Pairs.known(*case.kind.compare(outputs, targets), errors)
     return {
         "proxy step": lambda: proxy.step(batch)["loss"],
         "surrogate step": _lesson(case, 1.0, lambda: pairs),

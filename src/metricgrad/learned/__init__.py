@@ -2,15 +2,11 @@
 
 from metricgrad._types import OutputKind
 from metricgrad.learned.embedding import Fit, LearnedSurrogate
-from metricgrad.learned.encoders import (
-    BoxEncoder,
-    ClassEncoder,
-    SequenceEncoder,
-    VectorEncoder,
-    box_features,
-)
 from metricgrad.learned.filtered import FilteredSurrogate, filtered_mean, ramp_filter
-from metricgrad.learned.kinds import classes, rotated_boxes, upright_boxes, vectors, words
+from metricgrad.learned.kinds.boxes import BoxEncoder, box_features, rotated_boxes, upright_boxes
+from metricgrad.learned.kinds.classes import ClassEncoder, classes
+from metricgrad.learned.kinds.vectors import VectorEncoder, vectors
+from metricgrad.learned.kinds.words import SequenceEncoder, words
 from metricgrad.learned.sample_errors import SampleErrors
 from metricgrad.learned.trust import Agreement, agreement, kendall_tau_b, sign_agreement
 

@@ -152,7 +152,7 @@ class Learned:
         targets = moved(targets, self.device)
         outputs = one_tensor("learned", embedded(self.model, moved(inputs, self.device)))
         errors = self.errors(outputs.detach(), targets)
-        z, y = self.surrogate.encoder.compare(outputs, targets)  # pyright: ignore[reportCallIssue]
+        z, y = self.kind.compare(outputs, targets)
         self.pairs.add(Pairs.known(z, y, errors))
         for _ in range(self.settings.surrogate_steps):
             self._teach()
@@ -294,7 +294,7 @@ class Learned:
         zs, ys, errors = [], [], []
         for inputs, targets in _first(self._select(), PROBE):
             outputs = self._outputs(inputs)
-            z, y = self.surrogate.encoder.compare(outputs, targets)  # pyright: ignore[reportCallIssue]
+            z, y = self.kind.compare(outputs, targets)
             zs.append(z.detach())
             ys.append(y.detach())
             errors.append(self.errors(outputs, targets).to(z))
@@ -317,7 +317,7 @@ class Learned:
 
     def _compared(self, outputs: Tensor, targets: Any) -> Pairs:
         errors = self.errors(outputs, targets)
-        return Pairs.known(*self.surrogate.encoder.compare(outputs, targets), errors)  # pyright: ignore[reportCallIssue]
+        return Pairs.known(*self.kind.compare(outputs, targets), errors)
 
     def _made_up(self, rng: np.random.Generator, count: int) -> Pairs:
         assert self.kind.pairs is not None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from metricgrad._checks import describe, fail
-from metricgrad.learned.encoders import encoded
+from metricgrad.learned.kinds.words import encoded
 from metricgrad.tasks.start_model import started
 from metricgrad.tasks.words_pictures import ALPHABET
 
