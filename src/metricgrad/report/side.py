@@ -14,8 +14,8 @@ from metricgrad.report.wording import interval, number, signed
 __all__ = ["FALL", "SideTable", "side_tables"]
 
 FALL = (
-    "Fall: start minus arm on select in the direction of the side metric, paired; positive is worse. An arm is not "
-    "returned where the lower end of the interval lies above what it may fall."
+    "Fall: start minus arm on select in the direction of the side metric, paired; positive is worse. An arm is held "
+    "back, that is not returned, where the lower end of the interval lies above what it may fall."
 )
 
 
@@ -89,11 +89,10 @@ def _interval(fall: Fall) -> str:
 
 
 def _outcome(falls: Sequence[Fall], seeds: Sequence[int]) -> str:
-    """Whether the arm is not returned for its fall, and with which seeds where it is not all of them."""
+    """Whether the arm is not returned for its fall; the seeds where that is not so with all of them."""
     held = [str(fall.seed) for fall in falls if fall.held_back]
     if held:
-        which = "" if len(held) == len(seeds) else f", seed{'s' if len(held) > 1 else ''} {', '.join(held)}"
-        return f"not returned{which}"
+        return "held back" if len(held) == len(seeds) else f"held back: {', '.join(held)}"
     return "not judged" if any(fall.told and fall.may_fall is not None for fall in falls) else ""
 
 

@@ -32,7 +32,8 @@ class Result:
     Attributes:
         events: the record, in order.
         verdict: `gain`, `no evidence`, `worse` or `nothing claimed`; None while the run is unfinished.
-        returned: the arm that `select` prefers: its weights are `best.safetensors`.
+        returned: the arm that `select` prefers among those that no side metric holds back; its weights are
+            `best.safetensors`.
 
     Raises:
         InputError: the folder holds no record, or one that cannot be read.
