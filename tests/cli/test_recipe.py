@@ -10,6 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from metricgrad import tasks
 from metricgrad.cli import code, resolve
 from metricgrad.cli.recipe import Recipe, checked, meanings, models_inside, read_recipe
 from metricgrad.errors import InputError
@@ -57,9 +58,7 @@ def test_example_recipe_is_complete() -> None:
     recipe = checked(Recipe, given, "the example")
     assert set(given) == set(Recipe.model_fields)
     assert set(given["plan"]) == set(Plan.model_fields)
-    frozen = yaml.safe_load(
-        (Path(resolve.tasks.__file__).parent / "emoji_settings.yaml").read_text(encoding="utf-8")
-    )
+    frozen = yaml.safe_load((Path(tasks.__file__).parent / "emoji_settings.yaml").read_text(encoding="utf-8"))
     assert recipe.settings == frozen["tuned"]
     assert recipe.proxy_settings == frozen["continued"]
     assert given["start"] == frozen["start"]
@@ -107,7 +106,7 @@ def test_settings_of_another_kind_of_method_are_left_out() -> None:
 
 def test_options_go_over_the_recipe(tmp_path: Path) -> None:
     """The command line goes over the file, `--set` over both, and other keys stay."""
-    from metricgrad.cli.run import given_keys
+    from metricgrad.cli.keys import given_keys
 
     path = tmp_path / "r.yaml"
     path.write_text(

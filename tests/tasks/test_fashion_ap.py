@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 from metricgrad._types import MethodRun
-from metricgrad.cli.resolve import task_loader
+from metricgrad.cli.named import task_loader
 from metricgrad.errors import InputError
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.surrogate import Surrogate

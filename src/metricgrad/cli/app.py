@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from metricgrad.cli import bench, cite, compare, doctor, evaluate, explain, listing, run, settings
+from metricgrad.cli import bench, cite, compare, doctor, evaluate, explain, listing, report, run, settings
 from metricgrad.cli.output import complain, examples
 from metricgrad.errors import Interrupted, MetricgradError
 
@@ -76,7 +76,7 @@ def _root(
 app.command("tune", epilog=run.TUNE_EXAMPLES)(run.tune)
 app.command("settings", epilog=settings.EXAMPLES)(settings.settings)
 app.command("resume", epilog=run.RESUME_EXAMPLES)(run.resume)
-app.command("report", epilog=run.REPORT_EXAMPLES)(run.report)
+app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("list", epilog=listing.EXAMPLES)(listing.list_names)

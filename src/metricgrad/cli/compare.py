@@ -100,9 +100,9 @@ def compare(
         )
     from metricgrad.cli.compare_files import arm_names, of_embedding_files, of_prediction_files
     from metricgrad.cli.compare_verdict import document, draw
+    from metricgrad.cli.named import metric_named
     from metricgrad.cli.naming import Said, assigned
     from metricgrad.cli.progress import Drawing
-    from metricgrad.cli.resolve import metric_named
 
     exact, paths = metric_named(metric, higher_is_better), [Path(one) for one in what]
     arms = arm_names(paths)

@@ -99,9 +99,9 @@ def evaluate(
             f"evaluate: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
         )
     from metricgrad.cli.figures import document, of_embeddings, of_predictions
+    from metricgrad.cli.named import metric_named
     from metricgrad.cli.naming import Said, assigned
     from metricgrad.cli.progress import Drawing
-    from metricgrad.cli.resolve import metric_named
 
     exact = [metric_named(name, higher_is_better) for name in metric]
     said = Said(delimiter, assigned(column or ()), header, decimal_comma)

@@ -13,7 +13,16 @@ from metricgrad.errors import InputError
 from metricgrad.tune import Plan
 from metricgrad.tune.plan import LARGEST_SEED
 
-__all__ = ["Recipe", "Start", "checked", "meanings", "models_inside", "read_recipe", "scalar"]
+__all__ = [
+    "Recipe",
+    "Start",
+    "checked",
+    "meanings",
+    "models_inside",
+    "read_recipe",
+    "scalar",
+    "stored_recipe",
+]
 
 MOST_BYTES = 2**20
 """Of a recipe: a longer file is none."""
@@ -105,6 +114,27 @@ def read_recipe(path: Path) -> dict[str, Any]:
         )
     checked(Recipe, given, f"the recipe {path}", lines)
     return dict(given)
+
+
+def stored_recipe(run: Path) -> dict[str, Any]:
+    """The recipe that a run folder keeps.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    from metricgrad._layout import check_layout
+    from metricgrad.tune.folder import read_config
+
+    check_layout(run)
+    recipe = (read_config(run) or {}).get("recipe")
+    if recipe is None:
+        raise InputError(
+            f"{run}/config.yaml holds no recipe: the run was started from Python, not by the command; call "
+            f"metricgrad.tune with the same arguments and folder={str(run)!r} to resume it."
+        )
+    if not isinstance(recipe, Mapping):
+        raise InputError(f"{run}/config.yaml holds a recipe that is no mapping; restore it from a copy.")
+    return dict(recipe)
 
 
 def checked(

@@ -3,27 +3,24 @@
 Code is named only as `package.module:name`; nothing in a recipe is ever evaluated.
 """
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from metricgrad import tasks
-from metricgrad._checks import nearest
-from metricgrad._types import Metric, Observer
-from metricgrad.cli.code import imported, is_foreign, see_current_folder
+from metricgrad._types import Observer
+from metricgrad.cli.code import check_trust, is_foreign, named_code
+from metricgrad.cli.keys import merged
+from metricgrad.cli.named import loss_named, metric_named, read_for, side_metric_named, task_loader
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.errors import InputError
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.grammar import read_method, read_methods
-from metricgrad.metrics import adapt, of_kind
-from metricgrad.metrics.adapt import names_a_function
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
 
-__all__ = ["Job", "merged", "metric_named", "named_files", "override", "resolve", "task_loader"]
+__all__ = ["Job", "named_files", "needs_trust", "require_trust", "resolve"]
 
 SEEDS = (0, 1, 2)
 """Seeds of a run where the recipe names none: one alone says nothing of the spread."""
@@ -65,8 +62,8 @@ def resolve(
     data = _checked_options(load, recipe)
     if recipe.metric is not None:
         metric_named(recipe.metric, recipe.higher_is_better)
-    sides = [_side_metric(name) for name in recipe.side_metrics]
-    proxy = None if recipe.proxy in (None, "none") else _loss(recipe.proxy)
+    sides = [side_metric_named(name) for name in recipe.side_metrics]
+    proxy = None if recipe.proxy in (None, "none") else loss_named(recipe.proxy)
     task: Task = load(data, observer)
     if recipe.proxy == "none" and task.start_plan is not None:
         raise InputError(
@@ -75,7 +72,7 @@ def resolve(
         )
     complete = _complete(recipe, task, data, _seeds(recipe, first_seed, seeds))
     metric = metric_named(complete.metric or task.metric, complete.higher_is_better)
-    metric, *sides = (_of_kind(one, task) for one in (metric, *sides))
+    metric, *sides = (read_for(one, task) for one in (metric, *sides))
     has_start = task.start_plan is not None
     arguments = {
         "model": task.model,
@@ -100,17 +97,14 @@ def resolve(
     return Job(task.name, metric.name, arguments["recipe"], arguments)
 
 
-def task_loader(name: str) -> Callable[[Mapping[str, Any], Observer], Task]:
-    """Return the function that loads a task: one of ours by name, or `package.module:name`."""
-    if is_foreign(name):
-        return imported(name, "the task")
-    name = name.replace("-", "_")
-    if name not in tasks.__all__:
-        raise InputError(
-            f"there is no task {name!r}; expected a task's name, a recipe (a .yaml file) or package.module:name. "
-            f"{nearest(name, tasks.__all__)}"
-        )
-    return importlib.import_module(f"metricgrad.tasks.{name}").load
+def needs_trust(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe names code or files that a run folder of somebody else's should not reach unasked."""
+    return bool(named_code(recipe) or named_files(recipe))
+
+
+def require_trust(recipe: Mapping[str, Any], run: Path, *, trusted: bool) -> None:
+    """Raise InputError where the recipe of a run folder needs trust that was not given."""
+    check_trust(recipe, named_files(recipe), run, trusted=trusted)
 
 
 def named_files(recipe: Mapping[str, Any]) -> dict[str, str]:
@@ -121,39 +115,6 @@ def named_files(recipe: Mapping[str, Any]) -> dict[str, str]:
     fields = inspect.getmodule(task_loader(task)).Options.model_fields  # pyright: ignore[reportOptionalMemberAccess]
     paths = [name for name, field in fields.items() if Path in get_args(field.annotation)]
     return {f"data.{name}": str(data[name]) for name in paths if data.get(name) is not None}
-
-
-def override(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """Apply `key=value` (dots reach inside) to the keys of a recipe."""
-    from metricgrad.cli.recipe import scalar
-
-    result = dict(given)
-    for assignment in assignments:
-        path, equals, value = assignment.partition("=")
-        if not equals or not path.strip():
-            raise InputError(
-                f"--set {assignment!r} is no assignment; expected key=value, e.g. settings.dropout=0.2."
-            )
-        if path.count(".") > 20:
-            raise InputError(
-                f"--set {assignment[:80]!r}... names a key inside of {path.count('.')} others; none is."
-            )
-        change: Any = scalar(value)
-        for key in reversed(path.strip().split(".")):
-            change = {key: change}
-        result = merged(result, change)
-    return result
-
-
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the keys of `above` over those of `below`, level by level."""
-    result = dict(below)
-    for key, value in above.items():
-        inner = result.get(key)
-        result[key] = (
-            merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-        )
-    return result
 
 
 def _checked_options(load: Callable[..., Any], recipe: Recipe) -> dict[str, Any]:
@@ -212,32 +173,3 @@ def _seeds(recipe: Recipe, first: int | None, count: int | None) -> list[int]:
         return known
     first = known[0] if first is None else first
     return list(range(first, first + (len(known) if count is None else count)))
-
-
-def _side_metric(name: str) -> Metric:
-    """Return the record of a side metric, which says its direction itself or behind its name."""
-    try:
-        return metric_named(name, None)
-    except InputError as error:
-        raise InputError(
-            f"side_metrics: {error} A function of yours says its direction in its name: "
-            "package.module:name:higher_is_better=true."
-        ) from error
-
-
-def _of_kind(metric: Metric, task: Task) -> Metric:
-    """Return the metric as it reads the outputs of the task: decoded, where they are of a kind."""
-    if task.kind is None or metric.kind is not None or metric.unit == "query":
-        return metric
-    return of_kind(metric, task.kind)
-
-
-def metric_named(name: str, higher_is_better: bool | None) -> Metric:
-    """Return the record of a metric: one of our names, or `package.module:name` of a callable."""
-    if names_a_function(name):
-        see_current_folder()
-    return adapt(name, higher_is_better=higher_is_better)
-
-
-def _loss(name: str | None) -> Any:
-    return imported(name, "the proxy") if name and is_foreign(name) else name

@@ -59,8 +59,8 @@ def settings(
     The classes of fit and select are divided anew, several times, into fit, select and a held-out part; the mean on
     the held-out parts decides. Test takes no part.
     """
+    from metricgrad.cli.named import metric_named
     from metricgrad.cli.progress import Drawing
-    from metricgrad.metrics import adapt
     from metricgrad.tune.settings import best_of, choose_settings, write_table
 
     given = {"metric": metric, "method": method, "plan": {"tries": tries}}
@@ -72,7 +72,7 @@ def settings(
             complain(error)
             complain(Interrupted("the same command goes on from there"))
             raise typer.Exit(130) from error
-    exact = adapt(calls[0]["metric"], higher_is_better=calls[0]["higher_is_better"])
+    exact = metric_named(calls[0]["metric"], calls[0]["higher_is_better"])
     chosen = {
         arm: best_of(trials, arm, higher_is_better=exact.higher_is_better) for arm in ("continued", "tuned")
     }
@@ -91,9 +91,10 @@ def _call(
     what: str, given: dict[str, Any], assignments: list[str], number: int, observer: Any
 ) -> dict[str, Any]:
     """The arguments of `tune` on one division."""
+    from metricgrad.cli.keys import given_keys
+    from metricgrad.cli.named import task_loader
     from metricgrad.cli.recipe import Recipe, checked
-    from metricgrad.cli.resolve import resolve, task_loader
-    from metricgrad.cli.run import given_keys
+    from metricgrad.cli.resolve import resolve
 
     keys = given_keys(what, {**given, "data": {"development": number}}, assignments)
     recipe = checked(Recipe, keys, "the recipe")
