@@ -183,7 +183,7 @@ class Differences:
     def doubt(self) -> str | None:
         """Why nothing may be claimed, whatever the intervals are; None where nothing speaks against it."""
         table = self.table
-        if table is None:
+        if table is None or table.units + table.left_out == 1:  # nor can one row be drawn from
             return "the metric gives one number for the whole set, so that no interval can be given"
         many, share = plural(self.grouping.noun), table.undefined / max(table.undefined + len(table.drawn), 1)
         if table.groups < FEWEST_GROUPS:

@@ -284,3 +284,20 @@ def test_ids_in_one_file_only(command: Command, pair: tuple[Path, Path]) -> None
     del table["id"]
     write_predictions(pair[1], table)
     command("compare", *pair, "--metric", "f1").refused("b.csv has none", "--by-order")
+
+
+def test_a_function_of_texts_is_one_number(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts cannot be drawn for a function of the user: figures and their difference, no interval, no claim."""
+    (tmp_path / "shares_of_texts.py").write_text(
+        "def share(outputs, targets):\n    return sum(map(str.__eq__, outputs, targets)) / len(targets)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    texts = [f"word {row}" for row in range(ROWS)]
+    for path, prediction in (("a.csv", ["worm", *texts[1:]]), ("b.csv", texts)):
+        write_predictions(tmp_path / path, columns(prediction) | {"target": texts})
+    arguments = ("a.csv", "b.csv", "--metric", "shares_of_texts:share", "--higher-is-better")
+    found = command("compare", *arguments, "--json").json
+    assert found["files"][1]["difference"] == pytest.approx(1 / ROWS)
+    assert found["files"][1]["verdict"] == "nothing claimed" and "one number" in found["verdict"]
