@@ -11,7 +11,7 @@ from metricgrad.report import render
 from tests.browser import chromium
 from tests.report import synthetic_runs
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one browser
 
 DRAWN = """[...document.querySelectorAll(".canvas")].map(c => [c.id, c.querySelectorAll("svg.main-svg").length,
     c.querySelectorAll(".scatterlayer .trace").length, c.offsetWidth])"""

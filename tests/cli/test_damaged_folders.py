@@ -118,8 +118,11 @@ def mend(folder: Path, rng: random.Random) -> str:
     return f"{path.relative_to(folder)} line {line + 1}: {key} {said}"
 
 
-@pytest.mark.parametrize(("way", "count"), [(damage, 2), (mend, 2), pytest.param(damage, 75, marks=pytest.mark.slow),
-                                            pytest.param(mend, 75, marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.parametrize(("way", "count"), [(damage, 2), (mend, 2), *(
+    pytest.param(way, count, marks=[pytest.mark.slow, *more])
+    for way in (damage, mend)
+    for count, more in ((20, []), (75, [pytest.mark.nightly]))
+)])  # fmt: skip
 @pytest.mark.parametrize("state", ["finished", "stopped"])
 def test_damaged_folders(
     _finished_run: Path, stopped: Path, tmp_path: Path, checked: Callable[[Path], list[Outcome]],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-pytestmark = pytest.mark.slow  # the page trains a model
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("your_own_metric")]  # the page trains a model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your-own-metric.md").read_text(encoding="utf-8")
 FIRST, SECOND = PAGE.split("## Another kind of output")

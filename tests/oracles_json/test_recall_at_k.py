@@ -371,13 +371,20 @@ def test_case(case: Case, kernel: str):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
-def test_cases_by_triton():
+@pytest.mark.parametrize(
+    "which",
+    [
+        "(test_case or test_batch) and not formula_600x16",
+        pytest.param("test_case and formula_600x16", marks=pytest.mark.nightly),
+    ],
+)
+def test_cases_by_triton(which: str):
     """Every case and batch by the Triton kernel: on a CUDA device its programs run, without one they are interpreted.
 
-    Interpreting takes minutes, most of them for the two cases of 600 rows.
+    Interpreting the two cases of 600 rows takes minutes.
     """
     environment = {**os.environ, "METRICGRAD_KERNEL": "triton", "TRITON_INTERPRET": "1"}
-    chosen = ["-n", "2", "-m", "not slow", "-k", "test_case or test_batch", "-o", "timeout=1200"]
+    chosen = ["-m", "not slow", "-k", which, "-o", "timeout=1200"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, *chosen]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1700)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -119,7 +119,7 @@ def test_pictures_of_the_gallery_are_those_of_the_split(drawn) -> None:
 
 @pytest.mark.slow
 @pytest.mark.backbone
-@pytest.mark.parametrize("leave_out", [None, "fxemoji"])
+@pytest.mark.parametrize("leave_out", [None, pytest.param("fxemoji", marks=pytest.mark.nightly)])
 def test_short_run_with_the_real_backbone(tmp_path, leave_out) -> None:
     """Features, start, both arms, verdict, weights, report: the main job, cut short."""
     from metricgrad import tune

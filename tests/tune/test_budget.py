@@ -71,6 +71,7 @@ def test_what_comes_before_the_first_step_is_the_method_s_time() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_warm_up_and_exams_of_a_surrogate_are_its_time() -> None:
     """What the record says of teaching fits into the seconds of the stage, and into what was expected."""
     settings = {"learning_rate": 1e-3, **QUICK, "surrogate_warmup": 300}
@@ -85,6 +86,7 @@ def test_warm_up_and_exams_of_a_surrogate_are_its_time() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_what_a_process_does_once_is_not_counted_for_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports, say: the beginning of a try is timed again where many begin like it."""
     begin, slept = Descent.begin, list[float]()
@@ -101,6 +103,7 @@ def test_what_a_process_does_once_is_not_counted_for_every_try(monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_end_is_expected_by_its_resamples() -> None:
     """As many calls of a slow function as the plan says; hardly any time where they are made together."""
 
@@ -115,6 +118,7 @@ def test_the_end_is_expected_by_its_resamples() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("minutes", "low", "high"), [(0.02, 200, 200), (0.2, 200, 1000)])
 def test_resamples_of_a_slow_metric_fit_the_minutes(minutes: float, low: int, high: int) -> None:
     """They take a quarter of the minutes or there are 200 of them; a number that the plan gives stays."""
@@ -171,6 +175,7 @@ def test_seconds_of_a_stage_go_on_after_a_resume(tmp_path: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_run_takes_the_minutes_that_it_was_given() -> None:
     """Start, arms, evaluations, test and intervals together: within half and one and a half of them."""
     began = time.perf_counter()

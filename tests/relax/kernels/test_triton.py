@@ -31,6 +31,7 @@ DIFFERENCES = 64
 """Differences of one program here: 8 positives by 8 items, so that small tiles have many blocks and launches."""
 
 pytestmark = [
+    pytest.mark.xdist_group("triton"),
     pytest.mark.slow,  # interpreting takes a quarter of a minute
     pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed"),
 ]
