@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from metricgrad.averages import mean_by_class, mean_valid
 from metricgrad.errors import InputError
 from metricgrad.losses import average_precision_loss, recall_at_k_loss, reciprocal_rank_loss
 from metricgrad.metrics import hit_at_k
 from metricgrad.pairing import ClassBatchSampler, unit_rows
-from metricgrad.ranking import RankingLoss, mean_by_class, mean_valid, positive_ranks
+from metricgrad.ranking import RankingLoss, positive_ranks
 from metricgrad.relax import PositiveRanks, kernels, plain, positive_ranks_from_scores
 
 

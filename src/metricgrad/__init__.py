@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from metricgrad import losses as losses
     from metricgrad import metrics as metrics
     from metricgrad._types import Metric as Metric
+    from metricgrad.averages import mean_valid as mean_valid
     from metricgrad.errors import MetricgradError as MetricgradError
     from metricgrad.metrics import per_sample as per_sample
     from metricgrad.ranking import RankingLoss as RankingLoss
-    from metricgrad.ranking import mean_valid as mean_valid
     from metricgrad.ranking import positive_ranks as positive_ranks
     from metricgrad.relax import positive_ranks_from_scores as positive_ranks_from_scores
     from metricgrad.tune import ArraySplit as ArraySplit
@@ -68,7 +68,7 @@ _HOMES = {
     "RankingLoss": "ranking",
     "Result": "tune",
     "Splits": "tune",
-    "mean_valid": "ranking",
+    "mean_valid": "averages",
     "per_sample": "metrics",
     "positive_ranks": "ranking",
     "positive_ranks_from_scores": "relax",

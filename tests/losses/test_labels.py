@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from metricgrad.averages import mean_by_class, mean_valid
 from metricgrad.errors import InputError
 from metricgrad.losses import average_precision_loss, recall_at_k_loss, supcon_loss
 from metricgrad.pairing import ClassBatchSampler, MemoryQueue, SiMix, has_positive
-from metricgrad.ranking import RankingLoss, mean_by_class, mean_valid, positive_ranks
+from metricgrad.ranking import RankingLoss, positive_ranks
 
 WHOLE = torch.arange(16) % 4
 KINDS = {

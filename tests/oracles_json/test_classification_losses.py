@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from metricgrad.averages import mean_valid
 from metricgrad.losses import generalized_cross_entropy_loss
 from metricgrad.losses.class_scores import counted_samples
-from metricgrad.ranking import mean_valid
 from tests.oracles_json.reading import Case, cases, gradient, hold, leaf, renamed
 
 NOT_BUILT = (

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from metricgrad.averages import mean_by_class, mean_valid
 from metricgrad.losses import supcon_loss
 from metricgrad.pairing import has_positive
-from metricgrad.ranking import mean_by_class, mean_valid
 from tests.oracles_json.reading import Case, cases, gradient, hold, leaf, renamed
 
 NOT_BUILT = ("extended_supcon_loss", "circle_row", "circle_loss", "circle_class_loss")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metricgrad import metrics
+from metricgrad.averages import mean_valid
 from metricgrad.losses import (
     average_precision_loss,
     ndcg_loss,
@@ -23,7 +24,7 @@ from metricgrad.losses import (
     reciprocal_rank_loss,
 )
 from metricgrad.pairing import ClassBatchSampler, SiMix, VirtualRows, mix_rows, mix_similarities, unit_rows
-from metricgrad.ranking import RankingLoss, mean_valid, positive_ranks
+from metricgrad.ranking import RankingLoss, positive_ranks
 from metricgrad.relax import PositiveRanks, positive_ranks_from_scores
 from metricgrad.scale import StagedBackward
 from tests.oracles_json.reading import Case, Within, cases, folder, gradient, hold, leaf, renamed

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from metricgrad.averages import mean_valid
 from metricgrad.errors import InputError
 from metricgrad.losses import average_precision_loss, recall_at_k_loss
 from metricgrad.methods.objectives import named_objective
 from metricgrad.pairing import MemoryQueue, SiMix, VirtualRows, mix_rows, mix_similarities, unit_rows
-from metricgrad.ranking import RankingLoss, mean_valid
+from metricgrad.ranking import RankingLoss
 from metricgrad.relax import positive_ranks_from_scores
 from metricgrad.tune import Plan
 from tests.tune.small_run import same_weights, small_run

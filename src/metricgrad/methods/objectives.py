@@ -17,12 +17,13 @@ from metricgrad._checks import describe, fail, nearest
 from metricgrad._columns import class_logits, class_probabilities, logit_of_class_1, one_column
 from metricgrad._copies import copied
 from metricgrad._structures import one_tensor
+from metricgrad.averages import mean_valid
 from metricgrad.losses.class_scores import counted_samples
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.grammar import read_loss
 from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
 from metricgrad.pairing import SiMix, has_positive
-from metricgrad.ranking import RankingLoss, mean_valid
+from metricgrad.ranking import RankingLoss
 from metricgrad.relax import positive_ranks_from_scores
 
 __all__ = [
