@@ -81,6 +81,8 @@ class Walk:
             self.model = self.model.double()
             for module in self.model.modules():
                 module.p = 0.0
+        loss = None if case.proxy is None else case.proxy()
+        self.loss_parameters = dict(loss.named_parameters()) if isinstance(loss, torch.nn.Module) else {}
         self.method: Any = road.make(validated(road.settings, case.settings, road.name))
         seed_everything(SEED)
         parameters = dict(self.model.named_parameters())
@@ -115,10 +117,12 @@ class Walk:
         return self
 
     def weights(self) -> dict[str, Tensor]:
-        """All that was trained: the network, and what the method trains beside it."""
+        """All that is trained: parameters of the network, and of a loss beside it."""
         beside = getattr(self.method, "beside", dict)()
-        trained = {name: value for name, value in beside.items() if isinstance(value, Tensor)}
-        return {name: value.detach().clone() for name, value in (self.model.state_dict() | trained).items()}
+        of_loss = {f"state/{name}" for name in self.loss_parameters}
+        trained = {name: value for name, value in beside.items() if name in of_loss}
+        trained |= dict(self.model.named_parameters())
+        return {name: value.detach().clone() for name, value in trained.items()}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of a stage."""
@@ -280,11 +284,11 @@ def test_a_loss_that_is_no_number_moves_nothing(case: MethodCase) -> None:
     walk = Walk(case).to(2)
     inputs, targets = walk.batches[2]
     walk.batches[2] = (inputs * torch.nan, targets)
-    descent = walk.method.descent
-    before = copy.deepcopy([list(descent.trained), descent.optimiser.state_dict()])
+    before, optimiser = walk.weights(), copy.deepcopy(walk.method.state_dict().get("optimiser"))
     with pytest.raises(MetricgradError):
         walk.step()
-    same_bits([list(descent.trained), descent.optimiser.state_dict()], before)
+    same_bits(walk.weights(), before)
+    same_bits(walk.method.state_dict().get("optimiser"), optimiser)
 
 
 @every_method
