@@ -123,7 +123,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             "F1 at 0.75": (_share(0.75), mean_of_units),
         },
     ),
-}  # fmt: skip
+}
 """F1 at a threshold is the share of the scenes whose box reaches it: one object and one box a scene."""
 
 
@@ -178,10 +178,16 @@ def begin(method: Method, task: Task, model: nn.Module, steps: int, seed: int) -
     seed_everything(seed, 1)
     method.begin(
         MethodRun(
-            model.train(), trainable_parameters(model, "all"), metric_of(task), steps, seed, None,
-            task.splits.fit, task.splits.select,
+            model.train(),
+            trainable_parameters(model, "all"),
+            metric_of(task),
+            steps,
+            seed,
+            None,
+            task.splits.fit,
+            task.splits.select,
         )
-    )  # fmt: skip
+    )
 
 
 def cell(job: tuple[str, str, str, str, Settings, int, int]) -> dict[str, Any]:
@@ -225,9 +231,16 @@ def choose(name: str, pool: ProcessPoolExecutor) -> None:
         last = (facts["fitted"] or [{}])[-1]
         trust = [_shown(last.get(key)) for key in ("concordance", "mae_local", "kept_fraction")]
         rows.append(
-            [job[2], job[3], f"{facts['select']:.5f}", f"{facts['seconds']:.1f}", facts["steps"], *trust,
-             json.dumps(job[4], sort_keys=True)]
-        )  # fmt: skip
+            [
+                job[2],
+                job[3],
+                f"{facts['select']:.5f}",
+                f"{facts['seconds']:.1f}",
+                facts["steps"],
+                *trust,
+                json.dumps(job[4], sort_keys=True),
+            ]
+        )
         print(rows[-1], flush=True)
     header = [
         "arm",

@@ -45,9 +45,14 @@ def _tuned(splits: Splits) -> list[float]:
             stamps.append(time.perf_counter())
 
     tune(
-        _model, splits, metric="recall@1", method="surrogate:recall_at_k", settings=SETTINGS.model_dump(),
-        plan=Plan(steps=STEPS, evaluate_every=STEPS, checkpoint_every=STEPS), observer=observer,
-    )  # fmt: skip
+        _model,
+        splits,
+        metric="recall@1",
+        method="surrogate:recall_at_k",
+        settings=SETTINGS.model_dump(),
+        plan=Plan(steps=STEPS, evaluate_every=STEPS, checkpoint_every=STEPS),
+        observer=observer,
+    )
     return [after - before for before, after in itertools.pairwise(stamps)]
 
 

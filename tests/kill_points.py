@@ -53,9 +53,13 @@ class Forks:
 
     def __init__(self, program: str, *around: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kill_points", program, *around], cwd=ROOT, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-m", "tests.kill_points", program, *around],
+            cwd=ROOT,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def __enter__(self) -> "Forks":
         return self

@@ -79,9 +79,13 @@ def test_nothing_is_claimed_of_few_groups(units: int) -> None:
 def test_a_number_for_the_whole_set_has_a_difference_and_no_claim() -> None:
     """No interval, no p-value; it counts as a comparison all the same."""
     metric = Metric(
-        "volume", lambda outputs, targets: outputs, lambda rows: float(rows[0, 0]), unit="whole",
-        higher_is_better=True, bounds=(0.0, 10.0),
-    )  # fmt: skip
+        "volume",
+        lambda outputs, targets: outputs,
+        lambda rows: float(rows[0, 0]),
+        unit="whole",
+        higher_is_better=True,
+        bounds=(0.0, 10.0),
+    )
     one, two = torch.tensor([[1.0]]), torch.tensor([[3.0]])
     (found,) = Differences(metric, {"a": [one], "b": [two]}).against("a")
     assert (found.interval.value, found.interval.low, found.p_value, found.claim) == (

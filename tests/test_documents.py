@@ -14,21 +14,69 @@ from pydantic import BaseModel, ValidationError
 from metricgrad._documents import NumberField, Unreadable, WholeField, content_of, json_value, yaml_document
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abkm-_é", min_size=1), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("abkm-_é", min_size=1), inner, max_size=4)
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n" for old, new in zip("abcdef", "bcdefg", strict=True)
 )
 PIECES = [
-    "a: ", "b: ", "- ", "? ", ": ", "&a ", "*a", "[", "]", "{", "}", ", ", "\n", "\n  ", "!!int ", "!!python/name:os ",
-    "!x ", "<<: ",
-    "2020-99-99", "1" * 5000, "0x_", ".inf", "1e999", "-.5", "07", "1:30", "yes", "~", "'", '"', "|\n", ">-\n", "# ",
+    "a: ",
+    "b: ",
+    "- ",
+    "? ",
+    ": ",
+    "&a ",
+    "*a",
+    "[",
+    "]",
+    "{",
+    "}",
+    ", ",
+    "\n",
+    "\n  ",
+    "!!int ",
+    "!!python/name:os ",
+    "!x ",
+    "<<: ",
+    "2020-99-99",
+    "1" * 5000,
+    "0x_",
+    ".inf",
+    "1e999",
+    "-.5",
+    "07",
+    "1:30",
+    "yes",
+    "~",
+    "'",
+    '"',
+    "|\n",
+    ">-\n",
+    "# ",
     "%YAML 1.3\n",
-    "---\n", "...\n", "\t", "\ufeff", "\x00", "\x85", '"\\ud800"', '"\\x', "=", "@", "`", "é", "[" * 60, "]" * 60,
-]  # fmt: skip
+    "---\n",
+    "...\n",
+    "\t",
+    "\ufeff",
+    "\x00",
+    "\x85",
+    '"\\ud800"',
+    '"\\x',
+    "=",
+    "@",
+    "`",
+    "é",
+    "[" * 60,
+    "]" * 60,
+]
 
 
 @given(PLAIN)
@@ -140,9 +188,14 @@ def test_only_ordinary_files_are_opened(tmp_path: Path) -> None:
         file.truncate(10**10)
     assert content_of(tmp_path / "file") == content_of(tmp_path / "link", linked=True) == b"a: 1"
     for name, reason in {
-        "link": "link", "pipe": "pipe", "sparse": "10,000,000,000 bytes", ".": "Is a directory", "none": "No such file",
-        "n" * 300: "too long", "a\0b": "null",
-    }.items():  # fmt: skip
+        "link": "link",
+        "pipe": "pipe",
+        "sparse": "10,000,000,000 bytes",
+        ".": "Is a directory",
+        "none": "No such file",
+        "n" * 300: "too long",
+        "a\0b": "null",
+    }.items():
         with pytest.raises(Unreadable, match=reason):
             content_of(tmp_path / name)
     with pytest.raises(Unreadable, match="device"):

@@ -137,13 +137,27 @@ def test_missing_texts_are_those_of_pandas() -> None:
 
 
 NO_LABELS = {
-    "fraction": [0, 1.5], "infinity": [1.0, math.inf], "float beyond int64": np.array([1e19, 2.0]),
-    "Decimal": [Decimal("1e400")], "bytes": [b"\xff"], "complex": [1 + 0j], "list": [[1], [2]],
+    "fraction": [0, 1.5],
+    "infinity": [1.0, math.inf],
+    "float beyond int64": np.array([1e19, 2.0]),
+    "Decimal": [Decimal("1e400")],
+    "bytes": [b"\xff"],
+    "complex": [1 + 0j],
+    "list": [[1], [2]],
     "vector": [torch.tensor([1])],
-    "float tensor": torch.zeros(2), "float 0-d tensors": [torch.tensor(0.0)], "matrix": np.zeros((2, 1), int),
-    "scalar": torch.tensor(3), "text": "abc", "raw": b"abc", "set": {1, 2}, "dict": {1: 2}, "number": 5,
-    "generator": (one for one in "ab"), "mixed": ["1", 1], "frame": pandas.DataFrame({"label": [1]}),
-}  # fmt: skip
+    "float tensor": torch.zeros(2),
+    "float 0-d tensors": [torch.tensor(0.0)],
+    "matrix": np.zeros((2, 1), int),
+    "scalar": torch.tensor(3),
+    "text": "abc",
+    "raw": b"abc",
+    "set": {1, 2},
+    "dict": {1: 2},
+    "number": 5,
+    "generator": (one for one in "ab"),
+    "mixed": ["1", 1],
+    "frame": pandas.DataFrame({"label": [1]}),
+}
 
 
 @pytest.mark.parametrize("labels", NO_LABELS.values(), ids=NO_LABELS)

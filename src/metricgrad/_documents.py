@@ -210,8 +210,12 @@ def _given_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(DEEPEST_JSON):
-        level = [item for outer in level if isinstance(outer, list | dict)
-                 for item in (outer.values() if isinstance(outer, dict) else outer)]  # fmt: skip
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, list | dict)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
         if not level:
             return
     raise Unreadable("it is nested too deeply")

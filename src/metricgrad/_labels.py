@@ -150,9 +150,11 @@ def whole_labels(caller: str, name: str, labels: Labels) -> Int[Tensor, " item"]
     found = _values(caller, name, labels)
     if not isinstance(found, Tensor):
         raise fail(
-            caller, f"{name} are {describe(labels)}", "whole numbers within int64",
+            caller,
+            f"{name} are {describe(labels)}",
+            "whole numbers within int64",
             "Number the classes once for all batches.",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -254,9 +256,11 @@ def _of_list(caller: str, name: str, labels: Sequence[Any]) -> Tensor | list[Any
             next(row for row, label in enumerate(plain) if type(label) is kind) for kind in (int, str)
         )
         raise fail(
-            caller, f"{name}[{one}] is the number {plain[one]!r} and {name}[{other}] the text {plain[other]!r}",
-            "labels of one type", "Turn the numbers into texts, or the texts into numbers.",
-        )  # fmt: skip
+            caller,
+            f"{name}[{one}] is the number {plain[one]!r} and {name}[{other}] the text {plain[other]!r}",
+            "labels of one type",
+            "Turn the numbers into texts, or the texts into numbers.",
+        )
     if kinds == {str}:
         if absent := MISSING & set(plain):
             row = min(plain.index(text) for text in absent)
@@ -286,14 +290,18 @@ def _plain_or_refused(caller: str, name: str, row: int, label: Any) -> int | str
     except (UnicodeDecodeError, OverflowError):  # no UTF-8; an infinity
         pass
     raise fail(
-        caller, f"{name}[{row}] is {describe(label)}", _ONE_EACH,
+        caller,
+        f"{name}[{row}] is {describe(label)}",
+        _ONE_EACH,
         "Values are no classes: round or number them first. Labels of another type go as texts.",
-    )  # fmt: skip
+    )
 
 
 def _missing(caller: str, name: str, row: int, label: Any) -> InputError:
     """The refusal of a label that is missing: as a class, all such items would be alike."""
     return fail(
-        caller, f"{name}[{row}] is {describe(label)}, which stands for a missing label", _ONE_EACH,
+        caller,
+        f"{name}[{row}] is {describe(label)}, which stands for a missing label",
+        _ONE_EACH,
         "Leave items without a label out, or give their class another name.",
-    )  # fmt: skip
+    )

@@ -307,10 +307,26 @@ class Progress:
 _NAMES = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        RunStarted, Budget, StageStarted, Stepped, Evaluated, Fitted, StageFinished, SideMetrics, SideMeasured,
-        Fall, Chosen, Tested, Curve, Verdict, Finished, Resumed, Note, Progress,
+        RunStarted,
+        Budget,
+        StageStarted,
+        Stepped,
+        Evaluated,
+        Fitted,
+        StageFinished,
+        SideMetrics,
+        SideMeasured,
+        Fall,
+        Chosen,
+        Tested,
+        Curve,
+        Verdict,
+        Finished,
+        Resumed,
+        Note,
+        Progress,
     )
-}  # fmt: skip
+}
 
 
 def event_of(record: Any) -> dict[str, Any]:

@@ -130,9 +130,11 @@ def joined(what: str, batches: Sequence[Any], rows: Sequence[int | None]) -> Any
     number = next((place for place, batch in enumerate(batches) if _kind(batch) != _kind(batches[0])), None)
     if number is not None:
         raise fail(
-            what, f"batch 0 is {form(batches[0])} and batch {number} is {form(batches[number])}", "one form",
+            what,
+            f"batch 0 is {form(batches[0])} and batch {number} is {form(batches[number])}",
+            "one form",
             "Return the same parts for every batch.",
-        )  # fmt: skip
+        )
     sample = batches[0]
     if isinstance(sample, Array):
         return _joined_arrays(what, batches, rows)
@@ -145,9 +147,10 @@ def joined(what: str, batches: Sequence[Any], rows: Sequence[int | None]) -> Any
         for number, found in enumerate(names):
             if found != names[0]:
                 raise fail(
-                    what, f"batch 0 is {form(sample)} and batch {number} is {form(batches[number])}",
+                    what,
+                    f"batch 0 is {form(sample)} and batch {number} is {form(batches[number])}",
                     "the same parts in every batch",
-                )  # fmt: skip
+                )
         parts = {
             key: joined(f"{what}[{key!r}]", [_parts(batch)[key] for batch in batches], rows)
             for key in names[0]
@@ -156,9 +159,11 @@ def joined(what: str, batches: Sequence[Any], rows: Sequence[int | None]) -> Any
     if all(count == 1 for count in rows):
         return list(batches)
     raise fail(
-        what, f"a batch is {form(sample)}", "a tensor with one row per item, or a dict, tuple or list of such",
+        what,
+        f"a batch is {form(sample)}",
+        "a tensor with one row per item, or a dict, tuple or list of such",
         "Return one value for each item of the batch.",
-    )  # fmt: skip
+    )
 
 
 def _joined_arrays(what: str, batches: Sequence[Any], rows: Sequence[int | None]) -> Any:
@@ -172,11 +177,15 @@ def _joined_arrays(what: str, batches: Sequence[Any], rows: Sequence[int | None]
         if batch.ndim != axes or batch.ndim == 0:
             items = "" if count is None else f" for {count} item{'s' if count != 1 else ''}"
             raise fail(
-                what, f"batch {number} is {describe(batch)}{items}, another one {describe(batches[0])}"
-                if axes else f"a batch is one number{items}", "one row per item in every batch",
+                what,
+                f"batch {number} is {describe(batch)}{items}, another one {describe(batches[0])}"
+                if axes
+                else f"a batch is one number{items}",
+                "one row per item in every batch",
                 "squeeze() without a dim also removes the axis of a batch of one item: say which one."
-                if axes else "Return one value for each item of the batch.",
-            )  # fmt: skip
+                if axes
+                else "Return one value for each item of the batch.",
+            )
     if len({tuple(batch.shape[1:]) for batch in whole}) > 1:
         return [row for batch in whole for row in batch]
     return torch.cat(list(whole)) if isinstance(whole[0], Tensor) else np.concatenate(whole)

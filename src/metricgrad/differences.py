@@ -122,9 +122,14 @@ class Differences:
             self._values = np.array([[metric.summarise(one) for one in statistics[arm]] for arm in self.arms])
             return
         self.table = resampled(
-            "the verdict", statistics, metric.summarise,
-            groups=grouping.labels, resamples=resamples, seed=seed, watch=watch,
-        )  # fmt: skip
+            "the verdict",
+            statistics,
+            metric.summarise,
+            groups=grouping.labels,
+            resamples=resamples,
+            seed=seed,
+            watch=watch,
+        )
         undefined = [one[:, 0].isnan() for ones in statistics.values() for one in ones]
         self._nowhere = int(torch.stack(undefined).all(0).sum())
 

@@ -66,9 +66,20 @@ def test_contestants_side_by_side(command: Command, tmp_path: Path, monkeypatch:
     missing = (NAMED["torchpsort"]._replace(package="no_such_package"),)
     monkeypatch.setattr(measuring, "CONTESTANTS", (NAMED["product"], NAMED["ours"], *missing))
     outcome = command(
-        "bench", "ranks", "--batch", "16", "--dims", "8", "--noise", "2.0", "--repeats", "1",
-        "--json", "--plot", tmp_path / "ranks.html",
-    )  # fmt: skip
+        "bench",
+        "ranks",
+        "--batch",
+        "16",
+        "--dims",
+        "8",
+        "--noise",
+        "2.0",
+        "--repeats",
+        "1",
+        "--json",
+        "--plot",
+        tmp_path / "ranks.html",
+    )
     assert outcome.code == 0
     rows = {(row["contestant"], row["batch"]): row for row in outcome.json["rows"]}
     assert list(rows) == [("product", 16), ("ours", 16), ("torchpsort", 16)]

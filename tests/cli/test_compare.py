@@ -57,8 +57,10 @@ def test_equals_the_library(command: Command, pair: tuple[Path, Path]) -> None:
     interval = paired_bootstrap([b], [a], metric.summarise)
     first, second = found["files"]
     assert (second["difference"], second["difference_low"], second["difference_high"]) == (
-        interval.value, interval.low, interval.high,
-    )  # fmt: skip
+        interval.value,
+        interval.low,
+        interval.high,
+    )
     assert (first["verdict"], second["verdict"], found["aligned_by"]) == (None, "gain", "id")
     assert found["verdict"].startswith(f"Gain: {pair[1]} is better than {pair[0]}: f1 ")
 

@@ -27,9 +27,14 @@ def sound(tmp_path: Path) -> dict[str, tuple[bytes, list[str]]]:
     pandas.DataFrame({"label": pandas.Categorical(labels.astype(str))}).to_parquet(tmp_path / "y.parquet")
     of_labels = ["--embeddings", "x.npy", "--metric", "recall@1", "--labels"]
     calls = {
-        "x.npy": ["--labels", "y.npy", "--metric", "map", "--embeddings"], "y.npy": of_labels, "z.npy": of_labels,
-        "y.csv": of_labels, "y.parquet": of_labels, "t.csv": ["--metric", "f1"], "t.parquet": ["--metric", "auc"],
-    }  # fmt: skip
+        "x.npy": ["--labels", "y.npy", "--metric", "map", "--embeddings"],
+        "y.npy": of_labels,
+        "z.npy": of_labels,
+        "y.csv": of_labels,
+        "y.parquet": of_labels,
+        "t.csv": ["--metric", "f1"],
+        "t.parquet": ["--metric", "auc"],
+    }
     return {name: ((tmp_path / name).read_bytes(), call) for name, call in calls.items()}
 
 

@@ -15,9 +15,31 @@ from metricgrad.tune import Result, loop
 from tests.cli.outcome import QUICK, Command, Outcome
 
 ODD: list[Any] = [
-    None, True, -1, 0, 10**17, 10**19, 10**400, 1e308, float("nan"), float("-inf"), "", "x", "\ud800", "\x1b[2J", [],
-    [1], {}, {"a": []}, "../../etc/passwd", "<script>", "9" * 5000, [[]] * 3, 1.5, "2020-01-01",
-]  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    10**17,
+    10**19,
+    10**400,
+    1e308,
+    float("nan"),
+    float("-inf"),
+    "",
+    "x",
+    "\ud800",
+    "\x1b[2J",
+    [],
+    [1],
+    {},
+    {"a": []},
+    "../../etc/passwd",
+    "<script>",
+    "9" * 5000,
+    [[]] * 3,
+    1.5,
+    "2020-01-01",
+]
 DOCUMENTS = ("record.jsonl", "gallery.json", "last/state.json")
 
 
@@ -125,9 +147,14 @@ def mend(folder: Path, rng: random.Random) -> str:
 )])  # fmt: skip
 @pytest.mark.parametrize("state", ["finished", "stopped"])
 def test_damaged_folders(
-    _finished_run: Path, stopped: Path, tmp_path: Path, checked: Callable[[Path], list[Outcome]],
-    way: Callable[[Path, random.Random], str], count: int, state: str,
-) -> None:  # fmt: skip
+    _finished_run: Path,
+    stopped: Path,
+    tmp_path: Path,
+    checked: Callable[[Path], list[Outcome]],
+    way: Callable[[Path, random.Random], str],
+    count: int,
+    state: str,
+) -> None:
     """Whatever was done to a folder, `report` and `resume` end with a result or with one line."""
     source = _finished_run if state == "finished" else stopped
     if not (source / "gallery.json").exists():

@@ -86,9 +86,13 @@ def test_what_is_printed_past_python(tmp_path: Path) -> None:
     options = "evaluate t.csv --metric past:all_of_them --higher-is-better --resamples 2 --json".split()
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-c", program, *options], cwd=tmp_path, capture_output=True, text=True, check=True,
+        [sys.executable, "-c", program, *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+    )
     assert json.loads(done.stdout)["value"] == 0.5
     assert done.stderr.count("printed") >= 9
 
@@ -105,10 +109,23 @@ def test_text_is_left_as_it_was(command: Command, noisy: str, tmp_path: Path) ->
 def test_tune_prints_one_document(command: Command, noisy: str, tmp_path: Path) -> None:
     """Every evaluation of a run prints, and none of it is in the document."""
     found = command(
-        "tune", "imbalanced_f1", "--metric", f"{noisy}:share_of_classes:higher_is_better=true",
-        "--method", "direct:f_beta", "--seeds", 1, "--steps", 2, "--set", "start.plan.steps=2",
-        "--set", "plan.resamples=200",
-        "--run", tmp_path / "run", "--json",
-    )  # fmt: skip
+        "tune",
+        "imbalanced_f1",
+        "--metric",
+        f"{noisy}:share_of_classes:higher_is_better=true",
+        "--method",
+        "direct:f_beta",
+        "--seeds",
+        1,
+        "--steps",
+        2,
+        "--set",
+        "start.plan.steps=2",
+        "--set",
+        "plan.resamples=200",
+        "--run",
+        tmp_path / "run",
+        "--json",
+    )
     assert json.loads(found.out)["run"]["metric"] == "share_of_classes"
     assert "not" in found.err

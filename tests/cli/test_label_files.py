@@ -169,10 +169,13 @@ def test_other_delimiters_are_named_and_asked_for(tmp_path: Path, name: str, mar
 
 
 ARRAYS = {
-    "bytes": np.array([b"ant", b"bee"]), "bool": np.array([True, False]), "half": np.array([1, 2], np.float16),
-    "unsigned": np.array([2**63 + 1, 2**63 + 3], np.uint64), "big endian": np.array([1, 2], ">i2"),
+    "bytes": np.array([b"ant", b"bee"]),
+    "bool": np.array([True, False]),
+    "half": np.array([1, 2], np.float16),
+    "unsigned": np.array([2**63 + 1, 2**63 + 3], np.uint64),
+    "big endian": np.array([1, 2], ">i2"),
     "wide texts": np.array(["ant", "a" * 100]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
@@ -183,11 +186,23 @@ def test_arrays_of_labels(tmp_path: Path, array: np.ndarray) -> None:
     assert read_labels(tmp_path / "l.npy", 2).tolist() == wanted
 
 
-@pytest.mark.parametrize("array", [
-    np.array([1.0, np.nan]), np.array([1.0, np.inf]), np.array([1e300, 2e300]), np.array([0.5, 1]), np.array([1j, 2]),
-    np.array(["ant", ""]), np.array(["ant", "nan"]), np.array(["2020-01-01", "NaT"], "M8[D]"), np.zeros((2, 1), int),
-    np.array(7), np.zeros(2, [("label", int)]), np.array([b"\xff", b"a"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([1.0, np.nan]),
+        np.array([1.0, np.inf]),
+        np.array([1e300, 2e300]),
+        np.array([0.5, 1]),
+        np.array([1j, 2]),
+        np.array(["ant", ""]),
+        np.array(["ant", "nan"]),
+        np.array(["2020-01-01", "NaT"], "M8[D]"),
+        np.zeros((2, 1), int),
+        np.array(7),
+        np.zeros(2, [("label", int)]),
+        np.array([b"\xff", b"a"]),
+    ],
+)
 def test_arrays_that_are_no_labels(tmp_path: Path, array: np.ndarray) -> None:
     """What a list of the library refuses, a file does."""
     np.save(tmp_path / "l.npy", array)

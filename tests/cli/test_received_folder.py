@@ -88,8 +88,13 @@ LINKS = (
     "arms/*.safetensors",
     "best.safetensors", "test.safetensors", "gallery.json", "examples.json", "report.html",
 )  # fmt: skip
-TRICKS = {**{f"link at {name}": link(name) for name in LINKS}, "code": code, "names": names_that_lead_out,
-          "header": huge_header, "pictures": bomb_of_pictures}  # fmt: skip
+TRICKS = {
+    **{f"link at {name}": link(name) for name in LINKS},
+    "code": code,
+    "names": names_that_lead_out,
+    "header": huge_header,
+    "pictures": bomb_of_pictures,
+}
 
 
 QUICK_ONES = (

@@ -179,13 +179,31 @@ KEYS = [
     "1",
 ]
 VALUES = [
-    "digits", "recall@1", "null", "true", "[]", "{}", "-1", "1e999", "9" * 40, "2020-99-99", "{steps: 3}",
+    "digits",
+    "recall@1",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "-1",
+    "1e999",
+    "9" * 40,
+    "2020-99-99",
+    "{steps: 3}",
     "{minutes: true}",
     "[0, 0]",
-    "{a: {b: [1, {c: 2}]}}", "&a [*a]", "*a", "!!python/object:os.system x", "'", "|", "[" * 60, '"\\ud800"',
+    "{a: {b: [1, {c: 2}]}}",
+    "&a [*a]",
+    "*a",
+    "!!python/object:os.system x",
+    "'",
+    "|",
+    "[" * 60,
+    '"\\ud800"',
     "{plan: {steps: .inf}}",
-    "{? {a: b} : 1}", "{trainable: 3}",
-]  # fmt: skip
+    "{? {a: b} : 1}",
+    "{trainable: 3}",
+]
 
 
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=5))

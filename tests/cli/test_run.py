@@ -58,8 +58,13 @@ def test_progress_without_a_terminal(_finished_once: tuple[Path, str, str]) -> N
     """Where standard error is no terminal there are a few plain lines, none of them on standard output."""
     _, out, err = _finished_once
     assert "\x1b" not in out + err
-    for text in ("run folder", "recall@1 here: any relevant item at rank 1", "6 steps for each arm, 3 stages",
-                 "seed 0 tuned: select recall@1 0.", "the test split is read, once"):  # fmt: skip
+    for text in (
+        "run folder",
+        "recall@1 here: any relevant item at rank 1",
+        "6 steps for each arm, 3 stages",
+        "seed 0 tuned: select recall@1 0.",
+        "the test split is read, once",
+    ):
         assert text in err
         assert text not in out
     assert len(err.splitlines()) < 16

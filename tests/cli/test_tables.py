@@ -54,11 +54,14 @@ def test_spellings_of_one_class(tmp_path: Path, text: str) -> None:
 
 
 LOOK_ALIKE = {
-    "bool and number": "target,prediction True,1 False,0", "zeros": "target,prediction 007,7 008,8",
-    "case": "target,prediction Yes,yes No,no", "sign": "target,prediction +1,1 -1,-1",
-    "width": "target,prediction \uff11,1 0,0", "power": "target,prediction 1e1,10 2,2",
+    "bool and number": "target,prediction True,1 False,0",
+    "zeros": "target,prediction 007,7 008,8",
+    "case": "target,prediction Yes,yes No,no",
+    "sign": "target,prediction +1,1 -1,-1",
+    "width": "target,prediction \uff11,1 0,0",
+    "power": "target,prediction 1e1,10 2,2",
     "partly": "target,prediction a,a B,b",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKE.values(), ids=LOOK_ALIKE)
@@ -279,9 +282,18 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("metric", ["roc_auc", "binary_average_precision", "f1", "f_beta:beta=2",
-                                    "sklearn.metrics:f1_score", "sklearn.metrics:precision_score",
-                                    "sklearn.metrics:roc_auc_score"])  # fmt: skip
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "roc_auc",
+        "binary_average_precision",
+        "f1",
+        "f_beta:beta=2",
+        "sklearn.metrics:f1_score",
+        "sklearn.metrics:precision_score",
+        "sklearn.metrics:roc_auc_score",
+    ],
+)
 @pytest.mark.parametrize("names", [("fraud", "legit"), ("zebra", "ant"), ("2", "1")])
 def test_other_names_are_asked(command: Command, tmp_path: Path, metric: str, names: tuple[str, str]) -> None:
     """Nothing is decided by the alphabet; told, both classes give what 0 and 1 give."""

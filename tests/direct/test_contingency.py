@@ -206,9 +206,10 @@ def trap() -> dict[str, Any]:
     stored = json.loads(ORACLES.read_text())
     cases = stored["cases"] if isinstance(stored, dict) else stored
     (found,) = (
-        case for case in cases
+        case
+        for case in cases
         if case["structure"] == "contingency_counts" and "divide_and_conquer_wrong_value" in case["expected"]
-    )  # fmt: skip
+    )
     return found
 
 

@@ -334,9 +334,12 @@ def listed(m: int, n: int, table: Tensor) -> Callable[[Tensor, tuple[int, ...]],
 @pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(
-    m=st.integers(1, 4), n=st.integers(1, 4), seed=st.integers(0, 10**6), epsilon=st.sampled_from([0.1, 1.0, 9.0]),
+    m=st.integers(1, 4),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 10**6),
+    epsilon=st.sampled_from([0.1, 1.0, 9.0]),
     sign=st.sampled_from([1, -1]),
-)  # fmt: skip
+)
 def test_random_tables_equal_brute_force(m: int, n: int, seed: int, epsilon: float, sign: int):
     """Any table of one's own, scores with ties: the value, and what makes it up."""
     table = random_table(8, 8, seed)

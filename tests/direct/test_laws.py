@@ -18,7 +18,7 @@ from metricgrad.direct import (
     Interleaving,
     Multiclass,
     TopK,
-)  # fmt: skip
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:DirectLoss. update='neg' on raw scores")
 
@@ -35,8 +35,10 @@ def relevance(generator: Generator, shape: tuple[int, ...]) -> Tensor:
 def binary(structure: Any) -> Callable[[Generator], Drawn]:
     """A structure over scores with a target each."""
     return lambda generator: (
-        structure, torch.randn(4, 6, generator=generator, dtype=torch.float64), relevance(generator, (4, 6)),
-    )  # fmt: skip
+        structure,
+        torch.randn(4, 6, generator=generator, dtype=torch.float64),
+        relevance(generator, (4, 6)),
+    )
 
 
 def classes(generator: Generator) -> Drawn:
@@ -78,8 +80,12 @@ CASES: list[Callable[[Generator], Drawn]] = [
     *(binary(Interleaving(name, k=2)) for name in ("precision_at_k", "recall_at_k", "hit_at_k", "ndcg_at_k")),
     *(binary(Contingency(name)) for name in ("f_beta", "iou", "error_rate", "balanced_error")),
     *(binary(TopK(name, k=2)) for name in ("precision_at_k", "recall_at_k", "hit_at_k")),
-    binary(TopK("precision_recall_break_even")), classes, frames, candidates, brute,
-]  # fmt: skip
+    binary(TopK("precision_recall_break_even")),
+    classes,
+    frames,
+    candidates,
+    brute,
+]
 
 
 def test_every_structure_has_a_case():

@@ -37,11 +37,14 @@ def selections(metric: str, k: int) -> BruteForce:
             found = len(set(chosen) & set(positives))
             features.append([float(item in chosen) for item in range(*shape)])
             losses.append(
-                float(found == 0) if metric == "hit_at_k"
-                else 1 - found / max(1, size) if metric == "precision_at_k"
-                else 1 - found / len(positives) if positives
+                float(found == 0)
+                if metric == "hit_at_k"
+                else 1 - found / max(1, size)
+                if metric == "precision_at_k"
+                else 1 - found / len(positives)
+                if positives
                 else 0.0
-            )  # fmt: skip
+            )
         return torch.tensor(features).reshape(-1, *shape), torch.tensor(losses, dtype=torch.float64)
 
     return BruteForce(listed)

@@ -67,9 +67,13 @@ def load(options: Mapping[str, Any], observer: Any) -> Task:
     """A task for the command line."""
     del options, observer
     return Task(
-        name="striking", splits=small_splits(), model=lambda seed: Striking(0.2), proxy="supcon",
-        metric="recall@1", plan=Plan(steps=30, evaluate_every=10, checkpoint_every=5),
-    )  # fmt: skip
+        name="striking",
+        splits=small_splits(),
+        model=lambda seed: Striking(0.2),
+        proxy="supcon",
+        metric="recall@1",
+        plan=Plan(steps=30, evaluate_every=10, checkpoint_every=5),
+    )
 
 
 def double_run(folder: Path, chunk: int | None) -> None:
@@ -77,18 +81,29 @@ def double_run(folder: Path, chunk: int | None) -> None:
     splits = small_splits()
     tune(
         lambda seed: Striking(0.0).double(),
-        Splits(Double(splits.fit), splits.select.__class__(splits.select.inputs.double(), splits.select.targets)),
-        metric="recall@1", proxy="supcon", method="surrogate:recall_at_k+simix", folder=folder,
-        plan=Plan(steps=STEPS, evaluate_every=5, checkpoint_every=20, chunk=chunk), observer=lambda event: None,
-    )  # fmt: skip
+        Splits(
+            Double(splits.fit), splits.select.__class__(splits.select.inputs.double(), splits.select.targets)
+        ),
+        metric="recall@1",
+        proxy="supcon",
+        method="surrogate:recall_at_k+simix",
+        folder=folder,
+        plan=Plan(steps=STEPS, evaluate_every=5, checkpoint_every=20, chunk=chunk),
+        observer=lambda event: None,
+    )
 
 
 def dropout_run(folder: Path) -> None:
     """A run with dropout."""
     tune(
-        lambda seed: Striking(0.3), small_splits(), metric="recall@1", proxy="supcon", folder=folder,
-        plan=Plan(steps=12, evaluate_every=4, checkpoint_every=5), observer=lambda event: None,
-    )  # fmt: skip
+        lambda seed: Striking(0.3),
+        small_splits(),
+        metric="recall@1",
+        proxy="supcon",
+        folder=folder,
+        plan=Plan(steps=12, evaluate_every=4, checkpoint_every=5),
+        observer=lambda event: None,
+    )
 
 
 def check_gather(processes: Processes) -> None:
@@ -198,9 +213,13 @@ def check_statistics(processes: Processes) -> None:
     """A part of a batch has other statistics than the batch."""
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     shared = SharedBackward(
-        model, lambda outputs, targets: outputs.sum(), parameters=list(model.parameters()), chunk=None, seed=0,
+        model,
+        lambda outputs, targets: outputs.sum(),
+        parameters=list(model.parameters()),
+        chunk=None,
+        seed=0,
         processes=processes,
-    )  # fmt: skip
+    )
     try:
         shared(torch.zeros(4, 3), None, step=0)
     except InputError as error:
@@ -227,9 +246,13 @@ def check_changing_network(processes: Processes) -> None:
     for rows in (7, 8, 9):  # with chunk 4 one process may have two chunks and the other one
         model = Counting(moving=processes.rank == 0)
         shared = SharedBackward(
-            model, lambda outputs, targets: outputs.square().sum(), parameters=list(model.parameters()), chunk=4,
-            seed=0, processes=processes,
-        )  # fmt: skip
+            model,
+            lambda outputs, targets: outputs.square().sum(),
+            parameters=list(model.parameters()),
+            chunk=4,
+            seed=0,
+            processes=processes,
+        )
         try:
             shared(torch.ones(rows, 3), None, step=0)
         except InputError as error:
@@ -245,9 +268,13 @@ def check_masks(processes: Processes) -> None:
     model.register_forward_hook(lambda *_: seen.append(torch.rand(1)))
     parameters = list(model.parameters())
     shared = SharedBackward(
-        model, lambda outputs, targets: outputs.sum(), parameters=parameters, chunk=None, seed=0,
+        model,
+        lambda outputs, targets: outputs.sum(),
+        parameters=parameters,
+        chunk=None,
+        seed=0,
         processes=processes,
-    )  # fmt: skip
+    )
     for step in (0, 1, 0):
         shared(torch.zeros(4, 3), None, step=step)
     assert seen[0] == seen[2] != seen[1]
@@ -312,9 +339,13 @@ def one_sided_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 def check_divergence(processes: Processes, folder: Path) -> None:
     """A loss that is not finite in one process ends the try in all of them, and the run goes on."""
     result = small_run(
-        folder / "one_sided", model=lambda seed: Striking(0.0), proxy=one_sided_loss, start_plan=None, seed=0,
+        folder / "one_sided",
+        model=lambda seed: Striking(0.0),
+        proxy=one_sided_loss,
+        start_plan=None,
+        seed=0,
         plan=Plan(steps=4, evaluate_every=2),
-    )  # fmt: skip
+    )
     ends = {event["arm"]: event for event in result.events if event["event"] == "stage_finished"}
     assert ends["continued"]["diverged"] == 1
     assert ends["tuned"]["diverged"] is None

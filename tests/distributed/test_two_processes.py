@@ -39,9 +39,13 @@ def environment(**more: str) -> dict[str, str]:
 def python(*arguments: str, **more: str) -> "subprocess.Popen[str]":
     """Start a Python process in the root of the project."""
     return subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env=environment(**more), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment(**more),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def pair(*arguments: str, **more: str) -> "list[subprocess.Popen[str]]":

@@ -159,8 +159,12 @@ EMBEDDED: dict[str, Any] = {"metric": named("recall@1"), "model": network, "spli
 SCORED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 CLASSED: dict[str, Any] = {"metric": named("accuracy"), "model": network, "splits": clouds}
 LEARNED: dict[str, Any] = {
-    "metric": cost, "model": network, "splits": clouds, "settings": QUICKLY_LEARNED, "skip": ONE_PROCESS
-}  # fmt: skip
+    "metric": cost,
+    "model": network,
+    "splits": clouds,
+    "settings": QUICKLY_LEARNED,
+    "skip": ONE_PROCESS,
+}
 
 OF_LOSSES = {
     "ranks": EMBEDDED,

@@ -175,9 +175,7 @@ def test_an_asymmetric_metric() -> None:
     with pytest.warns(UserWarning, match="longer_costs is not symmetric"):
         errors.check(rng(), outputs, targets)
     predictions = KIND.decode(outputs)
-    expected = [
-        1.5 * abs(len(one) - len(other)) for one, other in zip(predictions, targets, strict=True)
-    ]  # fmt: skip
+    expected = [1.5 * abs(len(one) - len(other)) for one, other in zip(predictions, targets, strict=True)]
     torch.testing.assert_close(errors(outputs, targets), torch.tensor(expected, dtype=torch.float64))
     assert errors.calls == 150
 

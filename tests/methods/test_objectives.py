@@ -111,9 +111,7 @@ def test_what_tries_draw() -> None:
         "objective.temperature",
         "proxy_weight",
     ]
-    assert list(road_named("direct:auc", adapt("auc")).space)[3:] == [
-        "objective.update", "objective.moved"
-    ]  # fmt: skip
+    assert list(road_named("direct:auc", adapt("auc")).space)[3:] == ["objective.update", "objective.moved"]
 
 
 def test_a_loss_of_logits_tunes_a_classifier() -> None:
@@ -124,9 +122,14 @@ def test_a_loss_of_logits_tunes_a_classifier() -> None:
         inputs = torch.randn(60, 4, generator=generator)
         parts.append(ArraySplit(inputs, (inputs[:, 0] > 0).long() + (inputs[:, 1] > 0).long(), batch=20))
     result = tune(
-        nn.Linear(4, 3), Splits(*parts), metric="accuracy", proxy=nn.functional.cross_entropy,
-        method="surrogate:generalized_cross_entropy", plan=Plan(steps=30, tries=2), settings={"learning_rate": 0.05},
+        nn.Linear(4, 3),
+        Splits(*parts),
+        metric="accuracy",
+        proxy=nn.functional.cross_entropy,
+        method="surrogate:generalized_cross_entropy",
+        plan=Plan(steps=30, tries=2),
+        settings={"learning_rate": 0.05},
         observer=lambda event: None,
-    )  # fmt: skip
+    )
     verdict = next(event for event in result.events if event["event"] == "verdict")
     assert verdict["arms"]["tuned"]["select"] > verdict["arms"]["start"]["select"] + 0.1

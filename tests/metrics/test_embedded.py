@@ -131,9 +131,14 @@ def spread(kind: str, generator: torch.Generator) -> torch.Tensor:
 
 
 KINDS = [
-    "ordinary", "one long row", "lengths of every size", "1e-5 apart", "1e-7 apart", "small whole numbers",
+    "ordinary",
+    "one long row",
+    "lengths of every size",
+    "1e-5 apart",
+    "1e-7 apart",
+    "small whole numbers",
     "copies and multiples",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

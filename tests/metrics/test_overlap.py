@@ -251,9 +251,13 @@ def test_what_is_no_boxes_is_refused(name: str, predictions, targets, message: s
     bad = good.clone()
     bad[1, 2] = math.nan
     known = {
-        "boxes": good, "boxes3": torch.ones(3, columns), "nan": bad, "inf": bad.nan_to_num(math.inf),
-        "bool": good > 0, "complex": good.to(torch.complex64),
-    }  # fmt: skip
+        "boxes": good,
+        "boxes3": torch.ones(3, columns),
+        "nan": bad,
+        "inf": bad.nan_to_num(math.inf),
+        "bool": good > 0,
+        "complex": good.to(torch.complex64),
+    }
     sides = [known[side] if isinstance(side, str) else side for side in (predictions, targets)]
     with pytest.raises(InputError, match=message.replace("{columns}", str(columns))):
         getattr(metrics, name)(*sides)

@@ -16,10 +16,11 @@ LABELS = torch.arange(40) % 8
 NAMES = ("recall@1", "map", "ndcg@5", "knn_accuracy:k=1", "knn_error:k=3")
 
 SAME = {
-    "the tensor": lambda points: points, "detached": lambda points: points.detach(),
+    "the tensor": lambda points: points,
+    "detached": lambda points: points.detach(),
     "a view": lambda points: points.view(40, 4),
     "all of it": lambda points: points[:],
-}  # fmt: skip
+}
 
 
 def value(name: str, points: torch.Tensor, labels: torch.Tensor, **references: torch.Tensor) -> float:

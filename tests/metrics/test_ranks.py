@@ -193,11 +193,13 @@ RETRIEVAL = {
 } | {
     f"{name}_{k}": (function, {"k": k})
     for name, function in {
-        "P": metrics.precision_at_k, "recall": metrics.recall_at_k, "success": metrics.hit_at_k,
+        "P": metrics.precision_at_k,
+        "recall": metrics.recall_at_k,
+        "success": metrics.hit_at_k,
         "ndcg_cut": metrics.ndcg,
     }.items()
     for k in (1, 5, 30)
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 1.0])

@@ -212,10 +212,18 @@ def auto_epsilon(case: Case) -> Mapping:
 OPERATIONS = {
     function.__name__: function
     for function in (
-        interleaving, contingency, contingency_counts, multiclass, top_k, frame_edit, candidates, blackbox_rank,
-        blackbox_multiclass, auto_epsilon,
+        interleaving,
+        contingency,
+        contingency_counts,
+        multiclass,
+        top_k,
+        frame_edit,
+        candidates,
+        blackbox_rank,
+        blackbox_multiclass,
+        auto_epsilon,
     )
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", cases("direct_loss"))

@@ -68,9 +68,13 @@ def penalty(case: Case) -> dict[str, Any]:
     estimates = surrogate(point, y)
     (of_points,) = torch.autograd.grad(estimates.sum(), point)
     return {
-        "e_hat": estimates, "fit": found.fit.item(), "penalty": found.penalty.item(),
-        "objective": found.objective.item(), "grad_layers": of_layers, "grad_e_hat_predictions": of_points,
-    }  # fmt: skip
+        "e_hat": estimates,
+        "fit": found.fit.item(),
+        "penalty": found.penalty.item(),
+        "objective": found.objective.item(),
+        "grad_layers": of_layers,
+        "grad_e_hat_predictions": of_points,
+    }
 
 
 def _gradient(value: Tensor) -> Any:
@@ -87,8 +91,12 @@ def ramp(case: Case) -> dict[str, Any]:
     (gradient,) = torch.autograd.grad(loss, estimates)
     kept = (weights > 0).double().mean().item() if len(weights) else 0.0
     return {
-        "weights": weights, "loss": loss.item(), "take_step": kept > 0, "kept_fraction": kept, "grad_e_hat": gradient,
-    }  # fmt: skip
+        "weights": weights,
+        "loss": loss.item(),
+        "take_step": kept > 0,
+        "kept_fraction": kept,
+        "grad_e_hat": gradient,
+    }
 
 
 def trust(case: Case) -> dict[str, Any]:
@@ -99,15 +107,21 @@ def trust(case: Case) -> dict[str, Any]:
         inputs["surrogate_before"], inputs["surrogate_after"], inputs["metric_before"], inputs["metric_after"]
     )
     return {
-        "mean_absolute_error": found.mean_absolute_error, "kendall_tau_b": found.kendall_tau,
-        "sign_agreement": share, "changed_pairs": changed,
-    }  # fmt: skip
+        "mean_absolute_error": found.mean_absolute_error,
+        "kendall_tau_b": found.kendall_tau,
+        "sign_agreement": share,
+        "changed_pairs": changed,
+    }
 
 
 OPERATIONS = {
-    "edit_distance": edit, "rotated_iou": overlap, "box_features": features, "gradient_penalty": penalty,
-    "ramp_filter": ramp, "trust_report": trust,
-}  # fmt: skip
+    "edit_distance": edit,
+    "rotated_iou": overlap,
+    "box_features": features,
+    "gradient_penalty": penalty,
+    "ramp_filter": ramp,
+    "trust_report": trust,
+}
 
 
 @pytest.mark.parametrize("case", cases("learned_surrogates"))

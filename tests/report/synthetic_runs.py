@@ -37,8 +37,14 @@ KS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50]
 REACHED = {"start": 0.5212, "continued": 0.5241, "tuned": 0.5427}
 
 
-def begun(*, proxy: str | None = "proxy:supcon", seeds: tuple[int, ...] = (0, 1, 2), test: bool = True,
-          unit: str = "query", higher: bool = True) -> RunStarted:  # fmt: skip
+def begun(
+    *,
+    proxy: str | None = "proxy:supcon",
+    seeds: tuple[int, ...] = (0, 1, 2),
+    test: bool = True,
+    unit: str = "query",
+    higher: bool = True,
+) -> RunStarted:
     """The first record."""
     splits: dict[str, dict[str, Any]] = {
         "fit": {"items": 3104, "classes": 636, "vendors": 6},
@@ -48,10 +54,18 @@ def begun(*, proxy: str | None = "proxy:supcon", seeds: tuple[int, ...] = (0, 1,
     if not test:
         del splits["test"]
     return RunStarted(
-        metric=METRIC, metric_description=DESCRIPTION, higher_is_better=higher, unit=unit,
-        method="surrogate:recall_at_k", proxy=proxy, task="emoji", seeds=list(seeds), splits=splits,
-        versions={"metricgrad": "0.1.0", "torch": "2.13.0", "numpy": "2.2.6", "python": "3.11.2"}, threads=2,
-    )  # fmt: skip
+        metric=METRIC,
+        metric_description=DESCRIPTION,
+        higher_is_better=higher,
+        unit=unit,
+        method="surrogate:recall_at_k",
+        proxy=proxy,
+        task="emoji",
+        seeds=list(seeds),
+        splits=splits,
+        versions={"metricgrad": "0.1.0", "torch": "2.13.0", "numpy": "2.2.6", "python": "3.11.2"},
+        threads=2,
+    )
 
 
 def stage(
@@ -162,10 +176,17 @@ def ending(start: RunStarted, *, interval: bool = True, verdict: str = "gain") -
     marks = [] if start.proxy else ["no proxy loss was given: there is no control arm"]
     records.append(
         Verdict(
-            verdict if tested else "nothing claimed", sentence, baseline, 0.95, values, gains,
-            0.0097 if tested else None, {"select": 159, "test": 9} if tested else {"select": 159}, marks,
+            verdict if tested else "nothing claimed",
+            sentence,
+            baseline,
+            0.95,
+            values,
+            gains,
+            0.0097 if tested else None,
+            {"select": 159, "test": 9} if tested else {"select": 159},
+            marks,
         )
-    )  # fmt: skip
+    )
     return [*records, Finished("tuned", "best.safetensors", 512.3)]
 
 
@@ -231,10 +252,14 @@ def gallery(entries: int = 6) -> dict[str, Any]:
 
     def neighbours(base: int, hits: set[int]) -> list[dict[str, Any]]:
         return [
-            {"name": names[(base + i) % 8], "png": picture(base if i in hits else base + 10 + i), "relevant": i in hits,
-             "similarity": 0.91 - 0.045 * i}
+            {
+                "name": names[(base + i) % 8],
+                "png": picture(base if i in hits else base + 10 + i),
+                "relevant": i in hits,
+                "similarity": 0.91 - 0.045 * i,
+            }
             for i in range(5)
-        ]  # fmt: skip
+        ]
 
     def entry(index: int, before: set[int], after: set[int]) -> dict[str, Any]:
         query = {"name": names[index % 8], "png": picture(100 * index)}
@@ -253,8 +278,14 @@ def gallery(entries: int = 6) -> dict[str, Any]:
     }
 
 
-def with_surrogate(events: list[dict[str, Any]], *, tau: float = 0.84, agreement: float = 0.63,
-                   without: tuple[str, ...] = (), points: int = 60) -> list[dict[str, Any]]:  # fmt: skip
+def with_surrogate(
+    events: list[dict[str, Any]],
+    *,
+    tau: float = 0.84,
+    agreement: float = 0.63,
+    without: tuple[str, ...] = (),
+    points: int = 60,
+) -> list[dict[str, Any]]:
     """The events with one `fitted` before each evaluation of the tuned arm, as a learned surrogate writes them."""
     found: list[dict[str, Any]] = []
     for event in events:
@@ -277,14 +308,24 @@ def fitted(
         return [[e, max(0.0, e + draw.gauss(0, spread))] for e in exact]
 
     values: dict[str, float | None] = {
-        "mae_local": 0.8 * spread + draw.gauss(0, 0.02), "mae_generated": 0.9 * spread, "mae_of_mean": 1.31,
+        "mae_local": 0.8 * spread + draw.gauss(0, 0.02),
+        "mae_generated": 0.9 * spread,
+        "mae_of_mean": 1.31,
         "kendall_tau": tau - 0.25 * math.exp(-step / 100) if step < STEPS else tau,
-        "sign_agreement": None if step == 0 else agreement, "changed_pairs": 0 if step == 0 else 143 + 3 * step,
-        "mean_gradient_norm": 0.94, "best_decile_bias": 0.12, "fit": 0.3 * spread, "penalty": 0.05 * spread,
-        "kept_fraction": None if step == 0 else 0.71, "skipped_steps": step // 100,
-        "sample_metric_calls": 64_000 + 256 * step, "dropped_samples": 0, "pauses": 1,
-        "surrogate_steps": 2000 + 5 * step, "seconds": 41.5 + 0.2 * step,
-    }  # fmt: skip
+        "sign_agreement": None if step == 0 else agreement,
+        "changed_pairs": 0 if step == 0 else 143 + 3 * step,
+        "mean_gradient_norm": 0.94,
+        "best_decile_bias": 0.12,
+        "fit": 0.3 * spread,
+        "penalty": 0.05 * spread,
+        "kept_fraction": None if step == 0 else 0.71,
+        "skipped_steps": step // 100,
+        "sample_metric_calls": 64_000 + 256 * step,
+        "dropped_samples": 0,
+        "pauses": 1,
+        "surrogate_steps": 2000 + 5 * step,
+        "seconds": 41.5 + 0.2 * step,
+    }
     kept = {name: value for name, value in values.items() if name not in without}
     return Fitted(seed, "tuned", attempt, step, kept, pairs(points, 1.2), pairs(2 * points, 4.0))
 
@@ -306,16 +347,25 @@ def examples(entries: int = 3, *, boxes: bool = False) -> dict[str, Any]:
         return {"name": f"item {17 * index + 4}", "png": picture(index), "target": target, **named}
 
     return {
-        "before": "continued", "after": "tuned", "metric": "rotated_iou" if boxes else "edit_distance",
-        "higher_is_better": boxes, "letters": not boxes, "boxes": boxes,
+        "before": "continued",
+        "after": "tuned",
+        "metric": "rotated_iou" if boxes else "edit_distance",
+        "higher_is_better": boxes,
+        "letters": not boxes,
+        "boxes": boxes,
         "caption": "With the first seed: of 4,000 test samples, 310 are better, 250 are worse and 3,440 the same.",
         "better": [entry(index, False) for index in range(entries)],
         "worse": [entry(index, True) for index in range(entries)],
-    }  # fmt: skip
+    }
 
 
-def write(folder: Path, events: list[dict[str, Any]], *, pictures: dict[str, Any] | None = None,
-          changed: dict[str, Any] | None = None) -> Path:  # fmt: skip
+def write(
+    folder: Path,
+    events: list[dict[str, Any]],
+    *,
+    pictures: dict[str, Any] | None = None,
+    changed: dict[str, Any] | None = None,
+) -> Path:
     """Write the events, and a gallery and examples that changed where they are given, as a run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "record.jsonl").write_text(

@@ -241,8 +241,13 @@ def test_pictures_are_pictures_and_of_a_bounded_size(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=reason):
             checked_picture(wrong)
-    monkey = {"caption": "c", "before": "start", "after": "tuned", "worse": [],
-              "better": [{"query": png(4096, 4096), "before": [], "after": []}] * 17}  # fmt: skip
+    monkey = {
+        "caption": "c",
+        "before": "start",
+        "after": "tuned",
+        "worse": [],
+        "better": [{"query": png(4096, 4096), "before": [], "after": []}] * 17,
+    }
     folder = synthetic_runs.write(tmp_path, synthetic_runs.finished(), pictures=monkey)
     with pytest.raises(InputError, match="pixels, more than"):
         render(folder)

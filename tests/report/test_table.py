@@ -151,9 +151,14 @@ def test_groups_and_seeds_are_shown(scope: str, seeds: tuple[int, ...], words: s
     events = synthetic_runs.finished(seeds=seeds)
     (verdict,) = (event for event in events if event["event"] == "verdict")
     verdict |= {
-        "units": 2733, "left_out": 7, "groups": 566, "group": "class", "resamples": 1990, "undefined": 10,
+        "units": 2733,
+        "left_out": 7,
+        "groups": 566,
+        "group": "class",
+        "resamples": 1990,
+        "undefined": 10,
         "scope": scope,
-    }  # fmt: skip
+    }
     verdict["gains"]["continued"] |= {
         "unit_error": 0.0042,
         "seed_error": 0.005 if scope == "method" else None,

@@ -185,11 +185,16 @@ def test_classes_that_share_a_picture_are_merged(script):
     """Shared pictures join classes, repeated drawings go, and what is left of a class may be too little."""
     plain = [np.full((4, 4, 3), value, dtype=np.uint8) for value in (0, 50, 100, 150, 200, 202)]
     pictures = {
-        ("1", "x"): plain[0], ("1", "y"): plain[1],
-        ("2", "x"): plain[0], ("2", "z"): plain[2],
-        ("3", "x"): plain[3], ("3", "y"): plain[4], ("3", "z"): plain[5],
-        ("4", "y"): plain[4] + 30, ("4", "z"): plain[4] + 31,
-    }  # fmt: skip
+        ("1", "x"): plain[0],
+        ("1", "y"): plain[1],
+        ("2", "x"): plain[0],
+        ("2", "z"): plain[2],
+        ("3", "x"): plain[3],
+        ("3", "y"): plain[4],
+        ("3", "z"): plain[5],
+        ("4", "y"): plain[4] + 30,
+        ("4", "z"): plain[4] + 31,
+    }
     drawings = {code: {vendor: "" for c, vendor in pictures if c == code} for code in "1234"}
     assert script.merge_classes(pictures, drawings, ["x", "y", "z"], 2) == [
         ("1", [("1", "x"), ("1", "y"), ("2", "z")]),
@@ -202,10 +207,12 @@ def test_flipped_and_oblong_icons_are_drawn(script):
     pytest.importorskip("resvg_py")
     body = '<path d="M0 0h1v4h-1z"/>'
     table = {
-        "prefix": "test", "width": 4, "height": 4,
+        "prefix": "test",
+        "width": 4,
+        "height": 4,
         "icons": {"left": {"body": body}, "wide": {"body": '<path d="M0 0h4v2h-4z"/>', "height": 2}},
         "aliases": {"right": {"parent": "left", "hFlip": True}},
-    }  # fmt: skip
+    }
     draw = script._renderer(8)
     left, right, wide = (draw(script._svg(table, name)) for name in ("left", "right", "wide"))
     assert (right == left[:, ::-1]).all() and (left[:, :2] == 0).all() and (left[:, 2:] == 255).all()

@@ -127,11 +127,20 @@ def test_short_run_with_the_real_backbone(tmp_path, leave_out) -> None:
 
     task = emoji.load({} if leave_out is None else {"leave_out": leave_out})
     result = tune(
-        task.model, task.splits, metric=task.metric, proxy=task.proxy, plan=Plan(steps=4),
-        start_plan=Plan(steps=30, evaluate_every=15), folder=tmp_path / "run", facts=task.facts, task=task.name,
-        settings=task.settings, proxy_settings=task.proxy_settings, start_settings=task.start_settings,
+        task.model,
+        task.splits,
+        metric=task.metric,
+        proxy=task.proxy,
+        plan=Plan(steps=4),
+        start_plan=Plan(steps=30, evaluate_every=15),
+        folder=tmp_path / "run",
+        facts=task.facts,
+        task=task.name,
+        settings=task.settings,
+        proxy_settings=task.proxy_settings,
+        start_settings=task.start_settings,
         observer=lambda event: None,
-    )  # fmt: skip
+    )
     verdict = result.event("verdict")
     assert verdict is not None
     assert verdict["arms"]["start"]["value"] > 0.45  # far above chance: one in 550 classes

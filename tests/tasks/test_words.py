@@ -457,9 +457,13 @@ def test_options() -> None:
 def fetch(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess:
     """Run scripts/fetch-fonts with nothing but the given environment and the commands of tmp_path/bin."""
     return subprocess.run(
-        ["/bin/bash", str(FETCH)], capture_output=True, text=True, timeout=60, check=False,
+        ["/bin/bash", str(FETCH)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env={"HOME": str(tmp_path), "PATH": str(tmp_path / "bin"), **environment},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

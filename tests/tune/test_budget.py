@@ -49,9 +49,12 @@ def two_classes(**changes: Any) -> Result:
         noise = torch.randn(60, 5, generator=torch.Generator().manual_seed(seed))
         parts.append(ArraySplit(noise + targets[:, None], targets, batch=20))
     arguments: dict[str, Any] = {
-        "metric": "accuracy", "proxy": nn.functional.cross_entropy, "method": "direct:multiclass",
-        "proxy_settings": {"learning_rate": 7e-4}, "observer": lambda event: None,
-    }  # fmt: skip
+        "metric": "accuracy",
+        "proxy": nn.functional.cross_entropy,
+        "method": "direct:multiclass",
+        "proxy_settings": {"learning_rate": 7e-4},
+        "observer": lambda event: None,
+    }
     torch.manual_seed(0)
     return tune(nn.Linear(5, 2), Splits(*parts), **(arguments | changes))
 
@@ -76,9 +79,15 @@ def test_warm_up_and_exams_of_a_surrogate_are_its_time() -> None:
     """What the record says of teaching fits into the seconds of the stage, and into what was expected."""
     settings = {"learning_rate": 1e-3, **QUICK, "surrogate_warmup": 300}
     result = tune(
-        network(), clouds(), metric=cost_metric(), method="learned", settings=settings, plan=Plan(minutes=0.1),
-        proxy=nn.functional.cross_entropy, observer=lambda event: None,
-    )  # fmt: skip
+        network(),
+        clouds(),
+        metric=cost_metric(),
+        method="learned",
+        settings=settings,
+        plan=Plan(minutes=0.1),
+        proxy=nn.functional.cross_entropy,
+        observer=lambda event: None,
+    )
     taught = [event["values"]["seconds"] for event in result.events if event["event"] == "fitted"]
     (stage,) = stages(result, "tuned")
     assert stage["seconds"] >= taught[-1]

@@ -101,9 +101,12 @@ def test_start_model_has_its_own_chunk(tmp_path: Path) -> None:
             return super().forward(input)
 
     small_run(
-        tmp_path / "run", model=lambda seed: Noting(12, 8), seed=0,
-        plan=Plan(steps=2, evaluate_every=2), start_plan=Plan(steps=2, chunk=5),
-    )  # fmt: skip
+        tmp_path / "run",
+        model=lambda seed: Noting(12, 8),
+        seed=0,
+        plan=Plan(steps=2, evaluate_every=2),
+        start_plan=Plan(steps=2, chunk=5),
+    )
     assert {5, 32} <= seen
 
 
@@ -135,10 +138,16 @@ def test_digits_with_chunks(tmp_path: Path) -> None:
     weights = []
     for chunk in (None, 10):
         result = tune(
-            task.model, task.splits, metric=task.metric, proxy=task.proxy, plan=Plan(steps=3, chunk=chunk),
-            settings={"dropout": 0.0}, proxy_settings={"dropout": 0.0}, folder=tmp_path / str(chunk),
+            task.model,
+            task.splits,
+            metric=task.metric,
+            proxy=task.proxy,
+            plan=Plan(steps=3, chunk=chunk),
+            settings={"dropout": 0.0},
+            proxy_settings={"dropout": 0.0},
+            folder=tmp_path / str(chunk),
             observer=lambda event: None,
-        )  # fmt: skip
+        )
         weights.append(load_weights(result.folder / "arms" / "seed0-tuned-try0.safetensors"))
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
 
@@ -155,10 +164,15 @@ def test_emoji_with_chunks(tmp_path: Path, monkeypatch) -> None:
     weights = []
     for chunk in (None, 50):
         result = tune(
-            task.model, Splits(task.splits.fit, task.splits.select), metric=task.metric, proxy=task.proxy,
-            plan=Plan(steps=3, evaluate_every=3, chunk=chunk), settings={**task.settings, "dropout": 0.0},
-            proxy_settings={**task.proxy_settings, "dropout": 0.0}, folder=tmp_path / str(chunk),
+            task.model,
+            Splits(task.splits.fit, task.splits.select),
+            metric=task.metric,
+            proxy=task.proxy,
+            plan=Plan(steps=3, evaluate_every=3, chunk=chunk),
+            settings={**task.settings, "dropout": 0.0},
+            proxy_settings={**task.proxy_settings, "dropout": 0.0},
+            folder=tmp_path / str(chunk),
             observer=lambda event: None,
-        )  # fmt: skip
+        )
         weights.append(load_weights(result.folder / "arms" / "seed0-tuned-try0.safetensors"))
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-3, atol=1e-5)

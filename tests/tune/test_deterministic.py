@@ -51,9 +51,14 @@ def test_a_run_has_the_same_bits(tmp_path):
     """Two runs of a model that takes rows again and again end with the same weights."""
     for name in ("one", "other"):
         tune(
-            lambda seed: Gathering(), small_splits(), metric="recall@1", proxy="supcon", folder=tmp_path / name,
-            plan=Plan(steps=6, evaluate_every=3), observer=lambda event: None,
-        )  # fmt: skip
+            lambda seed: Gathering(),
+            small_splits(),
+            metric="recall@1",
+            proxy="supcon",
+            folder=tmp_path / name,
+            plan=Plan(steps=6, evaluate_every=3),
+            observer=lambda event: None,
+        )
     assert Result.load(tmp_path / "one").events[-1]["event"] == "finished"
     for path in sorted((tmp_path / "one" / "arms").iterdir()):
         one, other = (load_weights(tmp_path / name / "arms" / path.name) for name in ("one", "other"))

@@ -46,9 +46,15 @@ def run_scores(method: str, metric: str, *, columns: int = 0, steps: int = 10, *
     """Tune a line on the clouds."""
     torch.manual_seed(0)
     return tune(
-        Score(columns), score_splits(), metric=metric, proxy=None if columns else cross_entropy, method=method,
-        plan=Plan(steps=steps, evaluate_every=5), settings=settings, observer=lambda event: None,
-    )  # fmt: skip
+        Score(columns),
+        score_splits(),
+        metric=metric,
+        proxy=None if columns else cross_entropy,
+        method=method,
+        plan=Plan(steps=steps, evaluate_every=5),
+        settings=settings,
+        observer=lambda event: None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,9 +109,15 @@ def test_scores_of_samples(method: str, metric: str, columns: int):
 def test_collapse_ends_the_stage():
     """Weights that decay to nothing take the scores with them: the stage says so and ends, the run goes on."""
     result = run_scores(
-        "direct:average_precision", "binary_average_precision", steps=40, learning_rate=1e-4, schedule="constant",
-        weight_decay=9000.0, warmup=0.0, gradient_clip=None,
-    )  # fmt: skip
+        "direct:average_precision",
+        "binary_average_precision",
+        steps=40,
+        learning_rate=1e-4,
+        schedule="constant",
+        weight_decay=9000.0,
+        warmup=0.0,
+        gradient_clip=None,
+    )
     notes = [event["text"] for event in result.events if event["event"] == "note"]
     assert any("the scores collapsed" in text for text in notes), notes
     finished = [

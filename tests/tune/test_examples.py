@@ -118,9 +118,12 @@ def test_better_and_worse_are_found_and_described(tmp_path: Path) -> None:
     assert [len(document[change]) for change in ("better", "worse")] == [8, 8]
     index = split.asked[0]
     assert document["better"][0] == {
-        "name": f"item {index}", "png": base64.b64encode(PNG).decode(), "target": "aaa",
-        "before": {"text": "aaaa", "value": 1.0}, "after": {"text": "aaa", "value": 0.0},
-    }  # fmt: skip
+        "name": f"item {index}",
+        "png": base64.b64encode(PNG).decode(),
+        "target": "aaa",
+        "before": {"text": "aaaa", "value": 1.0},
+        "after": {"text": "aaa", "value": 0.0},
+    }
     assert document["worse"][0]["after"] == {"text": "a", "value": 2.0}
     assert all(index < 20 for index in split.asked[:8]) and all(index >= 20 for index in split.asked[8:])
     assert split.asked[:8] == sorted(set(split.asked[:8]))

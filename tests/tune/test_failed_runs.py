@@ -29,10 +29,14 @@ def splits() -> Splits:
 def run(folder: Path | None = None, **changes: Any) -> Result:
     """A run of two tries whose first one has no chance, unless `changes` say otherwise."""
     arguments: dict[str, Any] = {
-        "metric": "accuracy", "proxy": nn.functional.cross_entropy, "method": "direct:multiclass",
-        "plan": Plan(steps=8, evaluate_every=2, checkpoint_every=1, tries=2), "settings": {"learning_rate": 1e30},
-        "folder": folder, "observer": lambda event: None,
-    }  # fmt: skip
+        "metric": "accuracy",
+        "proxy": nn.functional.cross_entropy,
+        "method": "direct:multiclass",
+        "plan": Plan(steps=8, evaluate_every=2, checkpoint_every=1, tries=2),
+        "settings": {"learning_rate": 1e30},
+        "folder": folder,
+        "observer": lambda event: None,
+    }
     arguments |= changes
     model = arguments.pop("model", None) or seeded
     return tune(model, arguments.pop("splits", None) or splits(), **arguments)
@@ -130,9 +134,10 @@ def test_what_is_no_divergence_ends_the_run(fault: str) -> None:
             return broken() if self.training else super().forward(rows)
 
     changes = {
-        "proxy": {"proxy": broken}, "model": {"model": lambda seed: Network(5, 2)},
+        "proxy": {"proxy": broken},
+        "model": {"model": lambda seed: Network(5, 2)},
         "metric": {"metric": broken, "higher_is_better": True},
-    }[fault]  # fmt: skip
+    }[fault]
     with pytest.raises((ZeroDivisionError, InputError), match="mine"):
         run(**changes)
 

@@ -100,7 +100,8 @@ OTHER = {
     "array": lambda: (closing_over(np.zeros(3)), closing_over(np.array([0.0, 0.0, 1e-300]))),
     "object array": lambda: (np.array([1, "a"], object), np.array([1, "b"], object)),
     "function behind functools.cache": lambda: (
-        functools.cache(lambda o, t: 1.0), functools.cache(lambda o, t: 2.0)
+        functools.cache(lambda o, t: 1.0),
+        functools.cache(lambda o, t: 2.0),
     ),
     "weights": lambda: (layer(1.0), layer(1.0, bias=1e-30)),
     "what is trained": lambda: (layer(1.0), layer(1.0, frozen=True)),
@@ -109,10 +110,8 @@ OTHER = {
     "hook": lambda: (layer(1.0), hooked(layer(1.0))),
     "library function": lambda: (nn.functional.cross_entropy, nn.functional.nll_loss),
     "record": lambda: (adapt("f_beta:beta=2"), adapt("f_beta:beta=3")),
-    "direction": lambda: (
-        adapt(weighted, higher_is_better=True), adapt(weighted, higher_is_better=False)
-    ),
-}  # fmt: skip
+    "direction": lambda: (adapt(weighted, higher_is_better=True), adapt(weighted, higher_is_better=False)),
+}
 
 
 def defined(text: str) -> Any:
@@ -318,7 +317,11 @@ def test_the_same_in_every_process() -> None:
     """Whatever the hash seed, the addresses and what was imported before."""
     program = "import decimal; from tests.tune import test_fingerprint as here; print(here.of_all())"
     said = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "PYTHONHASHSEED": "7"},
-    ).stdout  # fmt: skip
+    ).stdout
     assert said.strip() == of_all()

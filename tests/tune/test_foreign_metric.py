@@ -32,9 +32,13 @@ def run(metric, folder: Path | None = None, model: nn.Module | None = None, **ch
     torch.manual_seed(0)
     network = model or nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
     arguments = {
-        "metric": metric, "proxy": cross_entropy, "method": "direct:multiclass", "folder": folder,
-        "plan": Plan(steps=6, evaluate_every=2), "observer": lambda event: None,
-    }  # fmt: skip
+        "metric": metric,
+        "proxy": cross_entropy,
+        "method": "direct:multiclass",
+        "folder": folder,
+        "plan": Plan(steps=6, evaluate_every=2),
+        "observer": lambda event: None,
+    }
     splits = changes.pop("splits", None) or binary_splits()
     return tune(network, splits, **{**arguments, **changes})
 
@@ -88,9 +92,15 @@ def test_a_network_of_one_logit(metric: str, columns: bool) -> None:
 
     method = "auto" if not metric.startswith("error_rate") else "direct:error_rate"
     found = run(
-        metric, None, nn.Linear(6, 1), splits=binary_splits(columns), proxy=proxy, method=method,
-        settings={"learning_rate": 3e-2}, plan=Plan(steps=24, evaluate_every=8),
-    )  # fmt: skip
+        metric,
+        None,
+        nn.Linear(6, 1),
+        splits=binary_splits(columns),
+        proxy=proxy,
+        method=method,
+        settings={"learning_rate": 3e-2},
+        plan=Plan(steps=24, evaluate_every=8),
+    )
     values = [
         event["value"] for event in found.events if event["event"] == "evaluated" and event["arm"] == "tuned"
     ]
@@ -160,9 +170,11 @@ def test_a_metric_that_fails_on_some_resamples_has_a_verdict(metric) -> None:
     inputs = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
     targets = (torch.arange(40) < 2).long()
     found = run(
-        metric, splits=Splits(splits.fit, splits.select, ArraySplit(inputs, targets, batch=40)), higher_is_better=True,
+        metric,
+        splits=Splits(splits.fit, splits.select, ArraySplit(inputs, targets, batch=40)),
+        higher_is_better=True,
         plan=Plan(steps=2, evaluate_every=2, resamples=500),
-    )  # fmt: skip
+    )
     verdict = found.event("verdict")
     assert verdict is not None and verdict["arms"]["tuned"]["value"] is not None
     assert any("undefined" in mark or "could not" in mark for mark in verdict["marks"]), verdict["marks"]

@@ -49,9 +49,13 @@ def _arrays(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _run(splits: Any, folder: Path | None = None, **changes: Any) -> Result:
     arguments: dict[str, Any] = {
-        "metric": "accuracy", "proxy": cross_entropy, "method": "direct:multiclass",
-        "plan": Plan(steps=2, evaluate_every=1), "observer": lambda event: None, "folder": folder,
-    }  # fmt: skip
+        "metric": "accuracy",
+        "proxy": cross_entropy,
+        "method": "direct:multiclass",
+        "plan": Plan(steps=2, evaluate_every=1),
+        "observer": lambda event: None,
+        "folder": folder,
+    }
     return tune(changes.pop("model", None) or nn.Linear(6, 3), splits, **(arguments | changes))
 
 
@@ -414,6 +418,16 @@ def test_seeds_of_another_kind_are_one_sentence(seed: Any) -> None:
 def _resolved(seed: Any) -> Setup:
     parts = tuple(_arrays(count, number) for number, count in enumerate((40, 20, 20)))
     return resolved(
-        nn.Linear(6, 3), parts, "accuracy", cross_entropy, "direct:multiclass", Plan(steps=2), None, seed,
-        None, None, None, None,
-    )  # fmt: skip
+        nn.Linear(6, 3),
+        parts,
+        "accuracy",
+        cross_entropy,
+        "direct:multiclass",
+        Plan(steps=2),
+        None,
+        seed,
+        None,
+        None,
+        None,
+        None,
+    )

@@ -101,8 +101,15 @@ def test_constants_of_a_loss_are_no_obstacle(method: str) -> None:
     proxy = nn.CrossEntropyLoss(weight=torch.arange(1.0, 9.0))
     metric = "accuracy" if method.startswith("direct") else "recall@1"
     splits = Splits(part, ArraySplit(inputs + 1, labels + 8 * (metric != "accuracy")))
-    result = small_run(None, splits=splits, proxy=proxy, metric=metric, method=method, settings={"proxy_weight": 0.1},
-                       **QUICK)  # fmt: skip
+    result = small_run(
+        None,
+        splits=splits,
+        proxy=proxy,
+        metric=metric,
+        method=method,
+        settings={"proxy_weight": 0.1},
+        **QUICK,
+    )
     assert result.verdict == "nothing claimed"
 
 

@@ -139,10 +139,15 @@ def test_a_run_draws_groups_and_says_so(tmp_path: Path) -> None:
     parts = [ArraySplit(inputs[a:b], labels[a:b], batch=50) for a, b in ((0, 100), (100, 200), (200, 320))]
     patients = [f"patient {number // 5}" for number in range(120)]
     result = tune(
-        torch.nn.Linear(4, 2), Splits(*parts, groups={"test": patients}), metric="accuracy",
-        proxy=torch.nn.functional.cross_entropy, method="direct:multiclass",
-        plan=Plan(steps=4, evaluate_every=2, resamples=70), folder=tmp_path / "run", observer=lambda event: None,
-    )  # fmt: skip
+        torch.nn.Linear(4, 2),
+        Splits(*parts, groups={"test": patients}),
+        metric="accuracy",
+        proxy=torch.nn.functional.cross_entropy,
+        method="direct:multiclass",
+        plan=Plan(steps=4, evaluate_every=2, resamples=70),
+        folder=tmp_path / "run",
+        observer=lambda event: None,
+    )
     verdict = result.event("verdict")
     assert verdict is not None
     assert (verdict["units"], verdict["groups"], verdict["group"], verdict["resamples"]) == (

@@ -59,10 +59,13 @@ def share(outputs: Any, targets: Any) -> float:
 def run(folder: Path | None, **changes: Any) -> Result:
     """A run of a few steps."""
     arguments: dict[str, Any] = {
-        "metric": "accuracy", "proxy": nn.functional.cross_entropy,
-        "method": "direct:multiclass", "plan": Plan(steps=4, evaluate_every=2, checkpoint_every=1), "folder": folder,
+        "metric": "accuracy",
+        "proxy": nn.functional.cross_entropy,
+        "method": "direct:multiclass",
+        "plan": Plan(steps=4, evaluate_every=2, checkpoint_every=1),
+        "folder": folder,
         "observer": lambda event: None,
-    }  # fmt: skip
+    }
     arguments |= changes
     return tune(arguments.pop("model", network()), arguments.pop("splits", None) or arrays(), **arguments)
 
@@ -226,14 +229,20 @@ class Own:
 
 SAME = {
     "one loader": lambda: (loader(30, 0), (one := loader(30, 1)), one),
-    "another order and batch": lambda: (loader(30, 0), loader(30, 1), loader(30, 1, shuffle=True, batch_size=7)),
+    "another order and batch": lambda: (
+        loader(30, 0),
+        loader(30, 1),
+        loader(30, 1, shuffle=True, batch_size=7),
+    ),
     "a split and a loader": lambda: (ArraySplit(*items(30, 1)), loader(30, 2), loader(30, 1)),
     "another precision": lambda: (
-        ArraySplit(*items(30, 0)), ArraySplit(*items(30, 1)), ArraySplit(*items(30, 1, torch.float64)),
+        ArraySplit(*items(30, 0)),
+        ArraySplit(*items(30, 1)),
+        ArraySplit(*items(30, 1, torch.float64)),
     ),
     "fit and select": lambda: (loader(30, 1), ArraySplit(*items(30, 1)), loader(30, 2)),
     "without test": lambda: (Own(*items(30, 1)), [items(30, 1)], None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAME)

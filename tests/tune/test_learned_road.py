@@ -59,9 +59,12 @@ def run(folder: Path | None = None, *, method: str = "learned", metric: Any = No
     """Tune the network for the cost, quickly."""
     settings = {"learning_rate": 1e-3, **QUICK, **changes.pop("settings", {})}
     arguments: dict[str, Any] = {
-        "plan": Plan(steps=12, evaluate_every=4, checkpoint_every=5), "observer": lambda event: None,
-        "proxy": nn.functional.cross_entropy, "folder": folder, **changes,
-    }  # fmt: skip
+        "plan": Plan(steps=12, evaluate_every=4, checkpoint_every=5),
+        "observer": lambda event: None,
+        "proxy": nn.functional.cross_entropy,
+        "folder": folder,
+        **changes,
+    }
     return tune(
         network(), clouds(), metric=metric or cost_metric(), method=method, settings=settings, **arguments
     )
@@ -125,9 +128,11 @@ def test_same_seed_same_run_and_a_filter_that_keeps_all_is_ls(tmp_path: Path) ->
     results = [
         run(tmp_path / name, method=method, settings=settings)
         for name, method, settings in (
-            ("first", "learned", {}), ("second", "learned", {}), ("wide", "learned+filter", wide),
+            ("first", "learned", {}),
+            ("second", "learned", {}),
+            ("wide", "learned+filter", wide),
         )
-    ]  # fmt: skip
+    ]
     weights = [result.weights() for result in results]
     for other in ("second", "wide"):
         path = "arms/seed0-tuned-try0.safetensors"

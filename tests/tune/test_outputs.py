@@ -42,9 +42,11 @@ def _letter(prediction: str, target: Tensor) -> float:
 
 
 LETTERS = per_sample(
-    _letter, higher_is_better=True, name="letter",
+    _letter,
+    higher_is_better=True,
+    name="letter",
     kind=OutputKind("letters", lambda outputs: ["ab"[int(row[0] > 0)] for row in outputs], nn.Identity),
-)  # fmt: skip
+)
 
 
 def _two_classes(split: Any) -> ArraySplit:
@@ -72,11 +74,15 @@ def test_every_model_sees_the_test_split_once(tmp_path: Path, letters: bool) -> 
         return network
 
     small_run(
-        tmp_path / "run", model=model, splits=Splits(fit, select, locked),
-        metric=LETTERS if letters else "recall@1", proxy=nn.functional.cross_entropy if letters else "supcon",
+        tmp_path / "run",
+        model=model,
+        splits=Splits(fit, select, locked),
+        metric=LETTERS if letters else "recall@1",
+        proxy=nn.functional.cross_entropy if letters else "supcon",
         method="surrogate:average_precision" if letters else "surrogate:recall_at_k",
-        plan=Plan(steps=4, evaluate_every=4), start_plan=None,
-    )  # fmt: skip
+        plan=Plan(steps=4, evaluate_every=4),
+        start_plan=None,
+    )
     assert (tmp_path / "run" / ("examples.json" if letters else "gallery.json")).exists()
     assert sorted((+passes).values()) == [-(-len(test.inputs) // 64)] * 6
 

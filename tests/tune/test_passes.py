@@ -128,12 +128,14 @@ LOADERS = {
 IN_WORKERS = {
     "persistent workers": lambda: shuffled(
         Noisy(global_noise),
-        num_workers=2, persistent_workers=True, worker_init_fn=functools.partial(seeded, random.Random(0)),
+        num_workers=2,
+        persistent_workers=True,
+        worker_init_fn=functools.partial(seeded, random.Random(0)),
     ),
     "workers with a generator of the dataset": lambda: shuffled(
         Stream(), num_workers=1, persistent_workers=True, generator=generator()
     ),
-}  # fmt: skip
+}
 
 
 def global_noise() -> float:
@@ -187,9 +189,13 @@ def test_a_nested_sampler_resumes_to_the_same_weights(tmp_path: Path) -> None:
         sampler = RandomSampler(data, generator=generator())
         loader = DataLoader(data, batch_sampler=BatchSampler(sampler, 40, drop_last=False))
         return small_run(
-            folder, splits=Splits(loader, splits.select, splits.test), seed=0,
-            plan=Plan(steps=9, checkpoint_every=2), start_plan=None, **changes,
-        )  # fmt: skip
+            folder,
+            splits=Splits(loader, splits.select, splits.test),
+            seed=0,
+            plan=Plan(steps=9, checkpoint_every=2),
+            start_plan=None,
+            **changes,
+        )
 
     whole = run(tmp_path / "whole")
     with pytest.raises(Interrupted):

@@ -125,9 +125,13 @@ def viewed_split(**settings) -> ClassBatchSplit:
     """Six classes of three items; item i has the input i, and 100 or 200 more in its two further views."""
     items = torch.arange(18.0)[:, None]
     return ClassBatchSplit(
-        items, torch.arange(18) // 3, classes_per_batch=4, samples_per_class=3,
-        views=torch.stack([items + 100, items + 200]), **settings,
-    )  # fmt: skip
+        items,
+        torch.arange(18) // 3,
+        classes_per_batch=4,
+        samples_per_class=3,
+        views=torch.stack([items + 100, items + 200]),
+        **settings,
+    )
 
 
 @pytest.mark.parametrize("kind", ["shuffled", "classes", "views"])
@@ -182,9 +186,12 @@ def test_views_are_of_the_same_items() -> None:
     """Views of another number of items are refused."""
     with pytest.raises(InputError, match="each view holds all items"):
         ClassBatchSplit(
-            torch.zeros(4, 2), torch.arange(4) // 2, classes_per_batch=2, samples_per_class=2,
+            torch.zeros(4, 2),
+            torch.arange(4) // 2,
+            classes_per_batch=2,
+            samples_per_class=2,
             views=torch.zeros(1, 3, 2),
-        )  # fmt: skip
+        )
 
 
 def test_batch_of_the_plan_is_used() -> None:

@@ -25,11 +25,15 @@ def test_every_try_is_judged_on_every_division(tmp_path: Path) -> None:
     """Two tries of both arms and the start on two divisions: five trials with two values each, kept as a table."""
     calls = [
         {
-            "model": small_model, "splits": small_splits(number), "metric": "recall@1", "proxy": "supcon",
-            "plan": Plan(steps=4, tries=2), "start_plan": Plan(steps=4),
+            "model": small_model,
+            "splits": small_splits(number),
+            "metric": "recall@1",
+            "proxy": "supcon",
+            "plan": Plan(steps=4, tries=2),
+            "start_plan": Plan(steps=4),
         }
         for number in range(2)
-    ]  # fmt: skip
+    ]
     trials = choose_settings(calls, folder=tmp_path, observer=lambda event: None)
     names = [("start", 0), ("continued", 0), ("continued", 1), ("tuned", 0), ("tuned", 1)]
     assert [(trial.arm, trial.attempt) for trial in trials] == names

@@ -14,10 +14,17 @@ BOTH = "surrogate:recall_at_k, direct:average_precision"
 def test_methods_share_the_tries_and_the_verdict_names_the_chosen(tmp_path: Path) -> None:
     """Three tries of two methods: two and one; the control arm has three; an objective keeps what is its own."""
     result = tune(
-        small_model, small_splits(), metric="recall@1", proxy="supcon", method=BOTH, plan=Plan(steps=4, tries=3),
-        settings={"learning_rate": 0.003, "objective": {"k": [1, 2]}}, seed=[0, 1], folder=tmp_path / "run",
+        small_model,
+        small_splits(),
+        metric="recall@1",
+        proxy="supcon",
+        method=BOTH,
+        plan=Plan(steps=4, tries=3),
+        settings={"learning_rate": 0.003, "objective": {"k": [1, 2]}},
+        seed=[0, 1],
+        folder=tmp_path / "run",
         observer=lambda event: None,
-    )  # fmt: skip
+    )
     started = [event for event in result.events if event["event"] == "stage_started" and event["seed"] == 0]
     tuned = [event for event in started if event["arm"] == "tuned"]
     assert [event["method"] for event in tuned] == ["surrogate:recall_at_k"] * 2 + [

@@ -60,12 +60,18 @@ def share_right(outputs: Tensor, targets: Tensor) -> float:
 def _run(folder: Path | None, **changes: Any) -> Result:
     """Both trained arms turn the classifier around: better in the metric, worse in accuracy."""
     arguments: dict[str, Any] = {
-        "model": _good_start, "splits": Splits(*(_classes(seed) for seed in (1, 2, 3))), "metric": WRONG,
-        "proxy": _wrong_way, "method": "surrogate:average_precision", "seed": (0, 1), "start_plan": None,
+        "model": _good_start,
+        "splits": Splits(*(_classes(seed) for seed in (1, 2, 3))),
+        "metric": WRONG,
+        "proxy": _wrong_way,
+        "method": "surrogate:average_precision",
+        "seed": (0, 1),
+        "start_plan": None,
         "plan": Plan(steps=6, evaluate_every=3, checkpoint_every=2, resamples=200),
-        "settings": {"learning_rate": 1e-4}, "proxy_settings": {"learning_rate": 0.5},
+        "settings": {"learning_rate": 1e-4},
+        "proxy_settings": {"learning_rate": 0.5},
         "side_metrics": ["accuracy"],
-    }  # fmt: skip
+    }
     return small_run(folder, **(arguments | changes))
 
 
@@ -209,9 +215,12 @@ MEAN = dataclasses.replace(metrics.per_sample(lambda one, other: 0.0, higher_is_
 def _judged(start: Any, arm: Any, *, metric: Any = MEAN, may_fall: float = 0.0, labels: Any = None) -> Any:
     measured = {(metric.name, 0, "start"): start, (metric.name, 0, "arm"): arm}
     (fall,) = falls_of(
-        [SideMetric(metric, may_fall)], measured, start="start", resamples=500,
+        [SideMetric(metric, may_fall)],
+        measured,
+        start="start",
+        resamples=500,
         grouping_of=lambda side: Grouping(labels, "group" if labels else "sample"),
-    )  # fmt: skip
+    )
     return fall
 
 

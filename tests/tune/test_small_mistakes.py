@@ -32,9 +32,12 @@ def _split(seed: int, change: Any = lambda targets: targets) -> ArraySplit:
 
 def _tune(model: Any = None, targets: Any = lambda targets: targets, **changes: Any) -> Any:
     arguments: dict[str, Any] = {
-        "metric": "accuracy", "proxy": cross_entropy, "method": "direct:multiclass", "plan": Plan(steps=2),
+        "metric": "accuracy",
+        "proxy": cross_entropy,
+        "method": "direct:multiclass",
+        "plan": Plan(steps=2),
         "observer": lambda event: None,
-    }  # fmt: skip
+    }
     splits = changes.pop("splits", None) or Splits(_split(0, targets), _split(1, targets))
     return tune(model if model is not None else nn.Linear(6, 3), splits, **(arguments | changes))
 

@@ -55,11 +55,16 @@ def measured_decodes(
                 torch.testing.assert_close(value, values[0], atol=1e-9, rtol=1e-9)
             taken = medians(calls, repeats)
             theirs = taken.get(form)
-            found.append({
-                "decode": name, "sign": sign, "ours_ms": 1e3 * taken["ours"], "peer": form,
-                "peer_ms": 1e3 * theirs if theirs else None,
-                "times_as_fast": theirs / taken["ours"] if theirs else None,
-            })  # fmt: skip
+            found.append(
+                {
+                    "decode": name,
+                    "sign": sign,
+                    "ours_ms": 1e3 * taken["ours"],
+                    "peer": form,
+                    "peer_ms": 1e3 * theirs if theirs else None,
+                    "times_as_fast": theirs / taken["ours"] if theirs else None,
+                }
+            )
     return found
 
 

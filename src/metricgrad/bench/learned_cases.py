@@ -54,9 +54,13 @@ def boxes_case(batch: int) -> Case:
 
 
 def _case(
-    task: str, metric: str, kind: OutputKind, network: Callable[[], nn.Module],
-    proxy: Callable[[Any, Any], Tensor], shape: tuple[int, ...],
-) -> Case:  # fmt: skip
+    task: str,
+    metric: str,
+    kind: OutputKind,
+    network: Callable[[], nn.Module],
+    proxy: Callable[[Any, Any], Tensor],
+    shape: tuple[int, ...],
+) -> Case:
     """A batch of random pictures whose targets are made up."""
     assert kind.pairs is not None
     pictures = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -41,10 +41,16 @@ def _steps_of(case: Case, repeats: int) -> list[dict[str, Any]]:
     seconds = medians(calls, repeats)
     sizes = [sum(one.numel() for one in make().parameters()) for make in (case.network, case.kind.encoder)]
     return [
-        {"task": case.task, "parameters": sizes[0], "surrogate_parameters": sizes[1], "step": name,
-         "ms": 1e3 * taken, "to_proxy": taken / seconds["proxy step"]}
+        {
+            "task": case.task,
+            "parameters": sizes[0],
+            "surrogate_parameters": sizes[1],
+            "step": name,
+            "ms": 1e3 * taken,
+            "to_proxy": taken / seconds["proxy step"],
+        }
         for name, taken in seconds.items()
-    ]  # fmt: skip
+    ]
 
 
 def _steps(case: Case) -> dict[str, Callable[[], float]]:
@@ -83,9 +89,12 @@ def _method(case: Case, *, filtered: bool, model_steps_only: bool) -> Learned:
     # The surrogate knows nothing yet: an ordinary filter would drop every sample, and the step would be skipped.
     keeps_all = {"full_below": 1e6, "zero_above": 2e6} if filtered else {}
     settings = LearnedSettings(
-        surrogate_warmup=1, surrogate_batch=len(case.targets), schedule="constant", warmup=0.0,
+        surrogate_warmup=1,
+        surrogate_batch=len(case.targets),
+        schedule="constant",
+        warmup=0.0,
         objective=keeps_all,
-    )  # fmt: skip
+    )
     if model_steps_only:  # a run takes at least one, so the settings would refuse it
         settings = settings.model_copy(update={"surrogate_steps": 0})
     method = Learned(settings, filtered=filtered)

@@ -93,9 +93,14 @@ class _Progress:
     """What is known so far: for estimates of the next size, and of the time left."""
 
     def __init__(
-        self, contestants: list[Contestant], plan: list[tuple[int, float]], dims: int, repeats: int,
-        limit: float, tell: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        contestants: list[Contestant],
+        plan: list[tuple[int, float]],
+        dims: int,
+        repeats: int,
+        limit: float,
+        tell: Callable[[str], None],
+    ) -> None:
         self._contestants, self._plan, self._turns, self._limit = contestants, list(plan), repeats + 1, limit
         self._dims = dims
         self._tell, self._began, self._case_began = tell, time.monotonic(), time.monotonic()
@@ -167,9 +172,14 @@ class _Progress:
 
 
 def _side_by_side(
-    contestants: list[Contestant], batch: int, dims: int, noise: float, repeats: int, limit: float,
+    contestants: list[Contestant],
+    batch: int,
+    dims: int,
+    noise: float,
+    repeats: int,
+    limit: float,
     progress: _Progress,
-) -> list[Measurement]:  # fmt: skip
+) -> list[Measurement]:
     """Measure everyone on one batch."""
     reasons: dict[str, str] = {}
     turns: dict[str, list[float]] = {}
@@ -235,17 +245,28 @@ def _obstacle(
 
 
 def _measurement(
-    contestant: Contestant, batch: int, dims: int, noise: float, turns: list[float], reason: str,
+    contestant: Contestant,
+    batch: int,
+    dims: int,
+    noise: float,
+    turns: list[float],
+    reason: str,
     facts: dict[str, dict[str, Any]],
-) -> Measurement:  # fmt: skip
+) -> Measurement:
     if reason:
         return Measurement(contestant.name, batch, dims, noise, left_out=reason)
     last = facts[contestant.name]
     known = {key: last[key] for key in ("threads", "torch", "kernel")}
     return Measurement(
-        contestant.name, batch, dims, noise, statistics.median(turns), tuple(turns), last["peak_bytes"],
+        contestant.name,
+        batch,
+        dims,
+        noise,
+        statistics.median(turns),
+        tuple(turns),
+        last["peak_bytes"],
         facts=known,
-    )  # fmt: skip
+    )
 
 
 def exponent(measured: Iterable[Measurement], contestant: str, noise: float) -> float | None:
@@ -281,12 +302,18 @@ def facts_of(measured: Sequence[Measurement], noises: Iterable[float]) -> dict[s
     kernel = next((one.facts["kernel"] for one in measured if one.contestant == "ours" and one.facts), None)
     rows = [
         {
-            "contestant": one.contestant, "batch": one.batch, "dims": one.dims, "noise": one.noise,
-            "seconds": one.seconds, "turns": one.turns, "peak_bytes": one.peak_bytes,
-            **ratios(one, measured), "left_out": one.left_out,
+            "contestant": one.contestant,
+            "batch": one.batch,
+            "dims": one.dims,
+            "noise": one.noise,
+            "seconds": one.seconds,
+            "turns": one.turns,
+            "peak_bytes": one.peak_bytes,
+            **ratios(one, measured),
+            "left_out": one.left_out,
         }
         for one in measured
-    ]  # fmt: skip
+    ]
     exponents = [
         {"noise": noise, **{name: exponent(measured, name, noise) for name in ("ours", "product")}}
         for noise in noises

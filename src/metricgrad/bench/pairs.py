@@ -107,7 +107,12 @@ def _rates(
     seconds, pairs = medians(calls, repeats), len(pair[0])
     slow = seconds[peer[0].name, peer[0].threads] if peer else None
     return [
-        {"contestant": name, "threads": threads, "pairs": pairs, "pairs_per_second": pairs / taken,
-         "times_as_fast": slow / taken if slow else None}
+        {
+            "contestant": name,
+            "threads": threads,
+            "pairs": pairs,
+            "pairs_per_second": pairs / taken,
+            "times_as_fast": slow / taken if slow else None,
+        }
         for (name, threads), taken in seconds.items()
-    ]  # fmt: skip
+    ]

@@ -45,9 +45,12 @@ class Served:
         # a session of its own: Ctrl-C is this process's to handle
         self._process = subprocess.Popen(
             [sys.executable, "-c", program, json.dumps(asked)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -112,14 +112,21 @@ def compare(
         )
     said = Said(delimiter, assigned(column or ()), header, decimal_comma)
     of_tables = {
-        "--id": ids, "--by-order": by_order, "--common": common, "--groups": groups,
-        "--positive-class": positive_class, "--decimal-comma": decimal_comma,
+        "--id": ids,
+        "--by-order": by_order,
+        "--common": common,
+        "--groups": groups,
+        "--positive-class": positive_class,
+        "--decimal-comma": decimal_comma,
         **{f"--column {role}": name for role, name in said.columns.items() if role != "label"},
-    }  # fmt: skip
+    }
     of_arrays = {
-        "--labels": labels, "--reference": reference, "--reference-labels": reference_labels,
-        "--header": None if header is None else True, "--column label": said.columns.get("label"),
-    }  # fmt: skip
+        "--labels": labels,
+        "--reference": reference,
+        "--reference-labels": reference_labels,
+        "--header": None if header is None else True,
+        "--column label": said.columns.get("label"),
+    }
     with noted() as notes, Drawing() as progress:
         if kind == ARRAYS:
             _refuse(of_tables, "tables of predictions, not with embeddings")
@@ -129,9 +136,15 @@ def compare(
             if by_order and ids is not None:
                 raise InputError("compare: --by-order came with --id; expected one of them.")
             rows = of_prediction_files(
-                exact, paths, said, positive_class=positive_class, groups=groups, ids=ids, by_order=by_order,
+                exact,
+                paths,
+                said,
+                positive_class=positive_class,
+                groups=groups,
+                ids=ids,
+                by_order=by_order,
                 common=common,
-            )  # fmt: skip
+            )
         found = document(
             exact,
             arms,

@@ -42,9 +42,14 @@ def document(
         seed: of the draws.
     """
     compared = Differences(
-        metric, {arm: [one] for arm, one in zip(arms, rows.statistics, strict=True)}, rows.grouping, resamples,
-        partial(told, progress, f"{metric.name} interval", "resample"), confidence=confidence, seed=seed,
-    )  # fmt: skip
+        metric,
+        {arm: [one] for arm, one in zip(arms, rows.statistics, strict=True)},
+        rows.grouping,
+        resamples,
+        partial(told, progress, f"{metric.name} interval", "resample"),
+        confidence=confidence,
+        seed=seed,
+    )
     differences = {one.arm: one for one in compared.against(baseline)}
     files = []
     for arm, left_out in zip(arms, rows.facts["rows_left_out"], strict=True):

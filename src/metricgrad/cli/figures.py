@@ -39,9 +39,14 @@ def document(
     interval = None
     if exact.unit != "whole":
         interval = bootstrap(
-            [statistics], exact.summarise, groups=groups, resamples=resamples, confidence=confidence, seed=seed,
+            [statistics],
+            exact.summarise,
+            groups=groups,
+            resamples=resamples,
+            confidence=confidence,
+            seed=seed,
             watch=partial(told, progress, f"{exact.name} interval", "resample"),
-        )  # fmt: skip
+        )
     return {
         "metric": exact.name,
         "means": exact.description,
@@ -139,7 +144,9 @@ def of_predictions(
     for exact in metrics:
         found = given.of(exact)
         facts: dict[str, Any] = {
-            "column": found.column, "classes": found.classes, "positive_class": found.positive,
+            "column": found.column,
+            "classes": found.classes,
+            "positive_class": found.positive,
             "delimiter": table.delimiter,
-        }  # fmt: skip
+        }
         yield exact, exact.measure(found.outputs, found.targets), facts, members

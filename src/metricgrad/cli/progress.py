@@ -48,10 +48,14 @@ class Drawing:
                 BarColumn() if wide else BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=1))
             )
             columns = (
-                _Cell("place"), bar, MofNCompleteColumn(table_column=_unwrapped()), _Rate(wide=wide),
-                TimeRemainingColumn(compact=True, table_column=_unwrapped()), _Cell("left"),
+                _Cell("place"),
+                bar,
+                MofNCompleteColumn(table_column=_unwrapped()),
+                _Rate(wide=wide),
+                TimeRemainingColumn(compact=True, table_column=_unwrapped()),
+                _Cell("left"),
                 _Cell("select" if wide else "value"),
-            )  # fmt: skip
+            )
             self._bars = Progress(
                 *columns, console=screen, transient=True, refresh_per_second=8, expand=not wide
             )

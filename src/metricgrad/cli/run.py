@@ -194,8 +194,11 @@ def _run(
 def _new_folder(task: str, metric: str) -> Path:
     """Make the first free runs/TASK-METRIC-NUMBER; another process that looks meanwhile takes the next one."""
     stem = re.sub(r"[^\w@.+-]+", "-", f"{task}-{metric}")
-    numbers = [int(path.name.rpartition("-")[2]) for path in Path("runs").glob(f"{_glob_safe(stem)}-[0-9]*")
-               if path.name.rpartition("-")[2].isdigit()]  # fmt: skip
+    numbers = [
+        int(path.name.rpartition("-")[2])
+        for path in Path("runs").glob(f"{_glob_safe(stem)}-[0-9]*")
+        if path.name.rpartition("-")[2].isdigit()
+    ]
     number = max(numbers, default=0)
     while True:
         number += 1

@@ -154,7 +154,11 @@ def _show(trials: "list[Trial]", chosen: "dict[str, Trial]", metric: str) -> Non
         mark = " *" if trial in chosen.values() else ""
         values = " ".join(f"{value:.4f}" for value in trial.values)
         view.add_row(
-            trial.arm, f"{trial.attempt}{mark}", trial.method, f"{trial.mean:.4f}", values,
+            trial.arm,
+            f"{trial.attempt}{mark}",
+            trial.method,
+            f"{trial.mean:.4f}",
+            values,
             str(dict(trial.settings)),
-        )  # fmt: skip
+        )
     console().print(view)

@@ -68,8 +68,12 @@ def _perceptron(structure: Any, scores: Tensor, targets: Any, epsilon: float, ma
 
 
 DECODES: Mapping[str, Decode] = {
-    "two": _two, "pos": _pos, "neg": _neg, "hinge": _hinge, "perceptron": _perceptron,
-}  # fmt: skip
+    "two": _two,
+    "pos": _pos,
+    "neg": _neg,
+    "hinge": _hinge,
+    "perceptron": _perceptron,
+}
 """By the name of the update: the two decodes and what their difference is divided by."""
 
 

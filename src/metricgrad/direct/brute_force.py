@@ -71,9 +71,10 @@ class BruteForce:
             features, losses = self._listed(scores, targets, unit)
             if features.shape[1:] != scores.shape[1:] or losses.shape != features.shape[:1]:
                 raise fail(
-                    "BruteForce", f"features are {describe(features)} and losses {describe(losses)}",
+                    "BruteForce",
+                    f"features are {describe(features)} and losses {describe(losses)}",
                     f"[output, {', '.join(map(str, scores.shape[1:]))}] and [output]",
-                )  # fmt: skip
+                )
             some.append(len(losses) > 0)
         return torch.tensor(some, dtype=torch.bool, device=scores.device)
 

@@ -242,16 +242,20 @@ def _check_loss(loss: Loss, monotone: bool) -> None:
         table: Any = loss(a[:, None], b[None], *torch.tensor([P, N], dtype=torch.float64))
         if not isinstance(table, Tensor) or table.ndim != 2 or not _fits(table, (P + 1, N + 1)):
             raise fail(
-                "Contingency", f"the loss of counts {(P + 1, 1)} and {(1, N + 1)} is {describe(table)}",
+                "Contingency",
+                f"the loss of counts {(P + 1, 1)} and {(1, N + 1)} is {describe(table)}",
                 "a tensor of the broadcast shape, computed element by element",
-            )  # fmt: skip
+            )
         table = table.double().expand(P + 1, N + 1)
         if not bool(table.isfinite().all()):
             at = (~table.isfinite()).nonzero()[0].tolist()
             raise fail(
-                "Contingency", f"the loss of {at[0]} of {P} positives and {at[1]} of {N} negatives is "
-                f"{table[at[0], at[1]].item()}", "a finite number", "Say what 0/0 shall mean, with torch.where.",
-            )  # fmt: skip
+                "Contingency",
+                f"the loss of {at[0]} of {P} positives and {at[1]} of {N} negatives is "
+                f"{table[at[0], at[1]].item()}",
+                "a finite number",
+                "Say what 0/0 shall mean, with torch.where.",
+            )
         if monotone:
             _check_monotone(table)
 
@@ -267,7 +271,10 @@ def _check_monotone(table: Tensor) -> None:
     if bool(falls.any()):
         a, b = falls.nonzero()[0].tolist()
         raise fail(
-            "Contingency", f"monotone=True, but of {len(table) - 1} positives and {table.shape[1] - 1} negatives, "
+            "Contingency",
+            f"monotone=True, but of {len(table) - 1} positives and {table.shape[1] - 1} negatives, "
             f"negative {b + 1} adds {added[a, b]:.6g} to the loss of {a} positives and {added[a + 1, b]:.6g} to that "
-            f"of {a + 1}", "an addition that does not fall", "Leave monotone=False: the whole table is then looked at.",
-        )  # fmt: skip
+            f"of {a + 1}",
+            "an addition that does not fall",
+            "Leave monotone=False: the whole table is then looked at.",
+        )

@@ -128,8 +128,12 @@ class DirectLoss(nn.Module):
         if not 0 < moved < 1:
             raise fail("DirectLoss", f"moved is {moved!r}", "a share between 0 and 1")
         self.structure, self.update, self.normalize, self.memory, self.moved = (
-            structure, update, normalize, memory, moved,
-        )  # fmt: skip
+            structure,
+            update,
+            normalize,
+            memory,
+            moved,
+        )
         self.margin = positive_number("DirectLoss", "margin", margin, zero=True)
         self.noise = positive_number("DirectLoss", "noise", noise, zero=True)
         self.automatic = epsilon == "auto" and update in ("two", "pos", "neg")
@@ -254,9 +258,10 @@ class DirectLoss(nn.Module):
             return outputs, targets, mask
         if mask is not None or not isinstance(targets, Tensor) or targets.shape != outputs.shape:
             raise fail(
-                "DirectLoss", "a memory with a mask, or with targets that are not one for every score",
+                "DirectLoss",
+                "a memory with a mask, or with targets that are not one for every score",
                 "whole rankings [query, item] with targets of the same shape",
-            )  # fmt: skip
+            )
         for scores, _ in self.past:
             if len(scores) != len(outputs):
                 raise fail(
@@ -319,13 +324,16 @@ class DirectLoss(nn.Module):
         if self.update == "pos" and self.margin:
             if self.normalize is None:
                 raise fail(
-                    "DirectLoss", f"margin={self.margin} with update='pos' on raw scores", "normalize='std' or 'unit'",
+                    "DirectLoss",
+                    f"margin={self.margin} with update='pos' on raw scores",
+                    "normalize='std' or 'unit'",
                     "A margin that makes the ranking worst leaves this update without any gradient.",
-                )  # fmt: skip
+                )
             warnings.warn(
-                "DirectLoss: a margin can leave update='pos' without any gradient; watch `zero`", RuntimeWarning,
+                "DirectLoss: a margin can leave update='pos' without any gradient; watch `zero`",
+                RuntimeWarning,
                 stacklevel=3,
-            )  # fmt: skip
+            )
 
 
 def _check_update(structure: Structure, update: str) -> None:
@@ -345,8 +353,11 @@ def _check_update(structure: Structure, update: str) -> None:
         )
     part = _NEEDS.get(update)
     if part is not None and not hasattr(structure, part):
-        raise fail("DirectLoss", f"update={update!r} needs a structure with `{part}`, and {name} has none",
-                   f"another update: {', '.join(map(repr, others))}")  # fmt: skip
+        raise fail(
+            "DirectLoss",
+            f"update={update!r} needs a structure with `{part}`, and {name} has none",
+            f"another update: {', '.join(map(repr, others))}",
+        )
 
 
 def _near_one(scores: Tensor) -> Tensor:

@@ -83,9 +83,11 @@ class FrameEdit:
             raise fail("FrameEdit", "a target has -1 before its end", "-1 only after the last symbol")
         if self.automaton and scores.shape[1] > AUTOMATON_FRAMES:
             raise fail(
-                "FrameEdit", f"{scores.shape[1]} frames with automaton=True", f"at most {AUTOMATON_FRAMES}",
+                "FrameEdit",
+                f"{scores.shape[1]} frames with automaton=True",
+                f"at most {AUTOMATON_FRAMES}",
                 "Take automaton=False with update='neg', or `Candidates`.",
-            )  # fmt: skip
+            )
         return torch.ones(len(scores), dtype=torch.bool, device=scores.device)
 
     def predict(
@@ -102,9 +104,11 @@ class FrameEdit:
         """Return the string of the largest F + sign * epsilon * L, and that value."""
         if sign not in self.signs:
             raise fail(
-                "FrameEdit.augment", f"sign is {sign:+d}", f"one of {sorted(self.signs)}",
+                "FrameEdit.augment",
+                f"sign is {sign:+d}",
+                f"one of {sorted(self.signs)}",
                 "automaton=True solves +1 for at most 8 frames; `Candidates` decodes over samples.",
-            )  # fmt: skip
+            )
         price = epsilon / self._unit(targets)
         there = _there(scores, mask)
         symbols = (_viterbi if sign < 0 else _by_automaton)(scores.double(), targets, price, there)

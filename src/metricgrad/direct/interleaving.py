@@ -27,7 +27,7 @@ from metricgrad.direct.two_lists import (
     require_relevance,
     score_of,
     taken_apart,
-)  # fmt: skip
+)
 from metricgrad.relax.kernels import chosen
 
 __all__ = ["Interleaving"]
@@ -255,10 +255,15 @@ class Interleaving:
         m, n = (kind.sum(1, keepdim=True).double().clamp(min=1) for kind in kinds(targets, mask))
         places = torch.arange(1, scores.shape[1] + 1, dtype=m.dtype)[None]
         found = placement.decoded(
-            scores.double(), numbered(targets, mask), table.weight(places, m, n),
-            table.curve(torch.nn.functional.pad(places, (1, 0)), m, n, self.k), of_rank=table.of_rank,
-            strengths=strengths, concave=table.concave and self.concave, table_bytes=TABLE_BYTES,
-        )  # fmt: skip
+            scores.double(),
+            numbered(targets, mask),
+            table.weight(places, m, n),
+            table.curve(torch.nn.functional.pad(places, (1, 0)), m, n, self.k),
+            of_rank=table.of_rank,
+            strengths=strengths,
+            concave=table.concave and self.concave,
+            table_bytes=TABLE_BYTES,
+        )
         rest = table.rest(m, n, self.k)[:, 0]
         return [
             (statistic, value + strength * rest)

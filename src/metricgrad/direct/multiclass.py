@@ -73,9 +73,10 @@ class Multiclass:
         samples, classes = scores.shape
         if self.cost is not None and len(self.cost) != classes:
             raise fail(
-                "Multiclass", f"scores {describe(scores)} came with costs of {len(self.cost)} classes",
+                "Multiclass",
+                f"scores {describe(scores)} came with costs of {len(self.cost)} classes",
                 "a cost for every pair of classes",
-            )  # fmt: skip
+            )
         _check_labels(targets, samples, classes)
         if mask is None:
             return torch.ones(samples, dtype=torch.bool, device=scores.device)
@@ -84,9 +85,10 @@ class Multiclass:
         if bool(missing.any()):
             first = int(missing.nonzero()[0])
             raise fail(
-                "Multiclass", f"the target {int(targets[first])} of sample {first} is masked",
+                "Multiclass",
+                f"the target {int(targets[first])} of sample {first} is masked",
                 "a target among the classes of its sample",
-            )  # fmt: skip
+            )
         return defined
 
     def predict(

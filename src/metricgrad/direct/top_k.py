@@ -174,10 +174,11 @@ class TopK:
         """
         if self._loss is _of_any:
             raise fail(
-                "TopK.blackbox", "hit_at_k is not linear in the membership",
+                "TopK.blackbox",
+                "hit_at_k is not linear in the membership",
                 "precision_at_k, recall_at_k or precision_recall_break_even",
                 "Or take the update 'two', 'pos' or 'neg', which decode it too.",
-            )  # fmt: skip
+            )
         positive, negative = kinds(targets, mask)
         m, n = (kind.sum(1, keepdim=True).double() for kind in (positive, negative))
         none, size = torch.zeros_like(m), self._size(m, n)

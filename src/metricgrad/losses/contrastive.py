@@ -81,9 +81,11 @@ def supcon_loss(
     if positives not in ("outside", "inside"):
         raise fail("supcon_loss", f"positives is {positives!r}", "'outside' or 'inside'")
     temperature = positive_number("supcon_loss", "temperature", temperature)
-    factor = 1.0 if base_temperature is None else temperature / positive_number(
-        "supcon_loss", "base_temperature", base_temperature
-    )  # fmt: skip
+    factor = (
+        1.0
+        if base_temperature is None
+        else temperature / positive_number("supcon_loss", "base_temperature", base_temperature)
+    )
     (codes,) = number_labels("supcon_loss", {"targets": targets}, device=embeddings.device).codes
     if len(codes) != len(embeddings):
         raise fail(

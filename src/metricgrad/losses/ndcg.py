@@ -96,9 +96,11 @@ def _gains(ranks: PositiveRanks, gains: Tensor | None) -> Tensor:
         )
     if gains.requires_grad:
         raise fail(
-            "ndcg_loss", "gains ask for a gradient", "gains without one: they are given, not learned",
+            "ndcg_loss",
+            "gains ask for a gradient",
+            "gains without one: they are given, not learned",
             "Pass gains.detach().",
-        )  # fmt: skip
+        )
     gains = torch.where(ranks.valid, gains.to(ranks.among_all), 0)
     positive_number("ndcg_loss", "the smallest gain", float(gains.min()) if gains.numel() else 0.0, zero=True)
     return gains

@@ -36,9 +36,15 @@ def scores(given: Tensor, setting: Setting) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("metricgrad::ranks_of_products", mutates_args=())
 def _ranks_of_products(
-    queries: Tensor, items: Tensor | None, positives: Tensor, counts: Tensor, excluded: Tensor | None,
-    temperature: float, step: str, noted: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    queries: Tensor,
+    items: Tensor | None,
+    positives: Tensor,
+    counts: Tensor,
+    excluded: Tensor | None,
+    temperature: float,
+    step: str,
+    noted: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     setting = Setting(positives, counts, excluded, temperature, step)
     others = queries if items is None else items
     windows = kernels.empty_windows(queries, others, noted)
@@ -54,9 +60,15 @@ def _ranks_of_products(
 
 @_ranks_of_products.register_fake
 def _(
-    queries: Tensor, items: Tensor | None, positives: Tensor, counts: Tensor, excluded: Tensor | None,
-    temperature: float, step: str, noted: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    queries: Tensor,
+    items: Tensor | None,
+    positives: Tensor,
+    counts: Tensor,
+    excluded: Tensor | None,
+    temperature: float,
+    step: str,
+    noted: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     ranks = queries.new_empty(positives.shape)
     others = queries if items is None else items
     pair, score, table = kernels.empty_windows(queries, others, noted)
@@ -65,10 +77,19 @@ def _(
 
 @torch.library.custom_op("metricgrad::gradients_of_products", mutates_args=())
 def _gradients_of_products(
-    queries: Tensor, items: Tensor | None, positives: Tensor, counts: Tensor, excluded: Tensor | None,
-    temperature: float, step: str, pair: Tensor, score: Tensor, table: Tensor, of_all: Tensor | None,
+    queries: Tensor,
+    items: Tensor | None,
+    positives: Tensor,
+    counts: Tensor,
+    excluded: Tensor | None,
+    temperature: float,
+    step: str,
+    pair: Tensor,
+    score: Tensor,
+    table: Tensor,
+    of_all: Tensor | None,
     of_positives: Tensor | None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     setting = Setting(positives, counts, excluded, temperature, step)
     others = queries if items is None else items
     upstream = (of_all, of_positives)
@@ -88,10 +109,19 @@ def _gradients_of_products(
 
 @_gradients_of_products.register_fake
 def _(
-    queries: Tensor, items: Tensor | None, positives: Tensor, counts: Tensor, excluded: Tensor | None,
-    temperature: float, step: str, pair: Tensor, score: Tensor, table: Tensor, of_all: Tensor | None,
+    queries: Tensor,
+    items: Tensor | None,
+    positives: Tensor,
+    counts: Tensor,
+    excluded: Tensor | None,
+    temperature: float,
+    step: str,
+    pair: Tensor,
+    score: Tensor,
+    table: Tensor,
+    of_all: Tensor | None,
     of_positives: Tensor | None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     return torch.empty_like(queries), queries.new_empty(0) if items is None else torch.empty_like(items)
 
 
@@ -118,9 +148,15 @@ def _(
 
 @torch.library.custom_op("metricgrad::gradient_of_scores", mutates_args=())
 def _gradient_of_scores(
-    scores: Tensor, positives: Tensor, counts: Tensor, excluded: Tensor | None, temperature: float, step: str,
-    of_all: Tensor | None, of_positives: Tensor | None,
-) -> Tensor:  # fmt: skip
+    scores: Tensor,
+    positives: Tensor,
+    counts: Tensor,
+    excluded: Tensor | None,
+    temperature: float,
+    step: str,
+    of_all: Tensor | None,
+    of_positives: Tensor | None,
+) -> Tensor:
     setting = Setting(positives, counts, excluded, temperature, step)
     backend = kernels.chosen(scores.device)
     if backend == "numba" and kernels.ordered(scores, setting) and kernels.finite(of_all, of_positives):
@@ -132,9 +168,15 @@ def _gradient_of_scores(
 
 @_gradient_of_scores.register_fake
 def _(
-    scores: Tensor, positives: Tensor, counts: Tensor, excluded: Tensor | None, temperature: float, step: str,
-    of_all: Tensor | None, of_positives: Tensor | None,
-) -> Tensor:  # fmt: skip
+    scores: Tensor,
+    positives: Tensor,
+    counts: Tensor,
+    excluded: Tensor | None,
+    temperature: float,
+    step: str,
+    of_all: Tensor | None,
+    of_positives: Tensor | None,
+) -> Tensor:
     return torch.empty_like(scores)
 
 

@@ -157,8 +157,13 @@ def _ranks(
 
 
 def _gradients(
-    scores_of: ScoresOf, setting: Setting, items: int, dtype: torch.dtype, upstream: Upstream, kernel: ModuleType
-) -> Iterator[tuple[_Tile, Tensor]]:  # fmt: skip
+    scores_of: ScoresOf,
+    setting: Setting,
+    items: int,
+    dtype: torch.dtype,
+    upstream: Upstream,
+    kernel: ModuleType,
+) -> Iterator[tuple[_Tile, Tensor]]:
     """Yield each tile with the gradient by its divided scores [query, item]."""
     for tile in _tiles(setting, items, dtype.itemsize):
         scores = scores_of(tile)

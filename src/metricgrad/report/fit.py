@@ -82,18 +82,25 @@ def pair_figure(stage: Stage, event: Fitted) -> go.Figure | None:
     ends = [low - room, high + room]
     figure = go.Figure()
     figure.add_scatter(
-        x=ends, y=ends, mode="lines", line={"color": COLOURS["start"], "width": 1.5},
-        hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
+        x=ends,
+        y=ends,
+        mode="lines",
+        line={"color": COLOURS["start"], "width": 1.5},
+        hoverinfo="skip",
+        showlegend=False,
+    )
     for name, points in reversed(kinds.items()):  # the local ones last: on top
         drawn = _thinned(points)
         colour, symbol = _PAIRS[name]
         figure.add_scatter(
-            x=[point[0] for point in drawn], y=[point[1] for point in drawn], name=f"{name} pairs", mode="markers",
+            x=[point[0] for point in drawn],
+            y=[point[1] for point in drawn],
+            name=f"{name} pairs",
+            mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 7, "line": {"width": int("open" in symbol)}},
             opacity=0.6,
             hovertemplate=f"{name}: metric %{{x:.4g}}, estimate %{{y:.4g}}<extra></extra>",
-        )  # fmt: skip
+        )
     figure = dressed(figure, x="metric", y="estimate", height=360)
     figure.update_layout(legend_traceorder="reversed")
     figure.update_xaxes(range=ends)
@@ -148,9 +155,13 @@ def _drawn(panel: _Panel, stages: Sequence[Stage], metric: str) -> go.Figure | N
         return None
     if panel.least is not None:
         figure.add_scatter(
-            x=[0, last], y=[panel.least] * 2, mode="lines", hoverinfo="skip", showlegend=False,
+            x=[0, last],
+            y=[panel.least] * 2,
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
             line={"width": 1.5, "dash": "dot", "color": COLOURS["start"]},
-        )  # fmt: skip
+        )
     show_steps(figure, last)
     y = panel.y.format(metric=metric)
     figure.update_yaxes(range=panel.span)
@@ -171,20 +182,28 @@ def _add_number(
     several = len(held) > 1
     for seed, curve in held.items():
         figure.add_scatter(
-            x=list(curve), y=list(curve.values()), mode="lines+markers", name=label, showlegend=not several,
+            x=list(curve),
+            y=list(curve.values()),
+            mode="lines+markers",
+            name=label,
+            showlegend=not several,
             line={"color": colour, "width": 1.2 if several else 2.5, "dash": dash},
-            marker={"color": colour, "size": 4}, opacity=0.6 if several else 1.0,
+            marker={"color": colour, "size": 4},
+            opacity=0.6 if several else 1.0,
             hovertemplate=f"{label}, seed {seed}: step %{{x}}, %{{y:.4g}}<extra></extra>",
-        )  # fmt: skip
+        )
     if several:
         shared = [
             step for step in next(iter(held.values())) if all(c.get(step) is not None for c in held.values())
         ]
         figure.add_scatter(
-            x=shared, y=[mean(_present(curve[step] for curve in held.values())) for step in shared], mode="lines",
-            name=label, line={"color": colour, "width": 3.5, "dash": dash},
+            x=shared,
+            y=[mean(_present(curve[step] for curve in held.values())) for step in shared],
+            mode="lines",
+            name=label,
+            line={"color": colour, "width": 3.5, "dash": dash},
             hovertemplate=f"{label}, mean: step %{{x}}, %{{y:.4g}}<extra></extra>",
-        )  # fmt: skip
+        )
 
 
 def _present(values: Iterable[float | None]) -> list[float]:

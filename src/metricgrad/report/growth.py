@@ -47,10 +47,17 @@ def growth_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             )
             if points:
                 figure.add_scatter(
-                    x=[batch for batch, _ in points], y=[seconds for _, seconds in points], name=name,
-                    mode="lines+markers", legendgroup=name, showlegend=name not in seen, row=1, col=column,
-                    hovertemplate=f"{name}, batch %{{x:,}}: %{{y:.4g}} s<extra></extra>", **look,
-                )  # fmt: skip
+                    x=[batch for batch, _ in points],
+                    y=[seconds for _, seconds in points],
+                    name=name,
+                    mode="lines+markers",
+                    legendgroup=name,
+                    showlegend=name not in seen,
+                    row=1,
+                    col=column,
+                    hovertemplate=f"{name}, batch %{{x:,}}: %{{y:.4g}} s<extra></extra>",
+                    **look,
+                )
                 seen.add(name)
     return _dressed(figure, sorted({row["batch"] for row in measured}))
 
@@ -99,10 +106,13 @@ def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
 
 def _dressed(figure: go.Figure, batches: list[int]) -> go.Figure:
     figure.update_layout(
-        template="plotly_white", height=560, hovermode="closest",
+        template="plotly_white",
+        height=560,
+        hovermode="closest",
         title="Forward and backward pass, seconds over batch size",
-        legend={"orientation": "h", "y": -0.18}, font={"family": "system-ui, sans-serif", "size": 14},
-    )  # fmt: skip
+        legend={"orientation": "h", "y": -0.18},
+        font={"family": "system-ui, sans-serif", "size": 14},
+    )
     figure.update_xaxes(
         type="log", title="batch", tickvals=batches, ticktext=[f"{size:,}" for size in batches]
     )

@@ -55,21 +55,30 @@ def gain_figure(run: Run) -> go.Figure | None:
         low, high = gain.get("low"), gain.get("high")
         if low is not None and high is not None:
             figure.add_scatter(
-                x=[low, high], y=[row, row], mode="lines", line={"width": 5, "color": COLOURS["tuned"]},
-                opacity=0.55, hoverinfo="skip",
-            )  # fmt: skip
+                x=[low, high],
+                y=[row, row],
+                mode="lines",
+                line={"width": 5, "color": COLOURS["tuned"]},
+                opacity=0.55,
+                hoverinfo="skip",
+            )
         figure.add_scatter(
-            x=[gain["gain"]], y=[row], mode="markers", marker={"size": 15, "color": COLOURS["tuned"]},
+            x=[gain["gain"]],
+            y=[row],
+            mode="markers",
+            marker={"size": 15, "color": COLOURS["tuned"]},
             hovertemplate=f"tuned {row}: %{{x:+.4f}}<extra></extra>",
-        )  # fmt: skip
+        )
         seeds = per_seed(gain, run.start.seeds)
         if len(seeds) > 1:
             figure.add_scatter(
-                x=[value for _, value in seeds], y=[row] * len(seeds), mode="markers",
+                x=[value for _, value in seeds],
+                y=[row] * len(seeds),
+                mode="markers",
                 marker={"size": 9, "symbol": "line-ns-open", "line": {"width": 2}, "color": COLOURS[arm]},
                 text=[f"seed {seed}" for seed, _ in seeds],
                 hovertemplate=f"%{{text}}, tuned {row}: %{{x:+.4f}}<extra></extra>",
-            )  # fmt: skip
+            )
     figure.update_yaxes(range=[len(arms) - 0.5, -0.5], showgrid=False)
     bounds = [0.0, *(float(x) for trace in figure.data for x in trace.x)]  # pyright: ignore[reportAttributeAccessIssue]
     room = 0.06 * (max(bounds) - min(bounds)) or 0.01
@@ -102,19 +111,30 @@ def select_figure(run: Run, *, start_stage: bool = False) -> go.Figure | None:
     if level is not None and not start_stage:
         width = max(max(stage.select) for stage in shown)
         figure.add_scatter(
-            x=[0, width], y=[level, level], mode="lines", name="start", hoverinfo="skip",
+            x=[0, width],
+            y=[level, level],
+            mode="lines",
+            name="start",
+            hoverinfo="skip",
             line={"color": COLOURS["start"], "dash": _DASHES["start"], "width": 2},
-        )  # fmt: skip
+        )
     for arm in arms:
         _add_arm(figure, arm, {key: stage.select for key, stage in _keyed(run, arm)}, run)
         for stage in run.of_arm(arm):
             if stage.chosen and stage.best_step is not None and stage.best_step in stage.select:
                 figure.add_scatter(
-                    x=[stage.best_step], y=[stage.best], mode="markers", showlegend=False,
-                    marker={"size": 10, "symbol": _MARKERS[arm], "color": COLOURS[arm],
-                            "line": {"width": 1.5, "color": "#ffffff"}},
+                    x=[stage.best_step],
+                    y=[stage.best],
+                    mode="markers",
+                    showlegend=False,
+                    marker={
+                        "size": 10,
+                        "symbol": _MARKERS[arm],
+                        "color": COLOURS[arm],
+                        "line": {"width": 1.5, "color": "#ffffff"},
+                    },
                     hovertemplate=f"{arm}, seed {stage.seed}: best at step %{{x}}, %{{y:.4f}}<extra></extra>",
-                )  # fmt: skip
+                )
     show_steps(figure, max(max(stage.select) for stage in shown))
     return dressed(figure, x="training step", y=f"select {run.start.metric}", height=380)
 
@@ -164,11 +184,14 @@ def hit_figure(run: Run) -> go.Figure | None:
     for arm in (arm for arm in run.arms if arm in run.curves):
         curve = run.curves[arm]
         figure.add_scatter(
-            x=curve.k, y=curve.value, name=arm, mode="lines+markers",
+            x=curve.k,
+            y=curve.value,
+            name=arm,
+            mode="lines+markers",
             line={"color": COLOURS[arm], "dash": _DASHES[arm], "width": 2.5},
             marker={"symbol": _MARKERS[arm], "size": 8},
             hovertemplate=f"{arm}, k = %{{x}}: %{{y:.4f}}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(type="log", tickvals=_ticks(run), ticktext=[str(k) for k in _ticks(run)])
     return dressed(figure, x="k nearest items", y=f"share of {plural(run.start.unit)}", height=320)
 
@@ -192,11 +215,14 @@ def hit_gain_figure(run: Run) -> go.Figure | None:
     for curve in others:
         points = [(k, value - level[k]) for k, value in zip(curve.k, curve.value, strict=True) if k in level]
         figure.add_scatter(
-            x=[k for k, _ in points], y=[value for _, value in points], name=curve.arm, mode="lines+markers",
+            x=[k for k, _ in points],
+            y=[value for _, value in points],
+            name=curve.arm,
+            mode="lines+markers",
             line={"color": COLOURS[curve.arm], "dash": _DASHES[curve.arm], "width": 2.5},
             marker={"symbol": _MARKERS[curve.arm], "size": 8},
             hovertemplate=f"{curve.arm} minus start, k = %{{x}}: %{{y:+.4f}}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(type="log", tickvals=_ticks(run), ticktext=[str(k) for k in _ticks(run)])
     return dressed(figure, x="k nearest items", y="difference to start", height=320)
 
@@ -218,18 +244,24 @@ def _add_arm(
         tries = f", attempt {attempt}" if len(curves) > len(run.start.seeds) else ""
         note = tries if stage.chosen else f"{tries} (not chosen)"
         figure.add_scatter(
-            x=steps, y=[curve[step] for step in steps], mode="lines", showlegend=False,
+            x=steps,
+            y=[curve[step] for step in steps],
+            mode="lines",
+            showlegend=False,
             line={"color": COLOURS[arm], "width": 1.2, "dash": _DASHES[arm] if stage.chosen else "dot"},
             opacity=0.6 if stage.chosen else 0.28,
             hovertemplate=f"{arm}, seed {seed}{note}: step %{{x}}, %{{y:.4f}}<extra></extra>",
-        )  # fmt: skip
+        )
     shared = sorted(set.intersection(*(set(curve) for curve in chosen))) if chosen else []
     name = f"{arm}, mean of {len(chosen)} seeds" if len(chosen) > 1 else arm
     figure.add_scatter(
-        x=shared, y=[mean([curve[step] for curve in chosen]) for step in shared], mode="lines", name=name,
+        x=shared,
+        y=[mean([curve[step] for curve in chosen]) for step in shared],
+        mode="lines",
+        name=name,
         line={"color": COLOURS[arm], "dash": _DASHES[arm], "width": 3.5},
         hovertemplate=f"{name}: step %{{x}}, %{{y:.4f}}<extra></extra>",
-    )  # fmt: skip
+    )
 
 
 def mean(values: Sequence[float]) -> float:

@@ -51,15 +51,17 @@ def arm_rows(run: Run) -> list[dict[str, Any]]:
     for arm in run.arms:
         numbers = run.verdict.arms.get(arm, {}) if run.verdict else {}
         seeds = sorted((seed, tested.value) for (name, seed), tested in run.tested.items() if name == arm)
-        rows.append({
-            "arm": arm,
-            "meaning": arm_meaning(run, arm),
-            "value": number(numbers.get("value")),
-            "interval": interval(numbers),
-            "seeds": [(seed, number(value)) for seed, value in seeds] if len(seeds) > 1 else [],
-            "select": number(run.select_of(arm)),
-            "returned": arm == returned,
-        })  # fmt: skip
+        rows.append(
+            {
+                "arm": arm,
+                "meaning": arm_meaning(run, arm),
+                "value": number(numbers.get("value")),
+                "interval": interval(numbers),
+                "seeds": [(seed, number(value)) for seed, value in seeds] if len(seeds) > 1 else [],
+                "select": number(run.select_of(arm)),
+                "returned": arm == returned,
+            }
+        )
     return rows
 
 
@@ -69,13 +71,15 @@ def gain_rows(run: Run) -> list[dict[str, Any]]:
     for arm in opponents(run):
         gain = run.verdict.gains[arm] if run.verdict else {}
         seeds = per_seed(gain, run.start.seeds)
-        rows.append({
-            "arm": arm,
-            "gain": signed(gain.get("gain")),
-            "interval": interval(gain, sign=True),
-            "seeds": [(seed, signed(value)) for seed, value in seeds],
-            "baseline": bool(run.verdict) and arm == run.verdict.baseline,
-        })  # fmt: skip
+        rows.append(
+            {
+                "arm": arm,
+                "gain": signed(gain.get("gain")),
+                "interval": interval(gain, sign=True),
+                "seeds": [(seed, signed(value)) for seed, value in seeds],
+                "baseline": bool(run.verdict) and arm == run.verdict.baseline,
+            }
+        )
     return rows
 
 
@@ -186,10 +190,18 @@ def try_table(run: Run) -> Table:
         )
         best = "n/a" if stage.best_step is None else f"{stage.best_step:,} of {stage.steps:,}"
         best += f", diverged at {stage.diverged:,}" if stage.diverged else ""
-        rows.append([
-            str(stage.seed), stage.arm, str(stage.attempt), settings, number(stage.best), best,
-            duration(stage.seconds), "yes" if stage.chosen else "no",
-        ])  # fmt: skip
+        rows.append(
+            [
+                str(stage.seed),
+                stage.arm,
+                str(stage.attempt),
+                settings,
+                number(stage.best),
+                best,
+                duration(stage.seconds),
+                "yes" if stage.chosen else "no",
+            ]
+        )
     titles = [
         "seed",
         "arm",

@@ -83,8 +83,13 @@ _NUMBERS = {
     "seconds": _Number("time", "spent on the surrogate"),
 }  # fmt: skip
 _COUNTS = {
-    "changed_pairs", "skipped_steps", "pauses", "surrogate_steps", "sample_metric_calls", "dropped_samples"
-}  # fmt: skip
+    "changed_pairs",
+    "skipped_steps",
+    "pauses",
+    "surrogate_steps",
+    "sample_metric_calls",
+    "dropped_samples",
+}
 
 
 _ORDER = "the estimate orders outputs otherwise than the metric does"

@@ -116,9 +116,11 @@ class Processes:
             for name, value in model.state_dict().items():
                 if not isinstance(value, Tensor) or value.layout != torch.strided:
                     raise fail(
-                        "processes", f"{name!r} in the state dict of {type(model).__name__} is no dense tensor",
-                        "dense tensors, which processes can share", "Train it with one process.",
-                    )  # fmt: skip
+                        "processes",
+                        f"{name!r} in the state dict of {type(model).__name__} is no dense tensor",
+                        "dense tensors, which processes can share",
+                        "Train it with one process.",
+                    )
                 if value.numel():  # as bytes: not every backend knows every dtype
                     whole = value.detach().clone().contiguous().flatten()
                     distributed.broadcast(whole.view(torch.uint8), 0)

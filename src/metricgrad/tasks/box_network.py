@@ -48,11 +48,17 @@ class BoxNetwork(nn.Module):
             *_block(width, 2 * width, stride=2),  # [sample, 2 width, 8, 8]
             *_block(2 * width, 2 * width),
             *_block(2 * width, 2 * width),
-            nn.Conv2d(2 * width, 24, 1), nn.ReLU(),  # [sample, 24, 8, 8]
-        )  # fmt: skip
+            nn.Conv2d(2 * width, 24, 1),
+            nn.ReLU(),  # [sample, 24, 8, 8]
+        )
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Dropout(dropout), nn.Linear(24 * 64, 80), nn.ReLU(), nn.Dropout(dropout), nn.Linear(80, 6)
-        )  # fmt: skip
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(24 * 64, 80),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(80, 6),
+        )
         last = self.head[-1]
         assert isinstance(last, nn.Linear)
         nn.init.normal_(last.weight, std=0.01)

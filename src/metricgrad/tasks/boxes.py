@@ -194,9 +194,14 @@ class BoxScenes(ArraySplit):
     def rebatch(self, size: int) -> "BoxScenes":
         """Return the same scenes in batches of another size."""
         return BoxScenes(
-            self.inputs, self.targets, batch=size, shuffle=self.shuffle, seed=self.seed, names=self.names,
+            self.inputs,
+            self.targets,
+            batch=size,
+            shuffle=self.shuffle,
+            seed=self.seed,
+            names=self.names,
             mirror=self.mirror,
-        )  # fmt: skip
+        )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(inputs, targets)` batches of the current epoch, mirrored anew in each."""

@@ -70,9 +70,16 @@ def draw_scenes(
         for stop in [min(start + PART, counts[name])]
     ]
     return drawn_splits(
-        _draw_part, parts, task="boxes", what="scenes", unit="scene", processes=processes, observer=observer,
-        begin=_begin, arguments=(dict(sources),),
-    )  # fmt: skip
+        _draw_part,
+        parts,
+        task="boxes",
+        what="scenes",
+        unit="scene",
+        processes=processes,
+        observer=observer,
+        begin=_begin,
+        arguments=(dict(sources),),
+    )
 
 
 _sources: dict[str, Source] = {}  # of a process that draws

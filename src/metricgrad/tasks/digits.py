@@ -64,9 +64,11 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     def shown(classes: np.ndarray) -> ArraySplit:
         index = rows(classes)
         return ArraySplit(
-            inputs[index], labels[index], pictures=Pictures(shades[index.numpy()], "digits", scale=8),
+            inputs[index],
+            labels[index],
+            pictures=Pictures(shades[index.numpy()], "digits", scale=8),
             names=[f"{labels[item]} (no. {item})" for item in index],
-        )  # fmt: skip
+        )
 
     index = rows(order[:4])
     fit = ClassBatchSplit(

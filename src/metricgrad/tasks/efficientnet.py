@@ -142,9 +142,17 @@ class _CutOff(nn.Module):
         """Return what the convolution and ReLU6 after it would, to the last bit."""
         of: Any = self.convolution
         return torch.ops.mkldnn._convolution_pointwise(
-            of.static_padding(seen), of.weight, of.bias, of.padding, of.stride, of.dilation, of.groups,
-            "hardtanh", [0.0, 6.0], "",
-        )  # fmt: skip
+            of.static_padding(seen),
+            of.weight,
+            of.bias,
+            of.padding,
+            of.stride,
+            of.dilation,
+            of.groups,
+            "hardtanh",
+            [0.0, 6.0],
+            "",
+        )
 
 
 def _cut_off_inside(module: Any, *convolutions: str) -> None:

@@ -174,17 +174,24 @@ def _splits(pictures: EmojiPictures, features: _Features, options: Options) -> S
 
     def shown(index: Tensor, reference: ArraySplit | None = None) -> ArraySplit:
         return ArraySplit(
-            features.drawn[index], label[index], batch=4096, reference=reference,
+            features.drawn[index],
+            label[index],
+            batch=4096,
+            reference=reference,
             pictures=Pictures(pictures.pictures[index.numpy()], "emoji"),
             names=[f"{pictures.names[label[item]]} ({pictures.vendors[vendor[item]]})" for item in index],
-        )  # fmt: skip
+        )
 
     known, every = vendor != left, torch.ones_like(vendor, dtype=torch.bool)
     fit_rows = rows(fit, known)
     fit_split = ClassBatchSplit(
-        features.drawn[fit_rows], label[fit_rows], classes_per_batch=options.classes_per_batch,
-        samples_per_class=len(taking_part), small_classes="keep", views=features.views_of(fit_rows),
-    )  # fmt: skip
+        features.drawn[fit_rows],
+        label[fit_rows],
+        classes_per_batch=options.classes_per_batch,
+        samples_per_class=len(taking_part),
+        small_classes="keep",
+        views=features.views_of(fit_rows),
+    )
     if left < 0:
         return Splits(fit_split, shown(rows(select, every)), shown(rows(test, every)))
     if options.development is not None:  # the vendor that is left out must not choose the settings either

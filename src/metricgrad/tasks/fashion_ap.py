@@ -95,7 +95,9 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     return Task(
         name="fashion_ap",
         splits=Splits(
-            ArraySplit(fit[0], _flipped(fit[1], chosen), batch=chosen.batch, shuffle=True, seed=chosen.split_seed),
+            ArraySplit(
+                fit[0], _flipped(fit[1], chosen), batch=chosen.batch, shuffle=True, seed=chosen.split_seed
+            ),
             ArraySplit(*select, batch=512),
             ArraySplit(*test, batch=512),
         ),
@@ -106,7 +108,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         proxy_settings={"learning_rate": 1e-3},
         start_plan=Plan(steps=1000, evaluate_every=25),
         start_settings={"learning_rate": 2e-3, "schedule": "constant"},
-    )  # fmt: skip
+    )
 
 
 def pictures_folder(folder: Path | None = None) -> Path:
@@ -187,10 +189,13 @@ class PictureScore(nn.Module):
     def __init__(self, *, dropout: float = 0.3) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 16, 5, stride=3, padding=1), nn.ReLU(),  # [sample, 16, 9, 9]
-            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),  # [sample, 32, 5, 5]
-            nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(),  # [sample, 64, 3, 3]
-        )  # fmt: skip
+            nn.Conv2d(1, 16, 5, stride=3, padding=1),
+            nn.ReLU(),  # [sample, 16, 9, 9]
+            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.ReLU(),  # [sample, 32, 5, 5]
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),
+            nn.ReLU(),  # [sample, 64, 3, 3]
+        )
         self.head = nn.Sequential(
             nn.Flatten(), nn.Dropout(dropout), nn.Linear(576, 64), nn.ReLU(), nn.Linear(64, 1)
         )

@@ -218,9 +218,15 @@ def _write(path: Path, key: str, features: Tensor) -> None:
 
 
 def _compute(
-    network: Any, blocks: Sequence[int], pictures: np.ndarray, size: int, batch: int, start: int, total: int,
+    network: Any,
+    blocks: Sequence[int],
+    pictures: np.ndarray,
+    size: int,
+    batch: int,
+    start: int,
+    total: int,
     observer: Observer | None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Features of some pictures, float32 [image, feature]."""
 
     def computed(first: int) -> Tensor:

@@ -91,7 +91,9 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     return Task(
         name="imbalanced_f1",
         splits=Splits(
-            part(fit, batch=chosen.batch or len(fit), shuffle=chosen.batch is not None, seed=chosen.split_seed),
+            part(
+                fit, batch=chosen.batch or len(fit), shuffle=chosen.batch is not None, seed=chosen.split_seed
+            ),
             part(select, batch=4096),
             part(test, batch=4096),
         ),
@@ -103,7 +105,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         start_plan=Plan(steps=1000, evaluate_every=25),
         start_settings={"learning_rate": 5e-3, "schedule": "constant"},
         facts={"table": hashlib.sha256(path.read_bytes()).hexdigest()},
-    )  # fmt: skip
+    )
 
 
 def table_file() -> Path:
@@ -181,6 +183,11 @@ def _split(targets: Int[np.ndarray, "row"], seed: int) -> list[Int[np.ndarray, "
 def _network(dropout: float) -> nn.Module:
     """Two hidden layers of 64 and two class scores."""
     return nn.Sequential(
-        nn.Linear(FEATURES, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(dropout),
+        nn.Linear(FEATURES, 64),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(64, 64),
+        nn.ReLU(),
+        nn.Dropout(dropout),
         nn.Linear(64, 2),
-    )  # fmt: skip
+    )

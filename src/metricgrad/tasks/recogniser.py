@@ -48,7 +48,7 @@ class Recogniser(nn.Module):
         )
         self.columns = nn.Sequential(
             nn.Conv1d(6 * width, 6 * width, 3, padding=1), nn.GroupNorm(8, 6 * width), nn.ReLU()
-        )  # fmt: skip
+        )
         self.along = nn.GRU(6 * width, hidden, batch_first=True, bidirectional=True)
         self.query = nn.Parameter(torch.randn(MAX_LENGTH, 2 * hidden) / hidden**0.5)
         self.key = nn.Linear(2 * hidden, 2 * hidden)

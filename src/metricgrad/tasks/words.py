@@ -135,9 +135,13 @@ def word_splits(options: Options, observer: Observer | None = None) -> tuple[Spl
     """
     counts = {"fit": options.items_fit, "select": options.items_select, "test": options.items_test}
     sets = kept_words(
-        fonts_folder(options.folder), counts, seed=options.split_seed, cache=options.cache,
-        processes=options.processes, observer=observer,
-    )  # fmt: skip
+        fonts_folder(options.folder),
+        counts,
+        seed=options.split_seed,
+        cache=options.cache,
+        processes=options.processes,
+        observer=observer,
+    )
     fit = _split(sets, "fit", batch=options.batch, shuffle=True, shift=SHIFT, seed=options.split_seed)
     return Splits(fit, _split(sets, "select"), _split(sets, "test")), sets.key
 
@@ -183,9 +187,10 @@ class WordSplit:
     ) -> None:
         if inputs.ndim != 3 or inputs.dtype != torch.uint8 or not 0 < len(inputs) == len(targets):
             raise fail(
-                "WordSplit", f"inputs are {describe(inputs)} and there are {len(targets)} targets",
+                "WordSplit",
+                f"inputs are {describe(inputs)} and there are {len(targets)} targets",
                 "uint8 [sample, height, width], at least one, and as many texts",
-            )  # fmt: skip
+            )
         self.inputs, self.targets, self.names = inputs, list(targets), list(names or targets)
         self.batch, self.shuffle, self.shift, self.seed, self.epoch = batch, shuffle, shift, seed, 0
 
@@ -211,9 +216,14 @@ class WordSplit:
     def rebatch(self, size: int) -> "WordSplit":
         """Return the same pictures in batches of another size."""
         return WordSplit(
-            self.inputs, self.targets, batch=size, shuffle=self.shuffle, shift=self.shift, seed=self.seed,
+            self.inputs,
+            self.targets,
+            batch=size,
+            shuffle=self.shuffle,
+            shift=self.shift,
+            seed=self.seed,
             names=self.names,
-        )  # fmt: skip
+        )
 
     def pictures(self, indices: Sequence[int]) -> list[bytes]:
         """Return PNG bytes of the pictures with the given indices, as they are, for the report's gallery.

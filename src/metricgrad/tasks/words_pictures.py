@@ -177,9 +177,11 @@ def read_words(folder: Path) -> list[str]:
     found = sorted({line for line in lines if re.fullmatch("[a-z]{3,12}", line)})
     if len(found) < 1000:
         raise fail(
-            "task words", f"{folder / WORD_LIST} has {len(found)} words of 3 to 12 letters", "at least 1,000",
+            "task words",
+            f"{folder / WORD_LIST} has {len(found)} words of 3 to 12 letters",
+            "at least 1,000",
             "Delete that folder and fetch it again: scripts/fetch-fonts",
-        )  # fmt: skip
+        )
     return found
 
 

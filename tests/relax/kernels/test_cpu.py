@@ -116,8 +116,12 @@ def test_sparse_windows_are_noted(monkeypatch):
         rows, labels = rows_of([4] * 150, 64, noise, torch.float32)
         codes = labels
         windows = kernels.empty_windows(rows, rows, True)
-        positives = torch.stack([torch.nonzero((codes == code) & (torch.arange(600) != row)).flatten()
-                                 for row, code in enumerate(codes)])  # fmt: skip
+        positives = torch.stack(
+            [
+                torch.nonzero((codes == code) & (torch.arange(600) != row)).flatten()
+                for row, code in enumerate(codes)
+            ]
+        )
         setting = operator.Setting(
             positives, torch.full((600,), 3), torch.arange(600), temperature, "logistic"
         )
@@ -145,9 +149,13 @@ def test_queries_against_references(dtype, step, monkeypatch):
 
         def ranks(queries: Tensor, items: Tensor, temperature: float = temperature) -> PositiveRanks:
             return positive_ranks(
-                queries, labels[:300], reference_embeddings=items, reference_labels=labels[300:],  # noqa: B023
-                temperature=temperature, step=step,
-            )  # fmt: skip
+                queries,
+                labels[:300],  # noqa: B023
+                reference_embeddings=items,
+                reference_labels=labels[300:],  # noqa: B023
+                temperature=temperature,
+                step=step,
+            )
 
         text = both("torch", monkeypatch, ranks, queries, items)
         ours = both("numba", monkeypatch, ranks, queries, items)

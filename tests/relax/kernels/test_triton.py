@@ -133,8 +133,12 @@ def _run(folder: Path, *arguments: str, **environment: str) -> None:
     kept = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, str(Path(__file__).resolve()), *arguments],
-        cwd=folder, env=kept | {"OMP_NUM_THREADS": "1"} | environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=folder,
+        env=kept | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
 
 

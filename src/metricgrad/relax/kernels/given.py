@@ -43,11 +43,27 @@ def ranks_of_scores(scores: Tensor, setting: Setting) -> tuple[Tensor, Tensor]:
         for rows, items in _blocks(scores, start, stop):
             block = _copy(scores, rows, items).numpy()
             rank_block(
-                block, rows.start, items.start, False,
-                prepared.positives, prepared.counts, prepared.levels, prepared.columns, prepared.excluded,
-                low, high, prepared.scale, prepared.laplace,
-                sums, columns, NOTHING[:, 0], NOTHING[:, 1], nothing, 0, 0,
-            )  # fmt: skip
+                block,
+                rows.start,
+                items.start,
+                False,
+                prepared.positives,
+                prepared.counts,
+                prepared.levels,
+                prepared.columns,
+                prepared.excluded,
+                low,
+                high,
+                prepared.scale,
+                prepared.laplace,
+                sums,
+                columns,
+                NOTHING[:, 0],
+                NOTHING[:, 1],
+                nothing,
+                0,
+                0,
+            )
 
     on_parts(part, len(scores), prepared.threads)
     return ranks_among_all(prepared, sums), ranks_among_positives(prepared)
@@ -76,10 +92,24 @@ def gradient_of_scores(
             for rows, items in _blocks(scores, start, stop):
                 block = _copy(scores, rows, items)
                 slope_block(
-                    block.numpy(), rows.start, items.start, False,
-                    prepared.positives, prepared.counts, prepared.levels, prepared.columns, prepared.excluded,
-                    low, prepared.scale, prepared.laplace, weights, prepared.columns, sums, columns, of_levels,
-                )  # fmt: skip
+                    block.numpy(),
+                    rows.start,
+                    items.start,
+                    False,
+                    prepared.positives,
+                    prepared.counts,
+                    prepared.levels,
+                    prepared.columns,
+                    prepared.excluded,
+                    low,
+                    prepared.scale,
+                    prepared.laplace,
+                    weights,
+                    prepared.columns,
+                    sums,
+                    columns,
+                    of_levels,
+                )
                 gradient[rows, items] = block
 
         on_parts(part, len(scores), prepared.threads)

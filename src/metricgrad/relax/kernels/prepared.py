@@ -144,9 +144,16 @@ def slopes_among_positives(prepared: Prepared, upstream: Tensor | None) -> np.nd
         weights = weights_of(upstream, prepared)
         on_parts(
             lambda start, stop: sparse.positive_slopes(
-                prepared.levels, prepared.counts, prepared.scale, prepared.laplace, weights, of_levels, start, stop
+                prepared.levels,
+                prepared.counts,
+                prepared.scale,
+                prepared.laplace,
+                weights,
+                of_levels,
+                start,
+                stop,
             ),
             len(weights),
             prepared.threads,
-        )  # fmt: skip
+        )
     return of_levels

@@ -166,11 +166,26 @@ def ranks_of_products(
         for number, block in problem.share(thread):
             scores = problem.product(block, memory)
             after = rank_block(
-                scores.numpy(), block.rows.start, block.columns.start, block.mirrored,
-                lists.positives, lists.counts, lists.levels, lists.columns, lists.excluded,
-                low, high, lists.scale, lists.laplace, *sums.of(thread),
-                pair[:, 0], pair[:, 1], score, free, min(end, free + scores.numel() // NOTED_SHARE),
-            )  # fmt: skip
+                scores.numpy(),
+                block.rows.start,
+                block.columns.start,
+                block.mirrored,
+                lists.positives,
+                lists.counts,
+                lists.levels,
+                lists.columns,
+                lists.excluded,
+                low,
+                high,
+                lists.scale,
+                lists.laplace,
+                *sums.of(thread),
+                pair[:, 0],
+                pair[:, 1],
+                score,
+                free,
+                min(end, free + scores.numel() // NOTED_SHARE),
+            )
             if after >= 0 and len(table):
                 table[number] = free, after - free
                 free = after
@@ -251,10 +266,23 @@ def _dense(
         for block in shares[thread]:
             scores = problem.product(block, memory)
             if slope_block(
-                scores.numpy(), block.rows.start, block.columns.start, block.mirrored,
-                lists.positives, lists.counts, lists.levels, lists.columns, lists.excluded,
-                low, lists.scale, lists.laplace, weights, column_weights, *sums.of(thread), sums.taken_by(thread),
-            ):  # fmt: skip
+                scores.numpy(),
+                block.rows.start,
+                block.columns.start,
+                block.mirrored,
+                lists.positives,
+                lists.counts,
+                lists.levels,
+                lists.columns,
+                lists.excluded,
+                low,
+                lists.scale,
+                lists.laplace,
+                weights,
+                column_weights,
+                *sums.of(thread),
+                sums.taken_by(thread),
+            ):
                 queries_of[thread][block.rows].addmm_(scores, problem.items[block.columns])
                 items_of[thread][block.columns].addmm_(scores.T, problem.queries[block.rows])
 
@@ -309,12 +337,21 @@ def _noted(problem: _Problem, windows: Windows, weights: np.ndarray, of_levels: 
         )
     on_parts(
         lambda start, stop: sparse.entry_slopes(
-            rows.first, rows.last, rows.value, lists.counts, lists.levels, lists.scale, lists.laplace,
-            weights, of_levels, start, stop,
+            rows.first,
+            rows.last,
+            rows.value,
+            lists.counts,
+            lists.levels,
+            lists.scale,
+            lists.laplace,
+            weights,
+            of_levels,
+            start,
+            stop,
         ),
         len(lengths),
         problem.threads,
-    )  # fmt: skip
+    )
     return rows
 
 

@@ -112,8 +112,12 @@ def logistic_gradient(ordered, order, counts, temperature, descending, window, u
             for i in range(start, own):
                 end = _end_of_window(ordered[row], i, max(end, i + 1), stop, temperature, window)
                 pull[i] += _add_slopes(
-                    exponentials[i], exponentials[i + 1 : end], weights[i], weights[i + 1 : end], pull[i + 1 : end]
-                )  # fmt: skip
+                    exponentials[i],
+                    exponentials[i + 1 : end],
+                    weights[i],
+                    weights[i + 1 : end],
+                    pull[i + 1 : end],
+                )
             start = own
         for i in range(first, last):
             gradient[row, order[row, i]] = pull[i] / (temperature if descending else -temperature)

@@ -113,9 +113,17 @@ def _ranks(scores: Tensor, targets: Tensor, step: str) -> Tensor:
         sums = scores.new_empty(rows, blocks, part.shape[1])
         with torch.cuda.device_of(scores):
             _sum_steps[(rows, blocks)](
-                scores, part, sums, items, part.shape[1], blocks, window, IS_LOGISTIC[step],
-                block_items, block_positives,
-            )  # fmt: skip
+                scores,
+                part,
+                sums,
+                items,
+                part.shape[1],
+                blocks,
+                window,
+                IS_LOGISTIC[step],
+                block_items,
+                block_positives,
+            )
         # an item meets itself with a step of 1/2, which is not counted: 1 + (sum - 1/2)
         ranks[:, columns] = sums.sum(1, dtype=torch.float64).add_(0.5)
     return ranks
@@ -134,9 +142,20 @@ def _pulls(scores: Tensor, levels: Tensor, weights: Tensor, step: str) -> tuple[
         sums = scores.new_empty(rows, blocks, part.shape[1])
         with torch.cuda.device_of(scores):
             _sum_slopes[(rows, blocks)](
-                scores, part, weight, gradient, sums, items, part.shape[1], blocks, window, IS_LOGISTIC[step],
-                columns.start > 0, block_items, block_positives,
-            )  # fmt: skip
+                scores,
+                part,
+                weight,
+                gradient,
+                sums,
+                items,
+                part.shape[1],
+                blocks,
+                window,
+                IS_LOGISTIC[step],
+                columns.start > 0,
+                block_items,
+                block_positives,
+            )
         of_targets[:, columns] = sums.sum(1, dtype=torch.float64)
     return gradient, of_targets
 
