@@ -78,16 +78,9 @@ def test_another_file_runs_unchanged(tmp_path):
     parameter = {**recall, "name": "parameter", "params": {"ks": [1], "colour": "red"}}
     rows = [recall, wrong, unknown, parameter]
     (tmp_path / "recall_at_k.json").write_text(json.dumps(rows), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/oracles_json/test_recall_at_k.py",
-    ]
-    environment = os.environ | {"METRICGRAD_ORACLES": str(tmp_path)}
+    chosen = ["-m", "not slow", "tests/oracles_json/test_recall_at_k.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
+    environment = os.environ | {"METRICGRAD_ORACLES": str(tmp_path), "METRICGRAD_KERNEL": "torch"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert "3 failed, 1 passed" in done.stdout, done.stdout
     assert "no operation 'recall_at_most_k'" in done.stdout
