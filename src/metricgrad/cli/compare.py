@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,12 @@ from metricgrad.cli.options import (
 from metricgrad.cli.output import JsonOption, examples, noted, print_json
 from metricgrad.errors import InputError
 
+if TYPE_CHECKING:
+    from metricgrad._types import Metric
+    from metricgrad.cli.compare_files import Rows
+    from metricgrad.cli.naming import Said
+    from metricgrad.cli.progress import Drawing
+
 __all__ = ["EXAMPLES", "compare"]
 
 EXAMPLES = examples(
@@ -33,35 +39,41 @@ EXAMPLES = examples(
 
 TABLES, ARRAYS = (".csv", ".tsv", ".parquet", ".pq"), (".npy",)
 
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILES...", help="Two or more .csv, .tsv, .parquet or .npy files.")
+]
+MetricOption = Annotated[
+    str | None, typer.Option(help="A name (see list), or package.module:name of a callable.")
+]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The file that the others are compared with; the first one."),
+]
+IdOption = Annotated[
+    str | None, typer.Option("--id", metavar="COLUMN", help="Which rows belong together; else the column id.")
+]
+ByOrderOption = Annotated[
+    bool, typer.Option("--by-order", help="Rows belong together as they stand, whatever their ids are.")
+]
+CommonOption = Annotated[
+    bool, typer.Option("--common", help="Compare the rows whose id is in all files; leave out the others.")
+]
+ReferencesOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Rank these items (.npy): one file for each of FILES, in their order."),
+]
+
 
 def compare(
-    what: Annotated[
-        list[str], typer.Argument(metavar="FILES...", help="Two or more .csv, .tsv, .parquet or .npy files.")
-    ],
-    metric: Annotated[
-        str | None, typer.Option(help="A name (see list), or package.module:name of a callable.")
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="The file that the others are compared with; the first one."),
-    ] = None,
-    ids: Annotated[
-        str | None,
-        typer.Option("--id", metavar="COLUMN", help="Which rows belong together; else the column id."),
-    ] = None,
-    by_order: Annotated[
-        bool, typer.Option("--by-order", help="Rows belong together as they stand, whatever their ids are.")
-    ] = False,
-    common: Annotated[
-        bool,
-        typer.Option("--common", help="Compare the rows whose id is in all files; leave out the others."),
-    ] = False,
+    what: FilesArgument,
+    metric: MetricOption = None,
+    baseline: BaselineOption = None,
+    ids: IdOption = None,
+    by_order: ByOrderOption = False,
+    common: CommonOption = False,
     groups: GroupsOption = None,
     labels: LabelsOption = None,
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(help="Rank these items (.npy): one file for each of FILES, in their order."),
-    ] = None,
+    reference: ReferencesOption = None,
     reference_labels: ReferenceLabelsOption = None,
     higher_is_better: DirectionOption = None,
     positive_class: PositiveClassOption = None,
@@ -98,7 +110,7 @@ def compare(
         raise InputError(
             f"compare: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
         )
-    from metricgrad.cli.compare_files import arm_names, of_embedding_files, of_prediction_files
+    from metricgrad.cli.compare_files import arm_names
     from metricgrad.cli.compare_verdict import document, draw
     from metricgrad.cli.named import metric_named
     from metricgrad.cli.naming import Said, assigned
@@ -112,49 +124,17 @@ def compare(
         )
     said = Said(delimiter, assigned(column or ()), header, decimal_comma)
     of_tables = {
-        "--id": ids,
-        "--by-order": by_order,
-        "--common": common,
-        "--groups": groups,
-        "--positive-class": positive_class,
-        "--decimal-comma": decimal_comma,
-        **{f"--column {role}": name for role, name in said.columns.items() if role != "label"},
+        "ids": ids,
+        "by_order": by_order,
+        "common": common,
+        "groups": groups,
+        "positive_class": positive_class,
     }
-    of_arrays = {
-        "--labels": labels,
-        "--reference": reference,
-        "--reference-labels": reference_labels,
-        "--header": None if header is None else True,
-        "--column label": said.columns.get("label"),
-    }
+    of_arrays = {"labels": labels, "references": reference or [], "reference_labels": reference_labels}
+    draws: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
     with noted() as notes, Drawing() as progress:
-        if kind == ARRAYS:
-            _refuse(of_tables, "tables of predictions, not with embeddings")
-            rows = of_embedding_files(exact, paths, labels, reference or [], reference_labels, said, progress)
-        else:
-            _refuse(of_arrays, ".npy files of embeddings, not with tables")
-            if by_order and ids is not None:
-                raise InputError("compare: --by-order came with --id; expected one of them.")
-            rows = of_prediction_files(
-                exact,
-                paths,
-                said,
-                positive_class=positive_class,
-                groups=groups,
-                ids=ids,
-                by_order=by_order,
-                common=common,
-            )
-        found = document(
-            exact,
-            arms,
-            rows,
-            baseline or arms[0],
-            progress,
-            resamples=resamples,
-            confidence=confidence,
-            seed=seed,
-        )
+        rows = _rows(kind, exact, paths, said, of_tables, of_arrays, progress)
+        found = document(exact, arms, rows, baseline or arms[0], progress, **draws)
     if as_json:
         print_json({**found, "notes": notes})
     else:
@@ -179,6 +159,37 @@ def _kind(what: Sequence[str]) -> tuple[str, ...]:
             f"compare: {what[0]} is one file; expected two or more. `metricgrad evaluate` measures one."
         )
     return kinds.pop()
+
+
+def _rows(
+    kind: tuple[str, ...],
+    exact: "Metric",
+    paths: list[Path],
+    said: "Said",
+    of_tables: dict[str, Any],
+    of_arrays: dict[str, Any],
+    progress: "Drawing",
+) -> "Rows":
+    """Read and measure the files; InputError for options of the other kind of files."""
+    from metricgrad.cli.compare_files import of_embedding_files, of_prediction_files
+
+    roles = {f"--column {role}": name for role, name in said.columns.items()}
+    label = {role: roles.pop(role) for role in ("--column label",) if role in roles}
+    if kind == ARRAYS:
+        others = {**_options(of_tables), "--decimal-comma": said.decimal_comma, **roles}
+        _refuse(others, "tables of predictions, not with embeddings")
+        return of_embedding_files(exact, paths, said=said, progress=progress, **of_arrays)
+    others = {**_options(of_arrays), "--header": said.header is not None, **label}
+    _refuse(others, ".npy files of embeddings, not with tables")
+    if of_tables["by_order"] and of_tables["ids"] is not None:
+        raise InputError("compare: --by-order came with --id; expected one of them.")
+    return of_prediction_files(exact, paths, said, **of_tables)
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the option that gives them."""
+    spelt = {"ids": "--id", "references": "--reference"}
+    return {spelt.get(name, f"--{name.replace('_', '-')}"): value for name, value in given.items()}
 
 
 def _refuse(options: Mapping[str, Any], place: str) -> None:
