@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.emoji_batches import start_of, train
+from metricgrad._records import CONTENDER, CONTROL, START
 from metricgrad.interval import paired_bootstrap
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
@@ -37,10 +38,10 @@ def trained(job: tuple[int, int]) -> Found:
     torch.set_num_threads(1)
     task = emoji.load({"views": views, "development": division})
     start = start_of(task, division)
-    models, steps = {"start": start}, task.plan.steps or 0
+    models, steps = {START: start}, task.plan.steps or 0
     fit: Any = task.splits.fit
     rows = emoji.Options().classes_per_batch * fit.samples_per_class
-    for arm, settings in (("continued", task.proxy_settings), ("tuned", task.settings)):
+    for arm, settings in ((CONTROL, task.proxy_settings), (CONTENDER, task.settings)):
         models[arm] = copy.deepcopy(start)
         train(task, models[arm], dict(settings), rows, steps * rows, division)
     evaluator, drawn = Evaluator(adapt("recall@1")), ArraySplit(fit.inputs, fit.targets)
@@ -58,7 +59,7 @@ def summarised(views: int, found: list[Found]) -> list[str]:
     for arm in found[0]:
         fit = sum(one[arm][0] for one in found) / len(found)
         row += [f"{fit:.4f}", f"{float(held_out[arm][:, 0].nanmean()):.4f}"]
-    gain = paired_bootstrap([held_out["tuned"]], [held_out["continued"]])
+    gain = paired_bootstrap([held_out[CONTENDER]], [held_out[CONTROL]])
     return [*row, *("" if end is None else f"{end:+.4f}" for end in (gain.value, gain.low, gain.high))]
 
 
@@ -67,7 +68,7 @@ def main() -> None:
     for views in VIEWS:  # features once, before two processes want the same ones
         emoji.load({"views": views, "development": DIVISIONS[0]})
     header = ["views"]
-    header += [f"{arm}_{part}" for arm in ("start", "continued", "tuned") for part in ("fit", "held_out")]
+    header += [f"{arm}_{part}" for arm in (START, CONTROL, CONTENDER) for part in ("fit", "held_out")]
     rows = [[*header, "gain", "low", "high"]]
     with ProcessPoolExecutor(2) as pool:
         for views in VIEWS:

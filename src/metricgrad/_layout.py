@@ -33,7 +33,7 @@ FILES = (
 TENSORS = re.compile(r"tensors-(\d{1,18})\.safetensors")
 INSIDE = {
     "last": re.compile(rf"state\.json|{TENSORS.pattern}"),
-    "arms": re.compile(r"seed\d+-\w+-try\d+(-loss)?\.safetensors"),
+    "arms": re.compile(r"seed\d+-[\w.+-]+-try\d+(-loss)?\.safetensors"),
 }
 MARKERS = (".gitkeep", ".gitignore", ".keep", ".DS_Store", "Thumbs.db", "desktop.ini", "lost+found")
 """Entries of a folder that is empty to its owner: they keep it in an archive, or a file manager leaves them."""

@@ -2,7 +2,7 @@
 
 `record.jsonl` holds one JSON object a line, in the order in which things happened. Each has `event` (the name of
 one of the classes below, in snake case), `time` (seconds since the epoch) and the fields of that class. A progress
-event is shown and never written. Arms are called `start`, `continued` and `tuned`.
+event is shown and never written. `run_started` says which arms there are: their names are free, their roles are not.
 """
 
 import dataclasses
@@ -12,17 +12,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value
 
 __all__ = [
-    "ARMS",
+    "CONTENDER",
+    "CONTROL",
+    "ROLES",
+    "START",
     "Budget",
     "Chosen",
     "Curve",
+    "Entrant",
     "Evaluated",
     "Fall",
     "Finished",
@@ -30,6 +34,7 @@ __all__ = [
     "Note",
     "Progress",
     "Resumed",
+    "Role",
     "RunStarted",
     "Side",
     "SideMeasured",
@@ -39,6 +44,7 @@ __all__ = [
     "Stepped",
     "Tested",
     "Verdict",
+    "arms_of",
     "event_of",
     "read_record",
     "record_of",
@@ -47,12 +53,25 @@ __all__ = [
 LARGEST_RECORD = 256 * MEGABYTE
 LONGEST_NUMBER = 18
 """Digits of a whole number in a record: what fits 64 bits everywhere it is shown."""
-ARMS = ("start", "continued", "tuned")
+START, CONTROL, CONTENDER = "start", "continued", "tuned"
+"""What the arms of a run are called that gives them no names; the start is always called so."""
+Role = Literal["start", "control", "contender"]
+"""Of an arm: the model as it came; what else the time could have been spent on; what is to be shown."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An arm as the record names it."""
+
+    name: str
+    role: Role
+    method: str = ""  # names of its roads; empty for a start that is not trained
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The first line: what is run, on what."""
+    """The first line: what is run, on what. `method` names all contenders' roads, `proxy` the first control's."""
 
     metric: str
     metric_description: str
@@ -65,6 +84,7 @@ class RunStarted:
     splits: dict[str, dict[str, Any]]  # fit / select / test -> {"items": int, "classes": int, ...}
     versions: dict[str, str]
     threads: int
+    arms: list[Entrant] = field(default_factory=list)  # start, controls, contenders; see `arms_of`
 
 
 @dataclass(frozen=True)
@@ -235,7 +255,7 @@ class Verdict:
     """What is claimed, from the test split alone.
 
     `arms` holds for each arm: `value` (mean over seeds), `low`, `high` (its own bootstrap interval or None) and
-    `select` (mean best select value). `gains` holds for each opponent (`start`, `continued`): `gain`, `low`, `high`
+    `select` (mean best select value). `gains` holds for each opponent (start and controls): `gain`, `low`, `high`
     and `per_seed`, and the standard errors `unit_error` and `seed_error` (of the choice of units and of seeds).
     `baseline` is the opponent that does better on select: the verdict stands against it. All figures are of the
     `units` that are defined in every arm and seed; an older record does not say how many.
@@ -302,6 +322,17 @@ class Progress:
     stage: int = 0
     stages: int = 0
     later: int = 0
+
+
+def arms_of(started: RunStarted) -> list[Entrant]:
+    """Return the arms of a run in their order: start, controls, contenders.
+
+    A record that does not list them was written when there were three, under the names that are now the defaults.
+    """
+    if started.arms:
+        return list(started.arms)
+    controls = [Entrant(CONTROL, "control", started.proxy)] if started.proxy else []
+    return [Entrant(START, "start"), *controls, Entrant(CONTENDER, "contender", started.method)]
 
 
 _NAMES = {

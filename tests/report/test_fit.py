@@ -192,7 +192,7 @@ def test_a_scatter_has_both_kinds_and_the_diagonal() -> None:
     torch.testing.assert_close(torch.tensor([local.x, local.y]).T, torch.tensor(event.local))
     torch.testing.assert_close(torch.tensor([generated.x, generated.y]).T, torch.tensor(event.generated))
     assert local.marker.color != generated.marker.color and local.marker.symbol != generated.marker.symbol
-    assert {local.marker.color, generated.marker.color}.isdisjoint(set(fit.COLOURS.values()))
+    assert {local.marker.color, generated.marker.color}.isdisjoint({fit._GREY, fit._BLUE})
 
 
 def test_the_scatters_of_a_seed_can_be_compared() -> None:

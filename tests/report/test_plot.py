@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from metricgrad._records import event_of
+from metricgrad._records import ROLES
+from metricgrad.report.look import look_of_role
 from metricgrad.report import condense, plot
 from tests.report import synthetic_runs
 
@@ -53,7 +55,9 @@ def test_an_arm_looks_the_same_everywhere() -> None:
         for name, trace in _named(figure).items():
             looks.setdefault(name.split(",")[0], set()).add((trace.line.color, trace.line.dash))
     assert {arm: len(seen) for arm, seen in looks.items()} == {"start": 1, "continued": 1, "tuned": 1}
-    assert {colour for seen in looks.values() for colour, _ in seen} == set(plot.COLOURS.values())
+    assert {colour for seen in looks.values() for colour, _ in seen} == {
+        look_of_role(role).colour for role in ROLES
+    }
 
 
 def test_gains_show_interval_mean_and_seeds() -> None:

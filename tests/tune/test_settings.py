@@ -17,8 +17,8 @@ def test_best_mean_wins_and_nan_never() -> None:
     """Earlier tries win ties; an undefined mean loses to any defined one, in both directions."""
     trials = [Trial("tuned", 0, {}, [math.nan]), Trial("tuned", 1, {}, [0.5]), Trial("tuned", 2, {}, [0.5])]
     trials.append(Trial("tuned", 3, {}, [0.4]))
-    assert best_of(trials, "tuned", higher_is_better=True).attempt == 1
-    assert best_of(trials, "tuned", higher_is_better=False).attempt == 3
+    assert best_of(trials, "contender", higher_is_better=True).attempt == 1
+    assert best_of(trials, "contender", higher_is_better=False).attempt == 3
 
 
 def test_every_try_is_judged_on_every_division(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from metricgrad._records import Entrant
 from metricgrad._types import Metric
 from metricgrad.differences import Grouping
 from metricgrad.interval import mean_of_units
@@ -12,6 +13,7 @@ from metricgrad.tune.evidence import Selected, judge
 
 HIGHER = Metric("share", lambda outputs, targets: outputs, mean_of_units, True, (0, 1), unit="query")
 LOWER = Metric("error", lambda outputs, targets: outputs, mean_of_units, False, (0, 1))
+CAST = [Entrant("start", "start"), Entrant("continued", "control"), Entrant("tuned", "contender")]
 WHOLE = Metric("whole", lambda outputs, targets: outputs, mean_of_units, True, (0, 1), unit="whole")
 
 
@@ -24,7 +26,12 @@ def selected(metric: Metric = HIGHER, arms=("start", "continued", "tuned")) -> S
     """Selection that prefers tuned by 0.3."""
     sign = 1 if metric.higher_is_better else -1
     return Selected(
-        metric, "surrogate:x", {name: 0.5 + sign * 0.3 * (name == "tuned") for name in arms}, {"test": 3}, []
+        metric,
+        "surrogate:x",
+        {name: 0.5 + sign * 0.3 * (name == "tuned") for name in arms},
+        {"test": 3},
+        [],
+        CAST if "continued" in arms else [CAST[0], CAST[2]],
     )
 
 
@@ -46,7 +53,7 @@ def test_select_chooses_the_opponent(metric: Metric, better: str) -> None:
     values = {better: 0.5 + sign * 0.01, other: 0.5, "tuned": 0.5 + sign * 0.3}
     for shares in ((0.6, 0.4), (0.4, 0.6)):
         statistics = {better: [arm(shares[0])], other: [arm(shares[1])], "tuned": [arm(0.5)]}
-        verdict = judge(Selected(metric, "surrogate:x", values, {}, []), statistics, [0])
+        verdict = judge(Selected(metric, "surrogate:x", values, {}, [], CAST), statistics, [0])
         assert verdict.baseline == better and set(verdict.gains) == {"start", "continued"}
         assert (verdict.verdict == "worse") == ((shares[0] > 0.5) == metric.higher_is_better)
 
@@ -55,7 +62,7 @@ def test_undefined_select_values_lose() -> None:
     """An arm without a value on select is no opponent as long as there is another."""
     values = {"start": 0.5, "continued": math.nan, "tuned": 0.6}
     statistics = {"start": [arm(0.5)], "continued": [arm(0.9)], "tuned": [arm(0.6)]}
-    assert judge(Selected(HIGHER, "x", values, {}, []), statistics, [0]).baseline == "start"
+    assert judge(Selected(HIGHER, "x", values, {}, [], CAST), statistics, [0]).baseline == "start"
 
 
 @pytest.mark.parametrize("spread", [0.05, 0.2, 0.35])

@@ -18,6 +18,7 @@ from metricgrad.cli.output import (
 from metricgrad.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
+    from metricgrad._records import Role
     from metricgrad.tune.settings import Trial
 
 __all__ = ["EXAMPLES", "settings"]
@@ -27,6 +28,10 @@ EXAMPLES = examples(
     "metricgrad settings emoji --out settings.yaml --table tries.csv",
     "metricgrad settings emoji --method surrogate:recall_at_k,direct:average_precision",
 )
+
+
+_KEYS: "dict[str, Role]" = {"proxy_settings": "control", "settings": "contender"}
+"""Where a recipe keeps the settings of a role."""
 
 
 def settings(
@@ -74,7 +79,7 @@ def settings(
             raise typer.Exit(130) from error
     exact = metric_named(calls[0]["metric"], calls[0]["higher_is_better"])
     chosen = {
-        arm: best_of(trials, arm, higher_is_better=exact.higher_is_better) for arm in ("continued", "tuned")
+        key: best_of(trials, role, higher_is_better=exact.higher_is_better) for key, role in _KEYS.items()
     }
     out, table = out or run / "settings.yaml", table or run / "tries.csv"
     write_table(trials, table)
@@ -124,8 +129,8 @@ def _write_settings(call: dict[str, Any], chosen: "dict[str, Trial]", path: Path
     document = {
         "plan": {**call["plan"].model_dump(exclude_none=True, exclude={"tries"})},
         **_start(call),
-        "method": chosen["tuned"].method,
-        **{arm: dict(trial.settings) for arm, trial in chosen.items()},
+        "method": chosen["settings"].method,
+        **{key: dict(trial.settings) for key, trial in chosen.items()},
     }
     head = "# Chosen by `metricgrad settings` on development classes, as many tries for each arm; test took no part.\n"
     write_atomically(path, (head + yaml.safe_dump(document, sort_keys=False)).encode())

@@ -1,23 +1,35 @@
 """What must hold of a record beyond the types of its fields, before a page is drawn from it."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from metricgrad._checks import describe
-from metricgrad._records import ARMS, Curve, Fitted, Verdict
+from metricgrad._records import ROLES, Curve, Finished, Fitted, RunStarted, Verdict, arms_of
 
 __all__ = ["time_of", "wrong_in"]
+
+_NAME = re.compile(r"\w[\w.+-]{0,63}")
 
 _LAST_SECOND = 253402300799
 """Of the year 9999."""
 
 
-def wrong_in(record: Any) -> str | None:
-    """Say what is wrong with a record whose fields have their types; None where nothing is."""
-    arm = getattr(record, "arm", "start")
-    if arm not in ARMS:
-        return f"has the arm {describe(arm)}, none of {', '.join(ARMS)}"
+def wrong_in(record: Any, arms: Collection[str]) -> str | None:
+    """Say what is wrong with a record whose fields have their types; None where nothing is.
+
+    Args:
+        record: a line of a record.
+        arms: the names of the run's arms; empty for the first line, which says them.
+    """
+    if isinstance(record, RunStarted):
+        return _wrong_in_arms(record)
+    arm = getattr(record, "arm", None)
+    if arm is not None and arm not in arms:
+        return f"has the arm {describe(arm)}, none of {', '.join(arms)}"
+    if isinstance(record, Finished) and record.returned not in arms:
+        return f"returned {describe(record.returned)}, none of {', '.join(arms)}"
     if isinstance(record, Curve) and len(record.k) != len(record.value):
         return f"has {len(record.k)} cut-offs and {len(record.value)} values"
     if isinstance(record, Curve) and not all(0 < k < 10**9 for k in record.k):
@@ -25,15 +37,29 @@ def wrong_in(record: Any) -> str | None:
     if isinstance(record, Fitted):
         wrong = next((point for point in (*record.local, *record.generated) if len(point) != 2), None)
         return None if wrong is None else f"has the point {wrong}, not a pair (metric, estimate)"
-    return _wrong_in_verdict(record) if isinstance(record, Verdict) else None
+    return _wrong_in_verdict(record, arms) if isinstance(record, Verdict) else None
 
 
-def _wrong_in_verdict(verdict: Verdict) -> str | None:
+def _wrong_in_arms(started: RunStarted) -> str | None:
+    """One start, at least one contender, every name once and in the form that `tune` gives."""
+    arms = arms_of(started)
+    for arm in arms:
+        if not _NAME.fullmatch(arm.name):
+            return f"has the arm {describe(arm.name)}, which is no name of an arm"
+    roles = [arm.role for arm in arms]
+    if len({arm.name.lower() for arm in arms}) < len(arms):
+        return "names two arms alike"
+    if roles.count("start") != 1 or "contender" not in roles or roles != sorted(roles, key=ROLES.index):
+        return f"has the roles {', '.join(roles)}, not a start, controls and at least one contender"
+    return None
+
+
+def _wrong_in_verdict(verdict: Verdict, known: Collection[str]) -> str | None:
     """Figures are numbers or missing, under the names of arms."""
     for what, figures in (("arms", verdict.arms), ("gains", verdict.gains)):
         for arm, numbers in figures.items():
-            if arm not in ARMS:
-                return f"has {what} of {describe(arm)}, none of {', '.join(ARMS)}"
+            if arm not in known:
+                return f"has {what} of {describe(arm)}, none of {', '.join(known)}"
             for name in ("value", "gain", "low", "high", "select"):
                 if not _number_or_none(numbers.get(name)):
                     return f"is wrong at {what}.{arm}.{name}: it is {describe(numbers.get(name))}"

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from metricgrad._records import Fitted
-from metricgrad.report.plot import COLOURS, dressed, mean, show_steps
+from metricgrad.report.look import look_of_role
+from metricgrad.report.plot import dressed, mean, show_steps
 from metricgrad.report.reading import Run, Stage
 from metricgrad.report.trust import AGREEMENT, TAU, fitted_stages, shown_events
 
@@ -35,21 +36,22 @@ class _Panel(NamedTuple):
     span: tuple[float, float] | None = None  # of the y axis; None: as the values are
 
 
+_GREY, _BLUE = look_of_role("start").colour, look_of_role("contender").colour
 _LOCAL, _GENERATED = (colour for colour, _ in _PAIRS.values())
 _PANELS = (
     _Panel("error", "Mean absolute error", "in units of {metric}", {
         "mae_local": ("local", _LOCAL), "mae_generated": ("generated", _GENERATED),
-        "mae_of_mean": ("always the mean", COLOURS["start"]),
+        "mae_of_mean": ("always the mean", _GREY),
     }),
     _Panel("order", "Kendall tau and concordance", "order of the pairs", {
-        "kendall_tau": ("Kendall tau", COLOURS["tuned"]), "concordance": ("concordance", _LOCAL),
+        "kendall_tau": ("Kendall tau", _BLUE), "concordance": ("concordance", _LOCAL),
         "concordance_generated": ("the same, generated", _GENERATED),
     }, TAU),
     _Panel("agreement", "Sign agreement", "share of changed samples", {
-        "sign_agreement": ("sign agreement", COLOURS["tuned"])
+        "sign_agreement": ("sign agreement", _BLUE)
     }, AGREEMENT, _SHARE),
     _Panel("kept", "Kept fraction", "share of samples", {
-        "kept_fraction": ("kept fraction", COLOURS["tuned"])
+        "kept_fraction": ("kept fraction", _BLUE)
     }, None, _SHARE),
     _Panel("objectives", "Objectives of the surrogate", "fit and penalty", {
         "fit": ("fit", _LOCAL), "penalty": ("penalty", _GENERATED)
@@ -85,7 +87,7 @@ def pair_figure(stage: Stage, event: Fitted) -> go.Figure | None:
         x=ends,
         y=ends,
         mode="lines",
-        line={"color": COLOURS["start"], "width": 1.5},
+        line={"color": _GREY, "width": 1.5},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -160,7 +162,7 @@ def _drawn(panel: _Panel, stages: Sequence[Stage], metric: str) -> go.Figure | N
             mode="lines",
             hoverinfo="skip",
             showlegend=False,
-            line={"width": 1.5, "dash": "dot", "color": COLOURS["start"]},
+            line={"width": 1.5, "dash": "dot", "color": _GREY},
         )
     show_steps(figure, last)
     y = panel.y.format(metric=metric)

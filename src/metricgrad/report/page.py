@@ -26,6 +26,7 @@ from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value, 
 from metricgrad._layout import temporary_of
 from metricgrad.errors import RunFolderError
 from metricgrad.report import fit, plot, sections, side, trust, wording
+from metricgrad.report.look import look_of
 from metricgrad.report.picture import checked_picture
 from metricgrad.report.reading import Run, read_run
 
@@ -83,6 +84,7 @@ def _page(folder: Path, run: Run, lines: int) -> str:
     return _template().render(
         name=os.fsencode(folder.resolve().name).decode(errors="replace"),
         run=run,
+        look=lambda arm: look_of(run, arm).style if arm in run.arms else "",
         words=wording,
         style=Markup(_asset("page.css")),
         library=Markup(library),
@@ -124,7 +126,7 @@ def _figures(run: Run) -> dict[str, Any]:
     return {
         "gain_plot": _figure(
             plot.gain_figure(run),
-            f"Gain of the tuned model in test {metric} with interval; the table beside it",
+            f"Gain of the {run.contender} model in test {metric} with interval; the table beside it",
         ),
         "select_plot": _figure(
             plot.select_figure(run), f"Select {metric} over training steps by arm and seed"

@@ -1,9 +1,8 @@
 """Figures of a run: gains with intervals, learning curves, hits over k.
 
 Pure functions from a folded record (`condense(events)`) to a plotly figure, or to None where the record has nothing
-to draw. An arm has the same colour, dash and marker in every figure; the colours (grey, vermilion, blue) differ for
-all common kinds of colour vision and stand out from a white and from a near-black page, so that one figure serves
-both. Backgrounds are transparent and the page colours text and grid.
+to draw. An arm looks the same in every figure (`look_of`). Backgrounds are transparent and the page colours text and
+grid, so that one figure serves a white and a near-black page.
 """
 
 import html
@@ -12,11 +11,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from metricgrad.report.look import look_of, look_of_role
 from metricgrad.report.reading import Run, Stage
 from metricgrad.report.wording import opponents, per_seed, plural
 
 __all__ = [
-    "COLOURS",
     "dressed",
     "gain_figure",
     "hit_figure",
@@ -27,13 +26,9 @@ __all__ = [
     "show_steps",
 ]
 
-COLOURS = {"start": "#7a828c", "continued": "#d55e00", "tuned": "#1f7fc4"}
-_DASHES = {"start": "dot", "continued": "dash", "tuned": "solid"}
-_MARKERS = {"start": "square", "continued": "diamond", "tuned": "circle"}
-
 
 def gain_figure(run: Run) -> go.Figure | None:
-    """The gain of the tuned arm over each opponent: interval, mean, and a small open mark for each seed.
+    """The gain of the contender over each opponent: interval, mean, and a small open mark for each seed.
 
     Args:
         run: a folded record.
@@ -47,8 +42,9 @@ def gain_figure(run: Run) -> go.Figure | None:
     arms = [arm for arm in opponents(run) if run.verdict and run.verdict.gains[arm].get("gain") is not None]
     if not arms or not run.verdict:
         return None
-    figure = go.Figure()
-    figure.add_vline(x=0, line_width=1.5, line_color="#7a828c")
+    figure, contender = go.Figure(), run.contender
+    colour = look_of(run, contender).colour
+    figure.add_vline(x=0, line_width=1.5, line_color=look_of_role("start").colour)
     for arm in arms:
         gain = run.verdict.gains[arm]
         row = f"over {arm}"
@@ -58,7 +54,7 @@ def gain_figure(run: Run) -> go.Figure | None:
                 x=[low, high],
                 y=[row, row],
                 mode="lines",
-                line={"width": 5, "color": COLOURS["tuned"]},
+                line={"width": 5, "color": colour},
                 opacity=0.55,
                 hoverinfo="skip",
             )
@@ -66,8 +62,8 @@ def gain_figure(run: Run) -> go.Figure | None:
             x=[gain["gain"]],
             y=[row],
             mode="markers",
-            marker={"size": 15, "color": COLOURS["tuned"]},
-            hovertemplate=f"tuned {row}: %{{x:+.4f}}<extra></extra>",
+            marker={"size": 15, "color": colour},
+            hovertemplate=f"{contender} {row}: %{{x:+.4f}}<extra></extra>",
         )
         seeds = per_seed(gain, run.start.seeds)
         if len(seeds) > 1:
@@ -75,9 +71,14 @@ def gain_figure(run: Run) -> go.Figure | None:
                 x=[value for _, value in seeds],
                 y=[row] * len(seeds),
                 mode="markers",
-                marker={"size": 9, "symbol": "line-ns-open", "line": {"width": 2}, "color": COLOURS[arm]},
+                marker={
+                    "size": 9,
+                    "symbol": "line-ns-open",
+                    "line": {"width": 2},
+                    "color": look_of(run, arm).colour,
+                },
                 text=[f"seed {seed}" for seed, _ in seeds],
-                hovertemplate=f"%{{text}}, tuned {row}: %{{x:+.4f}}<extra></extra>",
+                hovertemplate=f"%{{text}}, {contender} {row}: %{{x:+.4f}}<extra></extra>",
             )
     figure.update_yaxes(range=[len(arms) - 0.5, -0.5], showgrid=False)
     bounds = [0.0, *(float(x) for trace in figure.data for x in trace.x)]  # pyright: ignore[reportAttributeAccessIssue]
@@ -93,7 +94,7 @@ def select_figure(run: Run, *, start_stage: bool = False) -> go.Figure | None:
 
     Args:
         run: a folded record.
-        start_stage: draw the training of the start model instead of that of the two other arms.
+        start_stage: draw the training of the start model instead of that of the other arms.
 
     Returns:
         the figure, or None where nothing was evaluated.
@@ -102,23 +103,24 @@ def select_figure(run: Run, *, start_stage: bool = False) -> go.Figure | None:
         attempts that were not chosen are faded; the best step of a chosen one has a mark; the mean is drawn over
         the steps that all seeds have. The start is a horizontal line.
     """
-    figure = go.Figure()
-    arms = ["start"] if start_stage else [arm for arm in run.arms if arm != "start"]
-    level = run.select_of("start")
+    figure, (start,) = go.Figure(), run.named("start")
+    arms = [start] if start_stage else run.trained
+    level = run.select_of(start)
     shown = [stage for arm in arms for stage in run.of_arm(arm) if len(stage.select) > 1]
     if not shown:
         return None
     if level is not None and not start_stage:
-        width = max(max(stage.select) for stage in shown)
+        width, look = max(max(stage.select) for stage in shown), look_of(run, start)
         figure.add_scatter(
             x=[0, width],
             y=[level, level],
             mode="lines",
-            name="start",
+            name=start,
             hoverinfo="skip",
-            line={"color": COLOURS["start"], "dash": _DASHES["start"], "width": 2},
+            line={"color": look.colour, "dash": look.dash, "width": 2},
         )
     for arm in arms:
+        look = look_of(run, arm)
         _add_arm(figure, arm, {key: stage.select for key, stage in _keyed(run, arm)}, run)
         for stage in run.of_arm(arm):
             if stage.chosen and stage.best_step is not None and stage.best_step in stage.select:
@@ -129,8 +131,8 @@ def select_figure(run: Run, *, start_stage: bool = False) -> go.Figure | None:
                     showlegend=False,
                     marker={
                         "size": 10,
-                        "symbol": _MARKERS[arm],
-                        "color": COLOURS[arm],
+                        "symbol": look.marker,
+                        "color": look.colour,
                         "line": {"width": 1.5, "color": "#ffffff"},
                     },
                     hovertemplate=f"{arm}, seed {stage.seed}: best at step %{{x}}, %{{y:.4f}}<extra></extra>",
@@ -144,7 +146,7 @@ def loss_figure(run: Run, arm: str) -> go.Figure | None:
 
     Args:
         run: a folded record.
-        arm: `start`, `continued` or `tuned`.
+        arm: its name.
 
     Returns:
         the figure, or None where no loss was logged.
@@ -182,14 +184,14 @@ def hit_figure(run: Run) -> go.Figure | None:
         return None
     figure = go.Figure()
     for arm in (arm for arm in run.arms if arm in run.curves):
-        curve = run.curves[arm]
+        curve, look = run.curves[arm], look_of(run, arm)
         figure.add_scatter(
             x=curve.k,
             y=curve.value,
             name=arm,
             mode="lines+markers",
-            line={"color": COLOURS[arm], "dash": _DASHES[arm], "width": 2.5},
-            marker={"symbol": _MARKERS[arm], "size": 8},
+            line={"color": look.colour, "dash": look.dash, "width": 2.5},
+            marker={"symbol": look.marker, "size": 8},
             hovertemplate=f"{arm}, k = %{{x}}: %{{y:.4f}}<extra></extra>",
         )
     figure.update_xaxes(type="log", tickvals=_ticks(run), ticktext=[str(k) for k in _ticks(run)])
@@ -205,23 +207,25 @@ def hit_gain_figure(run: Run) -> go.Figure | None:
     Returns:
         the figure, or None where the start or any other arm has no curve.
     """
-    start = run.curves.get("start")
-    others = [run.curves[arm] for arm in run.arms if arm != "start" and arm in run.curves]
+    (name,) = run.named("start")
+    start = run.curves.get(name)
+    others = [run.curves[arm] for arm in run.trained if arm in run.curves]
     if start is None or not others:
         return None
     level = dict(zip(start.k, start.value, strict=True))
-    figure = go.Figure()
-    figure.add_hline(y=0, line_width=2, line_dash=_DASHES["start"], line_color=COLOURS["start"])
+    figure, look = go.Figure(), look_of(run, name)
+    figure.add_hline(y=0, line_width=2, line_dash=look.dash, line_color=look.colour)
     for curve in others:
+        look = look_of(run, curve.arm)
         points = [(k, value - level[k]) for k, value in zip(curve.k, curve.value, strict=True) if k in level]
         figure.add_scatter(
             x=[k for k, _ in points],
             y=[value for _, value in points],
             name=curve.arm,
             mode="lines+markers",
-            line={"color": COLOURS[curve.arm], "dash": _DASHES[curve.arm], "width": 2.5},
-            marker={"symbol": _MARKERS[curve.arm], "size": 8},
-            hovertemplate=f"{curve.arm} minus start, k = %{{x}}: %{{y:+.4f}}<extra></extra>",
+            line={"color": look.colour, "dash": look.dash, "width": 2.5},
+            marker={"symbol": look.marker, "size": 8},
+            hovertemplate=f"{curve.arm} minus {name}, k = %{{x}}: %{{y:+.4f}}<extra></extra>",
         )
     figure.update_xaxes(type="log", tickvals=_ticks(run), ticktext=[str(k) for k in _ticks(run)])
     return dressed(figure, x="k nearest items", y="difference to start", height=320)
@@ -236,7 +240,7 @@ def _add_arm(
     figure: go.Figure, arm: str, curves: Mapping[tuple[int, int], Mapping[int, float]], run: Run
 ) -> None:
     """Draw the curves of an arm: rejected attempts faded, chosen ones thin, their mean thick."""
-    chosen = []
+    chosen, look = [], look_of(run, arm)
     for (seed, attempt), curve in curves.items():
         stage = run.stages[seed, arm, attempt]
         steps = sorted(curve)
@@ -248,7 +252,7 @@ def _add_arm(
             y=[curve[step] for step in steps],
             mode="lines",
             showlegend=False,
-            line={"color": COLOURS[arm], "width": 1.2, "dash": _DASHES[arm] if stage.chosen else "dot"},
+            line={"color": look.colour, "width": 1.2, "dash": look.dash if stage.chosen else "dot"},
             opacity=0.6 if stage.chosen else 0.28,
             hovertemplate=f"{arm}, seed {seed}{note}: step %{{x}}, %{{y:.4f}}<extra></extra>",
         )
@@ -259,7 +263,7 @@ def _add_arm(
         y=[mean([curve[step] for curve in chosen]) for step in shared],
         mode="lines",
         name=name,
-        line={"color": COLOURS[arm], "dash": _DASHES[arm], "width": 3.5},
+        line={"color": look.colour, "dash": look.dash, "width": 3.5},
         hovertemplate=f"{name}: step %{{x}}, %{{y:.4f}}<extra></extra>",
     )
 

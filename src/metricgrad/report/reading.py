@@ -6,8 +6,9 @@ stays None or empty, and what is unknown is passed over. Nothing is computed tha
 means over seeds for a run that has no verdict yet.
 """
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from metricgrad._checks import describe, fail
 from metricgrad._documents import Unreadable
 from metricgrad._layout import check_layout
 from metricgrad._records import (
-    ARMS,
     Budget,
     Chosen,
     Curve,
+    Entrant,
     Evaluated,
     Fall,
     Finished,
@@ -28,6 +29,7 @@ from metricgrad._records import (
     Note,
     Progress,
     Resumed,
+    Role,
     RunStarted,
     Side,
     SideMeasured,
@@ -37,6 +39,7 @@ from metricgrad._records import (
     Stepped,
     Tested,
     Verdict,
+    arms_of,
     record_of,
 )
 from metricgrad.report.consistency import time_of, wrong_in
@@ -94,13 +97,31 @@ class Run:
 
     @property
     def arms(self) -> list[str]:
-        """The arms that the run has, in the order start, continued, tuned."""
-        known = (
-            {stage.arm for stage in self.stages.values()} | set(self.curves) | {arm for arm, _ in self.tested}
-        )
-        known |= set(self.verdict.arms) if self.verdict else set()
-        known |= {"start", "tuned"} | ({"continued"} if self.start.proxy else set())
-        return [arm for arm in ARMS if arm in known]
+        """Names of the arms in the order start, controls, contenders."""
+        return [arm.name for arm in self.cast]
+
+    @functools.cached_property
+    def cast(self) -> list[Entrant]:
+        """The arms with their roles and methods."""
+        return arms_of(self.start)
+
+    def role(self, arm: str) -> Role:
+        """The role of an arm."""
+        return next(one.role for one in self.cast if one.name == arm)
+
+    def named(self, role: Role) -> list[str]:
+        """Names of the arms of a role."""
+        return [arm.name for arm in self.cast if arm.role == role]
+
+    @property
+    def contender(self) -> str:
+        """The contender that the verdict speaks of."""
+        return self.named("contender")[0]
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the controls and contenders."""
+        return [arm.name for arm in self.cast if arm.role != "start"]
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -109,9 +130,9 @@ class Run:
         begun = sum(stage.steps for stage in self.stages.values())
         if self.budget is None:
             return done, begun
-        trained = len(self.arms) - 1  # the start is not trained within the budget
-        planned = self.budget.steps * self.budget.tries * len(self.start.seeds) * trained
-        before = sum(stage.steps for stage in self.stages.values() if stage.arm == "start")
+        # the start is not trained within the budget
+        planned = self.budget.steps * self.budget.tries * len(self.start.seeds) * len(self.trained)
+        before = sum(stage.steps for stage in self.stages.values() if self.role(stage.arm) == "start")
         return done, max(planned + before, begun)
 
     def seconds_of(self, arm: str) -> float | None:
@@ -195,7 +216,7 @@ def condense(events: Iterable[Mapping[str, Any]], *, source: str = "the list of 
     """
     run: Run | None = None
     for number, event in enumerate(events, start=1):
-        record = _record_of(event, f"{source}, event {number}")
+        record = _record_of(event, f"{source}, event {number}", [] if run is None else run.arms)
         if isinstance(record, Progress):
             continue  # shown while it happens, never kept
         if isinstance(record, RunStarted):
@@ -210,7 +231,7 @@ def condense(events: Iterable[Mapping[str, Any]], *, source: str = "the list of 
     return run
 
 
-def _record_of(event: Any, where: str) -> Any:
+def _record_of(event: Any, where: str, arms: Collection[str]) -> Any:
     """The record of an event, its fields checked; None for an event that this version does not know."""
     if not isinstance(event, Mapping) or not isinstance(event.get("event"), str):
         raise _corrupt(f"{where} is {describe(event)}")
@@ -218,7 +239,7 @@ def _record_of(event: Any, where: str) -> Any:
         record = record_of(event)
     except Unreadable as error:
         raise _corrupt(f"{where} ({event['event']}) is {error}") from error
-    if reason := wrong_in(record):
+    if reason := wrong_in(record, arms):
         raise _corrupt(f"{where} ({event['event']}) {reason}")
     return record
 

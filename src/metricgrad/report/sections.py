@@ -86,12 +86,15 @@ def gain_rows(run: Run) -> list[dict[str, Any]]:
 def fact_rows(run: Run) -> list[tuple[str, str]]:
     """What a sceptical reader asks of the comparison: control, budget, selection, test readings, optimism."""
     start, facts = run.start, []
-    control = (
-        f"Training goes on with the proxy loss ({proxy_name(run)})."
-        if start.proxy
-        else "None: no proxy loss was given."
-    )
-    facts.append(("Control arm", control))
+    controls = run.named("control")
+    control = "None: no proxy loss was given."
+    if len(controls) == 1:
+        control = f"Training goes on with the proxy loss ({proxy_name(run)})."
+    elif controls:
+        control = (
+            "; ".join(f"{arm}: {arm_meaning(run, arm).removeprefix('control: ')}" for arm in controls) + "."
+        )
+    facts.append(("Control arms" if len(controls) > 1 else "Control arm", control))
     if budget := run.budget:
         tries = f"{budget.tries} {'try' if budget.tries == 1 else 'tries'}"
         facts.append(
@@ -121,7 +124,7 @@ def fact_rows(run: Run) -> list[tuple[str, str]]:
 
 def _durations(run: Run) -> str:
     """How long the arms trained for their equal steps: a method may cost more than the proxy loss."""
-    times = {arm: run.seconds_of(arm) for arm in run.arms if arm != "start"}
+    times = {arm: run.seconds_of(arm) for arm in run.trained}
     known = [f"{arm} {duration(seconds)}" for arm, seconds in times.items() if seconds is not None]
     return f" Equal steps, not equal time: {', '.join(known)} in all." if len(known) > 1 else ""
 

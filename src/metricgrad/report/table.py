@@ -56,11 +56,11 @@ def closing_table(events: Iterable[Mapping[str, Any]], *, folder: Path | None = 
     for title in _arm_titles(run):
         arms.add_column(Text(title), justify="right")
     for arm, *cells in _arm_rows(run):
-        arms.add_row(*map(Text, (arm, *cells)), style="bold" if arm == "tuned" else None)
+        arms.add_row(*map(Text, (arm, *cells)), style="bold" if run.role(arm) == "contender" else None)
     parts: list[Any] = [Text(headline(run), style=_STYLES.get(status(run), "bold")), Text(), arms]
     if rows := _gain_rows(run):
         gains = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        gains.add_column("gain of tuned over", no_wrap=True)
+        gains.add_column(Text(f"gain of {run.contender} over"), no_wrap=True)
         for title in _gain_titles(run):
             gains.add_column(title, justify="right")
         for row in rows:
@@ -101,7 +101,7 @@ def summary_text(events: Iterable[Mapping[str, Any]], *, folder: Path | None = N
     run = condense(events)
     lines = [headline(run), "", *_aligned([[run.start.metric, *_arm_titles(run)], *_arm_rows(run)])]
     if rows := _gain_rows(run):
-        lines += ["", *_aligned([["gain of tuned over", *_gain_titles(run)], *rows])]
+        lines += ["", *_aligned([[f"gain of {run.contender} over", *_gain_titles(run)], *rows])]
     for side in side_tables(run):
         lines += ["", *_aligned([[side.name, *side.titles], *side.rows])]
     lines += _explanations(run)
@@ -172,7 +172,7 @@ def _explanations(run: Run) -> list[str]:
     ]
     if not run.verdict:
         return lines
-    if "continued" in run.arms:
+    if len(run.trained) > 1:
         lines.append("The arms took equal steps, not equal time; the last column says how long each trained.")
     sides = side_tables(run)
     lines += [f"{side.name}: {side.meaning}" for side in sides] + ([FALL] if sides else [])

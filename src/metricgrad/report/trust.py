@@ -1,7 +1,8 @@
 """Can a learned surrogate be trusted? One sentence and one table from the events `fitted` of a run.
 
-Pure functions of a folded record. They look at the tuned stages that stand for their seeds. The numbers come from
-pairs that the surrogate was not trained on: local ones (outputs of the model) and generated ones (made without data).
+Pure functions of a folded record. They look at the stages of the contender that stand for their seeds. The numbers
+come from pairs that the surrogate was not trained on: local ones (outputs of the model) and generated ones (made
+without data).
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,7 +124,7 @@ class Reading(NamedTuple):
 
 
 def fitted_stages(run: Run) -> list[Stage]:
-    """The tuned stages that stand for their seeds and have a learned surrogate, by seed.
+    """The stages of the contender that stand for their seeds and have a learned surrogate, by seed.
 
     Args:
         run: a folded record.
@@ -131,7 +132,7 @@ def fitted_stages(run: Run) -> list[Stage]:
     Returns:
         the stages; none for a run of another road.
     """
-    stages = [stage for stage in run.of_arm("tuned") if stage.chosen and stage.fits]
+    stages = [stage for stage in run.of_arm(run.contender) if stage.chosen and stage.fits]
     return sorted(stages, key=lambda stage: stage.seed)
 
 

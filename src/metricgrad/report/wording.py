@@ -159,7 +159,7 @@ def direction(run: Run) -> str:
 
 
 def opponents(run: Run) -> list[str]:
-    """The arms that the tuned one is held against, the baseline of the verdict first."""
+    """The arms that the contender is held against, the baseline of the verdict first."""
     if not run.verdict:
         return []
     return sorted(run.verdict.gains, key=lambda arm: (arm != run.verdict.baseline, arm))  # pyright: ignore[reportOptionalMemberAccess]
@@ -218,7 +218,7 @@ def resampling(run: Run) -> str:
 
 def gain_meaning(run: Run) -> str:
     """How a gain is to be read."""
-    return f"Gain in units of {run.start.metric}; positive means that the tuned model is better."
+    return f"Gain in units of {run.start.metric}; positive means that the {run.contender} model is better."
 
 
 def proxy_name(run: Run) -> str | None:
@@ -228,11 +228,12 @@ def proxy_name(run: Run) -> str | None:
 
 def arm_meaning(run: Run, arm: str) -> str:
     """What an arm is, in a few words."""
-    if arm == "start":
-        return "the model as it came"
-    if arm == "continued":
-        return f"control: {proxy_name(run) or 'the proxy loss'} for the same budget"
-    return run.start.method
+    method = next(one.method for one in run.cast if one.name == arm)
+    return {
+        "start": "the model as it came",
+        "control": f"control: {method.removeprefix('proxy:')} for the same budget",
+        "contender": method,
+    }[run.role(arm)]
 
 
 def curve_key(run: Run) -> str:

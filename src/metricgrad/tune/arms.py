@@ -1,5 +1,6 @@
-"""Start, continued, tuned: the arguments of a run, resolved once and checked before anything is written."""
+"""Start, controls, contenders: the arguments of a run, resolved once and checked before anything is written."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from metricgrad._checks import describe, fail, whole_number
+from metricgrad._records import CONTENDER, CONTROL, START, Entrant, Role
 from metricgrad._types import Method, Metric
 from metricgrad.methods.families import roads as roads_named
 from metricgrad.methods.road import Road
@@ -21,7 +23,9 @@ from metricgrad.tune.plan import LARGEST_SEED, Plan, trainable_parameters
 from metricgrad.tune.side_metrics import SideMetric, side_metrics_of, try_side_metrics
 from metricgrad.tune.splits import Splits, check_disjoint
 
-__all__ = ["Arm", "Attempt", "Setup", "resolved", "shared_tries"]
+__all__ = ["Arm", "Attempt", "Setup", "check_names", "resolved", "shared_tries"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,27 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: the roads and settings that it may try, as many as the other arm."""
+    """One arm: the roads and settings that it may try, as many as every other arm.
+
+    Attributes:
+        name: free, but for the start's; part of file names, and unique whatever the case of its letters.
+        role: start, control or contender.
+        attempts: what it may try; none of a start that is not trained.
+    """
 
     name: str
-    attempts: Sequence[Attempt]
+    role: Role
+    attempts: Sequence[Attempt] = ()
 
     @property
     def method(self) -> str:
         """Names of its roads, each once."""
         return ", ".join(dict.fromkeys(attempt.road.name for attempt in self.attempts))
+
+    @property
+    def entrant(self) -> Entrant:
+        """What the record says of it."""
+        return Entrant(self.name, self.role, self.method)
 
 
 @dataclass(frozen=True)
@@ -57,12 +73,12 @@ class Setup:
         build: seed -> start model, always the same one for the same seed.
         splits: fit, select, test.
         metric: the exact metric.
-        arms: `continued` (where there is a proxy) and `tuned`.
-        start: the arm that trains the start model; None where `build` gives a trained one.
+        arms: controls, then contenders.
+        start: the start; without attempts where `build` gives a trained model.
         plan: of the arms.
         start_plan: of the start model's training.
         seeds: one after the other.
-        proxy: the loss of `continued`, as it was given.
+        proxy: the loss that the model was trained with, as it was given.
         told: what the record must say of the arguments, as sentences.
         side_metrics: measured beside the metric; an arm that falls too far in one of them is not returned.
     """
@@ -71,7 +87,7 @@ class Setup:
     splits: Splits
     metric: Metric
     arms: Sequence[Arm]
-    start: Arm | None
+    start: Arm
     plan: Plan
     start_plan: Plan
     seeds: Sequence[int]
@@ -79,12 +95,27 @@ class Setup:
     told: Sequence[str] = ()
     side_metrics: Sequence[SideMetric] = ()
 
+    @property
+    def every_arm(self) -> list[Arm]:
+        """Start, controls, contenders."""
+        return [self.start, *self.arms]
+
+    def named(self, role: Role) -> list[Arm]:
+        """The arms of a role."""
+        return [arm for arm in self.every_arm if arm.role == role]
+
+    @property
+    def entrants(self) -> list[Entrant]:
+        """What the record says of them."""
+        return [arm.entrant for arm in self.every_arm]
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return next(arm for arm in self.every_arm if arm.name == name)
+
     def method(self, stage: Stage) -> Method:
         """Make the method of a stage."""
-        arm = self.start if stage.arm == "start" else next(arm for arm in self.arms if arm.name == stage.arm)
-        if arm is None:
-            raise RuntimeError("a start arm without training has no method")
-        return arm.attempts[stage.attempt].make()
+        return self.arm(stage.arm).attempts[stage.attempt].make()
 
 
 def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) -> list[Attempt]:
@@ -149,16 +180,17 @@ def resolved(
     if not seeds or len(set(seeds)) < len(seeds) or max(seeds) > LARGEST_SEED:
         raise fail("tune", f"seed is {seed!r}", "one or several different whole numbers from 0 to 4294967295")
     roads = roads_named(method, exact, proxy)
-    arms = [Arm("tuned", shared_tries(roads, settings or {}, plan.tries))]
-    start = None
+    arms = [Arm(CONTENDER, "contender", shared_tries(roads, settings or {}, plan.tries))]
+    start = Arm(START, "start")
     if proxy is not None:
-        arms.insert(0, Arm("continued", shared_tries(control, proxy_settings or {}, plan.tries)))
+        arms.insert(0, Arm(CONTROL, "control", shared_tries(control, proxy_settings or {}, plan.tries)))
         if start_plan is not None:
             _check_start_plan(start_plan)
-            start = Arm("start", shared_tries(control, start_settings or {}, 1))
+            start = replace(start, attempts=shared_tries(control, start_settings or {}, 1))
     elif start_plan is not None:
         raise fail("tune", "start_plan without a proxy", "a proxy: the start model is trained with it")
-    for arm in [*arms, *([start] if start is not None else [])]:
+    check_names([start, *arms])
+    for arm in [start, *arms]:
         for attempt in arm.attempts:
             attempt.make()  # settings that do not fit must fail before anything is trained
     for one in (plan, start_plan):
@@ -166,6 +198,26 @@ def resolved(
             trainable_parameters(build(seeds[0]), one.trainable)  # a name that the model does not have
     try_side_metrics(sides, exact, build, splits, seeds[0])
     return Setup(build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, proxy, told, sides)
+
+
+def check_names(arms: Sequence[Arm]) -> None:
+    """Raise InputError unless every arm has a name of its own that can be part of a file name."""
+    for place, arm in enumerate(arms):
+        if not isinstance(arm.name, str) or not _NAME.fullmatch(arm.name):
+            raise fail(
+                "tune",
+                f"an arm is called {describe(arm.name)}",
+                "at most 64 letters, digits and . _ + -, beginning with a letter or a digit",
+                "Its name becomes part of file names.",
+            )
+        for other in arms[:place]:
+            if arm.name.lower() == other.name.lower():
+                raise fail(
+                    "tune",
+                    f"two arms are called {other.name!r} and {arm.name!r}",
+                    "a name of its own for every arm",
+                    "Some file systems do not tell large letters from small ones.",
+                )
 
 
 def _plan(name: str, given: Any) -> Plan:

@@ -12,7 +12,7 @@ from metricgrad._records import Budget, Chosen, Fall, Finished, Note, Progress, 
 from metricgrad._types import Split
 from metricgrad.errors import MissingExtraError, RunFolderError
 from metricgrad.scale import current
-from metricgrad.tune.arms import Setup
+from metricgrad.tune.arms import Arm, Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.deterministic import deterministic
 from metricgrad.tune.evaluator import Evaluator
@@ -101,7 +101,7 @@ class Contest:
         self.folder.load()  # no checkpoint: cuts a record without one back to nothing
         self.folder.write_config(identity)
         setup = self.setup
-        roads = {arm.name: arm.method for arm in setup.arms}
+        controls, contenders = setup.named("control"), setup.named("contender")
         splits = {
             name: describe_split(split)
             for name in ("fit", "select", "test")
@@ -110,8 +110,8 @@ class Contest:
         self.folder.emit(
             RunStarted(
                 setup.metric.name, setup.metric.description, setup.metric.higher_is_better, setup.metric.unit,
-                roads["tuned"], roads.get("continued"), self.task, list(setup.seeds), splits, versions(),
-                torch.get_num_threads(),
+                ", ".join(dict.fromkeys(arm.method for arm in contenders)), controls[0].method if controls else None,
+                self.task, list(setup.seeds), splits, versions(), torch.get_num_threads(), setup.entrants,
             )
         )  # fmt: skip
         if current().size > 1:
@@ -151,8 +151,9 @@ class Contest:
     def _stage(self, stage: Stage, state: dict[str, Any], saved: Mapping[str, Any] | None) -> None:
         """Train one stage, keep its selected weights and move the checkpoint past it."""
         model = self.setup.build(stage.seed)
-        if stage.arm != "start" and current().leader:
-            load_into(model, load_weights(self.folder.weights(stage.seed, "start", 0)))
+        start = self.setup.start.name
+        if stage.role != "start" and current().leader:
+            load_into(model, load_weights(self.folder.weights(stage.seed, start, 0)))
         current().same_weights(model)
         trained_beside: Mapping[str, Any] = {}
         if stage.steps == 0:
@@ -160,10 +161,12 @@ class Contest:
             weights = weights_of(model)
         else:
             method = self.setup.method(stage)
-            begun = self.folder.beside(stage.seed, "start", 0)
-            if stage.arm != "start" and begun.exists():  # the start's training has trained the loss, too
+            begun = self.folder.beside(stage.seed, start, 0)
+            if stage.role != "start" and begun.exists():  # the start's training has trained the loss, too
                 load_beside(method, load_weights(begun))
-            trainable = self.setup.start_plan.trainable if stage.arm == "start" else self.setup.plan.trainable
+            trainable = (
+                self.setup.start_plan.trainable if stage.role == "start" else self.setup.plan.trainable
+            )
             with deterministic(model):
                 value, weights, trained_beside = train_stage(
                     stage, model, trainable_parameters(model, trainable), method,
@@ -181,7 +184,7 @@ class Contest:
     def _conclude(self, stages: Sequence[Stage], state: dict[str, Any]) -> None:
         """Choose on select, fsync the choice, only then read test; judge; keep the returned weights."""
         select, attempts = self._attempts(stages, state["values"])
-        arms = [arm for arm in ("start", "continued", "tuned") if arm in attempts[str(self.setup.seeds[0])]]
+        arms = [arm.name for arm in self.setup.every_arm]
         every = [(seed, arm) for seed in self.setup.seeds for arm in arms]
         resamples = Budget(**state["budget"]).resamples or self.setup.plan.resamples
 
@@ -194,7 +197,8 @@ class Contest:
         values = {arm: float(np.mean([of_seed[arm] for of_seed in select.values()])) for arm in arms}
         marks = [*state["marks"], *told_of(falls), *_without_value(chosen)]
         test, read = self.setup.splits.test, None
-        pictured = (opponent(self.setup.metric, values), "tuned")
+        contender = self.setup.named("contender")[0]
+        pictured = (opponent(self.setup.metric, values, self.setup.entrants), contender.name)
         if test is not None:
             keep = pictured if getattr(test, "pictures", None) is not None else ()
             read = read_test(
@@ -203,9 +207,9 @@ class Contest:
         statistics = None if read is None else read.statistics
         marks += self._unchanged(stages, chosen, statistics)
         marks += self.beside.failed
-        method = self._chosen_method(chosen)
+        method = self._chosen_method(chosen, contender)
         calls = {**self.evaluator.calls, **self.beside.calls}
-        selected = Selected(self.setup.metric, method, values, calls, marks)
+        selected = Selected(self.setup.metric, method, values, calls, marks, self.setup.entrants)
         verdict = judge(
             selected, statistics, self.setup.seeds,
             grouping=grouping_of("test", self.setup.splits, self.setup.metric),
@@ -238,10 +242,10 @@ class Contest:
             arm: [float(self.setup.metric.summarise(table)) for table in tables]
             for arm, tables in (statistics or {}).items()
         }
-        marks = []
+        marks, start = [], self.setup.start.name
         for arm in [arm.name for arm in self.setup.arms]:
-            on_select = [of_seed[arm] == of_seed["start"] for of_seed in chosen.select.values()]
-            if not all(on_select) or values.get(arm) != values.get("start"):
+            on_select = [of_seed[arm] == of_seed[start] for of_seed in chosen.select.values()]
+            if not all(on_select) or values.get(arm) != values.get(start):
                 continue
             kept = {(seed, arm, chosen.attempts[str(seed)][arm]) for seed in self.setup.seeds}
             rates = {
@@ -255,11 +259,10 @@ class Contest:
             )
         return marks
 
-    def _chosen_method(self, chosen: Chosen) -> str:
-        """Name the roads of the tries that stand for the tuned arm."""
-        tuned = next(arm for arm in self.setup.arms if arm.name == "tuned")
-        attempts = [chosen.attempts[str(seed)]["tuned"] for seed in self.setup.seeds]
-        return " or ".join(dict.fromkeys(tuned.attempts[attempt].road.name for attempt in attempts))
+    def _chosen_method(self, chosen: Chosen, arm: Arm) -> str:
+        """Name the roads of the tries that stand for an arm."""
+        attempts = [chosen.attempts[str(seed)][arm.name] for seed in self.setup.seeds]
+        return " or ".join(dict.fromkeys(arm.attempts[attempt].road.name for attempt in attempts))
 
     def _keep_examples(self, read: Reading, arms: tuple[str, str], test: Split) -> None:
         """Keep queries or samples that changed with the first seed, with pictures, for the report."""
@@ -296,7 +299,7 @@ class Contest:
             return []
         measured = self.beside.on_select(every, model_of, self.evaluator.outputs, splits.select)
         falls = falls_of(
-            sides, measured, start="start", resamples=resamples,
+            sides, measured, start=self.setup.start.name, resamples=resamples,
             grouping_of=lambda side: grouping_of("select", splits, side.metric),
         )  # fmt: skip
         for fall in falls:
@@ -319,9 +322,8 @@ class Contest:
         return Chosen(select, attempts, returned, int(best_seed))
 
     def _best(self, values: Mapping[str, float]) -> str:
-        names = [name for name in ("start", "continued", "tuned") if name in values] or list(values)
-        best = names[0]
-        for name in names[1:]:
+        best, *others = values
+        for name in others:
             best = name if self.evaluator.better(values[name], values[best]) else best
         return best
 

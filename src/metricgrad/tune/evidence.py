@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricgrad._records import Curve, Progress, Tested, Verdict
+from metricgrad._records import Curve, Entrant, Progress, Role, Tested, Verdict
 from metricgrad._resampling import Watch
 from metricgrad._types import Metric, Split
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
@@ -22,8 +22,6 @@ from metricgrad.tune.outputs import Outputs
 
 __all__ = ["Reading", "Selected", "judge", "opponent", "read_test"]
 
-_AGAINST = {"start": "the start model", "continued": "continuing the proxy loss"}
-OPPONENTS = ("continued", "start")
 CURVE_KS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50)
 
 Statistics = Mapping[str, Sequence[Tensor]]
@@ -109,6 +107,27 @@ class Selected:
     values: Mapping[str, float]  # arm -> mean best select value over seeds
     metric_calls: Mapping[str, int]
     marks: Sequence[str]
+    arms: Sequence[Entrant]  # start, controls, contenders
+
+    def named(self, role: Role) -> list[str]:
+        """Names of the arms of a role."""
+        return [arm.name for arm in self.arms if arm.role == role]
+
+    @property
+    def contender(self) -> str:
+        """The contender of the verdict."""
+        return self.named("contender")[0]
+
+    @property
+    def opponents(self) -> list[str]:
+        """Controls, then the start."""
+        return _opponents(self.arms)
+
+    def words(self, arm: str) -> str:
+        """What the contender is held against, in words."""
+        if arm not in self.named("control"):
+            return "the start model"
+        return "continuing the proxy loss" if len(self.named("control")) == 1 else f"the control {arm}"
 
 
 def judge(
@@ -120,13 +139,13 @@ def judge(
     resamples: int = 2000,
     watch: Watch | None = None,
 ) -> Verdict:
-    """Return the verdict: tuned against the other arm that select prefers, on test, paired over units.
+    """Return the verdict: the contender against the opponent that select prefers, on test, paired over units.
 
     Without test statistics, or with a metric whose units cannot be resampled, nothing is claimed; nor is it where
     groups are too few for an interval that holds, or the metric is undefined on too many resamples.
 
     Args:
-        selected: what selection says; of other arms that are equal there, `continued` is the opponent.
+        selected: what selection says; of opponents that are equal there, a control goes before the start.
         statistics: of every arm and seed; None without a test split.
         seeds: of the run. With three or more the claim is about the method, else about these models.
         grouping: which units are drawn together; None: every unit for itself.
@@ -136,8 +155,8 @@ def judge(
     del seeds  # the statistics have as many
     metric, marks = selected.metric, list(selected.marks)
     measured = selected.values if statistics is None else statistics
-    opponents = [arm for arm in OPPONENTS if arm in measured]
-    if "continued" not in opponents:
+    opponents, contender = [arm for arm in selected.opponents if arm in measured], selected.contender
+    if not selected.named("control"):
         marks.append(
             "no proxy loss was given: there is no control arm, a gain over more training is not shown"
         )
@@ -155,15 +174,15 @@ def judge(
     arms = {
         arm: {**_figure(compared.interval({arm: 1.0})), "select": selected.values[arm]} for arm in statistics
     }
-    gains = {arm: _gain(compared.interval({"tuned": sign, arm: -sign})) for arm in opponents}
-    on_select = {arm: sign * (selected.values["tuned"] - selected.values[arm]) for arm in opponents}
-    baseline = opponent(metric, selected.values)
+    gains = {arm: _gain(compared.interval({contender: sign, arm: -sign})) for arm in opponents}
+    on_select = {arm: sign * (selected.values[contender] - selected.values[arm]) for arm in opponents}
+    baseline = opponent(metric, selected.values, selected.arms)
     doubt = compared.doubt
     marks += [text for text in (grouping.told, *compared.marks) if text]
     marks += [f"{doubt}: nothing is claimed"] if doubt else []
     name = "nothing claimed" if doubt else _verdict_of(gains[baseline])
     if name == "gain":
-        marks += [_doubt_of(arm, gain) for arm, gain in gains.items() if not (gain["low"] or 0) > 0]
+        marks += [_doubt_of(selected, arm, gain) for arm, gain in gains.items() if not (gain["low"] or 0) > 0]
     sentence = _sentence(name, selected, arms, baseline, gains[baseline], compared)
     return Verdict(
         name, sentence, baseline, CONFIDENCE, arms, gains, on_select[baseline] - gains[baseline]["gain"],
@@ -171,25 +190,33 @@ def judge(
     )  # fmt: skip
 
 
-def opponent(metric: Metric, values: Mapping[str, float]) -> str:
-    """Return the arm that the verdict stands against: the one that select prefers, `continued` of equals.
+def opponent(metric: Metric, values: Mapping[str, float], arms: Sequence[Entrant]) -> str:
+    """Return the arm that the verdict stands against: the one that select prefers, a control of equals.
 
     Args:
         metric: says which way is better.
         values: arm -> mean best select value over seeds.
+        arms: all of them.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
-    gains = {arm: sign * (values["tuned"] - values[arm]) for arm in OPPONENTS if arm in values}
+    contender = next(arm.name for arm in arms if arm.role == "contender")
+    gains = {arm: sign * (values[contender] - values[arm]) for arm in _opponents(arms) if arm in values}
     return min(gains, key=lambda arm: np.nan_to_num(gains[arm], nan=np.inf))
 
 
-def _doubt_of(arm: str, gain: Mapping[str, Any]) -> str:
+def _opponents(arms: Sequence[Entrant]) -> list[str]:
+    """Controls, then the start."""
+    return [arm.name for role in ("control", "start") for arm in arms if arm.role == role]
+
+
+def _doubt_of(selected: Selected, arm: str, gain: Mapping[str, Any]) -> str:
     """What a gain over one arm does not show of another."""
+    against = selected.words(arm)
     if gain["low"] is None:
-        return f"no gain is shown over {_AGAINST[arm]}: it has no interval"
+        return f"no gain is shown over {against}: it has no interval"
     if gain["high"] < 0:
-        return f"on test {_AGAINST[arm]} is better than the tuned arm: gain {gain['gain']:+.4f}"
-    return f"no gain is shown over {_AGAINST[arm]}: {gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+        return f"on test {against} is better than the {selected.contender} arm: gain {gain['gain']:+.4f}"
+    return f"no gain is shown over {against}: {gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
 
 
 def _calls(selected: Selected) -> dict[str, int]:
@@ -232,8 +259,8 @@ def _sentence(
     compared: Differences,
 ) -> str:
     """The verdict in words. It names the method where seeds vary in the interval, else the models that were made."""
-    against = _AGAINST[baseline]
-    values = f"{selected.metric.name} {arms['tuned']['value']:.4f} against {arms[baseline]['value']:.4f}"
+    against = selected.words(baseline)
+    values = f"{selected.metric.name} {arms[selected.contender]['value']:.4f} against {arms[baseline]['value']:.4f}"
     if name == "nothing claimed":
         doubt = compared.doubt or "there is no interval"
         return f"Nothing is claimed of {selected.method}: {doubt}. {values} of {against}."

@@ -53,8 +53,8 @@ def identity_of(
         }
         for arm in setup.arms
     }
-    if setup.start is not None:
-        arms["start"] = {
+    if setup.start.attempts:
+        arms[setup.start.name] = {
             "method": setup.start.method,
             "tries": [setup.start.attempts[0].settings.model_dump()],
             "plan": setup.start_plan.model_dump(),

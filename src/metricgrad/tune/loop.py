@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from metricgrad._checks import fail
-from metricgrad._records import Evaluated, Fitted, Note, Progress, StageFinished, StageStarted, Stepped
+from metricgrad._records import Evaluated, Fitted, Note, Progress, Role, StageFinished, StageStarted, Stepped
 from metricgrad._structures import pair
 from metricgrad._types import Method, MethodRun, Split
 from metricgrad.errors import Collapsed, Distrusted, Diverged, Interrupted
@@ -33,7 +33,8 @@ class Stage:
 
     Attributes:
         seed: of the run.
-        arm: `start`, `continued` or `tuned`.
+        arm: its name.
+        role: of the arm; what is trained from nothing may end where it began, the others may not.
         attempt: number of the try, from 0.
         settings: of the method.
         steps: how many at most.
@@ -50,6 +51,7 @@ class Stage:
 
     seed: int
     arm: str
+    role: Role
     attempt: int
     settings: Mapping[str, Any] = field(hash=False)
     steps: int
@@ -258,7 +260,7 @@ class _Trainer:
         if isinstance(value, str):
             raise Diverged(value)
         # Step 0 is the start arm's: the others are models that were trained, so their first evaluation replaces it.
-        untrained = state.best_step == 0 and stage.arm != "start"
+        untrained = state.best_step == 0 and stage.role != "start"
         if state.step == 0 or untrained or self.evaluator.better(value, state.best):
             state.best, state.best_step, state.since_best = value, state.step, 0
             self.best_weights = weights_of(self.model)
@@ -297,7 +299,7 @@ class _Trainer:
                 reason = found
         if isinstance(reason, Diverged):
             state.diverged = state.step
-            if state.best_step == 0 and stage.arm != "start":
+            if state.best_step == 0 and stage.role != "start":
                 state.best = math.nan  # no evaluation of what was trained
             kept = f"its weights of step {state.best_step}" if state.best_step else "none of its weights"
             what = f"seed {stage.seed}: {stage.arm} (try {stage.attempt}) diverged at step {state.step}"

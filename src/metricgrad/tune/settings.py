@@ -1,4 +1,4 @@
-"""Choose the settings of both arms before test is read: as many tries for the one as for the other.
+"""Choose the settings of control and contender before test is read: as many tries for the one as for the other.
 
 Every try trains on several divisions of the development classes (those of fit and select) into fit, select and a
 held-out part. Select chooses the step, as in a run; the held-out part, which no training and no choice of a step has
@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from metricgrad._checks import fail
+from metricgrad._records import Entrant, Role, arms_of, record_of
 from metricgrad._types import Observer
 from metricgrad.metrics import adapt
 from metricgrad.tune.checkpoint import load_weights, write_atomically
@@ -32,13 +33,14 @@ __all__ = ["Trial", "best_of", "choose_settings", "write_table"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One try of one arm: its method, its settings and its held-out value in every division."""
+    """One try of one arm: its role, method and settings, and its held-out value in every division."""
 
     arm: str
     attempt: int
     settings: Mapping[str, Any]
     values: Sequence[float]
     method: str = ""
+    role: Role = "contender"
 
     @property
     def mean(self) -> float:
@@ -49,7 +51,7 @@ class Trial:
 def choose_settings(
     calls: Sequence[Mapping[str, Any]], *, folder: Path, observer: Observer | None = None
 ) -> list[Trial]:
-    """Train every try of both arms on every division and judge it on the held-out part.
+    """Train every try of every arm on every division and judge it on the held-out part.
 
     Args:
         calls: arguments of `tune`, one mapping per division; `splits.test` is the held-out part of the division.
@@ -58,13 +60,14 @@ def choose_settings(
         observer: receives the events of the runs.
 
     Returns:
-        All trials, the start models first (attempt 0 of the arm `start`), then by arm and attempt.
+        All trials, the start models first, then controls and contenders by arm and attempt.
 
     Raises:
         InputError: a division without a held-out part.
     """
     values: dict[tuple[str, int], list[float]] = {}
     settings: dict[tuple[str, int], tuple[str, Mapping[str, Any]]] = {}
+    entrants: list[Entrant] = []
     for number, call in enumerate(calls):
         held_out = call["splits"].test
         if held_out is None:
@@ -80,21 +83,23 @@ def choose_settings(
             }
         )
         evaluator = Evaluator(adapt(call["metric"], higher_is_better=call.get("higher_is_better")))
+        entrants = arms_of(record_of(result.events[0]))
         for (arm, attempt, chosen), model in _trained(result, call, number):
             values.setdefault((arm, attempt), []).append(evaluator.value(model, held_out, "held-out"))
             settings[arm, attempt] = chosen
-    trials = [
-        Trial(arm, attempt, settings[arm, attempt][1], found, settings[arm, attempt][0])
-        for (arm, attempt), found in values.items()
+    return [
+        Trial(arm, attempt, settings[arm, attempt][1], found, settings[arm, attempt][0], entrant.role)
+        for entrant in entrants
+        for (arm, attempt), found in sorted(values.items())
+        if arm == entrant.name
     ]
-    return sorted(trials, key=lambda trial: (("start", "continued", "tuned").index(trial.arm), trial.attempt))
 
 
-def best_of(trials: Sequence[Trial], arm: str, *, higher_is_better: bool) -> Trial:
-    """Return the trial of an arm with the best mean; the earlier one of equals."""
+def best_of(trials: Sequence[Trial], role: Role, *, higher_is_better: bool) -> Trial:
+    """Return the trial with the best mean of the arms of a role; the earlier one of equals."""
     sign = 1.0 if higher_is_better else -1.0
     return max(
-        (trial for trial in trials if trial.arm == arm),
+        (trial for trial in trials if trial.role == role),
         key=lambda trial: (not np.isnan(trial.mean), np.nan_to_num(sign * trial.mean), -trial.attempt),
     )
 

@@ -27,13 +27,13 @@ def budget_of(setup: Setup, began: float) -> Budget:
         began: when it began (`time.time`): what has passed since then counts.
     """
     plan = setup.plan
-    start_steps = None if setup.start is None else setup.start_plan.steps or START_STEPS
+    start_steps = None if not setup.start.attempts else setup.start_plan.steps or START_STEPS
     if plan.minutes is None:
         allowed = Allowance(plan.steps or DEFAULT_STEPS, start_steps, 0.0, None, {})
     else:
         allowed = allowance(setup, 60 * plan.minutes, began, start_steps)
     every = plan.evaluate_every or max(1, allowed.steps // EVALUATIONS)
-    stages = len(setup.seeds) * ((setup.start is not None) + len(setup.arms) * plan.tries)
+    stages = len(setup.seeds) * (len(setup.start.attempts) + len(setup.arms) * plan.tries)
     budget = Budget(
         allowed.steps, every, plan.checkpoint_every, plan.tries, plan.minutes, allowed.seconds_per_step or None,
         stages, allowed.start_steps, {part: round(value, 2) for part, value in allowed.expected.items()},
@@ -43,14 +43,14 @@ def budget_of(setup: Setup, began: float) -> Budget:
 
 
 def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
-    """Return the stages in the order in which they run: for every seed the start, then both arms try by try."""
+    """Return the stages in the order in which they run: for every seed the start, then every arm try by try."""
     stages = []
     for seed in setup.seeds:
         stages.append(_start_stage(setup, seed, budget.start_steps))
         for attempt in range(budget.tries):
             stages += [
                 Stage(
-                    seed, arm.name, attempt, arm.attempts[attempt].settings.model_dump(), budget.steps,
+                    seed, arm.name, arm.role, attempt, arm.attempts[attempt].settings.model_dump(), budget.steps,
                     budget.evaluate_every, budget.checkpoint_every, chunk=setup.plan.chunk,
                     method=arm.attempts[attempt].road.name,
                 )
@@ -71,8 +71,8 @@ def _numbered(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _start_stage(setup: Setup, seed: int, steps: int | None) -> Stage:
-    if setup.start is None:
-        return Stage(seed, "start", 0, {}, 0, 1, 1)
+    if not setup.start.attempts:
+        return Stage(seed, setup.start.name, setup.start.role, 0, {}, 0, 1, 1)
     plan = setup.start_plan
     steps = steps or plan.steps or START_STEPS
     settings: Mapping[str, Any] = setup.start.attempts[0].settings.model_dump()
@@ -80,7 +80,8 @@ def _start_stage(setup: Setup, seed: int, steps: int | None) -> Stage:
     first_epoch = 500_000  # its own epochs: what the arms see next must be as new to the one as to the other
     return Stage(
         seed,
-        "start",
+        setup.start.name,
+        setup.start.role,
         0,
         settings,
         steps,

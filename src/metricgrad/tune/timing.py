@@ -78,7 +78,7 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
     """
     costs: dict[str, Cost] = {}
     tries = [attempt for arm in setup.arms for attempt in arm.attempts]
-    for attempt in [*tries, *(setup.start.attempts if setup.start else ())]:
+    for attempt in [*tries, *setup.start.attempts]:
         if attempt.road.name not in costs:
             costs[attempt.road.name] = _cost(setup, attempt)
             alike = len(setup.seeds) * sum(one.road.name == attempt.road.name for one in tries)
@@ -89,7 +89,7 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
     end, resamples = _end(setup, seconds)
     expected = {"before": time.time() - began, "start": 0.0, "end": end}
     start_steps = None
-    if setup.start is not None and most_start_steps is not None:
+    if setup.start.attempts and most_start_steps is not None:
         cost = costs[setup.start.attempts[0].road.name]
         measured = seeds * (EVALUATIONS + 1) * cost.evaluation
         start_steps = most_start_steps
@@ -161,7 +161,7 @@ def _end(setup: Setup, seconds: float) -> tuple[float, int | None]:
     test, resamples = setup.splits.test, setup.plan.resamples
     if test is None:
         return 0.0, None
-    models = len(setup.seeds) * (1 + len(setup.arms))
+    models = len(setup.seeds) * len(setup.every_arm)
     model, evaluator = setup.build(setup.seeds[0]), Evaluator(setup.metric)
     times, found, statistics = [], None, None
     for _ in range(2):  # the first time prepares
