@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from metricgrad._records import event_of
-from metricgrad._records import ROLES
-from metricgrad.report.look import look_of_role
+from metricgrad._records import ROLES, event_of
 from metricgrad.report import condense, plot
+from metricgrad.report.look import look_of_role
 from tests.report import synthetic_runs
 
 
