@@ -210,7 +210,9 @@ print("ended in good order", flush=True)
 """
 
 
-@pytest.mark.parametrize("numbers", [(15, 15), (15, 2), (2, 2), (2, 15)])
+@pytest.mark.parametrize(
+    "numbers", [(15, 2), *(pytest.param(two, marks=pytest.mark.slow) for two in ((15, 15), (2, 2), (2, 15)))]
+)
 def test_the_second_signal_ends_a_process_that_is_stuck(numbers: tuple[int, int]) -> None:
     """Though its main thread never comes back to run a handler."""
     program = [sys.executable, "-c", STUCK]

@@ -232,7 +232,7 @@ def failing(share: float, how: str) -> Any:
     return sometimes
 
 
-@pytest.mark.parametrize("how", ["raises", "is NaN"])
+@pytest.mark.parametrize("how", ["raises", pytest.param("is NaN", marks=pytest.mark.slow)])
 def test_a_metric_that_fails_now_and_then(how: str) -> None:
     """Half a percent is dropped and counted; five percent ends the run with a message."""
     result = run(metric=cost_metric(failing(0.005, how)))
