@@ -1,9 +1,9 @@
 """The pages docs/adding-*.md as changes of files and as commands.
 
-A box belongs to the path that the sentence before it names last. A `python` or `text` box is a new file. A `diff` box
-changes one: its lines without `+` stand in the file, once, those with `-` go, and `...` in them is the rest of a line,
-which stays. `@@` parts two places. In a `console` box a line after `$` is a command; the others are among the lines
-that it prints.
+A box belongs to the path that the sentence before it names last; without one it is a program. A `python` or `text` box
+is a new file. A `diff` box changes one: its lines without `+` stand in the file, once, those with `-` go, and `...` in
+them is the rest of a line, which stays. `@@` parts two places. In a `console` box a line after `$` is a command; the
+others are among the lines that it prints.
 """
 
 import re
@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DOCS", "PAGES", "Box", "Shown", "boxes", "commands", "write"]
+__all__ = ["DOCS", "PAGES", "Box", "Shown", "boxes", "commands", "programs", "write"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("adding-*.md"))
@@ -45,6 +45,16 @@ def boxes(page: Path) -> list[Box]:
         if paths:
             found.append(Box(paths[-1], language != "diff", text))
     return found
+
+
+def programs(page: Path) -> list[str]:
+    """Return the Python boxes that belong to no path."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        box
+        for sentence, language, box in _FENCE.findall(text)
+        if language == "python" and not _PATH.search(sentence)
+    ]
 
 
 def commands(page: Path) -> list[Shown]:
