@@ -52,7 +52,7 @@ def test_a_page_touches_no_more_than_it_promises(page: Path) -> None:
     """Its files are as many as the table says; new ones parse, and nobody is told of a place that is not there."""
     touched = {box.path for box in boxes(page)}
     assert len(touched) == FILES[page.stem], sorted(touched)
-    assert len(boxes(page)) == len(
+    assert len(boxes(page)) + len(programs(page)) == len(
         re.findall(r"^```(?:python|text|diff)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     )
     for box in boxes(page):
