@@ -301,6 +301,7 @@ class Contest:
         falls = falls_of(
             sides, measured, start=self.setup.start.name, resamples=resamples,
             grouping_of=lambda side: grouping_of("select", splits, side.metric),
+            watch=lambda done, total: self.folder.emit(Progress("resamples of select", done, total, "resample")),
         )  # fmt: skip
         for fall in falls:
             self.folder.emit(fall)

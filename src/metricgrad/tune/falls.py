@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from metricgrad._records import Fall, Progress, SideMeasured
+from metricgrad._resampling import Watch
 from metricgrad._types import Split
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.errors import MetricFailed, RunFolderError
@@ -105,6 +106,7 @@ def falls_of(
     start: str,
     grouping_of: Callable[[SideMetric], Grouping],
     resamples: int,
+    watch: Watch | None = None,
 ) -> list[Fall]:
     """Return the fall of every model beside the start in every side metric.
 
@@ -114,6 +116,7 @@ def falls_of(
         start: name of the arm that the others fell from; it is never held back itself.
         grouping_of: which units of select are drawn together.
         resamples: number of draws, the same for every model.
+        watch: is told how far the draws of a model are.
     """
     falls = []
     for side in sides:
@@ -122,7 +125,7 @@ def falls_of(
             if name != side.metric.name or arm == start:
                 continue
             before = measured[name, seed, start]
-            falls.append(_fall(side, (seed, arm), (before, table), grouping, resamples))
+            falls.append(_fall(side, (seed, arm), (before, table), grouping, resamples, watch))
     return falls
 
 
@@ -132,15 +135,16 @@ def _fall(
     tables: tuple[Tensor | None, Tensor | None],
     grouping: Grouping,
     resamples: int,
+    watch: Watch | None,
 ) -> Fall:
     """The fall of one model, paired over the units of select that are defined for it and for its start."""
     (seed, arm), (before, after) = model, tables
     metric, limit = side.metric, side.may_fall if side.holds_back else None
     if before is None or after is None:
         return Fall(metric.name, seed, arm, None, None, None, limit, told="the metric failed")
-    found = Differences(metric, {"start": [before], "arm": [after]}, grouping, resamples)
+    found = Differences(metric, {"before": [before], "after": [after]}, grouping, resamples, watch)
     sign = 1.0 if metric.higher_is_better else -1.0
-    fall = found.interval({"start": sign, "arm": -sign})
+    fall = found.interval({"before": sign, "after": -sign})
     if not np.isfinite(fall.value):
         return Fall(metric.name, seed, arm, None, None, None, limit, told="the metric is undefined on select")
     told = "" if found.doubt is None else found.doubt
