@@ -18,6 +18,7 @@ from metricgrad.tune import Result
 from metricgrad.tune.checkpoint import load_weights
 from tests.distributed.program import double_run
 
+pytestmark = pytest.mark.xdist_group("distributed")  # pairs of processes, one pair at a time
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [
     "-m",
