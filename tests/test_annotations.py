@@ -13,6 +13,8 @@ import metricgrad
 from tests import annotations
 
 MODULE = """
+from dataclasses import dataclass
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,6 +28,16 @@ def lies(x: Float[Tensor, "query item"]) -> Float[Tensor, "query"]:
 
 def scale(x: float, y: int = 1) -> float:
     return x * y
+
+def plain(x: int, *more: str, name: str = "", **named: bool) -> int:
+    return x
+
+def wrong(x: int) -> int:
+    return str(x)
+
+@dataclass
+class Record:
+    count: int
 """
 
 
@@ -61,6 +73,18 @@ def test_a_function_may_not_accept_a_misfit(checked, generator):
         checked.scale("a", 2)
     with pytest.raises(TypeCheckError):
         checked.lies(torch.rand(3, 2, generator=generator))
+
+
+def test_plain_types_are_checked_wherever_they_stand(checked):
+    """By place, by keyword, in what a star takes, in the result, and in the fields of a dataclass."""
+    assert checked.plain(1, "a", "b", name="c", other=True) == 1
+    misfits = (
+        lambda: checked.plain("1"), lambda: checked.plain(1, "a", 2), lambda: checked.plain(1, name=3),
+        lambda: checked.plain(1, other="no"), lambda: checked.wrong(1), lambda: checked.Record("many"),
+    )  # fmt: skip
+    for misfit in misfits:
+        with pytest.raises(TypeCheckError):
+            misfit()
 
 
 def test_the_package_is_checked():
