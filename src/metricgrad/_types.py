@@ -177,8 +177,11 @@ class MethodRun:
         chunk: rows that are embedded at once where a batch is larger than memory, `auto` for as many as fit; None
             for the whole batch.
         fit: the split that the batches come from, for a method that prepares itself before the first step.
-        select: the split that decides, for a method that must know what it may trust.
+        select: the split that decides, for a method that must know what it may trust; None for one that asks for
+            `judge`: it would learn on the split that chooses.
         show: takes `(what, done, total, unit)`, for work before the first step that somebody waits for.
+        pool: the split that `judge` is for, held back from `fit`; None where the method does not ask for it.
+        judge: `(outputs, targets) -> float`, the exact metric, counted; see `metricgrad.tune.judge.Judge`.
     """
 
     model: nn.Module
@@ -190,6 +193,8 @@ class MethodRun:
     fit: "Split | None" = None
     select: "Split | None" = None
     show: Callable[[str, int, int, str], None] = lambda what, done, total, unit: None
+    pool: "Split | None" = None
+    judge: Callable[..., float] | None = None
 
 
 class Method(Protocol):
@@ -198,7 +203,8 @@ class Method(Protocol):
     Optional members: `examine() -> Mapping | None`, called at every evaluation, step 0 included: the fields `values`,
     `local` and `generated` of a `Fitted` record, of a method that learns the metric; `beside() -> dict` and
     `load_beside(state)`: what is trained beside the network (a loss with parameters), kept with the weights of a stage
-    and handed on from the start to the arms, before `begin`.
+    and handed on from the start to the arms, before `begin`; `judge_calls`: how often a stage may call
+    `MethodRun.judge`; a method without it has no judge and no pool.
     """
 
     def begin(self, run: MethodRun) -> None:

@@ -11,10 +11,12 @@ __all__ = [
     "Diverged",
     "InputError",
     "Interrupted",
+    "JudgeEnded",
     "MetricFailed",
     "MetricgradError",
     "MissingExtraError",
     "RunFolderError",
+    "TrialFailed",
 ]
 
 
@@ -52,6 +54,14 @@ class Collapsed(MetricgradError):
 
 class Diverged(InputError):
     """The loss, a weight or an output is NaN or infinite; the try ends with its best weights so far."""
+
+
+class TrialFailed(MetricgradError):
+    """A method asked for the exact metric on the pool and got none: it raised, or is NaN. The trial has no value."""
+
+
+class JudgeEnded(MetricgradError):
+    """A method may not ask for the exact metric any more (its calls are spent, or fail); the stage ends there."""
 
 
 class Distrusted(MetricgradError):

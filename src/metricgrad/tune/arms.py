@@ -20,6 +20,7 @@ from metricgrad.tune.groups import check_groups
 from metricgrad.tune.loop import Stage
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import LARGEST_SEED, Plan, trainable_parameters
+from metricgrad.tune.pool import fit_and_pool
 from metricgrad.tune.side_metrics import SideMetric, side_metrics_of, try_side_metrics
 from metricgrad.tune.splits import Splits, check_disjoint
 
@@ -192,7 +193,8 @@ def resolved(
     check_names([start, *arms])
     for arm in [start, *arms]:
         for attempt in arm.attempts:
-            attempt.make()  # settings that do not fit must fail before anything is trained
+            method = attempt.make()  # settings that do not fit must fail before anything is trained
+            fit_and_pool(splits, exact, method, seeds[0])
     for one in (plan, start_plan):
         if one is not None and one.trainable != "all":
             trainable_parameters(build(seeds[0]), one.trainable)  # a name that the model does not have

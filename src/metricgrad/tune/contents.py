@@ -20,11 +20,19 @@ from metricgrad._types import Observer, Split
 from metricgrad.tune.checkpoint import same_random_state
 from metricgrad.tune.fingerprint import fingerprint
 from metricgrad.tune.passes import one_pass
-from metricgrad.tune.splits import Splits, batches_in, reference_of
+from metricgrad.tune.splits import NAMES, Splits, batches_in, reference_of
 
 __all__ = ["Contents", "contents_of", "shared_rows"]
 
 MOST_BATCHES, MOST_BYTES = 2_000, 2**30
+_PAIRS = (
+    ("fit", "select"),
+    ("fit", "test"),
+    ("select", "test"),
+    ("fit", "pool"),
+    ("pool", "select"),
+    ("pool", "test"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,13 +55,13 @@ class Contents:
 
 
 def contents_of(splits: Splits, observer: Observer) -> dict[str, Contents]:
-    """Return the contents of fit, select and test, where there is one, and of their references.
+    """Return the contents of the splits that there are, and of their references.
 
     Raises:
         InputError: a split can be read only once.
     """
     found = {}
-    for name in ("fit", "select", "test"):
+    for name in NAMES:
         split = getattr(splits, name)
         if split is not None:
             found[name] = _contents(name, split, observer)
@@ -71,7 +79,7 @@ def shared_rows(splits: Splits, contents: Mapping[str, Contents]) -> list[str]:
             has chosen, cannot judge.
     """
     told = []
-    for first, second in (("fit", "select"), ("fit", "test"), ("select", "test")):
+    for first, second in _PAIRS:
         if first not in contents or second not in contents:
             continue
         one, two = contents[first], contents[second]
@@ -97,7 +105,7 @@ def _refused(first: str, second: str, how: str) -> Exception:
     return fail(
         "Splits",
         f"{first} and {second} {how}",
-        "three disjoint splits: fit is learned from, select chooses, test judges",
+        "disjoint splits: fit and pool are learned from, select chooses, test judges",
         "Divide the data first; without a test split, Splits(fit, select) claims nothing.",
     )
 

@@ -25,7 +25,8 @@ from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.identity import check_identity, versions
 from metricgrad.tune.loop import Stage, train_stage
 from metricgrad.tune.plan import trainable_parameters
-from metricgrad.tune.splits import describe_split
+from metricgrad.tune.pool import fit_and_pool
+from metricgrad.tune.splits import NAMES, describe_split
 from metricgrad.tune.stages import budget_of, stages_of
 from metricgrad.tune.state import fitting
 from metricgrad.tune.stop import StopRequest
@@ -104,7 +105,7 @@ class Contest:
         controls, contenders = setup.named("control"), setup.named("contender")
         splits = {
             name: describe_split(split)
-            for name in ("fit", "select", "test")
+            for name in NAMES
             if (split := getattr(setup.splits, name)) is not None
         }
         self.folder.emit(
@@ -167,10 +168,11 @@ class Contest:
             trainable = (
                 self.setup.start_plan.trainable if stage.role == "start" else self.setup.plan.trainable
             )
+            fit, pool = fit_and_pool(self.setup.splits, self.setup.metric, method, stage.seed)
             with deterministic(model):
                 value, weights, trained_beside = train_stage(
                     stage, model, trainable_parameters(model, trainable), method,
-                    fit=self.setup.splits.fit, select=self.setup.splits.select, evaluator=self.evaluator,
+                    fit=fit, select=self.setup.splits.select, pool=pool, evaluator=self.evaluator,
                     folder=self.folder, base=state, saved=saved, stop=self.stop,
                 )  # fmt: skip
         if current().leader:

@@ -20,11 +20,9 @@ from metricgrad._structures import form, pair
 from metricgrad._types import Metric
 from metricgrad._user_code import called
 from metricgrad.errors import MetricgradError
-from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
+from metricgrad.tune.splits import NAMES, ArraySplit, ClassBatchSplit, Splits
 
-__all__ = ["UnpackedSplit", "given_splits", "numbered"]
-
-NAMES = ("fit", "select", "test")
+__all__ = ["UnpackedSplit", "given_splits", "numbered", "without_a_batch_of_one"]
 
 
 class UnpackedSplit:
@@ -72,7 +70,7 @@ def given_splits(splits: Any) -> Splits:
         for name in splits:
             if name not in NAMES:
                 raise fail(
-                    "splits", f"there is no split {name!r}", "fit, select, test", nearest(str(name), NAMES)
+                    "splits", f"there is no split {name!r}", ", ".join(NAMES), nearest(str(name), NAMES)
                 )
         splits = [splits.get(name) for name in NAMES]
     if isinstance(splits, tuple | list) and len(splits) in (2, 3) and not _is_arrays(splits):
@@ -87,12 +85,12 @@ def given_splits(splits: Any) -> Splits:
 
 
 def _given(name: str, split: Any, unpack: Callable[[Any], Any] | None) -> Any:
-    if split is None and name == "test":
+    if split is None and name in ("test", "pool"):
         return None
     if _is_arrays(split):
         found = ArraySplit(split[0], split[1], shuffle=name == "fit")
         return (
-            found.rebatch(_without_a_batch_of_one(len(found.inputs), found.batch)) if name == "fit" else found
+            found.rebatch(without_a_batch_of_one(len(found.inputs), found.batch)) if name == "fit" else found
         )
     if (isinstance(split, Dataset) and not hasattr(type(split), "__iter__")) or _is_items(split):
         kind = (
@@ -119,7 +117,7 @@ def _given(name: str, split: Any, unpack: Callable[[Any], Any] | None) -> Any:
     return split
 
 
-def _without_a_batch_of_one(items: int, most: int) -> int:
+def without_a_batch_of_one(items: int, most: int) -> int:
     """Return the largest size of batches that leaves no batch of one item: BatchNorm cannot train on that."""
     return next((size for size in range(most, 1, -1) if items % size != 1), most)
 

@@ -13,18 +13,22 @@ from metricgrad._checks import fail
 from metricgrad._records import Evaluated, Fitted, Note, Progress, Role, StageFinished, StageStarted, Stepped
 from metricgrad._structures import pair
 from metricgrad._types import Method, MethodRun, Split
-from metricgrad.errors import Collapsed, Distrusted, Diverged, Interrupted
+from metricgrad.errors import Collapsed, Distrusted, Diverged, Interrupted, JudgeEnded, TrialFailed
 from metricgrad.scale import current
 from metricgrad.tune.checkpoint import random_state, restore_random_state, same_random_state
 from metricgrad.tune.divergence import parameter_that_diverged, what_diverged
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.judge import Judge
 from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
 from metricgrad.tune.state import fitting
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import beside_of, load_into, weights_of
 
-__all__ = ["Stage", "train_stage", "training_batches"]
+__all__ = ["ENDS", "Stage", "train_stage", "training_batches"]
+
+ENDS = (Collapsed, Distrusted, Diverged, JudgeEnded)
+"""What ends a stage with its best weights so far."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ def train_stage(
     *,
     fit: Split,
     select: Split,
+    pool: Split | None,
     evaluator: Evaluator,
     folder: RunFolder,
     base: Mapping[str, Any],
@@ -111,6 +116,7 @@ def train_stage(
         method: the road.
         fit: training batches.
         select: decides which step is kept.
+        pool: where a method that asks for the metric measures it; None for any other.
         evaluator: measures and counts.
         folder: record and checkpoints go here.
         base: what the checkpoint must hold beside the stage's own state.
@@ -124,14 +130,16 @@ def train_stage(
         Interrupted: a stop was requested; the checkpoint is written.
     """
     began = time.perf_counter()
-    trainer = _Trainer(stage, model, parameters, method, evaluator, select, folder, base)
+    judge = None if pool is None else Judge(evaluator, getattr(method, "judge_calls", 0))
+    trainer = _Trainer(stage, model, parameters, method, evaluator, select, folder, base, judge)
     begin_pass(fit, stage.seed * 1_000_000 + stage.first_epoch)  # a method may read it before the first step
     seed_everything(stage.seed, sum(stage.arm.encode()), stage.attempt)
     metric = evaluator.metric
     method.begin(
         MethodRun(
-            model.train(), parameters, metric, stage.steps, stage.seed, stage.chunk, fit=fit, select=select,
-            show=lambda *work: folder.emit(Progress(*work)),
+            model.train(), parameters, metric, stage.steps, stage.seed, stage.chunk, fit=fit,
+            select=select if pool is None else None, show=lambda *work: folder.emit(Progress(*work)), pool=pool,
+            judge=judge,
         )
     )  # fmt: skip
     if saved is None:
@@ -168,7 +176,7 @@ def _run_steps(trainer: "_Trainer", fit: Split, stop: StopRequest, random_before
             last = state.step == stage.steps
             if state.step % stage.evaluate_every == 0 or last:
                 trainer.evaluate()
-        except (Collapsed, Distrusted, Diverged) as reason:
+        except ENDS as reason:
             trainer.give_up(reason)
             break
         finally:
@@ -198,9 +206,10 @@ class _Trainer:
         select: Split,
         folder: RunFolder,
         base: Mapping[str, Any],
+        judge: Judge | None,
     ) -> None:
         self.stage, self.model, self.method, self.base = stage, model, method, base
-        self.parameters = parameters
+        self.parameters, self.judge = parameters, judge
         self.evaluator, self.select, self.folder = evaluator, select, folder
         self.state = _Progress(epoch=stage.first_epoch)
         self.best_weights: dict[str, Any] = {}
@@ -216,8 +225,10 @@ class _Trainer:
         state.step += 1
         try:
             values = self.method.step(batch)
-        except (Collapsed, Distrusted, Diverged):
+        except ENDS:
             raise
+        except TrialFailed:  # a step without a loss
+            return
         except Exception as error:  # of a loss or a network that met numbers which are none
             found = what_diverged(self.model, self.parameters, pair(batch)[0])
             if found is None:
@@ -331,6 +342,7 @@ class _Trainer:
                     "best_beside": self.best_beside,
                     "method": self.method.state_dict(),
                     "random": random_state(),
+                    "judge": {} if self.judge is None else self.judge.state_dict(),
                 },
             }
         )
@@ -343,6 +355,8 @@ class _Trainer:
             self.method.load_state_dict(saved["method"])
             self.best_weights = dict(saved["best"])
             self.best_beside = dict(saved.get("best_beside", {}))
+            if self.judge is not None:
+                self.judge.load_state_dict(saved["judge"])
 
 
 def _batches(fit: Split, seed: int, state: _Progress, random_before: Any) -> Iterator[Any]:

@@ -22,6 +22,7 @@ from metricgrad.pairing import ClassBatchSampler
 from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
 
 __all__ = [
+    "NAMES",
     "ArraySplit",
     "ClassBatchSplit",
     "Splits",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 
+NAMES = ("fit", "select", "test", "pool")
+
+
 @dataclass(frozen=True)
 class Splits:
     """The data of a run.
@@ -40,6 +44,9 @@ class Splits:
         fit: gradients come from here and only from here.
         select: every choice is made here: which step, which settings, which arm.
         test: locked: read once, after everything is chosen. None: nothing is claimed.
+        pool: where a method that asks for the exact metric may measure it; no gradient comes from here. None: a fifth
+            of fit is held back from such a method, and from no other (whole classes for a retrieval metric, whole
+            groups where fit has groups).
         groups: split name -> one label per unit, in the order of the split: units of one group (the pictures of a
             patient, the frames of a film) share their fate, and the interval draws them together. Default: every unit
             for itself; the queries of a retrieval test by class. Groups of two splits are compared: those of test
@@ -59,6 +66,7 @@ class Splits:
     fit: Split | Any
     select: Split | Any
     test: Split | Any | None = None
+    pool: Split | Any | None = None
     classes: Sequence[str] | None = None
     unpack: Callable[[Any], Any] | None = None
     groups: Mapping[str, Labels] | None = None
@@ -277,7 +285,7 @@ def batches_in(split: Any) -> int | None:
 def check_disjoint(splits: Splits) -> None:
     """Raise InputError where two splits of a retrieval run share a class: its figures would not be of unseen ones."""
     labels = {}
-    for name in ("fit", "select", "test"):
+    for name in NAMES:
         targets = getattr(getattr(splits, name), "targets", None)
         if isinstance(targets, Tensor) and targets.ndim == 1:
             labels[name] = set(targets.tolist())

@@ -10,12 +10,14 @@ from torch import Tensor
 from metricgrad._resampling import resampled
 from metricgrad._structures import pair
 from metricgrad._types import MethodRun, Metric
-from metricgrad.errors import Collapsed, Distrusted, Diverged
+from metricgrad.errors import TrialFailed
 from metricgrad.tune.arms import Attempt, Setup
 from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.loop import training_batches
+from metricgrad.tune.judge import Judge
+from metricgrad.tune.loop import ENDS, training_batches
 from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune.pool import fit_and_pool
 from metricgrad.tune.side_metrics import read_beside
 from metricgrad.tune.splits import batches_in
 
@@ -121,21 +123,23 @@ def _cost(setup: Setup, attempt: Attempt) -> Cost:
     parameters = trainable_parameters(model, setup.plan.trainable)
     method = attempt.make()
     examine = getattr(method, "examine", lambda: None)
+    fit, pool = fit_and_pool(splits, setup.metric, method, seed)
+    judge = None if pool is None else Judge(Evaluator(setup.metric), getattr(method, "judge_calls", 0))
     times = [time.perf_counter()]
     method.begin(
         MethodRun(
-            model.train(), parameters, setup.metric, _UNTIMED_STEPS + _TIMED_STEPS, seed, setup.plan.chunk,
-            splits.fit, splits.select,
+            model.train(), parameters, setup.metric, _UNTIMED_STEPS + _TIMED_STEPS, seed, setup.plan.chunk, fit,
+            splits.select if pool is None else None, pool=pool, judge=judge,
         )
     )  # fmt: skip
     examine()
     times.append(time.perf_counter())
-    batches = training_batches(splits.fit, seed)
+    batches = training_batches(fit, seed)
     for _ in range(_UNTIMED_STEPS + _TIMED_STEPS):
         batch = next(batches)
         try:
             method.step(batch)
-        except (Collapsed, Distrusted, Diverged):
+        except (*ENDS, TrialFailed):
             break
         except Exception:  # a try that diverges has had its time; anything else is raised
             if what_diverged(model, parameters, pair(batch)[0]) is None:
