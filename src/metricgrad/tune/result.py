@@ -92,9 +92,13 @@ class Result:
             if chosen is None or result.returned is None:
                 raise fail("Result.load", f"the run in {folder} is not finished", "a run that returned weights",
                            "Finish it: make the same call of tune again, or `metricgrad resume`.")  # fmt: skip
-            result.model = SeededModel(model)(record_of(chosen).best_seed)
-            load_into(result.model, result.weights())
+            result.take(SeededModel(model)(record_of(chosen).best_seed))
         return result
+
+    def take(self, model: nn.Module) -> None:
+        """Make a network the result's `model`, with the returned weights."""
+        load_into(model, self.weights())
+        self.model = model
 
     def event(self, name: str) -> Mapping[str, Any] | None:
         """Return the last event of that name, or None."""

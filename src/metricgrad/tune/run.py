@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from metricgrad._checks import Whole, describe, fail
 from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
-from metricgrad.tune.arms import resolved
+from metricgrad.tune.arms import Setup, resolved
 from metricgrad.tune.checkpoint import load_state
 from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
@@ -28,7 +28,6 @@ from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
 from metricgrad.tune.splits import Splits
 from metricgrad.tune.stop import StopRequest
-from metricgrad.tune.weights import load_into
 
 __all__ = ["tune"]
 
@@ -151,31 +150,55 @@ def tune(
     if str(folder) == "":
         raise fail("tune", "folder is an empty text", "a folder, or None for a temporary one")
     with joined() as processes:
-        show = observer or plain_lines
-        contents = contents_of(setup.splits, show if processes.leader else lambda event: None)
-        identity = identity_of(setup, contents, facts or {}, recipe)
-        _check_same(processes, identity)
-        shared = [*shared_rows(setup.splits, contents), *shared_groups(setup.splits)]
-        path = Path(processes.led(lambda: str(folder or tempfile.mkdtemp(prefix="metricgrad-"))))
-        try:
-            with opened(path, show) as opened_folder, StopRequest() as stop:
-                run = Contest(setup, opened_folder, stop, task)
-                try:
-                    run.go(identity, shared, began=began, force=force)
-                finally:
-                    note_changes(opened_folder, setup, identity)
-        except ProcessLost as error:
-            raise ProcessLost(
-                f"{error} The run in {path} can be resumed from its last checkpoint, with any number of processes."
-            ) from error
-        except BaseException:
-            if folder is None and processes.leader:
-                _leave(path, show)
-            raise
-        result = Result(path, temporary=folder is None and processes.leader)
-        result.model = setup.build(run.best_seed)
-        load_into(result.model, result.weights())
-        processes.wait()  # a temporary folder goes with the result of process 0
+        return _contested(
+            processes,
+            setup,
+            folder,
+            observer or plain_lines,
+            began,
+            task=task,
+            recipe=recipe,
+            facts=facts,
+            force=force,
+        )
+
+
+def _contested(
+    processes: Processes,
+    setup: Setup,
+    folder: str | Path | None,
+    show: Observer,
+    began: float,
+    *,
+    task: str | None,
+    recipe: Mapping[str, Any] | None,
+    facts: Mapping[str, str] | None,
+    force: bool,
+) -> Result:
+    """Run the contest in its folder, or go on with it; a temporary folder of a run that fails before it begins goes."""
+    contents = contents_of(setup.splits, show if processes.leader else lambda event: None)
+    identity = identity_of(setup, contents, facts or {}, recipe)
+    _check_same(processes, identity)
+    shared = [*shared_rows(setup.splits, contents), *shared_groups(setup.splits)]
+    path = Path(processes.led(lambda: str(folder or tempfile.mkdtemp(prefix="metricgrad-"))))
+    try:
+        with opened(path, show) as opened_folder, StopRequest() as stop:
+            run = Contest(setup, opened_folder, stop, task)
+            try:
+                run.go(identity, shared, began=began, force=force)
+            finally:
+                note_changes(opened_folder, setup, identity)
+    except ProcessLost as error:
+        raise ProcessLost(
+            f"{error} The run in {path} can be resumed from its last checkpoint, with any number of processes."
+        ) from error
+    except BaseException:
+        if folder is None and processes.leader:
+            _leave(path, show)
+        raise
+    result = Result(path, temporary=folder is None and processes.leader)
+    result.take(setup.build(run.best_seed))
+    processes.wait()  # a temporary folder goes with the result of process 0
     return result
 
 
