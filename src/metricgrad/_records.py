@@ -9,14 +9,13 @@ import dataclasses
 import functools
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value
+from metricgrad._documents import Unreadable
 
 __all__ = [
     "CONTENDER",
@@ -46,13 +45,9 @@ __all__ = [
     "Verdict",
     "arms_of",
     "event_of",
-    "read_record",
     "record_of",
 ]
 
-LARGEST_RECORD = 256 * MEGABYTE
-LONGEST_NUMBER = 18
-"""Digits of a whole number in a record: what fits 64 bits everywhere it is shown."""
 START, CONTROL, CONTENDER = "start", "continued", "tuned"
 """What the arms of a run are called that gives them no names; the start is always called so."""
 Role = Literal["start", "control", "contender"]
@@ -385,31 +380,3 @@ def record_of(event: Mapping[str, Any]) -> Any:
 @functools.cache
 def _checker(kind: type) -> Callable[[Any], Any]:
     return TypeAdapter(kind).validate_python
-
-
-def read_record(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of a record file in order; a line cut short by a kill ends the file.
-
-    Raises:
-        Unreadable: a link or no ordinary file, too large, or (with its number) a line that is no event.
-    """
-    for number, line in enumerate(content_of(path, most=LARGEST_RECORD).split(b"\n")[:-1], start=1):
-        try:
-            event = json_value(line, digits=LONGEST_NUMBER)
-        except Unreadable as error:
-            raise Unreadable(f"{path} line {number}: {error}") from error
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-            raise Unreadable(f"{path} line {number}: it is no event: an object that names its `event`")
-        yield _printable(event) if _UNPRINTABLE.search(line) else event
-
-
-_UNPRINTABLE = re.compile(rb"\\u00[0189]|\\u007f|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
-"""Control characters, as JSON spells them: a terminal would take some of them for commands."""
-
-
-def _printable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_printable(key): _printable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_printable(item) for item in value]
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", value) if isinstance(value, str) else value

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metricgrad._records import read_record
+from metricgrad._record_file import read_record
 from metricgrad.report import read_run, render, summary_text
 
 RUNS = Path(__file__).parents[1] / "data" / "old_runs"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from metricgrad import _record_file
 from metricgrad import _records as records
 from metricgrad._records import event_of
 from metricgrad.errors import InputError
@@ -170,6 +171,6 @@ def test_nothing_in_a_record_commands_a_terminal(tmp_path: Path, text: str, esca
     """Control characters of every text and name of a record, however they are spelt, are replaced."""
     line = json.dumps({"event": "note", "text": text, text: [text]}, ensure_ascii=escaped)
     (tmp_path / "record.jsonl").write_text(line + "\n", encoding="utf-8")
-    (event,) = records.read_record(tmp_path / "record.jsonl")
+    (event,) = _record_file.read_record(tmp_path / "record.jsonl")
     shown = f"{event['text']}{list(event)[-1]}{list(event.values())[-1][0]}"
     assert len(shown) == 3 * len(text) and all(letter == "\ufffd" or letter.isprintable() for letter in shown)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metricgrad import _records
 from metricgrad._checks import describe, fail
 from metricgrad._documents import Unreadable
 from metricgrad._layout import check_layout
+from metricgrad._record_file import read_record
 from metricgrad._records import (
     Budget,
     Chosen,
@@ -183,7 +183,7 @@ def read_run(folder: Path) -> tuple[Run, int]:
         )
     events: list[Mapping[str, Any]] = []
     try:
-        events.extend(_records.read_record(path))
+        events.extend(read_record(path))
     except Unreadable as error:
         raise _corrupt(str(error)) from error
     return condense(events, source=str(path)), len(events)

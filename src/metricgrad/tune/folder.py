@@ -16,7 +16,8 @@ import yaml
 
 from metricgrad._documents import MEGABYTE, Unreadable, content_of, yaml_document
 from metricgrad._layout import check_layout, check_new, is_record
-from metricgrad._records import Progress, event_of, read_record
+from metricgrad._record_file import read_record
+from metricgrad._records import Progress, event_of
 from metricgrad._types import Observer
 from metricgrad.errors import CheckpointError, RunFolderError
 from metricgrad.scale import current

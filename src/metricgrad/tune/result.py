@@ -12,7 +12,8 @@ from torch import nn
 from metricgrad._checks import fail
 from metricgrad._documents import Unreadable
 from metricgrad._layout import check_layout
-from metricgrad._records import read_record, record_of
+from metricgrad._record_file import read_record
+from metricgrad._records import record_of
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.tune.checkpoint import load_weights
 from metricgrad.tune.networks import SeededModel
