@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from metricgrad.tune import Plan as Plan
     from metricgrad.tune import Result as Result
     from metricgrad.tune import Splits as Splits
+    from metricgrad.tune import compare as compare
     from metricgrad.tune import tune as tune
 
     __version__: str
@@ -48,6 +49,7 @@ __all__ = [
     "Result",
     "Splits",
     "__version__",
+    "compare",
     "direct",
     "learned",
     "losses",
@@ -68,6 +70,7 @@ _HOMES = {
     "RankingLoss": "ranking",
     "Result": "tune",
     "Splits": "tune",
+    "compare": "tune",
     "mean_valid": "averages",
     "per_sample": "metrics",
     "positive_ranks": "ranking",

@@ -97,6 +97,11 @@ class Budget:
     # Where minutes are given: seconds of the run by part, and the resamples that they have room for.
     expected: dict[str, float] = field(default_factory=dict)
     resamples: int | None = None
+    arm_steps: dict[str, int] = field(default_factory=dict)  # where arms train for equal time: steps of each
+
+    def steps_of(self, arm: str) -> int:
+        """Steps of a control or a contender in each try."""
+        return self.arm_steps.get(arm, self.steps)
 
 
 @dataclass(frozen=True)
@@ -272,6 +277,9 @@ class Verdict:
     resamples: int | None = None  # that count
     undefined: int = 0  # resamples that are left out: the metric is undefined on them
     scope: str = ""  # method (three seeds or more: intervals hold their variance) | models
+    contender: str = ""  # whom the verdict speaks of: the one that select prefers
+    # name -> gain over the baseline as in `gains`, with `p_value`, `adjusted` (Holm over the contenders) and `claim`
+    contenders: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metricgrad.tune.run import plain_lines
+from metricgrad.tune.launch import plain_lines
 from tests.cli.outcome import QUICK
 
 MAIN = f"{sys.executable} -c 'import sys; from metricgrad.cli.main import main; sys.exit(main())'"

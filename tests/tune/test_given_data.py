@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from metricgrad.errors import InputError, Interrupted
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Result, Splits, tune
-from metricgrad.tune.arms import Setup, resolved
+from metricgrad.tune.arms import Asked, Contender, Setup, resolved
 from metricgrad.tune.given_data import UnpackedSplit, given_splits, numbered
 from tests.tune.small_run import same_weights
 from tests.tune.test_resume import Raiser
@@ -417,17 +417,15 @@ def test_seeds_of_another_kind_are_one_sentence(seed: Any) -> None:
 
 def _resolved(seed: Any) -> Setup:
     parts = tuple(_arrays(count, number) for number, count in enumerate((40, 20, 20)))
+    contender = Contender("new", "direct:multiclass")
     return resolved(
-        nn.Linear(6, 3),
-        parts,
-        "accuracy",
-        cross_entropy,
-        "direct:multiclass",
-        Plan(steps=2),
-        None,
-        seed,
-        None,
-        None,
-        None,
-        None,
+        Asked(
+            nn.Linear(6, 3),
+            parts,
+            "accuracy",
+            [contender],
+            proxy=cross_entropy,
+            plan=Plan(steps=2),
+            seed=seed,
+        )
     )

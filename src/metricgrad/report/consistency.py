@@ -56,11 +56,17 @@ def _wrong_in_arms(started: RunStarted) -> str | None:
 
 def _wrong_in_verdict(verdict: Verdict, known: Collection[str]) -> str | None:
     """Figures are numbers or missing, under the names of arms."""
-    for what, figures in (("arms", verdict.arms), ("gains", verdict.gains)):
+    if verdict.contender and verdict.contender not in known:
+        return f"speaks of {describe(verdict.contender)}, none of {', '.join(known)}"
+    for what, figures in (
+        ("arms", verdict.arms),
+        ("gains", verdict.gains),
+        ("contenders", verdict.contenders),
+    ):
         for arm, numbers in figures.items():
             if arm not in known:
                 return f"has {what} of {describe(arm)}, none of {', '.join(known)}"
-            for name in ("value", "gain", "low", "high", "select"):
+            for name in ("value", "gain", "low", "high", "select", "p_value", "adjusted"):
                 if not _number_or_none(numbers.get(name)):
                     return f"is wrong at {what}.{arm}.{name}: it is {describe(numbers.get(name))}"
             per_seed = numbers.get("per_seed") or []

@@ -116,7 +116,8 @@ class Run:
     @property
     def contender(self) -> str:
         """The contender that the verdict speaks of."""
-        return self.named("contender")[0]
+        spoken_of = self.verdict.contender if self.verdict else ""
+        return spoken_of or self.named("contender")[0]
 
     @property
     def trained(self) -> list[str]:
@@ -131,7 +132,8 @@ class Run:
         if self.budget is None:
             return done, begun
         # the start is not trained within the budget
-        planned = self.budget.steps * self.budget.tries * len(self.start.seeds) * len(self.trained)
+        steps = sum(map(self.budget.steps_of, self.trained))
+        planned = steps * self.budget.tries * len(self.start.seeds)
         before = sum(stage.steps for stage in self.stages.values() if self.role(stage.arm) == "start")
         return done, max(planned + before, begun)
 

@@ -172,7 +172,9 @@ def _explanations(run: Run) -> list[str]:
     ]
     if not run.verdict:
         return lines
-    if len(run.trained) > 1:
+    if run.budget and run.budget.arm_steps:
+        lines.append("The arms trained for equal time, by steps that were timed before, not for equal steps.")
+    elif len(run.trained) > 1:
         lines.append("The arms took equal steps, not equal time; the last column says how long each trained.")
     sides = side_tables(run)
     lines += [f"{side.name}: {side.meaning}" for side in sides] + ([FALL] if sides else [])

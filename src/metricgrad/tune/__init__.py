@@ -1,5 +1,8 @@
 """The loop: arms at equal budget, selection on `select`, one reading of `test`, a verdict, a resumable folder."""
 
+from metricgrad.tune.arms import Contender as Contender
+from metricgrad.tune.compare import compare as compare
+from metricgrad.tune.compared import Comparison as Comparison
 from metricgrad.tune.plan import Plan as Plan
 from metricgrad.tune.result import Result as Result
 from metricgrad.tune.run import tune as tune
@@ -7,4 +10,14 @@ from metricgrad.tune.splits import ArraySplit as ArraySplit
 from metricgrad.tune.splits import ClassBatchSplit as ClassBatchSplit
 from metricgrad.tune.splits import Splits as Splits
 
-__all__ = ["ArraySplit", "ClassBatchSplit", "Plan", "Result", "Splits", "tune"]
+__all__ = [
+    "ArraySplit",
+    "ClassBatchSplit",
+    "Comparison",
+    "Contender",
+    "Plan",
+    "Result",
+    "Splits",
+    "compare",
+    "tune",
+]

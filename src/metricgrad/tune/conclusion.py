@@ -14,7 +14,7 @@ from metricgrad.tune.arms import Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.choice import attempts_of, chosen_method, chosen_of, without_value
 from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.evidence import Reading, Selected, judge, opponent, read_test
+from metricgrad.tune.evidence import Reading, Selected, favourite, judge, opponent, read_test
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.falls import Beside, falls_of, held_back, told_of
 from metricgrad.tune.folder import RunFolder
@@ -56,7 +56,7 @@ class Conclusion:
         values = {arm: float(np.mean([of_seed[arm] for of_seed in select.values()])) for arm in arms}
         marks = [*state["marks"], *told_of(falls), *without_value(chosen)]
         test, read = self.setup.splits.test, None
-        contender = self.setup.named("contender")[0]
+        contender = self.setup.arm(favourite(self.setup.metric, values, self.setup.entrants))
         pictured = (opponent(self.setup.metric, values, self.setup.entrants), contender.name)
         if test is not None:
             keep = pictured if getattr(test, "pictures", None) is not None else ()

@@ -20,7 +20,7 @@ from metricgrad.tune.falls import Beside
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs
 
-__all__ = ["Reading", "Selected", "judge", "opponent", "read_test"]
+__all__ = ["Reading", "Selected", "favourite", "judge", "opponent", "read_test"]
 
 CURVE_KS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50)
 
@@ -116,7 +116,7 @@ class Selected:
     @property
     def contender(self) -> str:
         """The contender of the verdict."""
-        return self.named("contender")[0]
+        return favourite(self.metric, self.values, self.arms)
 
     @property
     def opponents(self) -> list[str]:
@@ -180,14 +180,43 @@ def judge(
     doubt = compared.doubt
     marks += [text for text in (grouping.told, *compared.marks) if text]
     marks += [f"{doubt}: nothing is claimed"] if doubt else []
-    name = "nothing claimed" if doubt else _verdict_of(gains[baseline])
+    contenders = _beside(compared, selected, baseline)
+    name = contenders[contender]["claim"] if len(contenders) > 1 else _verdict_of(gains[baseline])
+    name = "nothing claimed" if doubt else name
     if name == "gain":
         marks += [_doubt_of(selected, arm, gain) for arm, gain in gains.items() if not (gain["low"] or 0) > 0]
     sentence = _sentence(name, selected, arms, baseline, gains[baseline], compared)
     return Verdict(
         name, sentence, baseline, CONFIDENCE, arms, gains, on_select[baseline] - gains[baseline]["gain"],
-        _calls(selected), marks, **compared.facts,
+        _calls(selected), marks, **compared.facts, contender=contender, contenders=contenders,
     )  # fmt: skip
+
+
+def favourite(metric: Metric, values: Mapping[str, float], arms: Sequence[Entrant]) -> str:
+    """Return the contender that the verdict speaks of: the one that select prefers, the first of equals.
+
+    Args:
+        metric: says which way is better.
+        values: arm -> mean best select value over seeds.
+        arms: all of them.
+    """
+    sign = 1.0 if metric.higher_is_better else -1.0
+    contenders = [arm.name for arm in arms if arm.role == "contender"]
+    return max(contenders, key=lambda arm: np.nan_to_num(sign * values[arm], nan=-np.inf))
+
+
+def _beside(compared: Differences, selected: Selected, baseline: str) -> dict[str, dict[str, Any]]:
+    """Every contender beside the baseline: its gain, p-value, the same adjusted for all of them, and claim."""
+    sign = 1.0 if selected.metric.higher_is_better else -1.0
+    return {
+        one.arm: {
+            **_gain(compared.interval({one.arm: sign, baseline: -sign})),
+            "p_value": one.p_value,
+            "adjusted": one.adjusted,
+            "claim": one.claim,
+        }
+        for one in compared.against(baseline, selected.named("contender"))
+    }
 
 
 def opponent(metric: Metric, values: Mapping[str, float], arms: Sequence[Entrant]) -> str:
@@ -199,7 +228,7 @@ def opponent(metric: Metric, values: Mapping[str, float], arms: Sequence[Entrant
         arms: all of them.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
-    contender = next(arm.name for arm in arms if arm.role == "contender")
+    contender = favourite(metric, values, arms)
     gains = {arm: sign * (values[contender] - values[arm]) for arm in _opponents(arms) if arm in values}
     return min(gains, key=lambda arm: np.nan_to_num(gains[arm], nan=np.inf))
 
@@ -268,7 +297,9 @@ def _sentence(
         f"{round(gain[key], 4) + 0.0:+.4f}" for key in ("gain", "low", "high")
     )  # never "-0.0000"
     several = compared.seeds > 1 and not compared.of_method
-    who = selected.method
+    who, several_arms = selected.method, len(selected.named("contender")) > 1
+    if several_arms:
+        who = f"{selected.contender} ({who})" if who != selected.contender else who
     if not compared.of_method:
         who = f"{'these models' if several else 'this model'}, tuned with {selected.method},"
     beats, loses = ("beat", "lose") if several else ("beats", "loses")
@@ -277,4 +308,7 @@ def _sentence(
         "no evidence": f"No evidence that {who} {beats} {against} on the test split",
         "worse": f"Worse: {who} {loses} to {against} on the test split",
     }[name]
-    return f"{words}: {values}, {difference} ({CONFIDENCE:.0%} interval {low} to {high} {compared.scope})."
+    holm = f"; claimed by Holm over {len(selected.named('contender'))} contenders" if several_arms else ""
+    return (
+        f"{words}: {values}, {difference} ({CONFIDENCE:.0%} interval {low} to {high} {compared.scope}{holm})."
+    )

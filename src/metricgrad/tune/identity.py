@@ -48,6 +48,7 @@ def identity_of(
     """Return what `config.yaml` holds: `asked` (must be equal), `found` (must be equal or forced) and the recipe."""
     arms = {
         arm.name: {
+            "role": arm.role,
             "method": arm.method,
             "tries": [{"method": one.road.name, **one.settings.model_dump()} for one in arm.attempts],
         }
@@ -70,6 +71,7 @@ def identity_of(
             "seeds": list(setup.seeds),
             "plan": setup.plan.model_dump(exclude={"resamples"}),  # they train nothing
             "arms": arms,
+            "equal": setup.equal,
             **({"side_metrics": _sides(setup)} if _sides(setup) else {}),
         },
         "found": {

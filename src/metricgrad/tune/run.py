@@ -1,12 +1,5 @@
-"""`tune`: start, continued, tuned; chosen on select; test read once; a verdict, weights and a record."""
+"""`tune`: a contest of one contender; chosen on select; test read once; a verdict, weights and a record."""
 
-import contextlib
-import json
-import os
-import shutil
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricgrad._checks import Whole, describe, fail
+from metricgrad._checks import Whole
+from metricgrad._records import CONTENDER, CONTROL
 from metricgrad._types import Observer
-from metricgrad.scale import Processes, ProcessLost, joined
-from metricgrad.tune.arms import Setup, resolved
-from metricgrad.tune.checkpoint import load_state
-from metricgrad.tune.contents import contents_of, shared_rows
-from metricgrad.tune.contest import Contest
-from metricgrad.tune.folder import opened
-from metricgrad.tune.groups import shared_groups
-from metricgrad.tune.identity import differing, identity_of, note_changes
+from metricgrad.tune.arms import PROXY, Asked, Contender
+from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
 from metricgrad.tune.splits import Splits
-from metricgrad.tune.stop import StopRequest
 
 __all__ = ["tune"]
 
@@ -138,105 +125,27 @@ def tune(
         >>> result.verdict in {"gain", "no evidence", "worse"}
         True
     """
-    began = time.time()
-    if observer is not None and not callable(observer):
-        raise fail("tune", f"observer is {describe(observer)}", "a function that takes an event")
-    if folder is not None and (not isinstance(folder, str | os.PathLike) or "\0" in str(folder)):
-        raise fail("tune", f"folder is {describe(folder)}", "a path")
-    setup = resolved(
-        model, splits, metric, proxy, method, plan or Plan(), higher_is_better, seed, settings, proxy_settings,
-        start_plan, start_settings, device, side_metrics, may_fall,
-    )  # fmt: skip
-    if str(folder) == "":
-        raise fail("tune", "folder is an empty text", "a folder, or None for a temporary one")
-    with joined() as processes:
-        return _contested(
-            processes,
-            setup,
-            folder,
-            observer or plain_lines,
-            began,
-            task=task,
-            recipe=recipe,
-            facts=facts,
-            force=force,
-        )
-
-
-def _contested(
-    processes: Processes,
-    setup: Setup,
-    folder: str | Path | None,
-    show: Observer,
-    began: float,
-    *,
-    task: str | None,
-    recipe: Mapping[str, Any] | None,
-    facts: Mapping[str, str] | None,
-    force: bool,
-) -> Result:
-    """Run the contest in its folder, or go on with it; a temporary folder of a run that fails before it begins goes."""
-    contents = contents_of(setup.splits, show if processes.leader else lambda event: None)
-    identity = identity_of(setup, contents, facts or {}, recipe)
-    _check_same(processes, identity)
-    shared = [*shared_rows(setup.splits, contents), *shared_groups(setup.splits)]
-    path = Path(processes.led(lambda: str(folder or tempfile.mkdtemp(prefix="metricgrad-"))))
-    try:
-        with opened(path, show) as opened_folder, StopRequest() as stop:
-            run = Contest(setup, opened_folder, stop, task)
-            try:
-                run.go(identity, shared, began=began, force=force)
-            finally:
-                note_changes(opened_folder, setup, identity)
-    except ProcessLost as error:
-        raise ProcessLost(
-            f"{error} The run in {path} can be resumed from its last checkpoint, with any number of processes."
-        ) from error
-    except BaseException:
-        if folder is None and processes.leader:
-            _leave(path, show)
-        raise
-    result = Result(path, temporary=folder is None and processes.leader)
-    result.take(setup.build(run.best_seed))
-    processes.wait()  # a temporary folder goes with the result of process 0
-    return result
-
-
-def _leave(path: Path, show: Observer) -> None:
-    """Remove the temporary folder of a run that failed, or name it where there is something to resume."""
-    state = load_state(path / "last")
-    if state is None or not (state["values"] or "stage" in state):
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    text = (
-        f"the run is kept in {path}: the same call with folder={str(path)!r} goes on from its last checkpoint"
+    return launched(
+        Asked(
+            model,
+            splits,
+            metric,
+            contenders=[Contender(CONTENDER, method, settings)],
+            controls=[] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)],
+            proxy=proxy,
+            plan=plan,
+            higher_is_better=higher_is_better,
+            seed=seed,
+            start_plan=start_plan,
+            start_settings=start_settings,
+            device=device,
+            side_metrics=side_metrics,
+            may_fall=may_fall,
+        ),
+        folder=folder,
+        task=task,
+        recipe=recipe,
+        facts=facts,
+        observer=observer,
+        force=force,
     )
-    show({"event": "note", "time": time.time(), "text": text})
-
-
-def _check_same(processes: Processes, identity: Mapping[str, Any]) -> None:
-    """Raise InputError, on every process, where they do not hold the same model, data and settings."""
-    different = differing([json.loads(text) for text in processes.gathered(json.dumps(identity))])
-    if different:
-        raise fail(
-            "processes",
-            f"they do not hold the same: {', '.join(different)} differ between them",
-            "the same call with the same model, data and settings in every process",
-            "Each batch is shared out among them by metricgrad: no process takes its own part of the data.",
-        )
-
-
-def plain_lines(event: Mapping[str, Any]) -> None:
-    """Write what matters as plain lines on standard error: the observer of a run that names none."""
-    text = {
-        "note": "{text}",
-        "stage_started": "seed {seed}: {arm} (try {attempt}), {steps} steps",
-        "evaluated": "seed {seed}: {arm} step {step}: select {value:.4f} (best {best:.4f} at step {best_step})",
-        "tested": "seed {seed}: {arm}: test {value:.4f} over {units} units",
-        "verdict": "{sentence}",
-    }.get(event["event"])
-    if text is not None and sys.stderr is not None:
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # a full disk or a closed terminal is no reason to lose a run
-            sys.stderr.write(text.format(**event) + "\n")

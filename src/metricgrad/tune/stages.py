@@ -8,7 +8,7 @@ from metricgrad._records import Budget
 from metricgrad.scale import current
 from metricgrad.tune.arms import Setup
 from metricgrad.tune.loop import Stage
-from metricgrad.tune.timing import EVALUATIONS, Allowance, allowance
+from metricgrad.tune.timing import EVALUATIONS, Allowance, allowance, costs_of, steps_in_equal_time
 
 __all__ = ["budget_of", "stages_of"]
 
@@ -32,12 +32,15 @@ def budget_of(setup: Setup, began: float) -> Budget:
         allowed = Allowance(plan.steps or DEFAULT_STEPS, start_steps, 0.0, None, {})
     else:
         allowed = allowance(setup, 60 * plan.minutes, began, start_steps)
+    arm_steps = {}
+    if setup.equal == "time":
+        arm_steps = steps_in_equal_time(setup, allowed.steps, allowed.costs or costs_of(setup))
     every = plan.evaluate_every or max(1, allowed.steps // EVALUATIONS)
     stages = len(setup.seeds) * (len(setup.start.attempts) + len(setup.arms) * plan.tries)
     budget = Budget(
         allowed.steps, every, plan.checkpoint_every, plan.tries, plan.minutes, allowed.seconds_per_step or None,
         stages, allowed.start_steps, {part: round(value, 2) for part, value in allowed.expected.items()},
-        allowed.resamples,
+        allowed.resamples, arm_steps,
     )  # fmt: skip
     return Budget(**current().led(lambda: vars(budget)))
 
@@ -50,13 +53,20 @@ def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
         for attempt in range(budget.tries):
             stages += [
                 Stage(
-                    seed, arm.name, arm.role, attempt, arm.attempts[attempt].settings.model_dump(), budget.steps,
-                    budget.evaluate_every, budget.checkpoint_every, chunk=setup.plan.chunk,
-                    method=arm.attempts[attempt].road.name,
+                    seed, arm.name, arm.role, attempt, arm.attempts[attempt].settings.model_dump(),
+                    budget.steps_of(arm.name), _every(setup, budget, arm.name), budget.checkpoint_every,
+                    chunk=setup.plan.chunk, method=arm.attempts[attempt].road.name,
                 )
                 for arm in setup.arms
             ]  # fmt: skip
     return _numbered(stages)
+
+
+def _every(setup: Setup, budget: Budget, arm: str) -> int:
+    """Steps between two evaluations: where the plan does not say it, every arm is evaluated as often as the others."""
+    if arm not in budget.arm_steps or setup.plan.evaluate_every is not None:
+        return budget.evaluate_every
+    return max(1, budget.arm_steps[arm] // EVALUATIONS)
 
 
 def _numbered(stages: Sequence[Stage]) -> list[Stage]:

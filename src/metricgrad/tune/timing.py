@@ -1,9 +1,10 @@
 """What a step, an evaluation and a warm-up cost, measured before training, and how many steps the minutes allow."""
 
 import itertools
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from metricgrad._resampling import resampled
 from metricgrad._structures import pair
 from metricgrad._types import MethodRun, Metric
 from metricgrad.errors import TrialFailed
-from metricgrad.tune.arms import Attempt, Setup
+from metricgrad.tune.arms import Arm, Attempt, Setup
 from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
@@ -21,7 +22,7 @@ from metricgrad.tune.pool import fit_and_pool
 from metricgrad.tune.side_metrics import read_beside
 from metricgrad.tune.splits import batches_in
 
-__all__ = ["EVALUATIONS", "Allowance", "allowance"]
+__all__ = ["EVALUATIONS", "Allowance", "allowance", "costs_of", "steps_in_equal_time"]
 
 EVALUATIONS = 20
 """Evaluations of a stage on `select`, unless its plan says otherwise."""
@@ -49,6 +50,9 @@ class Cost:
     evaluation: float
 
 
+Costs = Mapping[tuple[str, str], Cost]
+
+
 @dataclass(frozen=True)
 class Allowance:
     """What the minutes allow.
@@ -60,6 +64,7 @@ class Allowance:
         resamples: for the intervals.
         expected: seconds of the whole run by part: `before`, `start`, `once` (warm-up and first exam of the tries),
             `evaluations`, `steps`, `end` (test, intervals).
+        costs: of every kind of try.
     """
 
     steps: int
@@ -67,6 +72,36 @@ class Allowance:
     seconds_per_step: float
     resamples: int | None
     expected: Mapping[str, float]
+    costs: Costs = field(default_factory=dict)
+
+
+def costs_of(setup: Setup, seconds: float = math.inf) -> Costs:
+    """Time every kind of try, and again where that takes little of the seconds: the first time imports and compiles."""
+    tries = [(arm, attempt) for arm in setup.arms for attempt in arm.attempts]
+    kinds = [_kind(arm, attempt) for arm, attempt in tries]
+    costs: dict[tuple[str, str], Cost] = {}
+    for arm, attempt in [*tries, *((setup.start, attempt) for attempt in setup.start.attempts)]:
+        kind = _kind(arm, attempt)
+        if kind not in costs:
+            costs[kind] = _cost(setup, attempt)
+            alike = len(setup.seeds) * kinds.count(kind)
+            if costs[kind].once < SECOND_LOOK * seconds or alike >= MANY_TRIES:
+                costs[kind] = _cost(setup, attempt)
+    return costs
+
+
+def _kind(arm: Arm, attempt: Attempt) -> tuple[str, str]:
+    """Tries of one kind cost the same: those of a contender's road; those of a road over the start and all controls."""
+    return attempt.road.name, arm.name if arm.role == "contender" else ""
+
+
+def steps_in_equal_time(setup: Setup, steps: int, costs: Costs) -> dict[str, int]:
+    """Steps of every arm that take as long as `steps` steps take the mean arm, warm-ups included; at least one."""
+    of_arm = {arm.name: [costs[_kind(arm, attempt)] for attempt in arm.attempts] for arm in setup.arms}
+    once = {arm: sum(cost.once for cost in found) for arm, found in of_arm.items()}
+    step = {arm: sum(cost.step for cost in found) for arm, found in of_arm.items()}
+    share = sum(once[arm] + steps * step[arm] for arm in of_arm) / len(of_arm)
+    return {arm: max(1, int((share - once[arm]) / step[arm])) for arm in of_arm}
 
 
 def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int | None) -> Allowance:
@@ -78,28 +113,20 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
         began: when it began (`time.time`): what has passed, this timing too, is spent.
         most_start_steps: of the start model's training, where there is one.
     """
-    costs: dict[str, Cost] = {}
-    tries = [attempt for arm in setup.arms for attempt in arm.attempts]
-    for attempt in [*tries, *setup.start.attempts]:
-        if attempt.road.name not in costs:
-            costs[attempt.road.name] = _cost(setup, attempt)
-            alike = len(setup.seeds) * sum(one.road.name == attempt.road.name for one in tries)
-            # The first time imports and compiles, too.
-            if costs[attempt.road.name].once < SECOND_LOOK * seconds or alike >= MANY_TRIES:
-                costs[attempt.road.name] = _cost(setup, attempt)
+    costs = costs_of(setup, seconds)
     seeds, plan = len(setup.seeds), setup.plan
     end, resamples = _end(setup, seconds)
     expected = {"before": time.time() - began, "start": 0.0, "end": end}
     start_steps = None
     if setup.start.attempts and most_start_steps is not None:
-        cost = costs[setup.start.attempts[0].road.name]
+        cost = costs[_kind(setup.start, setup.start.attempts[0])]
         measured = seeds * (EVALUATIONS + 1) * cost.evaluation
         start_steps = most_start_steps
         if setup.start_plan.steps is None:
             room = START_SHARE * (seconds - expected["before"] - expected["end"]) - measured
             start_steps = min(start_steps, max(EVALUATIONS, int(room / (seeds * cost.step))))
         expected["start"] = seeds * start_steps * cost.step + measured
-    of_tries = [costs[attempt.road.name] for attempt in tries]
+    of_tries = [costs[_kind(arm, attempt)] for arm in setup.arms for attempt in arm.attempts]
     expected["once"] = seeds * sum(cost.once for cost in of_tries)
     evaluation = seeds * sum(cost.evaluation for cost in of_tries)
     step = seeds * sum(cost.step for cost in of_tries)
@@ -113,7 +140,7 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
         steps = max(1, int(left / (step + evaluation / plan.evaluate_every)))
         evaluations = 1 + -(-steps // plan.evaluate_every)
     expected |= {"evaluations": evaluations * evaluation, "steps": steps * step}
-    return Allowance(steps, start_steps, step / (seeds * len(of_tries)), resamples, expected)
+    return Allowance(steps, start_steps, step / (seeds * len(of_tries)), resamples, expected, costs)
 
 
 def _cost(setup: Setup, attempt: Attempt) -> Cost:

@@ -1,0 +1,196 @@
+"""`compare`: any number of methods in one contest, one table, claims that hold for all of them together."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metricgrad._checks import Whole, describe, fail
+from metricgrad._records import CONTROL
+from metricgrad._types import Observer
+from metricgrad.tune.arms import PROXY, Asked, Contender, Equal
+from metricgrad.tune.compared import Comparison
+from metricgrad.tune.launch import launched
+from metricgrad.tune.plan import Plan
+from metricgrad.tune.splits import Splits
+
+__all__ = ["compare"]
+
+Entry = str | tuple[str, Mapping[str, Any]] | Contender
+"""A method by its name, with settings, or with a name of its own."""
+
+
+def compare(
+    model: nn.Module | Callable[[int], nn.Module],
+    splits: Splits | Sequence[Any] | Mapping[str, Any],
+    *,
+    metric: Any,
+    methods: Sequence[Entry],
+    proxy: str | Callable[[Any, Any], Tensor] | None = None,
+    controls: Sequence[Entry] | None = None,
+    plan: Plan | Mapping[str, Any] | None = None,
+    seeds: Whole | Sequence[Whole] = 0,
+    equal: Equal = "steps",
+    higher_is_better: bool | None = None,
+    proxy_settings: Mapping[str, Any] | None = None,
+    start_plan: Plan | Mapping[str, Any] | None = None,
+    start_settings: Mapping[str, Any] | None = None,
+    device: str | torch.device | None = None,
+    side_metrics: Sequence[Any] = (),
+    may_fall: float | Mapping[str, float] = 0.0,
+    folder: str | Path | None = None,
+    task: str | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    facts: Mapping[str, str] | None = None,
+    observer: Observer | None = None,
+    force: bool = False,
+) -> Comparison:
+    """Train several methods for a metric under equal conditions and say by held-out evidence which of them helped.
+
+    A run like that of `tune`, with any number of contenders and controls. All start from the same model of a seed, see
+    the same batches and have as many tries. `select` chooses step and settings of each, the opponent (the control, or
+    the start, that does best there) and the arm whose weights are returned. `test` is read once, at the end: each
+    contender is compared with the opponent, paired, and Holm's adjustment makes the claims hold for all of them
+    together.
+
+    Args:
+        model: a network that already works (it is copied, never changed), or `seed -> network`.
+        splits: fit, select, test; see `tune`.
+        metric: see `tune`.
+        methods: the contenders. Each is a method (`"surrogate:recall_at_k"`), a pair (method, settings), or a
+            `Contender(name, method, settings)`. Without a name of its own one is called like its method.
+        proxy: the loss that the model was trained with; see `tune`.
+        controls: what the time could be spent on instead, given like methods; `"continued"` is training on with the
+            proxy loss. None: that alone, or nothing without a proxy. The start model always competes.
+        plan: budget of every arm, or its fields as a dict.
+        seeds: one or several.
+        equal: `steps`: every arm takes the steps of the plan. `time`: the arms share the time that this would take
+            equally. A few steps of each are timed before training; the numbers of steps are written into the record and
+            rule from then on.
+        higher_is_better: direction of a metric that does not tell its own.
+        proxy_settings: of the control `continued`.
+        start_plan: train the start model with the proxy first; see `tune`.
+        start_settings: of that training.
+        device: where networks, losses and batches go.
+        side_metrics: metrics that must not get worse meanwhile; see `tune`.
+        may_fall: how far each may fall; see `tune`.
+        folder: where the run lives. One that holds the same comparison unfinished is resumed: what is trained stays,
+            and at most the steps since the last checkpoint are lost. None: a temporary folder, which `Comparison.save`
+            copies.
+        task: name of the task, for the record.
+        recipe: kept in config.yaml, so that a command can rebuild the call.
+        facts: what must be unchanged when the run is resumed.
+        observer: receives every event; default: plain lines on standard error.
+        force: resume although data, versions or thread count have changed; the run is marked.
+
+    Returns:
+        The comparison: a table, its files, the network with the returned weights.
+
+    Raises:
+        InputError: an argument does not fit, or two arms have one name; nothing was written.
+        RunFolderError: the folder is read-only, full, in use, or holds another run.
+        CheckpointError: the checkpoint is corrupt, or belongs to other data, versions or thread count.
+        Interrupted: SIGINT or SIGTERM; the checkpoint is written, the same call resumes.
+
+    Cost:
+        seeds * (controls + methods) * tries * steps training steps, a twentieth as many evaluations of `select`, one
+        pass of every arm and seed over `test`.
+
+    Reference:
+        [holm1979simple], [efron1993bootstrap]
+
+    Example:
+        >>> from metricgrad.tune import ArraySplit, ClassBatchSplit
+        >>> inputs, labels = torch.randn(200, 8, generator=torch.manual_seed(0)), torch.arange(200) % 50
+        >>> part = [labels < 10, (labels >= 10) & (labels < 30), labels >= 30]
+        >>> fit = ClassBatchSplit(inputs[part[0]], labels[part[0]], classes_per_batch=8, samples_per_class=4)
+        >>> select, test = (ArraySplit(inputs[rows], labels[rows]) for rows in part[1:])
+        >>> found = compare(
+        ...     nn.Linear(8, 4),
+        ...     Splits(fit, select, test),
+        ...     metric="recall@1",
+        ...     proxy="supcon",
+        ...     methods=[
+        ...         "surrogate:recall_at_k",
+        ...         Contender("slow", "surrogate:recall_at_k", {"learning_rate": 1e-4}),
+        ...     ],
+        ...     plan=Plan(steps=5, resamples=200),
+        ...     observer=lambda event: None,
+        ... )
+        >>> [row.name for row in found.table]
+        ['start', 'continued', 'surrogate-recall_at_k', 'slow']
+    """
+    if isinstance(methods, str | Contender) or not isinstance(methods, Sequence) or not methods:
+        raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
+    if controls is None:
+        controls = [] if proxy is None else [CONTROL]
+    result = launched(
+        Asked(
+            model,
+            splits,
+            metric,
+            contenders=contenders_of(methods),
+            controls=_controls_of(controls, proxy_settings),
+            proxy=proxy,
+            plan=plan,
+            higher_is_better=higher_is_better,
+            seed=seeds,
+            start_plan=start_plan,
+            start_settings=start_settings,
+            device=device,
+            side_metrics=side_metrics,
+            may_fall=may_fall,
+            equal=equal,
+        ),
+        folder=folder,
+        task=task,
+        recipe=recipe,
+        facts=facts,
+        observer=observer,
+        force=force,
+    )
+    return Comparison(result)
+
+
+def contenders_of(entries: Sequence[Entry]) -> list[Contender]:
+    """Return what takes part, each under its name; names that follow from methods are numbered where they are alike."""
+    found: list[Contender] = []
+    for entry in entries:
+        if isinstance(entry, Contender):
+            found.append(entry)
+            continue
+        method, settings = (entry, None) if isinstance(entry, str) else _pair(entry)
+        base = re.sub(r"[^A-Za-z0-9_.+-]+", "-", method).strip("-")[:60] or "method"
+        taken = {one.name.lower() for one in found}
+        names = (base if number == 1 else f"{base}-{number}" for number in range(1, len(entries) + 1))
+        found.append(Contender(next(name for name in names if name.lower() not in taken), method, settings))
+    return found
+
+
+def _controls_of(entries: Sequence[Entry], proxy_settings: Mapping[str, Any] | None) -> list[Contender]:
+    """The controls; `continued` trains on with the proxy loss, with its own settings or those of the proxy."""
+    if isinstance(entries, str | Contender) or not isinstance(entries, Sequence):
+        raise fail("compare", f"controls are {describe(entries)}", f"a list such as [{CONTROL!r}]")
+    found = []
+    for entry in entries:
+        if isinstance(entry, str) and entry == CONTROL:
+            found.append(Contender(CONTROL, PROXY, proxy_settings))
+        elif isinstance(entry, tuple) and len(entry) == 2 and entry[0] == CONTROL:
+            found.append(Contender(CONTROL, PROXY, entry[1]))
+        else:
+            found += contenders_of([entry])
+    return found
+
+
+def _pair(entry: Any) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(entry, tuple | list) and len(entry) == 2 and isinstance(entry[0], str):
+        method, settings = entry
+        return method, settings
+    raise fail(
+        "compare",
+        f"a method is {describe(entry)}",
+        "a name, a pair (name, settings) or a Contender(name, method, settings)",
+    )
