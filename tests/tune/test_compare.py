@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metricgrad._records import read_record
+from metricgrad._record_file import read_record
 from metricgrad.errors import InputError, Interrupted, RunFolderError
 from metricgrad.report import read_run, render
 from metricgrad.tune import Comparison, Contender, Plan, compare
