@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 from metricgrad._checks import fail
+from metricgrad._safe import log_above
 
 __all__ = [
     "are_probabilities",
@@ -141,7 +142,7 @@ def class_probabilities(outputs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 def _logarithms(probabilities: Tensor) -> Tensor:
     """Below about 1e-35 they count as equal, without gradient."""
     wide = probabilities.to(torch.promote_types(probabilities.dtype, torch.float32))
-    return wide.clamp_min(1024 * torch.finfo(wide.dtype).tiny).log()
+    return log_above(wide, 1024 * torch.finfo(wide.dtype).tiny)
 
 
 def _places_of_difference(

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._labels import Labels, number_labels
+from metricgrad._safe import share
 from metricgrad.relax.rank import PositiveRanks
 
 __all__ = ["mean_by_class", "mean_valid"]
@@ -37,7 +38,7 @@ def mean_valid(loss: Float[Tensor, " unit"], ranks: PositiveRanks | Tensor) -> F
             "one bool per unit of the loss",
         )
     valid = valid.to(loss.device)
-    return torch.where(valid, loss, 0).sum() / valid.sum().clamp(min=1)
+    return share(torch.where(valid, loss, 0).sum(), valid.sum())
 
 
 def mean_by_class(loss: Float[Tensor, " unit"], targets: Labels, valid: Tensor) -> Float[Tensor, ""]:
@@ -71,5 +72,5 @@ def mean_by_class(loss: Float[Tensor, " unit"], targets: Labels, valid: Tensor) 
         )
     members = torch.zeros(int(codes.max()) + 1 if len(codes) else 0, dtype=loss.dtype, device=loss.device)
     members.index_add_(0, codes, valid.to(loss.dtype))
-    sizes, classes = members[codes].clamp(min=1), (members > 0).sum().clamp(min=1)
-    return (torch.where(valid, loss, 0) / sizes).sum() / classes
+    of_units = share(torch.where(valid, loss, 0), members[codes])
+    return share(of_units.sum(), (members > 0).sum())

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from metricgrad._safe import ratio, share
 
 __all__ = ["COUNTS", "CountLoss", "Loss"]
 
@@ -26,21 +27,20 @@ class CountLoss:
 
 
 def _error_rate(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
-    return (P - a + b) / (P + N).clamp(min=1)
+    return share(P - a + b, P + N)
 
 
 def _balanced_error(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
     kinds = (P > 0).to(P.dtype) + (N > 0).to(P.dtype)
-    return ((P - a) / P.clamp(min=1) + b / N.clamp(min=1)) / kinds.clamp(min=1)
+    return share(share(P - a, P) + share(b, N), kinds)
 
 
 def _f_beta(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
-    total = a + b + beta**2 * P
-    return torch.where(total > 0, 1 - (1 + beta**2) * a / total.clamp(min=1e-300), 0)
+    return 1 - ratio((1 + beta**2) * a, a + b + beta**2 * P, otherwise=1)
 
 
 def _iou(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
-    return torch.where(P + b > 0, 1 - a / (P + b).clamp(min=1), 0)
+    return 1 - ratio(a, P + b, otherwise=1)
 
 
 COUNTS = {

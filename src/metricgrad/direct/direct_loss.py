@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from metricgrad._checks import fail, nearest, positive_number
+from metricgrad._safe import divisor, log_above, or_one, share
 from metricgrad._types import Structure
 from metricgrad.direct.brackets import DECODES, Bracket, bracket
 from metricgrad.direct.epsilon import FAR, displacement, fitted_epsilon
@@ -164,7 +165,7 @@ class DirectLoss(nn.Module):
             two outputs are decoded, `moved` (share of the pairs of a ranking, or of the items, in which they differ).
         """
         values, defined = self.per_unit(outputs, targets, mask)
-        return values.sum() / defined.sum().clamp(min=1)
+        return share(values.sum(), defined.sum())
 
     def per_unit(
         self, outputs: Tensor, targets: Any, mask: Tensor | None = None
@@ -370,16 +371,15 @@ def _near_one(scores: Tensor) -> Tensor:
 
 def _by_std(scores: Tensor, here: Tensor) -> Tensor:
     axes = tuple(range(1, scores.ndim))
-    count = here.sum(axes, keepdim=True).clamp(min=1)
+    count = divisor(here.sum(axes, keepdim=True))
     centred = (scores - scores.sum(axes, keepdim=True) / count).masked_fill(~here, 0)
     variance = centred.square().sum(axes, keepdim=True) / count
-    flat = variance < 1e-12
-    return centred / torch.where(flat, 1, variance).sqrt()
+    return centred / or_one(variance, least=1e-12).sqrt()
 
 
 def _by_norm(scores: Tensor, here: Tensor) -> Tensor:
     axes = tuple(range(1, scores.ndim))
-    count = here.sum(axes, keepdim=True).clamp(min=1)
+    count = divisor(here.sum(axes, keepdim=True))
     square = scores.square().sum(axes, keepdim=True)
     flat = square < 1e-12 * count
     return scores * (count / torch.where(flat, count, square)).sqrt()
@@ -390,5 +390,5 @@ _NORMALIZED = {"std": _by_std, "unit": _by_norm}
 
 def _noise(scores: Tensor, law: str) -> Tensor:
     if law == "gumbel":
-        return -torch.log(-torch.log(torch.rand_like(scores).clamp(min=torch.finfo(scores.dtype).tiny)))
+        return -torch.log(-log_above(torch.rand_like(scores)))
     return torch.randn_like(scores)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad._safe import divisor
 from metricgrad.direct.candidates import require_choices
 from metricgrad.direct.choice import tied_ones
 
@@ -136,7 +137,7 @@ class FrameEdit:
     def _unit(self, targets: Tensor) -> Tensor:
         """Return what a distance is divided by [sample]."""
         lengths = (targets >= 0).sum(1).double()
-        return lengths.clamp(min=1) if self.normalize_length else torch.ones_like(lengths)
+        return divisor(lengths) if self.normalize_length else torch.ones_like(lengths)
 
 
 def _there(scores: Tensor, mask: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, require_matrix
+from metricgrad._safe import divisor, share
 from metricgrad.direct.lifting import lift_each
 from metricgrad.direct.rows import best_path
 from metricgrad.direct.tables import Table, table_named
@@ -176,7 +177,7 @@ class Interleaving:
         positive, negative = kinds(targets, mask)
         m, n = positive.sum(1, keepdim=True), negative.sum(1, keepdim=True)
         others = torch.where(positive, n, m) - 2 * statistic
-        return (others / (m * n).clamp(min=1)).masked_fill(~(positive | negative), 0)
+        return share(others, m * n).masked_fill(~(positive | negative), 0)
 
     def task_loss(
         self, statistic: Tensor, targets: Tensor, *, mask: Tensor | None = None
@@ -196,7 +197,7 @@ class Interleaving:
         """Return the share of the pairs (positive, negative) whose order differs between two nested rankings."""
         positive, negative = kinds(targets, mask)
         pairs = positive.sum(1).double() * negative.sum(1)
-        return (first - second).masked_fill(~positive, 0).abs().sum(1) / pairs.clamp(min=1)
+        return share((first - second).masked_fill(~positive, 0).abs().sum(1), pairs)
 
     def ideal(
         self, scores: Tensor, targets: Tensor, *, mask: Tensor | None = None
@@ -217,7 +218,7 @@ class Interleaving:
         """
         there = torch.logical_or(*kinds(targets, mask))
         ranks, slopes, loss = self._linear(scores, targets, mask)
-        items = there.sum(1, keepdim=True).clamp(min=1)
+        items = divisor(there.sum(1, keepdim=True))
         moved = ranks_among(scores + strength * items * slopes, there).masked_fill(~there, 0)
         return loss, (moved - ranks) / (items * strength)
 
@@ -239,7 +240,7 @@ class Interleaving:
             )
         positive, negative = kinds(targets, mask)
         ranks, among = ranks_among(scores, positive | negative), ranks_among(scores, positive)
-        m, n = (kind.sum(1, keepdim=True).double().clamp(min=1) for kind in (positive, negative))
+        m, n = (divisor(kind.sum(1, keepdim=True).double()) for kind in (positive, negative))
         above = (ranks - among).masked_fill(~positive, 0)
         place = torch.where(positive, among, 1)
         shares = self.table.share(place, above, m, n, self.k).masked_fill(~positive, 0)
@@ -252,7 +253,7 @@ class Interleaving:
         """Decode in compiled loops, for every sign times epsilon."""
         from metricgrad.direct.kernels import placement  # numba is slow to import
 
-        m, n = (kind.sum(1, keepdim=True).double().clamp(min=1) for kind in kinds(targets, mask))
+        m, n = (divisor(kind.sum(1, keepdim=True).double()) for kind in kinds(targets, mask))
         places = torch.arange(1, scores.shape[1] + 1, dtype=m.dtype)[None]
         found = placement.decoded(
             scores.double(),
@@ -278,7 +279,7 @@ class Interleaving:
 
     def _loss(self, ranking: Ranking, above: Tensor) -> Tensor:
         """Return L [query] for counts [query, positive]."""
-        m, n = ranking.m.clamp(min=1), ranking.n.clamp(min=1)
+        m, n = divisor(ranking.m), divisor(ranking.n)
         shares = self._share(ranking.places, above, m, n).masked_fill(~ranking.real, 0).sum(1)
         return shares if self.table is None else shares + self.table.rest(m, n, self.k)[:, 0]
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metricgrad._checks import fail, nearest
+from metricgrad._safe import divisor, share
 
 __all__ = ["TABLES", "Table", "table_named"]
 
@@ -68,7 +69,7 @@ def _within(x: Tensor, m: Tensor, N: Tensor, k: float) -> Tensor:
 
 
 def _discount(x: Tensor) -> Tensor:
-    return math.log(2) / torch.log1p(x.clamp(min=1))
+    return math.log(2) / torch.log1p(divisor(x))
 
 
 def _ideal_gain(m: Tensor, k: float) -> Tensor:
@@ -85,10 +86,10 @@ def _log_curve(x: Tensor, m: Tensor, N: Tensor, k: float) -> Tensor:
 
 TABLES = {
     "average_precision": Table(
-        lambda i, m, N: i / m, lambda x, m, N, k: 1 / x.clamp(min=1), concave=True
+        lambda i, m, N: i / m, lambda x, m, N, k: share(1, x), concave=True
     ),
     "ndcg": Table(_ones, lambda x, m, N, k: _discount(x) / _ideal_gain(m, math.inf), concave=True),
-    "reciprocal_rank": Table(_first, lambda x, m, N, k: 1 / x.clamp(min=1), concave=True),
+    "reciprocal_rank": Table(_first, lambda x, m, N, k: share(1, x), concave=True),
     "auc": Table(lambda i, m, N: torch.ones_like(i) / (m * N), lambda x, m, N, k: -x, concave=True),
     "log_recall": Table(_equal_shares, _log_curve, concave=True, of_rank=False),
     "loglog_recall": Table(

@@ -12,17 +12,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metricgrad._checks import fail, nearest, require_finite, require_matrix
+from metricgrad._safe import ratio, share
 from metricgrad.direct.two_lists import Ranking, in_place, kinds, prefix_sums, require_relevance, taken_apart
 
 __all__ = ["TopK"]
 
 
 def _of_set(a: Tensor, size: Tensor, positives: Tensor) -> Tensor:
-    return 1 - a / size.clamp(min=1)
+    return 1 - share(a, size)
 
 
 def _of_positives(a: Tensor, size: Tensor, positives: Tensor) -> Tensor:
-    return torch.where(positives > 0, 1 - a / positives.clamp(min=1), 0)
+    return 1 - ratio(a, positives, otherwise=1)
 
 
 def _of_any(a: Tensor, size: Tensor, positives: Tensor) -> Tensor:
@@ -118,8 +119,8 @@ class TopK:
         ordered = torch.nn.functional.pad(scores.sort(1, descending=True).values, (0, 1), value=-torch.inf)
         boundary = ordered.gather(1, (size - 1).clamp(min=0))
         inside, tied = (scores > boundary) & there, (scores == boundary) & there
-        share = (size - inside.sum(1, keepdim=True)) / tied.sum(1, keepdim=True).clamp(min=1).double()
-        statistic = inside.double() + share * tied
+        left = size - inside.sum(1, keepdim=True)
+        statistic = inside.double() + share(left, tied.sum(1, keepdim=True).double()) * tied
         return statistic, (statistic * scores.masked_fill(~there, 0)).sum(1)
 
     def augment(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad._safe import divisor
 
 __all__ = [
     "Ranking",
@@ -45,7 +46,7 @@ class Ranking(NamedTuple):
     @property
     def pairs(self) -> Tensor:
         """Return m N [query, 1], 1 where there is no pair."""
-        return (self.m * self.n).clamp(min=1)
+        return divisor(self.m * self.n)
 
     @property
     def places(self) -> Tensor:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from metricgrad._checks import fail, positive_number
+from metricgrad._safe import share, smooth_norm
 
 __all__ = ["Fit", "LearnedSurrogate"]
 
@@ -95,9 +96,7 @@ class LearnedSurrogate(nn.Module):
     ) -> Float[Tensor, "sample"]:
         """Return e_hat of every pair, in units of metric_scale * metric."""
         # Two passes of equal shape: the same point gets the same embedding to the last bit.
-        squared = (self.encoder(z) - self.encoder(y)).square().sum(-1) + self.epsilon**2
-        inside = squared > 0  # only epsilon = 0 has anything else; its root has no derivative at 0
-        return torch.where(inside, squared, 1.0).sqrt() * inside - self.epsilon
+        return smooth_norm(self.encoder(z) - self.encoder(y), self.epsilon) - self.epsilon
 
     def estimate(
         self, z: Float[Tensor, "sample *point"], y: Float[Tensor, "sample *point"]
@@ -137,8 +136,10 @@ class LearnedSurrogate(nn.Module):
     def _penalty(self, moving: Tensor, y: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
         (gradient,) = torch.autograd.grad(estimates.sum(), moving, create_graph=True)
         different: Bool[Tensor, "sample"] = (moving != y).flatten(1).any(1)
-        norms = (gradient.flatten(1).square().sum(1) + 1e-24).sqrt()
+        norms = smooth_norm(gradient.flatten(1), 1e-12)
         excess = norms - 1
         excess = excess.clamp_min(0) if self.one_sided else excess
-        pairs = different.sum().clamp_min(1)
-        return (excess.square() * different).sum() / pairs, (norms.detach() * different).sum() / pairs
+        pairs = different.sum()
+        return share((excess.square() * different).sum(), pairs), share(
+            (norms.detach() * different).sum(), pairs
+        )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metricgrad._safe import ratio
 from metricgrad.relax.rank import PositiveRanks
 
 __all__ = ["average_precision_loss"]
@@ -50,4 +51,4 @@ def average_precision_loss(ranks: PositiveRanks) -> Float[Tensor, " query"]:
     """
     precisions = torch.where(ranks.valid, ranks.among_positives / ranks.among_all, 0)  # [query, positive]
     positives = ranks.valid.sum(1)
-    return torch.where(positives > 0, 1 - precisions.sum(1) / positives.clamp(min=1), 0)
+    return 1 - ratio(precisions.sum(1), positives, otherwise=1)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import Number, Whole, describe, fail, finite_number, positive_number, require_ks
+from metricgrad._safe import ratio
 from metricgrad.relax.cutoff import cutoff_temperatures
 from metricgrad.relax.rank import PositiveRanks
 from metricgrad.relax.step import logistic_step
@@ -80,8 +81,7 @@ def ndcg_loss(
         gained = gained * logistic_step((k + offset - ranks.among_all) / temperature)
         ideal = ideal[:, :k]
     ideal = ideal.sum(1)
-    best = torch.where(ideal > 0, ideal, 1)
-    return torch.where(ideal > 0, 1 - gained.sum(1) / best, 0)
+    return 1 - ratio(gained.sum(1), ideal, otherwise=1)
 
 
 def _gains(ranks: PositiveRanks, gains: Tensor | None) -> Tensor:

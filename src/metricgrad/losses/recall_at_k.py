@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import Number, Whole, fail, require_ks
+from metricgrad._safe import share
 from metricgrad.relax.cutoff import cutoff_temperatures, soft_counts
 from metricgrad.relax.rank import PositiveRanks
 
@@ -91,5 +92,5 @@ def recall_at_k_loss(
     if cap:
         counts = torch.minimum(counts, cutoffs)  # its gradient is shared evenly at the tie
     possible = torch.minimum(cutoffs, positives) if normalizer == "min_k_positives" else positives
-    recall = (counts / possible.clamp(min=1)).mean(1)
+    recall = share(counts, possible).mean(1)
     return torch.where(positives.squeeze(1) > 0, 1 - recall, 0)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import fail, positive_number
+from metricgrad._safe import share
 from metricgrad.metrics.class_rows import Average
 from metricgrad.metrics.confusion import Confusion, Times, mean_of, of_confusion, tally
 from metricgrad.metrics.of_rows import OfCounts
@@ -55,7 +56,7 @@ def average_precision_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
 
     def of_counts(times: Times) -> Tensor:
         found, passed = thresholds(times)
-        precision = found / (found + passed).clamp_min(1)
+        precision = share(found, found + passed)
         gained = torch.diff(found, prepend=torch.zeros_like(found[..., :1]))
         return (gained * precision).sum(-1) / found[..., -1:].sum(-1)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, nearest, positive_number, require_ks
 from metricgrad._labels import Labels, number_labels
+from metricgrad._safe import or_one
 from metricgrad.metrics.nearest import NearestItems, nearest_items
 from metricgrad.metrics.own_references import same_rows
 from metricgrad.metrics.query_rows import voted
@@ -351,7 +352,7 @@ def _vote(
 def _shares(votes: Float[Tensor, "query k"]) -> Float[Tensor, "query k"]:
     """Divide by the sum of the row; rows of zeros stay."""
     total = votes.sum(1, keepdim=True)
-    return votes / torch.where(total > 0, total, 1.0)
+    return votes / or_one(total)
 
 
 def _winner(probabilities: Tensor, sums: Tensor, candidates: Tensor) -> Int[Tensor, " query"]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Real
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite
+from metricgrad._safe import share
 from metricgrad.metrics.facts import Facts
 
 __all__ = ["iou", "iou_above", "rotated_iou", "rotated_iou_above"]
@@ -280,7 +281,7 @@ def _crossings(corners: Tensor, room: Tensor) -> tuple[Tensor, Bool[Tensor, "sam
 def _area(points: Tensor, valid: Bool[Tensor, "sample point"]) -> Float64[Tensor, "sample"]:
     """Area of the convex polygon whose corners are the valid points [sample, point, 2], in any order."""
     points = torch.where(valid[..., None], points, 0.0)
-    middle = points.sum(1) / valid.sum(1).clamp_min(1)[:, None]
+    middle = share(points.sum(1), valid.sum(1)[:, None])
     points = points - middle[:, None]
     angles = torch.where(valid, torch.atan2(points[..., 1], points[..., 0]), torch.inf)
     angles, order = angles.sort(1)

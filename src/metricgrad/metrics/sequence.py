@@ -18,6 +18,7 @@ from rapidfuzz.process import cpdist
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad._safe import ratio, share
 from metricgrad.metrics.facts import Facts
 from metricgrad.metrics.of_rows import OfCounts, of_all
 
@@ -76,7 +77,7 @@ def edit_distance(
     if normalizer is None:
         return distances
     longer = torch.maximum(_lengths(predictions), _lengths(targets))
-    return distances / longer.clamp_min(1)
+    return share(distances, longer)
 
 
 def total_edit_distance(
@@ -238,7 +239,7 @@ def rate_of_rows(rows: Float64[Tensor, "sample 2"]) -> OfCounts:
 
     def of_counts(times: Tensor) -> Tensor:
         edits, length = (times @ rows).unbind(-1)
-        return torch.where(length > 0, edits / length, torch.nan)
+        return ratio(edits, length, otherwise=torch.nan)
 
     return of_counts
 

@@ -30,6 +30,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, require_matrix
+from metricgrad._safe import or_one
 from metricgrad.metrics.split import Limbs, limbs
 
 __all__ = ["Rows", "Similarities", "read_rows"]
@@ -86,7 +87,7 @@ def read_rows(caller: str, name: str, embeddings: Float[Tensor, "row dim"], *, n
     rows = rows / coarse
     length = rows.square().sum(1, keepdim=True).sqrt()  # [row, 1]
     if normalize:
-        rounded = rows / torch.where(length > 0, length, 1.0)
+        rounded = rows / or_one(length)
         return Rows(rows, rounded, torch.ones_like(length)[:, 0], True)
     fine = 2 * _power_of_two(length)
     unit = coarse * fine
@@ -195,6 +196,6 @@ def _one_by_one(
 
 def _power_of_two(value: Float[Tensor, "row 1"]) -> Float[Tensor, "row 1"]:
     """The largest power of two not above each value; 1 for 0."""
-    value = torch.where(value > 0, value, 1.0)
+    value = or_one(value)
     mantissa, _ = torch.frexp(value)  # value = mantissa * 2^exponent, so the quotient is exact
     return value / (2 * mantissa)

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metricgrad._safe import or_one
+
 __all__ = ["Limbs", "limbs"]
 
 
@@ -52,7 +54,7 @@ def limbs(rows: Float[Tensor, "*row dim"], *, normalize: bool) -> Limbs:
 def _unit(rows: Float[Tensor, "*row dim"]) -> tuple[Tensor, Tensor]:
     """Rows divided by their length, as a float64 and what is missing to the true quotient."""
     length, length_rest = _length(rows)
-    length = torch.where(length > 0, length, 1.0)
+    length = or_one(length)
     quotient = rows / length
     product, product_rest = _product(quotient, length)
     return quotient, ((rows - product) - product_rest - quotient * length_rest) / length
@@ -70,7 +72,7 @@ def _length(rows: Float[Tensor, "*row dim"]) -> tuple[Tensor, Tensor]:
         total, rest = total + rest, _rounded_away(total, rest)
     length = total.sqrt()
     square, square_rest = _product(length, length)
-    missing = ((total - square) - square_rest + rest) / (2 * torch.where(length > 0, length, 1.0))
+    missing = ((total - square) - square_rest + rest) / (2 * or_one(length))
     return length, missing
 
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from metricgrad._safe import share
 from metricgrad.metrics.ranks import TILE, TiedBlocks
 
 __all__ = ["chance_of_hit", "expected_discount", "expected_precision", "expected_reciprocal", "share_within"]
@@ -20,7 +21,7 @@ __all__ = ["chance_of_hit", "expected_discount", "expected_precision", "expected
 
 def share_within(blocks: TiedBlocks, k: float | Float[Tensor, "query 1"]) -> Float[Tensor, "query positive"]:
     """Chance that a relevant item is within the first k."""
-    return ((k - blocks.above) / blocks.size.clamp(min=1)).clamp(0, 1)
+    return share(k - blocks.above, blocks.size).clamp(0, 1)
 
 
 def chance_of_hit(
@@ -48,15 +49,15 @@ def expected_precision(blocks: TiedBlocks) -> Float[Tensor, "query positive"]:
     """
     above, size, relevant_above, relevant = blocks
     inverse = _summed(blocks, lambda rank: 1 / rank)
-    others = (relevant - 1) / (size - 1).clamp(min=1)
-    mean = ((relevant_above + 1) * inverse + others * (size - (above + 1) * inverse)) / size.clamp(min=1)
+    others = share(relevant - 1, size - 1)
+    mean = share((relevant_above + 1) * inverse + others * (size - (above + 1) * inverse), size)
     single = (relevant_above + 1) / (above + 1)
     return torch.where(above.isfinite(), torch.where(size > 1, mean, single), 0.0)
 
 
 def expected_discount(blocks: TiedBlocks, limit: float) -> Float[Tensor, "query positive"]:
     """Mean of 1 / log2(1 + rank) of a relevant item, 0 beyond the limit and where it was not retrieved."""
-    return _summed(blocks, lambda rank: 1 / torch.log2(1 + rank), limit) / blocks.size.clamp(min=1)
+    return share(_summed(blocks, lambda rank: 1 / torch.log2(1 + rank), limit), blocks.size)
 
 
 def expected_reciprocal(blocks: TiedBlocks, valid: Bool[Tensor, "query positive"]) -> Float[Tensor, "query"]:
@@ -71,7 +72,7 @@ def expected_reciprocal(blocks: TiedBlocks, valid: Bool[Tensor, "query positive"
     place = torch.arange(1, longest + 1, dtype=above.dtype, device=above.device)
     for some in tied.split(max(1, TILE // max(1, longest))):
         n, r = size[some], relevant[some]
-        here = (r / (n - place + 1).clamp(min=1)).clamp(max=1).where(place <= n, 0.0)  # given none before
+        here = share(r, n - place + 1).clamp(max=1).where(place <= n, 0.0)  # given none before
         before = torch.cat([torch.ones_like(n), (1 - here).cumprod(1)[:, :-1]], 1)
         found[some] = (before * here / (above[some] + place)).sum(1)
     return found

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
+from metricgrad._safe import or_one
 from metricgrad._types import OutputKind
 from metricgrad.learned.layers import as_they_are, mlp
 
@@ -35,7 +36,7 @@ def vectors(mean: Any, deviation: Any) -> OutputKind:
         came = f"mean is {describe(mean)}, deviation {describe(deviation)}"
         raise fail("vectors", came, "two vectors [coordinate]")
     dtype = torch.get_default_dtype()
-    scale = torch.where(deviation > 0, deviation, 1.0)
+    scale = or_one(deviation)
     return OutputKind(
         "vectors",
         decode=as_they_are,
