@@ -37,7 +37,7 @@ def share(part: Shaped[Tensor, "..."] | float, count: Shaped[Tensor, "..."]) -> 
     return part / divisor(count)
 
 
-def or_one(scale: Float[Tensor, "*unit"], *, least: float = 0.0) -> Float[Tensor, "*unit"]:
+def or_one(scale: Shaped[Tensor, "*unit"], *, least: float = 0.0) -> Shaped[Tensor, "*unit"]:
     """Return a length, sum or deviation as something to divide by: 1 where it is not above `least`.
 
     Gradient: exact; 0 where it is replaced. NaN stays NaN.
@@ -50,7 +50,7 @@ def or_one(scale: Float[Tensor, "*unit"], *, least: float = 0.0) -> Float[Tensor
 
 
 def ratio(
-    numerator: Float[Tensor, "..."], denominator: Float[Tensor, "..."], *, otherwise: float
+    numerator: Shaped[Tensor, "..."], denominator: Shaped[Tensor, "..."], *, otherwise: float
 ) -> Float[Tensor, "..."]:
     """Return numerator / denominator, and `otherwise` where the denominator is not positive.
 

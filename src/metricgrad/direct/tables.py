@@ -86,10 +86,10 @@ def _log_curve(x: Tensor, m: Tensor, N: Tensor, k: float) -> Tensor:
 
 TABLES = {
     "average_precision": Table(
-        lambda i, m, N: i / m, lambda x, m, N, k: share(1, x), concave=True
+        lambda i, m, N: i / m, lambda x, m, N, k: share(1.0, x), concave=True
     ),
     "ndcg": Table(_ones, lambda x, m, N, k: _discount(x) / _ideal_gain(m, math.inf), concave=True),
-    "reciprocal_rank": Table(_first, lambda x, m, N, k: share(1, x), concave=True),
+    "reciprocal_rank": Table(_first, lambda x, m, N, k: share(1.0, x), concave=True),
     "auc": Table(lambda i, m, N: torch.ones_like(i) / (m * N), lambda x, m, N, k: -x, concave=True),
     "log_recall": Table(_equal_shares, _log_curve, concave=True, of_rank=False),
     "loglog_recall": Table(
