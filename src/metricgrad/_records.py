@@ -30,6 +30,7 @@ __all__ = [
     "Fall",
     "Finished",
     "Fitted",
+    "Gauge",
     "Note",
     "Progress",
     "Resumed",
@@ -141,6 +142,33 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Gauge:
+    """What one of `Fitted.values` says, and when it says that what was learned is not to be believed.
+
+    Attributes:
+        title: what it is called in tables.
+        meaning: in a few words.
+        undefined: why it has no value, where it has none.
+        form: how it is written: `number`, `count`, `signed` or `seconds`.
+        least: the least that is asked for; None where nothing is.
+        below: name of the gauge that it must be below.
+        warning: what it means where it is not.
+        unless: name of the gauge to which it gives way, where that is known.
+        counted: where it is a share, name of the gauge that says of how many.
+    """
+
+    title: str
+    meaning: str
+    undefined: str = "it could not be computed"
+    form: str = "number"
+    least: float | None = None
+    below: str = ""
+    warning: str = ""
+    unless: str = ""
+    counted: str = ""
+
+
+@dataclass(frozen=True)
 class Fitted:
     """How well the learned surrogate of a stage estimates the metric, on pairs that it was not trained on.
 
@@ -156,6 +184,9 @@ class Fitted:
     values: dict[str, float | None]
     local: list[list[float]]
     generated: list[list[float]]
+    gauges: dict[str, Gauge] = field(
+        default_factory=dict
+    )  # what the values mean; an older record does not say
 
 
 @dataclass(frozen=True)

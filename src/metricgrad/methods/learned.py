@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from metricgrad._checks import fail, nearest
 from metricgrad._documents import NumberField, WholeField
-from metricgrad._structures import moved, one_tensor, pair
+from metricgrad._structures import moved, one_tensor
 from metricgrad._types import MethodRun, Metric
 from metricgrad._user_code import embedded
 from metricgrad.errors import Distrusted, Diverged
@@ -26,29 +26,21 @@ from metricgrad.learned import (
     FilteredSurrogate,
     LearnedSurrogate,
     SampleErrors,
-    agreement,
     filtered_mean,
-    sign_agreement,
 )
 from metricgrad.learned.pairs import Pairs, PairSource
 from metricgrad.methods.descent import Descent, DescentSettings, require_finite
+from metricgrad.methods.exam import HELD_OUT, Exam, Findings
 from metricgrad.methods.family import Family
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.grammar import MethodName
 from metricgrad.methods.objectives import Objective, Proxy, own_proxy, with_weights
+from metricgrad.methods.pair_maker import PairMaker, first_batches
 from metricgrad.methods.road import Road
 from metricgrad.methods.trial import fitting_settings
 from metricgrad.scale import current
-from metricgrad.scale.chunk import taken
 
 __all__ = ["FAMILY", "Learned", "LearnedSettings", "make_surrogate", "space"]
-
-PROBE = 512
-"""Held-out pairs of either kind on which trust is measured."""
-POINTS = 200
-"""Of these so many are kept for the report."""
-HELD_OUT = 10_000_000
-"""In the seed of held-out made-up pairs; training counts its draws from 0 and never gets here."""
 
 
 class LearnedSettings(DescentSettings):
@@ -127,14 +119,15 @@ class Learned:
             torch.manual_seed(run.seed)
             encoder = self.kind.encoder().to(self.device)
         self.surrogate = make_surrogate(encoder, objective, filtered=self.filtered)
+        self.maker = PairMaker(run.model, self.errors, self.device)
+        self.exam = Exam(self.surrogate, self.maker, run, self.settings.trust)
         self.teacher = torch.optim.Adam(self.surrogate.parameters(), lr=self.settings.surrogate_learning_rate)
         self.pairs = PairSource(
-            None if self.kind.pairs is None else self._made_up, batches=self.settings.replay_batches,
+            None if self.kind.pairs is None else self.maker.made_up, batches=self.settings.replay_batches,
             local_fraction=self.settings.local_fraction, seed=run.seed,
         )  # fmt: skip
         self.counts = {"taught": 0, "skipped": 0, "poor": 0, "lessons": 0, "kept": 0.0, "steps": 0}
         self.seconds, self.warm, self.distrust = 0.0, False, ""
-        self.before: tuple[Tensor, Tensor] | None = None
         self.latest: dict[str, float] = {}
 
     def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
@@ -213,116 +206,60 @@ class Learned:
         if self.warm:
             return
         self.warm = True
-        inputs, targets = next(iter(_first(self._select(), PROBE)))
+        inputs, targets = self.exam.batches()[0]
         if self.kind.pairs is None:
-            self.errors.check(np.random.default_rng(self.run.seed), self._outputs(inputs), targets)
+            self.errors.check(np.random.default_rng(self.run.seed), self.maker.outputs(inputs), targets)
         else:
             rng = np.random.default_rng((self.run.seed, HELD_OUT))
             self.errors.check(rng, *self.kind.pairs(200, rng))
-        for inputs, targets in _first(self.run.fit, None, batches=self.settings.replay_batches):
-            self.pairs.add(self._compared(self._outputs(inputs), targets))
+        for inputs, targets in first_batches(self.run.fit, batches=self.settings.replay_batches):
+            self.pairs.add(self.maker.compared(self.maker.outputs(inputs), targets))
         steps = self.settings.surrogate_warmup
         for number in range(steps):
             self._teach(made_up_only=2 * number < steps)
             self.run.show(f"seed {self.run.seed} learns the metric", number + 1, steps, "step")
 
     def examine(self) -> dict[str, Any] | None:
-        """Measure the surrogate on held-out pairs; one that is not trusted is taught more, or ends the stage.
+        """Examine the surrogate on held-out pairs; one that is not trusted is taught more, or ends the stage.
 
         Returns:
-            The fields `values`, `local` and `generated` of a `Fitted` record; None where the surrogate diverged, which
-            the next step says.
+            The fields `values`, `local`, `generated` and `gauges` of a `Fitted` record; None where the surrogate
+            diverged, which the next step says.
         """
         try:
-            return self._examined()
+            findings = self._examined()
         except Diverged as error:
             self.distrust = str(error)
             return None
-
-    def _examined(self) -> dict[str, Any]:
-        self._warm_up()
-        report, trusted = self._report()
-        while not trusted and self.counts["lessons"] < self.settings.lessons:
-            self.counts["lessons"] += 1
-            self._lesson()
-            report, trusted = self._report()
-        self.distrust = "" if trusted else _distrust(report["values"], self.settings)
+        self.distrust = self.exam.distrust(findings)
+        report = self.exam.finished(findings, self._counted())
         if self.descent.taken == 0:
             self.counts["lessons"] = 0
-        self.before = report.pop("measured")
         self.counts["kept"], self.counts["steps"] = 0.0, 0
         return report
 
-    def _report(self) -> tuple[dict[str, Any], bool]:
-        """Return the trust report, and whether the surrogate passes."""
-        local, errors, estimates = self._probe()
-        near = agreement(estimates, errors)
-        values = {
-            "mae_local": near.mean_absolute_error, "mae_of_mean": near.of_mean, "kendall_tau": near.kendall_tau,
-            "concordance": near.concordance, "best_decile_bias": near.best_decile_bias,
-        }  # fmt: skip
-        trusted, generated = near.passes(self.settings.trust), []
-        if self.kind.pairs is not None:
-            pairs = self._made_up(np.random.default_rng((self.run.seed, HELD_OUT, 1)), PROBE)
-            guesses = self.surrogate.estimate(pairs.z, pairs.y)
-            wide = agreement(guesses, pairs.errors)
-            values |= {"mae_generated": wide.mean_absolute_error, "concordance_generated": wide.concordance}
-            trusted = trusted and (self.descent.taken > 0 or wide.passes(self.settings.trust))
-            generated = _points(pairs.errors, guesses)
-        fit = self.surrogate.fit(*local)
-        agreeing, changed = (math.nan, 0) if self.before is None else sign_agreement(
-            self.before[0], estimates, self.before[1], errors
-        )  # fmt: skip
+    def _examined(self) -> Findings:
+        """Teach and examine until the surrogate is trusted, or there are no more lessons."""
+        self._warm_up()
+        findings = self.exam.sit(followed=self.descent.taken > 0)
+        while not findings.trusted and self.counts["lessons"] < self.settings.lessons:
+            self.counts["lessons"] += 1
+            self._lesson()
+            findings = self.exam.sit(followed=self.descent.taken > 0)
+        return findings
+
+    def _counted(self) -> dict[str, float]:
+        """The gauges that the method counts."""
         steps = self.counts["steps"]
-        values |= {
-            "sign_agreement": agreeing, "changed_pairs": changed, "mean_gradient_norm": float(fit.gradient_norm),
-            "fit": float(fit.fit.detach()), "penalty": float(fit.penalty.detach()),
-            "kept_fraction": self.counts["kept"] / steps if steps else math.nan,
-            "skipped_steps": self.counts["skipped"], "surrogate_steps": self.counts["taught"],
-            "pauses": self.counts["lessons"], "sample_metric_calls": self.errors.calls,
-            "dropped_samples": self.errors.dropped, "seconds": round(self.seconds, 3),
-        }  # fmt: skip
-        values = {name: None if math.isnan(value) else value for name, value in values.items()}
         return {
-            "values": values, "local": _points(errors, estimates), "generated": generated,
-            "measured": (estimates, errors),
-        }, trusted  # fmt: skip
-
-    def _probe(self) -> tuple[Pairs, Tensor, Tensor]:
-        """Errors and estimates of the model on the first samples of select, which never teach."""
-        assert self.run.select is not None
-        zs, ys, errors = [], [], []
-        for inputs, targets in _first(self._select(), PROBE):
-            outputs = self._outputs(inputs)
-            z, y = self.kind.compare(outputs, targets)
-            zs.append(z.detach())
-            ys.append(y.detach())
-            errors.append(self.errors(outputs, targets).to(z))
-        z, y, measured = torch.cat(zs), torch.cat(ys), torch.cat(errors)
-        return Pairs.known(z, y, measured), measured, self.surrogate.estimate(z, y)
-
-    def _select(self) -> Any:
-        """The split that never teaches, before its first pass: its first samples are the same every time."""
-        if hasattr(self.run.select, "set_epoch"):
-            self.run.select.set_epoch(0)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
-        return self.run.select
-
-    def _outputs(self, inputs: Any) -> Tensor:
-        """Run the model as it will be used."""
-        self.model.eval()
-        with torch.no_grad():
-            outputs = embedded(self.model, moved(inputs, self.device))
-        self.model.train()
-        return one_tensor("learned", outputs)
-
-    def _compared(self, outputs: Tensor, targets: Any) -> Pairs:
-        errors = self.errors(outputs, targets)
-        return Pairs.known(*self.kind.compare(outputs, targets), errors)
-
-    def _made_up(self, rng: np.random.Generator, count: int) -> Pairs:
-        assert self.kind.pairs is not None
-        outputs, targets = self.kind.pairs(count, rng)
-        return self._compared(moved(outputs, self.device), moved(targets, self.device))
+            "kept_fraction": self.counts["kept"] / steps if steps else math.nan,
+            "skipped_steps": self.counts["skipped"],
+            "surrogate_steps": self.counts["taught"],
+            "pauses": self.counts["lessons"],
+            "sample_metric_calls": self.errors.calls,
+            "dropped_samples": self.errors.dropped,
+            "seconds": round(self.seconds, 3),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Return both optimisers, the embedding, the remembered pairs and the counts."""
@@ -330,7 +267,7 @@ class Learned:
             "descent": self.descent.state_dict(),
             "surrogate": self.surrogate.state_dict(), "teacher": self.teacher.state_dict(),
             "pairs": self.pairs.state_dict(), "counts": dict(self.counts), "seconds": self.seconds,
-            "distrust": self.distrust, "before": None if self.before is None else list(self.before),
+            "distrust": self.distrust, "before": None if self.exam.before is None else list(self.exam.before),
             "measured": [self.errors.calls, self.errors.dropped], "latest": dict(self.latest),
         }  # fmt: skip
 
@@ -342,7 +279,7 @@ class Learned:
         self.pairs.load_state_dict(state["pairs"])
         self.counts, self.seconds, self.warm = dict(state["counts"]), state["seconds"], True
         self.distrust, self.latest = state["distrust"], dict(state["latest"])
-        self.before = None if state["before"] is None else tuple(state["before"])
+        self.exam.before = None if state["before"] is None else tuple(state["before"])
         self.errors.calls, self.errors.dropped = state["measured"]
 
     def beside(self) -> dict[str, Any]:
@@ -381,38 +318,6 @@ def space(*, filtered: bool) -> Mapping[str, tuple[Any, ...]]:
         "local_fraction": (0.5, 0.8),
     }
     return {**values, "objective.zero_above": (0.5, 1.0, 2.0)} if filtered else values
-
-
-def _distrust(values: Mapping[str, float | None], settings: LearnedSettings) -> str:
-    numbers = ", ".join(
-        f"{name} {'undefined' if values.get(name) is None else format(values[name], '.3g')}"
-        for name in ("concordance", "mae_local", "mae_of_mean", "concordance_generated")
-        if name in values
-    )
-    return (
-        f"the learned surrogate does not agree with the metric on held-out pairs ({numbers}); expected concordance >= "
-        f"{settings.trust} and an error below that of the mean. It must not touch the model. Teach it longer "
-        "(surrogate_warmup), lower objective.metric_scale or gradient_penalty_weight, or give an encoder that fits."
-    )
-
-
-def _first(split: Any, items: int | None, *, batches: int | None = None) -> list[tuple[Any, Any]]:
-    """Return the first batches of a split: so many, or until there are so many items."""
-    found, seen = [], 0
-    for number, (inputs, targets) in enumerate(map(pair, split)):
-        if (items is not None and seen >= items) or (batches is not None and number >= batches):
-            break
-        room = len(targets) if items is None else items - seen
-        found.append((taken(inputs, 0, room), taken(targets, 0, room)))
-        seen += len(targets)
-    return found
-
-
-def _points(errors: Tensor, estimates: Tensor) -> list[list[float]]:
-    """Points (metric, estimate) for the report, the first ones."""
-    known = ~torch.isnan(errors)
-    rows = torch.stack([errors[known].double(), estimates[known].double()], 1)[:POINTS]
-    return [[round(float(one), 5) for one in row] for row in rows]
 
 
 def _backward(loss: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from metricgrad._records import Fitted
 from metricgrad.report.look import look_of_role
 from metricgrad.report.plot import dressed, mean, show_steps
 from metricgrad.report.reading import Run, Stage
-from metricgrad.report.trust import AGREEMENT, TAU, fitted_stages, shown_events
+from metricgrad.report.trust import fitted_stages, gauges_of, shown_events
 
 __all__ = ["curve_figures", "pair_figure", "pair_key"]
 
@@ -26,13 +26,13 @@ _SHARE = (-0.03, 1.03)
 
 
 class _Panel(NamedTuple):
-    """One figure over steps: numbers with label and colour, and the least that is asked of them."""
+    """One figure over steps: numbers with label and colour, and what is asked of them."""
 
     name: str
     title: str
     y: str
     numbers: Mapping[str, tuple[str, str]]
-    least: float | None = None
+    judged: str = ""  # the gauge whose least is drawn
     span: tuple[float, float] | None = None  # of the y axis; None: as the values are
 
 
@@ -46,13 +46,13 @@ _PANELS = (
     _Panel("order", "Kendall tau and concordance", "order of the pairs", {
         "kendall_tau": ("Kendall tau", _BLUE), "concordance": ("concordance", _LOCAL),
         "concordance_generated": ("the same, generated", _GENERATED),
-    }, TAU),
+    }, "concordance"),
     _Panel("agreement", "Sign agreement", "share of changed samples", {
         "sign_agreement": ("sign agreement", _BLUE)
-    }, AGREEMENT, _SHARE),
+    }, "sign_agreement", _SHARE),
     _Panel("kept", "Kept fraction", "share of samples", {
         "kept_fraction": ("kept fraction", _BLUE)
-    }, None, _SHARE),
+    }, "", _SHARE),
     _Panel("objectives", "Objectives of the surrogate", "fit and penalty", {
         "fit": ("fit", _LOCAL), "penalty": ("penalty", _GENERATED)
     }),
@@ -136,16 +136,17 @@ def curve_figures(run: Run) -> dict[str, tuple[str, go.Figure]]:
     Edge cases:
         an undefined value leaves a gap; the mean is drawn over the steps at which all seeds have a value.
     """
-    stages = fitted_stages(run)
+    stages, gauges = fitted_stages(run), gauges_of(run)
     figures = {}
     for panel in _PANELS:
-        figure = _drawn(panel, stages, run.start.metric)
+        least = gauges[panel.judged].least if panel.judged in gauges else None
+        figure = _drawn(panel, stages, run.start.metric, least)
         if figure is not None:
             figures[panel.name] = (panel.title, figure)
     return figures
 
 
-def _drawn(panel: _Panel, stages: Sequence[Stage], metric: str) -> go.Figure | None:
+def _drawn(panel: _Panel, stages: Sequence[Stage], metric: str, least: float | None) -> go.Figure | None:
     """One figure of `curve_figures`; None where no number has a value at two steps."""
     figure, last = go.Figure(), 0
     for name, (label, colour) in panel.numbers.items():
@@ -155,10 +156,10 @@ def _drawn(panel: _Panel, stages: Sequence[Stage], metric: str) -> go.Figure | N
             last = max(last, *(step for curve in curves.values() for step in curve))
     if not figure.data:
         return None
-    if panel.least is not None:
+    if least is not None:
         figure.add_scatter(
             x=[0, last],
-            y=[panel.least] * 2,
+            y=[least] * 2,
             mode="lines",
             hoverinfo="skip",
             showlegend=False,

@@ -8,97 +8,21 @@ without data).
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from metricgrad._records import Fitted
+from metricgrad._records import Fitted, Gauge
+from metricgrad.methods.gauges import GAUGES
 from metricgrad.report.reading import Run, Stage
 from metricgrad.report.wording import MISSING, duration, number, signed
 
 __all__ = [
-    "AGREEMENT",
-    "TAU",
     "Reading",
     "TrustRow",
     "TrustTable",
     "fitted_stages",
+    "gauges_of",
     "shown_events",
     "trust_reading",
     "trust_table",
 ]
-
-TAU, AGREEMENT = 0.7, 0.5
-"""Below these the surrogate is not to be trusted: order of local pairs (Kendall tau, concordance), sign agreement."""
-
-
-class _Number(NamedTuple):
-    """How one of `Fitted.values` is called, what it says, and what it means where it is undefined."""
-
-    title: str
-    meaning: str
-    undefined: str = "it could not be computed"
-
-
-_NUMBERS = {
-    "kendall_tau": _Number(
-        "Kendall tau",
-        "order of the local pairs: 1 is the metric's own, 0 unrelated; ties of the metric keep it below 1",
-        "all local pairs have one metric value or one estimate",
-    ),
-    "concordance": _Number(
-        "concordance", "the same over pairs with different metric alone: 1 is a perfect order, whatever the ties",
-        "all local pairs have one metric value",
-    ),
-    "concordance_generated": _Number(
-        "concordance, generated", "the same on pairs made without data", "all generated pairs have one metric value"
-    ),
-    "sign_agreement": _Number(
-        "sign agreement", "share of the changed samples whose estimate moved the way of their metric",
-        "no sample's metric changed since the evaluation before",
-    ),
-    "changed_pairs": _Number("changed samples", "samples whose metric changed since the evaluation before"),
-    "mae_local": _Number(
-        "mean absolute error, local", "between estimate and metric, on outputs of the model", "there is no such pair"
-    ),
-    "mae_generated": _Number(
-        "mean absolute error, generated", "the same on pairs made without data", "no pairs are made without data"
-    ),
-    "mae_of_mean": _Number(
-        "error of the mean, local", "of always saying the mean metric: an estimate has to beat it",
-        "there is no such pair",
-    ),
-    "best_decile_bias": _Number(
-        "bias on the best tenth",
-        "estimate minus metric on the tenth with the lowest estimates; below 0 it praises what is not good",
-        "there are too few pairs",
-    ),
-    "mean_gradient_norm": _Number("gradient norm", "mean length of the estimate's gradient; the penalty asks for 1"),
-    "fit": _Number("fit", "objective of the surrogate: mean squared error of the estimate"),
-    "penalty": _Number("penalty", "objective of the surrogate: mean squared distance of gradient norms from 1"),
-    "kept_fraction": _Number(
-        "kept fraction", "share of the samples that the filter let the model learn from, since the evaluation before",
-        "no step was taken since then",
-    ),
-    "skipped_steps": _Number("skipped steps", "model steps not taken, for the filter kept no sample"),
-    "pauses": _Number("pauses", "times the model waited while the surrogate was taught more"),
-    "surrogate_steps": _Number("surrogate steps", "training steps of the surrogate, warm-up included"),
-    "sample_metric_calls": _Number("metric calls", "samples that the metric was computed of, to train the surrogate"),
-    "dropped_samples": _Number("dropped samples", "their metric failed or was not finite"),
-    "seconds": _Number("time", "spent on the surrogate"),
-}  # fmt: skip
-_COUNTS = {
-    "changed_pairs",
-    "skipped_steps",
-    "pauses",
-    "surrogate_steps",
-    "sample_metric_calls",
-    "dropped_samples",
-}
-
-
-_ORDER = "the estimate orders outputs otherwise than the metric does"
-_LEAST = {
-    "concordance": (TAU, _ORDER),
-    "kendall_tau": (TAU, _ORDER),
-    "sign_agreement": (AGREEMENT, "more often than not the estimate moved against the metric"),
-}
 
 
 class TrustRow(NamedTuple):
@@ -149,24 +73,25 @@ def trust_reading(run: Run) -> Reading:
         run: a folded record with at least one fitted stage.
 
     Returns:
-        the sentence. It is a warning where some seed has a Kendall tau below `TAU`, a sign agreement below
-        `AGREEMENT`, or a local error that is not below that of predicting the mean, and where nothing is known of
-        order and sign agreement.
+        the sentence. It is a warning where some seed has a number below the least that its run asked for (Kendall
+        tau, sign agreement), or a local error that is not below that of predicting the mean, and where nothing is
+        known of order and sign agreement.
 
     Edge cases:
         a single number that is undefined or absent warns of nothing. Where the concordance is known it stands for
         Kendall tau, which ties of the metric (many samples without any error) keep low however good the order is. A
         sign agreement within two standard errors of one half, for its number of changed samples, warns of nothing.
     """
-    last = {stage.seed: _judged(shown_events(stage)[-1].values) for stage in fitted_stages(run)}
-    found = [*_too_low(last), *_no_better_than_the_mean(last)]
+    gauges = gauges_of(run)
+    last = {stage.seed: _judged(shown_events(stage)[-1].values, gauges) for stage in fitted_stages(run)}
+    found = [*_too_low(last, gauges), *_not_below(last, gauges)]
     if found:
         return Reading(f"Warning: at the last evaluation {'; '.join(found)}.", True)
     known = []
-    for name, (least, _) in _LEAST.items():
-        values = [value for numbers in last.values() if (value := numbers.get(name)) is not None]
-        if values:
-            known.append(f"{_NUMBERS[name].title} is {min(values):.2f} (asked for: {least:g} or more)")
+    for name, gauge in gauges.items():
+        values = _with(name, last).values()
+        if gauge.least is not None and values:
+            known.append(f"{gauge.title} is {min(values):.2f} (asked for: {gauge.least:g} or more)")
     if not known:
         return Reading(
             "Neither the order of the pairs nor sign agreement is defined: nothing says how far to trust it.",
@@ -178,42 +103,62 @@ def trust_reading(run: Run) -> Reading:
     )
 
 
-def _judged(values: Mapping[str, float | None]) -> dict[str, float | None]:
+def gauges_of(run: Run) -> Mapping[str, Gauge]:
+    """What the numbers of a run mean, as the run itself says it; an older record does not, and had the defaults."""
+    events = (event for stage in fitted_stages(run) for event in shown_events(stage))
+    return next((event.gauges for event in events if event.gauges), GAUGES)
+
+
+def _judged(values: Mapping[str, float | None], gauges: Mapping[str, Gauge]) -> dict[str, float | None]:
     """The numbers that a surrogate is judged by.
 
-    Kendall tau gives way to the concordance. A sign agreement that so few changed samples show by chance (within two
+    One gives way to another (Kendall tau to the concordance). A share that so few samples show by chance (within two
     standard errors of one half) judges nothing.
     """
     judged = dict(values)
-    if values.get("concordance") is not None:
-        judged.pop("kendall_tau", None)
-    agreement, changed = values.get("sign_agreement"), values.get("changed_pairs")
-    if agreement is not None and changed and AGREEMENT - changed**-0.5 <= agreement < AGREEMENT:
-        judged.pop("sign_agreement")
+    for name, gauge in gauges.items():
+        value, count = values.get(name), values.get(gauge.counted)
+        if values.get(gauge.unless) is not None:
+            judged.pop(name, None)
+        elif value is not None and gauge.least is not None and count:
+            if gauge.least - count**-0.5 <= value < gauge.least:
+                judged.pop(name)
     return judged
 
 
-def _too_low(last: Mapping[int, Mapping[str, float | None]]) -> list[str]:
+def _with(name: str, last: Mapping[int, Mapping[str, float | None]]) -> dict[int, float]:
+    """The values of one gauge, of the seeds that have one."""
+    return {seed: value for seed, numbers in last.items() if (value := numbers.get(name)) is not None}
+
+
+def _too_low(last: Mapping[int, Mapping[str, float | None]], gauges: Mapping[str, Gauge]) -> list[str]:
     """Which numbers are lower than asked for, with which seeds, and what that means."""
     found = []
-    for name, (least, meaning) in _LEAST.items():
-        low = {seed: value for seed, numbers in last.items() if (value := numbers.get(name)) is not None}
-        low = {seed: value for seed, value in low.items() if not value >= least}
+    for name, gauge in gauges.items():
+        least = gauge.least
+        if least is None:
+            continue
+        low = [
+            f"{value:.2f} (seed {seed})" for seed, value in _with(name, last).items() if not value >= least
+        ]
         if low:
-            which = _and([f"{value:.2f} (seed {seed})" for seed, value in low.items()])
-            found.append(f"{_NUMBERS[name].title} is {which}, below {least:g}: {meaning}")
+            found.append(f"{gauge.title} is {_and(low)}, below {least:g}: {gauge.warning}")
     return found
 
 
-def _no_better_than_the_mean(last: Mapping[int, Mapping[str, float | None]]) -> list[str]:
-    """The seeds whose estimate errs as much as predicting the mean would."""
-    pairs = {seed: (numbers.get("mae_local"), numbers.get("mae_of_mean")) for seed, numbers in last.items()}
-    bad = [
-        f"{number(error)} against {number(mean)} (seed {seed})"
-        for seed, (error, mean) in pairs.items()
-        if error is not None and mean is not None and not error < mean
-    ]
-    return [f"the local error is no better than that of always saying the mean, {_and(bad)}"] if bad else []
+def _not_below(last: Mapping[int, Mapping[str, float | None]], gauges: Mapping[str, Gauge]) -> list[str]:
+    """Which numbers are no smaller than the one that they must beat."""
+    found = []
+    for name, gauge in gauges.items():
+        beaten = _with(gauge.below, last)
+        bad = [
+            f"{number(value)} against {number(beaten[seed])} (seed {seed})"
+            for seed, value in _with(name, last).items()
+            if seed in beaten and not value < beaten[seed]
+        ]
+        if bad:
+            found.append(f"{gauge.warning}, {_and(bad)}")
+    return found
 
 
 def _and(parts: Sequence[str]) -> str:
@@ -235,26 +180,27 @@ def trust_table(run: Run) -> TrustTable:
     """
     last = [shown_events(stage)[-1] for stage in fitted_stages(run)]
     found = dict.fromkeys(name for event in last for name in event.values)
-    names = [name for name in _NUMBERS if name in found] + [name for name in found if name not in _NUMBERS]
+    gauges = gauges_of(run)
+    names = [name for name in gauges if name in found] + [name for name in found if name not in gauges]
     rows = []
     for name in names:
-        described = _NUMBERS.get(name, _Number(name, ""))
-        cells = [_cell(name, event.values) for event in last]
+        described = gauges.get(name, Gauge(name, ""))
+        cells = [_cell(name, event.values, described.form) for event in last]
         reason = f"undefined: {described.undefined}" if "undefined" in cells else ""
         meaning = "; ".join(part for part in (described.meaning, reason) if part)
         rows.append(TrustRow(described.title, meaning, cells))
     return TrustTable([f"seed {event.seed}, step {event.step:,}" for event in last], rows)
 
 
-def _cell(name: str, values: Mapping[str, float | None]) -> str:
+def _cell(name: str, values: Mapping[str, float | None], form: str) -> str:
     """One number of a seed as text."""
     if name not in values:
         return MISSING
     value = values[name]
     if value is None:
         return "undefined"
-    if name == "seconds":
+    if form == "seconds":
         return duration(value)
-    if name in _COUNTS and float(value).is_integer():
+    if form == "count" and float(value).is_integer():
         return f"{int(value):,}"
-    return signed(value) if name == "best_decile_bias" else number(value)
+    return signed(value) if form == "signed" else number(value)
