@@ -1,7 +1,9 @@
 """What a report shows of a learned surrogate: figures, the last numbers, one sentence of reading, its section."""
 
+import dataclasses
 import html.parser
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 import torch
 
 from metricgrad import _records as records
-from metricgrad._records import event_of
+from metricgrad._records import Gauge, event_of
 from metricgrad.errors import InputError
+from metricgrad.methods.gauges import gauges_for
 from metricgrad.report import condense, fit, page, render, trust
 from tests.report import synthetic_runs
 
@@ -26,10 +29,14 @@ def _run(**changes: Any) -> Any:
     return condense(synthetic_runs.with_surrogate(synthetic_runs.finished(unit="sample", **begin), **changes))
 
 
-def _edited(values: dict[str, float | None], *, seed: int = 0) -> Any:
+def _edited(
+    values: dict[str, float | None], *, seed: int = 0, gauges: Mapping[str, Gauge] | None = None
+) -> Any:
     """A run of three seeds in which one says other last numbers of itself; a name with ... is taken away."""
     events = synthetic_runs.with_surrogate(synthetic_runs.finished(unit="sample"))
     for event in events:
+        if event["event"] == "fitted" and gauges is not None:
+            event["gauges"] = {name: dataclasses.asdict(gauge) for name, gauge in gauges.items()}
         if event["event"] == "fitted" and event["seed"] == seed and event["step"] == synthetic_runs.STEPS:
             event["values"].update(values)
             event["values"] = {name: value for name, value in event["values"].items() if value is not ...}
@@ -141,6 +148,27 @@ def test_nothing_known_is_a_warning_too() -> None:
     """Without order and sign agreement nothing speaks for the surrogate."""
     reading = trust.trust_reading(_run(without=("kendall_tau", "sign_agreement")))
     assert reading.warning and "nothing says how far to trust it" in reading.text
+
+
+def test_a_run_is_judged_by_what_it_asked_for() -> None:
+    """Its record holds the gauges; one without them, as older versions wrote, had the defaults."""
+    values = {"kendall_tau": 0.8, "concordance": 0.85}
+    assert not trust.trust_reading(_edited(values)).warning
+    for asked, warns in ((0.9, True), (0.8, False), (-1.0, False)):
+        text = trust.trust_reading(_edited(values, gauges=gauges_for(asked)))
+        assert text.warning == warns
+        assert (f"below {asked:g}" if warns else f"asked for: {asked:g} or more") in text.text
+    panels = fit.curve_figures(_edited(values, gauges=gauges_for(0.9)))
+    assert any(line.y == (0.9, 0.9) for line in panels["order"][1].data)
+
+
+def test_gauges_of_another_family_are_drawn() -> None:
+    """Names, titles and warnings are those of the record: the report knows no family."""
+    gauges = {"reach": Gauge("reach", "how far it goes", form="count", least=5.0, warning="it stops early")}
+    run = _edited({"reach": 3.0}, gauges=gauges)
+    assert "reach is 3.00 (seed 0), below 5: it stops early" in trust.trust_reading(run).text
+    row = trust.trust_table(run).rows[0]
+    assert row == ("reach", "how far it goes", ["3", "n/a", "n/a"])
 
 
 # ----------------------------------------------------------------------------------------------------- table
