@@ -72,7 +72,7 @@ def given_splits(splits: Any) -> Splits:
                 raise fail(
                     "splits", f"there is no split {name!r}", ", ".join(NAMES), nearest(str(name), NAMES)
                 )
-        splits = [splits.get(name) for name in NAMES]
+        splits = Splits(**{name: splits.get(name) for name in NAMES})
     if isinstance(splits, tuple | list) and len(splits) in (2, 3) and not _is_arrays(splits):
         splits = Splits(*splits)
     if not isinstance(splits, Splits):
