@@ -55,6 +55,7 @@ class MethodCase:
         settings: of the method, small ones.
         about: tells rows of one name apart.
         skip: laws that do not apply, each with its reason.
+        slow: whether a row like it is quick, so that this one may wait for the slow tests.
     """
 
     name: str
@@ -65,6 +66,7 @@ class MethodCase:
     settings: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
     skip: Mapping[str, str] = field(default_factory=dict)
+    slow: bool = False
 
     @property
     def label(self) -> str:
@@ -187,7 +189,7 @@ def losses_by_kind() -> dict[str, str]:
 METHOD_CASES: tuple[MethodCase, ...] = (
     *(MethodCase(f"surrogate:{name}", **OF_LOSSES[takes]) for takes, name in losses_by_kind().items()),
     MethodCase("surrogate:recall_at_k", **EMBEDDED),
-    MethodCase("surrogate:recall_at_k+simix", **EMBEDDED),
+    MethodCase("surrogate:recall_at_k+simix", slow=True, **EMBEDDED),
     MethodCase("surrogate:average_precision", about="of scores", **SCORED),
     MethodCase(
         "surrogate:recall_at_k",
@@ -200,7 +202,7 @@ METHOD_CASES: tuple[MethodCase, ...] = (
     MethodCase("direct:average_precision", about="of scores", **SCORED),
     MethodCase("direct:f_beta", **SCORED),
     MethodCase("direct:multiclass", **CLASSED),
-    MethodCase("learned", **LEARNED),
+    MethodCase("learned", slow=True, **LEARNED),
     MethodCase("learned+filter", **LEARNED),
     MethodCase("proxy", proxy=lambda: "supcon", about="one of ours", **EMBEDDED),
     MethodCase("proxy", proxy=of_classes, about="a function", **CLASSED),

@@ -34,7 +34,13 @@ def _few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned, "PROBE", 64)
 
 
-every_method = pytest.mark.parametrize("case", METHOD_CASES, ids=lambda case: case.label)
+every_method = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.label, marks=[pytest.mark.slow] if case.slow else [])
+        for case in METHOD_CASES
+    ],
+)
 STEPS, SEED = 6, 3
 
 
@@ -263,7 +269,7 @@ def test_calls_of_the_metric_are_counted(case: MethodCase) -> None:
 
 
 @every_method
-@pytest.mark.parametrize("fault", ["raises", "NaN"])
+@pytest.mark.parametrize("fault", ["raises", pytest.param("NaN", marks=pytest.mark.slow)])
 def test_a_metric_that_fails_ends_a_step_cleanly(case: MethodCase, fault: str) -> None:
     """It is our error or none, and no weight moves in the step that it ends."""
     walk = Walk(case).to(2)
