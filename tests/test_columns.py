@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from metricgrad import learned, metrics
 from metricgrad._columns import are_probabilities, logit_of_class_1, one_column, order_of_class_1, whole_codes
 from metricgrad.errors import InputError
-from metricgrad.methods.direct import named_direct, objectives
+from metricgrad.methods.decodes import named_direct, objectives
 from metricgrad.methods.objectives import named_objective
 from metricgrad.metrics import adapt
 from metricgrad.tasks.binary import binary_cross_entropy

@@ -64,7 +64,7 @@ def test_tune_is_a_package_and_is_called() -> None:
 
 def test_names_in_docstrings_exist() -> None:
     """A docstring that names a loss, a metric or a method names one that is there."""
-    from metricgrad.methods.direct import structure_of
+    from metricgrad.methods.decodes import structure_of
     from metricgrad.methods.objectives import named_objective
 
     rooms = "losses|direct|metrics|learned|pairing|relax|scale"

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from metricgrad._types import Method, MethodRun, Metric
 from metricgrad.errors import Diverged
 from metricgrad.learned import vectors
+from metricgrad.methods.decodes import named_direct
 from metricgrad.methods.descent import DescentSettings
-from metricgrad.methods.direct import Direct, named_direct
+from metricgrad.methods.direct import Direct
 from metricgrad.methods.families import FAMILIES
 from metricgrad.methods.learned import Learned, LearnedSettings
 from metricgrad.methods.surrogate import Surrogate

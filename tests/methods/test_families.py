@@ -10,7 +10,7 @@ from metricgrad import metrics
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
 from metricgrad.learned import words
-from metricgrad.methods.direct import objective_for
+from metricgrad.methods.decodes import objective_for
 from metricgrad.methods.families import FAMILIES, automatic, road_named, roads
 from metricgrad.methods.grammar import read_method
 from metricgrad.metrics import adapt, of_kind

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad.errors import InputError
-from metricgrad.methods.direct import named_direct
+from metricgrad.methods.decodes import named_direct
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, Plan, Splits, tune
 from tests.tune.small_run import same_weights, small_run, small_splits

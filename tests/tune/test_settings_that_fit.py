@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metricgrad.errors import InputError
-from metricgrad.methods.direct import named_direct
+from metricgrad.methods.decodes import named_direct
 from metricgrad.methods.objectives import named_objective
 from metricgrad.metrics import adapt
 from metricgrad.tune import Plan

@@ -13,18 +13,22 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from metricgrad import losses
-from metricgrad._checks import describe, fail, nearest
-from metricgrad._columns import class_logits, class_probabilities, logit_of_class_1, one_column
+from metricgrad._checks import describe, fail, nearest, require_settings
 from metricgrad._copies import copied
 from metricgrad._structures import one_tensor
 from metricgrad.averages import mean_valid
-from metricgrad.losses.class_scores import counted_samples
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.grammar import read_loss
+from metricgrad.methods.of_scores import (
+    Objective,
+    taking_logits,
+    taking_probabilities,
+    taking_ranks,
+    taking_scores,
+)
 from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
 from metricgrad.pairing import SiMix, has_positive
 from metricgrad.ranking import RankingLoss
-from metricgrad.relax import positive_ranks_from_scores
 
 __all__ = [
     "Objective",
@@ -41,15 +45,11 @@ __all__ = [
     "with_weights",
 ]
 
-Objective = Callable[[Any, Any], Tensor]
-
 Proxy = str | Callable[[Any, Any], Any]
 """The name of one of our losses, or a callable `(outputs, targets) -> loss`."""
 
 RANK_TEMPERATURE = 0.05
 """Default rank temperature of a surrogate of ranks on unit embeddings: smaller ones starve most positives."""
-SCORE_TEMPERATURE = 0.3
-"""The same on scores of samples, which spread over several units (logits)."""
 
 
 class _Form(NamedTuple):
@@ -105,14 +105,7 @@ def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool |
         key for key, value in inspect.signature(loss).parameters.items() if value.kind is value.KEYWORD_ONLY
     }
     known |= set(form.settings)
-    for key in settings:
-        if key not in known:
-            raise fail(
-                "method",
-                f"the loss {name!r} has no setting {key!r}",
-                "one of its settings",
-                nearest(key, known),
-            )
+    require_settings(f"loss {name}", settings, known)
     return tried(f"loss {name}", settings, lambda: form.objective(loss, name, settings), form.example)
 
 
@@ -217,54 +210,6 @@ def _of_embeddings(loss: Callable[..., Tensor], name: str, settings: Mapping[str
     return objective
 
 
-def _ranks_of_scores(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    """Scores [sample] under targets 0 or 1: one query."""
-    own = {key: value for key, value in settings.items() if key not in ("temperature", "step")}
-    steps = {"temperature": SCORE_TEMPERATURE, **{key: settings[key] for key in settings if key not in own}}
-
-    def objective(outputs: Tensor, targets: Tensor) -> Tensor:
-        scores = _score(name, outputs)
-        ranks = positive_ranks_from_scores(scores[None], one_column(targets)[None].bool(), **steps)
-        return mean_valid(loss(ranks, **own), ranks)
-
-    return objective
-
-
-def _of_scores(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    return lambda outputs, targets: loss(_score(name, outputs), one_column(targets), **settings)
-
-
-def _of_logits(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    return _of_classes(loss, name, settings, class_logits)
-
-
-def _of_probabilities(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    return _of_classes(loss, name, settings, class_probabilities)
-
-
-def _of_classes(
-    loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], read: Callable[[Tensor], Tensor]
-) -> Objective:
-    """A loss of class scores: samples to ignore have no loss, they are not losses of 0."""
-
-    def objective(outputs: Any, targets: Any) -> Tensor:
-        classes = one_column(targets)
-        return mean_valid(
-            loss(read(one_tensor(f"surrogate:{name}", outputs)), classes, **settings),
-            counted_samples(classes),
-        )
-
-    return objective
-
-
-def _score(name: str, outputs: Any) -> Tensor:
-    """Return the score of class 1 [sample]."""
-    scores = logit_of_class_1(one_tensor(f"surrogate:{name}", outputs))
-    if scores is None:
-        raise fail(f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score per sample, or two")
-    return scores
-
-
 _FORMS: tuple[Mapping[str, _Form], Mapping[str, _Form]] = (
     {
         "ranks": _Form(
@@ -276,10 +221,10 @@ _FORMS: tuple[Mapping[str, _Form], Mapping[str, _Form]] = (
         "embeddings": _Form(_of_embeddings, EMBEDDINGS),
     },
     {
-        "ranks": _Form(_ranks_of_scores, SCORES, ("temperature", "step"), {"temperature": (0.1, 0.3, 1.0)}),
-        "scores": _Form(_of_scores, SCORES),
-        "logits": _Form(_of_logits, EMBEDDINGS),
-        "probabilities": _Form(_of_probabilities, EMBEDDINGS),
+        "ranks": _Form(taking_ranks, SCORES, ("temperature", "step"), {"temperature": (0.1, 0.3, 1.0)}),
+        "scores": _Form(taking_scores, SCORES),
+        "logits": _Form(taking_logits, EMBEDDINGS),
+        "probabilities": _Form(taking_probabilities, EMBEDDINGS),
     },
 )
 """By what a loss takes: first where the outputs are embeddings, then where they are scores of samples."""
@@ -305,9 +250,5 @@ def _simix(given: Any) -> SiMix | None:
             raise fail("method", f"simix is {given!r}", "true, false or its settings by name")
         return SiMix() if given else None
     known = ("pairs_per_class", "virtual_queries")  # a generator cannot be written in a recipe
-    for key in given:
-        if key not in known:
-            raise fail(
-                "method", f"simix has no setting {key!r}", "one of its settings", nearest(str(key), known)
-            )
+    require_settings("simix", given, known)
     return SiMix(**given)

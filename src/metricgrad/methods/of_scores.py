@@ -1,0 +1,71 @@
+"""Losses of the scores of samples as objectives `(outputs, targets) -> loss`, by what they take."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from metricgrad._checks import describe, fail
+from metricgrad._columns import class_logits, class_probabilities, logit_of_class_1, one_column
+from metricgrad._structures import one_tensor
+from metricgrad.averages import mean_valid
+from metricgrad.losses.class_scores import counted_samples
+from metricgrad.relax import positive_ranks_from_scores
+
+__all__ = ["Objective", "taking_logits", "taking_probabilities", "taking_ranks", "taking_scores"]
+
+Objective = Callable[[Any, Any], Tensor]
+
+SCORE_TEMPERATURE = 0.3
+"""Default rank temperature on scores of samples, which spread over several units (logits)."""
+
+
+def taking_ranks(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
+    """Scores [sample] under targets 0 or 1: one query."""
+    own = {key: value for key, value in settings.items() if key not in ("temperature", "step")}
+    steps = {"temperature": SCORE_TEMPERATURE, **{key: settings[key] for key in settings if key not in own}}
+
+    def objective(outputs: Tensor, targets: Tensor) -> Tensor:
+        scores = _score(name, outputs)
+        ranks = positive_ranks_from_scores(scores[None], one_column(targets)[None].bool(), **steps)
+        return mean_valid(loss(ranks, **own), ranks)
+
+    return objective
+
+
+def taking_scores(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
+    """Scores of class 1 [sample]."""
+    return lambda outputs, targets: loss(_score(name, outputs), one_column(targets), **settings)
+
+
+def taking_logits(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
+    """Logits [sample, class]."""
+    return _of_classes(loss, name, settings, class_logits)
+
+
+def taking_probabilities(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
+    """Probabilities [sample, class]."""
+    return _of_classes(loss, name, settings, class_probabilities)
+
+
+def _of_classes(
+    loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], read: Callable[[Tensor], Tensor]
+) -> Objective:
+    """A loss of class scores: samples to ignore have no loss, they are not losses of 0."""
+
+    def objective(outputs: Any, targets: Any) -> Tensor:
+        classes = one_column(targets)
+        return mean_valid(
+            loss(read(one_tensor(f"surrogate:{name}", outputs)), classes, **settings),
+            counted_samples(classes),
+        )
+
+    return objective
+
+
+def _score(name: str, outputs: Any) -> Tensor:
+    """Return the score of class 1 [sample]."""
+    scores = logit_of_class_1(one_tensor(f"surrogate:{name}", outputs))
+    if scores is None:
+        raise fail(f"surrogate:{name}", f"outputs are {describe(outputs)}", "one score per sample, or two")
+    return scores
