@@ -9,12 +9,12 @@ from torch import Tensor
 from metricgrad import metrics
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
-from metricgrad.metrics import classification, names, records
+from metricgrad.metrics import names, records
 from metricgrad.metrics.class_rows import prediction_rows
 from metricgrad.metrics.confusion import Confusion, of_confusion
 from metricgrad.metrics.facts import Facts
+from metricgrad.metrics.known import FACTS, FAMILIES
 from metricgrad.metrics.of_rows import of_all
-from metricgrad.metrics.records import FACTS
 from tests.laws.cases import METRIC_CASES, MetricCase
 
 NEIGHBOURS = {"knn_accuracy", "knn_error"}
@@ -80,7 +80,7 @@ def with_matthews(monkeypatch: pytest.MonkeyPatch) -> Facts:
         bounds=(-1.0, 1.0),
         aliases={"mcc": {}},
     )
-    monkeypatch.setattr(classification, "FACTS", (*classification.FACTS, facts))
+    monkeypatch.setitem(FAMILIES, "classification", (*FAMILIES["classification"], facts))
     monkeypatch.setitem(FACTS, "matthews", facts)
     monkeypatch.setitem(names.ALIASES, "mcc", ("matthews", {}))
     return facts

@@ -16,8 +16,8 @@ from metricgrad._checks import nearest
 from metricgrad.errors import InputError
 from metricgrad.methods import families
 from metricgrad.methods.grammar import read_method
+from metricgrad.metrics.known import FACTS
 from metricgrad.metrics.names import ALIASES, metric_by_name, named_metrics
-from metricgrad.metrics.records import FACTS
 
 __all__ = ["KINDS", "Thing", "find", "things"]
 

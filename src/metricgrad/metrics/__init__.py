@@ -8,7 +8,6 @@ similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`, `knn_clas
 
 from metricgrad.metrics.adapt import adapt as adapt
 from metricgrad.metrics.adapt import metric_calls as metric_calls
-from metricgrad.metrics.adapt import per_sample as per_sample
 from metricgrad.metrics.classification import accuracy as accuracy
 from metricgrad.metrics.classification import balanced_error as balanced_error
 from metricgrad.metrics.classification import binary_average_precision as binary_average_precision
@@ -16,6 +15,7 @@ from metricgrad.metrics.classification import error_rate as error_rate
 from metricgrad.metrics.classification import f_beta as f_beta
 from metricgrad.metrics.classification import roc_auc as roc_auc
 from metricgrad.metrics.decoded import of_kind as of_kind
+from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
 from metricgrad.metrics.names import metric_by_name as metric_by_name
 from metricgrad.metrics.names import named_metrics as named_metrics

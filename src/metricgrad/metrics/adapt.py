@@ -7,22 +7,20 @@ direction is not known is refused until `higher_is_better` is given.
 
 import dataclasses
 import importlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
 from metricgrad._checks import describe, fail
-from metricgrad._types import Metric, OutputKind
-from metricgrad.interval import mean_of_units
-from metricgrad.metrics.decoded import Decoded, EachSample
+from metricgrad._types import Metric
 from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, takes_truth_first, told
+from metricgrad.metrics.known import is_known
 from metricgrad.metrics.names import metric_by_name, value_of
-from metricgrad.metrics.records import FACTS, metric_record
+from metricgrad.metrics.records import metric_record
 from metricgrad.metrics.scikit import is_scikit, read_scikit
 from metricgrad.metrics.torch_metrics import is_torchmetrics, read_torchmetrics
 
-__all__ = ["adapt", "metric_calls", "names_a_function", "per_sample"]
+__all__ = ["adapt", "metric_calls", "names_a_function"]
 
 Unit = Literal["sample", "whole"]
 
@@ -111,68 +109,6 @@ def names_a_function(name: str) -> bool:
     return ":" in name and "=" not in name.split(":")[1]
 
 
-def per_sample(
-    function: Callable[[Any, Any], float],
-    decode: Callable[[Any], Sequence[Any]] | None = None,
-    *,
-    higher_is_better: bool,
-    name: str | None = None,
-    bounds: tuple[float, float] = (-math.inf, math.inf),
-    kind: OutputKind | None = None,
-) -> Metric:
-    """Make a metric of a function e(prediction, target) of one sample: its mean over samples (exact).
-
-    Such a metric can be learned by a surrogate network as well (`learned/`), since each sample has its own value.
-
-    Args:
-        function: takes one prediction and one target, returns a number; NaN where it is undefined.
-        decode: turns the outputs of the model into a sequence of predictions (e.g. an argmax, or the greedy text);
-            None decodes as the kind does; without a kind the outputs are handed over row by row.
-        higher_is_better: the direction of e.
-        name: what tables call it; by default the name of the function.
-        bounds: smallest and largest value of e.
-        kind: what the outputs are, e.g. `learned.words(...)`; a learned surrogate needs it. Where `decode` is given
-            the record's kind decodes in that way, too.
-
-    Returns:
-        A record with one column of statistics and `per_sample=True`. Its `measure` can be pickled when the functions
-        that are given can: those at the top of a module.
-
-    Raises:
-        InputError: (on measuring) other numbers of predictions and targets, too many failures of the function.
-
-    Edge cases:
-        A sample with NaN, or for which the function raises or returns no finite number, is left out of the mean; more
-        than a hundredth of the samples (ten at least) for which it fails are an error. No sample: NaN.
-
-    Gradient: none.
-
-    Cost: one call per sample and measurement, none for the interval.
-
-    Example:
-        >>> metric = per_sample(lambda text, target: abs(len(text) - len(target)), higher_is_better=False)
-        >>> metric.summarise(metric.measure(["ab", "c"], ["a", "c"]))
-        0.5
-    """
-    label = name or name_of(function)
-    if kind is not None and decode is not None:
-        kind = dataclasses.replace(kind, decode=decode)
-    decode = kind.decode if kind is not None else decode
-    of_predictions = EachSample(label, function)
-    return Metric(
-        name=label,
-        measure=of_predictions if decode is None else Decoded(decode, of_predictions),
-        summarise=mean_of_units,
-        higher_is_better=higher_is_better,
-        bounds=bounds,
-        per_sample=True,
-        unit="sample",
-        description=f"mean over samples of {label}(prediction, target)",
-        kind=kind,
-        of_predictions=None if decode is None else of_predictions,
-    )
-
-
 def metric_calls(metric: Metric) -> int:
     """Number of calls of a foreign function so far, resamples included; 0 for a metric of ours.
 
@@ -191,12 +127,13 @@ def _ours(metric: Any) -> Metric | None:
     if isinstance(metric, str):
         return metric_by_name(metric)
     function, settings = (metric.func, metric.keywords) if isinstance(metric, partial) else (metric, {})
-    name = getattr(function, "__name__", "")
-    if name not in FACTS or FACTS[name].function is not function:
+    if not is_known(function):
         return None
     if isinstance(metric, partial) and metric.args:
         raise fail(
-            "adapt", f"a partial of {name} with {len(metric.args)} arguments", "settings by keyword only"
+            "adapt",
+            f"a partial of {name_of(function)} with {len(metric.args)} arguments",
+            "settings by keyword only",
         )
     return metric_record(function, **settings)
 

@@ -7,7 +7,7 @@ small object and no closure, so that it can be sent to other processes when the 
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad._types import Metric, OutputKind
 from metricgrad.errors import Interrupted, MetricFailed
-from metricgrad.metrics.foreign import copied, number_of, told
+from metricgrad.interval import mean_of_units
+from metricgrad.metrics.foreign import copied, name_of, number_of, told
 
-__all__ = ["Decoded", "EachSample", "of_kind"]
+__all__ = ["Decoded", "EachSample", "of_kind", "per_sample"]
 
 LARGEST_SHARE_UNDEFINED = 0.01
 """Share of the samples, of a thousand at least, for which a user's function may raise."""
@@ -135,4 +136,66 @@ def of_kind(metric: Metric, kind: OutputKind) -> Metric:
     of_predictions = metric.of_predictions or metric.measure
     return dataclasses.replace(
         metric, measure=Decoded(kind.decode, of_predictions), kind=kind, of_predictions=of_predictions
+    )
+
+
+def per_sample(
+    function: Callable[[Any, Any], float],
+    decode: Callable[[Any], Sequence[Any]] | None = None,
+    *,
+    higher_is_better: bool,
+    name: str | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    kind: OutputKind | None = None,
+) -> Metric:
+    """Make a metric of a function e(prediction, target) of one sample: its mean over samples (exact).
+
+    Such a metric can be learned by a surrogate network as well (`learned/`), since each sample has its own value.
+
+    Args:
+        function: takes one prediction and one target, returns a number; NaN where it is undefined.
+        decode: turns the outputs of the model into a sequence of predictions (e.g. an argmax, or the greedy text);
+            None decodes as the kind does; without a kind the outputs are handed over row by row.
+        higher_is_better: the direction of e.
+        name: what tables call it; by default the name of the function.
+        bounds: smallest and largest value of e.
+        kind: what the outputs are, e.g. `learned.words(...)`; a learned surrogate needs it. Where `decode` is given
+            the record's kind decodes in that way, too.
+
+    Returns:
+        A record with one column of statistics and `per_sample=True`. Its `measure` can be pickled when the functions
+        that are given can: those at the top of a module.
+
+    Raises:
+        InputError: (on measuring) other numbers of predictions and targets, too many failures of the function.
+
+    Edge cases:
+        A sample with NaN, or for which the function raises or returns no finite number, is left out of the mean; more
+        than a hundredth of the samples (ten at least) for which it fails are an error. No sample: NaN.
+
+    Gradient: none.
+
+    Cost: one call per sample and measurement, none for the interval.
+
+    Example:
+        >>> metric = per_sample(lambda text, target: abs(len(text) - len(target)), higher_is_better=False)
+        >>> metric.summarise(metric.measure(["ab", "c"], ["a", "c"]))
+        0.5
+    """
+    label = name or name_of(function)
+    if kind is not None and decode is not None:
+        kind = dataclasses.replace(kind, decode=decode)
+    decode = kind.decode if kind is not None else decode
+    of_predictions = EachSample(label, function)
+    return Metric(
+        name=label,
+        measure=of_predictions if decode is None else Decoded(decode, of_predictions),
+        summarise=mean_of_units,
+        higher_is_better=higher_is_better,
+        bounds=bounds,
+        per_sample=True,
+        unit="sample",
+        description=f"mean over samples of {label}(prediction, target)",
+        kind=kind,
+        of_predictions=None if decode is None else of_predictions,
     )

@@ -18,7 +18,8 @@ from typing import Any
 from metricgrad._checks import LARGEST_WHOLE, describe, fail, nearest
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
-from metricgrad.metrics.records import FACTS, metric_record
+from metricgrad.metrics.known import FACTS
+from metricgrad.metrics.records import metric_record
 
 __all__ = ["metric_by_name", "named_metrics"]
 

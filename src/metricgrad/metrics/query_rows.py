@@ -34,10 +34,9 @@ def ranked_rows(
     name = formula.__name__
     require_ties(name, ties)
     _require_bool(name, normalize)
-    tiles = rank_tiles(
-        outputs, targets, reference_embeddings=reference_outputs, reference_labels=reference_targets,
-        ties=ties, normalize=normalize, tile=tile, caller=name,
-    )  # fmt: skip
+    references = {"reference_embeddings": reference_outputs, "reference_labels": reference_targets}
+    how = {"ties": ties, "normalize": normalize, "tile": tile}
+    tiles = rank_tiles(outputs, targets, **references, **how, caller=name)
     return torch.cat([formula(ranks, **settings) for ranks in tiles])
 
 

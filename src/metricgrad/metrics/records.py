@@ -8,35 +8,21 @@ each sample and is computed in the summary. Everything particular stands in the 
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metricgrad._checks import describe, fail
 from metricgrad._types import Metric, Reading
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics import classification, neighbours, overlap, retrieval, sequence
 from metricgrad.metrics.facts import Facts, settings_of
+from metricgrad.metrics.known import FAMILIES, facts_of
 from metricgrad.metrics.of_rows import OfRows
 from metricgrad.metrics.own_references import same_rows, warn_of_queries_among
 from metricgrad.metrics.ranks import TILE, Ties
 
-__all__ = [
-    "FACTS",
-    "classification_metric",
-    "knn_metric",
-    "metric_record",
-    "retrieval_metric",
-    "sample_metric",
-]
-
-_MODULES = (classification, neighbours, overlap, retrieval, sequence)
-
-FACTS: Mapping[str, Facts] = {facts.name: facts for module in _MODULES for facts in module.FACTS}
-"""Every metric of this library, by the name of its function."""
+__all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric", "sample_metric"]
 
 _NOTHING: Mapping[Reading, tuple[Any, Any]] = {
     "embeddings": (torch.eye(2), [0, 1]),
@@ -85,12 +71,13 @@ def retrieval_metric(
     Cost: as `retrieval_ranks`, in the memory of a few tiles.
 
     Example:
+        >>> from metricgrad.metrics import retrieval
         >>> metric = retrieval_metric(retrieval.hit_at_k, k=1)
         >>> points = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.3], [0.0, 1.0]])
         >>> metric.name, metric.summarise(metric.measure(points, ["a", "a", "b", "b"]))
         ('hit@1', 0.75)
     """
-    facts = _known("retrieval_metric", function, retrieval)
+    facts = facts_of("retrieval_metric", function, "retrieval")
     return _record(facts, name, {**settings, "ties": ties, "normalize": normalize, "tile": tile})
 
 
@@ -117,12 +104,13 @@ def knn_metric(function: Callable[..., Tensor], *, name: str | None = None, **se
     Cost: as `knn_classify`.
 
     Example:
+        >>> from metricgrad.metrics import neighbours
         >>> metric = knn_metric(neighbours.knn_error, k=1)
         >>> points = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.3], [0.0, 1.0]])
         >>> metric.name, metric.summarise(metric.measure(points, ["a", "a", "b", "b"]))
         ('knn_error@1', 0.25)
     """
-    return _record(_known("knn_metric", function, neighbours), name, settings)
+    return _record(facts_of("knn_metric", function, "neighbours"), name, settings)
 
 
 def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
@@ -149,12 +137,13 @@ def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, *
     Cost: as the function; a summary reads a column or two.
 
     Example:
+        >>> from metricgrad.metrics import sequence
         >>> metric = sample_metric(sequence.character_error_rate)
         >>> rows = metric.measure(["kitten", "flaw"], ["sitting", "law"])
         >>> rows.tolist(), metric.summarise(rows)
         ([[3.0, 7.0], [1.0, 3.0]], 0.4)
     """
-    return _record(_known("sample_metric", function, sequence, overlap), name, settings)
+    return _record(facts_of("sample_metric", function, "sequence", "overlap"), name, settings)
 
 
 def classification_metric(
@@ -181,26 +170,18 @@ def classification_metric(
     Cost: as the function, also for every summary.
 
     Example:
+        >>> from metricgrad.metrics import classification
         >>> metric = classification_metric(classification.f_beta, average="macro")
         >>> rows = metric.measure(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 1]))
         >>> tuple(rows.shape), metric.summarise(rows)
         ((4, 2), 0.5)
     """
-    return _record(_known("classification_metric", function, classification), name, settings)
+    return _record(facts_of("classification_metric", function, "classification"), name, settings)
 
 
 def metric_record(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
     """Make the record of any metric function of ours."""
-    return _record(_known("metric_record", function, *_MODULES), name, settings)
-
-
-def _known(caller: str, function: Callable[..., Tensor], *modules: ModuleType) -> Facts:
-    """The facts of a function of these modules."""
-    known = {facts.name: facts for module in modules for facts in module.FACTS}
-    name = getattr(function, "__name__", describe(function))
-    if name not in known or known[name].function is not function:
-        raise fail(caller, f"the function is {name}", f"one of {', '.join(sorted(known))}")
-    return known[name]
+    return _record(facts_of("metric_record", function, *FAMILIES), name, settings)
 
 
 def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
