@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from metricgrad._records import Budget, Chosen, Fall, Finished, Note, Progress
+from metricgrad._records import Chosen, Fall, Finished, Note, Progress
 from metricgrad._types import Split
 from metricgrad.errors import MissingExtraError
 from metricgrad.tune.arms import Setup
@@ -21,6 +20,7 @@ from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.gallery import write_gallery
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.loop import Stage
+from metricgrad.tune.state import RunState
 from metricgrad.tune.weights import load_into, weights_of
 
 __all__ = ["Conclusion"]
@@ -40,12 +40,12 @@ class Conclusion:
         self.setup, self.folder, self.evaluator, self.began = setup, folder, evaluator, began
         self.beside = Beside(setup.side_metrics, folder)
 
-    def conclude(self, stages: Sequence[Stage], state: Mapping[str, Any]) -> int:
+    def conclude(self, stages: Sequence[Stage], state: RunState) -> int:
         """Choose on select, fsync the choice, only then read test; judge; keep the returned weights; their seed."""
-        select, attempts = attempts_of(stages, state["values"], self.evaluator.better)
+        select, attempts = attempts_of(stages, state.values, self.evaluator.better)
         arms = [arm.name for arm in self.setup.every_arm]
         every = [(seed, arm) for seed in self.setup.seeds for arm in arms]
-        resamples = Budget(**state["budget"]).resamples or self.setup.plan.resamples
+        resamples = state.budget.resamples or self.setup.plan.resamples
 
         def model_of(seed: int, arm: str) -> nn.Module:
             return self._selected(seed, arm, attempts[str(seed)][arm])
@@ -54,7 +54,7 @@ class Conclusion:
         chosen = chosen_of(select, attempts, held_back(falls), self.evaluator.better)
         self.folder.emit(chosen, durable=True)
         values = {arm: float(np.mean([of_seed[arm] for of_seed in select.values()])) for arm in arms}
-        marks = [*state["marks"], *told_of(falls), *without_value(chosen)]
+        marks = [*state.marks, *told_of(falls), *without_value(chosen)]
         test, read = self.setup.splits.test, None
         contender = self.setup.arm(favourite(self.setup.metric, values, self.setup.entrants))
         pictured = (opponent(self.setup.metric, values, self.setup.entrants), contender.name)

@@ -16,7 +16,7 @@ from metricgrad.tune.folder import RunFolder, read_config
 from metricgrad.tune.identity import check_identity, versions
 from metricgrad.tune.splits import NAMES, describe_split
 from metricgrad.tune.stages import budget_of, stages_of
-from metricgrad.tune.state import fitting
+from metricgrad.tune.state import RunState, fitting
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.training import train
 
@@ -42,24 +42,24 @@ class Contest:
         self.marks, self.began = list(marks), began
         state = self._open(identity, force=force)
         current().wait()  # nobody writes before everybody has read
-        self.evaluator.calls.update(state["metric_calls"])
-        if state["finished"]:
-            self.best_seed = state["best_seed"]
+        self.evaluator.calls.update(state.metric_calls)
+        if state.finished:
+            self.best_seed = self.best_seed if state.best_seed is None else state.best_seed
             return
         with fitting(self.folder.path):
-            stages = stages_of(self.setup, Budget(**state["budget"]))
-        for index in range(len(state["values"]), len(stages)):
-            saved = state.pop("stage", None)
-            train(stages[index], self.setup, self.evaluator, self.folder, self.stop, state, saved)
+            stages = stages_of(self.setup, state.budget)
+        for stage in stages[len(state.values) :]:
+            train(stage, self.setup, self.evaluator, self.folder, self.stop, state)
         if current().leader:
             self.best_seed = Conclusion(self.setup, self.folder, self.evaluator, began).conclude(
                 stages, state
             )
-            calls = dict(self.evaluator.calls)
-            self.folder.save({**state, "metric_calls": calls, "finished": True, "best_seed": self.best_seed})
+            state.metric_calls = dict(self.evaluator.calls)
+            state.finished, state.best_seed = True, self.best_seed
+            self.folder.save(state)
         self.best_seed = current().led(lambda: self.best_seed)
 
-    def _open(self, identity: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
+    def _open(self, identity: Mapping[str, Any], *, force: bool) -> RunState:
         """Return the state of the folder's run, a new one where there is none."""
         found = self._found(identity, force=force) if current().leader else None
         if current().led(lambda: found is None):
@@ -69,27 +69,23 @@ class Contest:
         assert found is not None
         return found
 
-    def _found(self, identity: Mapping[str, Any], *, force: bool) -> dict[str, Any] | None:
+    def _found(self, identity: Mapping[str, Any], *, force: bool) -> RunState | None:
         """Return the state that the folder holds; None where it is new, or has no checkpoint yet."""
         config = read_config(self.folder.path)
         if config is None:
             return None
         forced, told = check_identity(self.folder.path, config, identity, force=force)
         state = self.folder.load()
-        if (
-            state is not None
-            and state["finished"]
-            and any(not item.startswith(_ENVIRONMENT) for item in forced)
-        ):
+        if state is not None and state.finished and any(not item.startswith(_ENVIRONMENT) for item in forced):
             raise RunFolderError(
                 f"the run in {self.folder.path} is finished: force has nothing to resume, and its figures are not "
                 f"those of what is asked for now ({'; '.join(forced)}). Choose another folder."
             )
-        if state is not None and state["finished"]:
+        if state is not None and state.finished:
             check_measured(self.setup.side_metrics, self.folder)
         return None if state is None else self._resumed(state, forced, told)
 
-    def _new(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+    def _new(self, identity: Mapping[str, Any]) -> RunState:
         """Begin the record and decide the budget."""
         self.folder.load()  # no checkpoint: cuts a record without one back to nothing
         self.folder.write_config(identity)
@@ -117,27 +113,20 @@ class Contest:
         self.folder.emit(budget)
         for text in _over_budget(budget):
             self.folder.emit(Note(text))
-        state = {
-            "budget": vars(budget).copy(),
-            "values": [],
-            "metric_calls": {},
-            "marks": self.marks,
-            "finished": False,
-        }
+        state = RunState(budget, marks=self.marks)
         self.folder.save(state)
         return state
 
-    def _resumed(self, state: dict[str, Any], forced: list[str], told: list[str]) -> dict[str, Any]:
-        state["marks"] += [f"resumed by force although {item}" for item in forced]
-        if not state["finished"]:
-            state["marks"] += told
+    def _resumed(self, state: RunState, forced: list[str], told: list[str]) -> RunState:
+        state.marks += [f"resumed by force although {item}" for item in forced]
+        if not state.finished:
+            state.marks += told
             for text in told:
                 self.folder.emit(Note(text))
-        if not state["finished"]:
+        if not state.finished:
             with fitting(self.folder.path):
-                stages = stages_of(self.setup, Budget(**state["budget"]))
-                stage = stages[min(len(state["values"]), len(stages) - 1)]
-                step = state["stage"]["progress"]["step"] if "stage" in state else 0
+                stages = stages_of(self.setup, state.budget)
+                stage, step = stages[min(len(state.values), len(stages) - 1)], state.step
             self.folder.emit(Resumed(**stage.key, step=step, forced=forced))
         return state
 

@@ -21,8 +21,8 @@ from metricgrad._records import Progress, event_of
 from metricgrad._types import Observer
 from metricgrad.errors import CheckpointError, RunFolderError
 from metricgrad.scale import current
-from metricgrad.tune.checkpoint import load_state, save_state, write_atomically
-from metricgrad.tune.state import check_state
+from metricgrad.tune.checkpoint import save_state, write_atomically
+from metricgrad.tune.state import RunState, read_state
 
 try:
     import fcntl
@@ -93,29 +93,27 @@ class RunFolder:
         """Return the events that were written so far."""
         return list(read_record(self.path / "record.jsonl"))
 
-    def save(self, state: Mapping[str, Any]) -> None:
+    def save(self, state: RunState) -> None:
         """Replace the checkpoint; it remembers the length of the record, which is cut back to it on resume."""
         try:
             os.fsync(self._record.fileno())
         except OSError as error:
             raise self._full(error) from error
-        save_state(self.path / "last", {**state, "record_length": self._record.tell()})
+        save_state(self.path / "last", {**state.document(), "record_length": self._record.tell()})
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self) -> RunState | None:
         """Return the checkpoint, with the record cut back to it; None where there is none.
 
         Raises:
             CheckpointError: the checkpoint is corrupt, or the record is shorter than it says.
         """
-        state = load_state(self.path / "last")
+        state = read_state(self.path)
         if state is None and any(event["event"] == "stage_started" for event in self.events()):
             raise CheckpointError(
                 f"{self.path} has a record but no checkpoint (last/); expected both. Restore it from a copy, or choose "
                 "another folder. Nothing was changed."
             )
-        if state is not None:
-            check_state(state, self.path)
-        length = 0 if state is None else state["record_length"]
+        length = 0 if state is None else state.record_length
         self._record.seek(0, os.SEEK_END)
         if self._record.tell() < length:
             raise CheckpointError(
@@ -208,12 +206,12 @@ class FollowedFolder(RunFolder):
     def emit(self, record: Any, *, durable: bool = False) -> None:
         """Process 0 writes and shows."""
 
-    def save(self, state: Mapping[str, Any]) -> None:
+    def save(self, state: RunState) -> None:
         """Process 0 saves."""
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self) -> RunState | None:
         """Return the checkpoint; None where there is none."""
-        return load_state(self.path / "last")
+        return read_state(self.path)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Process 0 writes."""

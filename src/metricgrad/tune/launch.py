@@ -15,13 +15,13 @@ from metricgrad._checks import describe, fail
 from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.arms import Asked, resolved
-from metricgrad.tune.checkpoint import load_state
 from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
 from metricgrad.tune.folder import opened
 from metricgrad.tune.groups import shared_groups
 from metricgrad.tune.identity import differing, identity_of, note_changes
 from metricgrad.tune.result import Result
+from metricgrad.tune.state import read_state
 from metricgrad.tune.stop import StopRequest
 
 __all__ = ["launched", "plain_lines"]
@@ -76,8 +76,8 @@ def launched(
 
 def _leave(path: Path, show: Observer) -> None:
     """Remove the temporary folder of a run that failed, or name it where there is something to resume."""
-    state = load_state(path / "last")
-    if state is None or not (state["values"] or "stage" in state):
+    state = read_state(path)
+    if state is None or not state.begun:
         shutil.rmtree(path, ignore_errors=True)
         return
     text = (

@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -21,7 +21,7 @@ from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.passes import begin_pass, one_pass, seed_everything
-from metricgrad.tune.state import fitting
+from metricgrad.tune.state import RunState, fitting
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import beside_of, load_into, weights_of
 
@@ -103,7 +103,7 @@ def train_stage(
     pool: Split | None,
     evaluator: Evaluator,
     folder: RunFolder,
-    base: Mapping[str, Any],
+    base: RunState,
     saved: Mapping[str, Any] | None,
     stop: StopRequest,
 ) -> tuple[float, dict[str, Any], dict[str, Any]]:
@@ -205,7 +205,7 @@ class _Trainer:
         evaluator: Evaluator,
         select: Split,
         folder: RunFolder,
-        base: Mapping[str, Any],
+        base: RunState,
         judge: Judge | None,
     ) -> None:
         self.stage, self.model, self.method, self.base = stage, model, method, base
@@ -331,21 +331,16 @@ class _Trainer:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        self.folder.save(
-            {
-                **self.base,
-                "metric_calls": dict(self.evaluator.calls),
-                "stage": {
-                    "progress": vars(self.state).copy(),
-                    "model": weights_of(self.model),
-                    "best": self.best_weights,
-                    "best_beside": self.best_beside,
-                    "method": self.method.state_dict(),
-                    "random": random_state(),
-                    "judge": {} if self.judge is None else self.judge.state_dict(),
-                },
-            }
-        )
+        stage = {
+            "progress": vars(self.state).copy(),
+            "model": weights_of(self.model),
+            "best": self.best_weights,
+            "best_beside": self.best_beside,
+            "method": self.method.state_dict(),
+            "random": random_state(),
+            "judge": {} if self.judge is None else self.judge.state_dict(),
+        }
+        self.folder.save(replace(self.base, metric_calls=dict(self.evaluator.calls), stage=stage))
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue where `save` left off; the random states follow once the batches stand where they stood."""

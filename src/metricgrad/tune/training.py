@@ -12,6 +12,7 @@ from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.loop import Stage, train_stage
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.pool import fit_and_pool
+from metricgrad.tune.state import RunState
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import load_beside, load_into, weights_of
 
@@ -24,8 +25,7 @@ def train(
     evaluator: Evaluator,
     folder: RunFolder,
     stop: StopRequest,
-    state: dict[str, Any],
-    saved: Mapping[str, Any] | None,
+    state: RunState,
 ) -> None:
     """Train one stage, keep its selected weights and move the checkpoint past it.
 
@@ -35,9 +35,9 @@ def train(
         evaluator: measures on select, and counts.
         folder: of the run; weights and checkpoint are written into it.
         stop: a request to stop.
-        state: of the run; the stage's value is added to it.
-        saved: the stage's own state, where it goes on.
+        state: of the run, with that of the stage where it goes on; the stage's value is added to it.
     """
+    saved, state.stage = state.stage, None
     model = setup.build(stage.seed)
     start = setup.start.name
     if stage.role != "start" and current().leader:
@@ -73,6 +73,6 @@ def train(
         save_weights(folder.weights(stage.seed, stage.arm, stage.attempt), weights)
         if trained_beside:
             save_weights(folder.beside(stage.seed, stage.arm, stage.attempt), trained_beside)
-    state["values"].append(value)
-    state["metric_calls"] = dict(evaluator.calls)
+    state.values.append(value)
+    state.metric_calls = dict(evaluator.calls)
     folder.save(state)
