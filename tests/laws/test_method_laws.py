@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metricgrad._types import MethodRun, Split
 from metricgrad.errors import InputError, MetricgradError
-from metricgrad.methods import learned
+from metricgrad.methods import exam
 from metricgrad.methods.families import FAMILIES, road_named
 from metricgrad.methods.road import Road, validated
 from metricgrad.methods.surrogate import road_for_loss
@@ -31,7 +31,7 @@ from tests.laws.method_cases import METHOD_CASES, MethodCase, Probe
 @pytest.fixture(autouse=True)
 def _few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A learned metric is trusted by fewer pairs than in earnest, so that a walk takes milliseconds."""
-    monkeypatch.setattr(learned, "PROBE", 64)
+    monkeypatch.setattr(exam, "PROBE", 64)
 
 
 every_method = pytest.mark.parametrize(
