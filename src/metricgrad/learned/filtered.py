@@ -42,10 +42,8 @@ def ramp_filter(
     full_below = finite_number("ramp_filter", "full_below", full_below)
     zero_above = finite_number("ramp_filter", "zero_above", zero_above)
     if not 0 <= full_below < zero_above:
-        raise fail(
-            "ramp_filter", f"full_below is {full_below!r} and zero_above {zero_above!r}",
-            "0 <= full_below < zero_above, in units of the metric",
-        )  # fmt: skip
+        came = f"full_below is {full_below!r} and zero_above {zero_above!r}"
+        raise fail("ramp_filter", came, "0 <= full_below < zero_above, in units of the metric")
     weights = ((zero_above - misses) / (zero_above - full_below)).clamp(0, 1)
     rounding = 4 * torch.finfo(weights.dtype).eps
     weights = torch.where(misses <= full_below * (1 + rounding), 1, weights)

@@ -76,10 +76,9 @@ class PairSource:
         if self.make is not None and count > local:
             parts.append(self.make(rng, count - local))
         if not parts:
-            raise fail(
-                "learned", "no pair of the model has an error, and the kind of output makes none without data",
-                "a metric that is defined for the start model's outputs, or a kind with `pairs`",
-            )  # fmt: skip
+            came = "no pair of the model has an error, and the kind of output makes none without data"
+            expected = "a metric that is defined for the start model's outputs, or a kind with `pairs`"
+            raise fail("learned", came, expected)
         return Pairs(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _remembered(self, rng: np.random.Generator, count: int) -> Pairs:

@@ -287,10 +287,9 @@ def knn_error(
         >>> knn_error(points, ["a", "a", "b", "b"], k=1)
         tensor([0., 0., 1., 0.], dtype=torch.float64)
     """
-    return 1 - knn_accuracy(
-        embeddings, labels, reference_embeddings=reference_embeddings, reference_labels=reference_labels, k=k,
-        weights=weights, temperature=temperature, normalize=normalize,
-    )  # fmt: skip
+    references = {"reference_embeddings": reference_embeddings, "reference_labels": reference_labels}
+    vote = {"weights": weights, "temperature": temperature, "normalize": normalize}
+    return 1 - knn_accuracy(embeddings, labels, **references, k=k, **vote)
 
 
 def _check(caller: str, k: int, weights: str, temperature: float) -> None:
