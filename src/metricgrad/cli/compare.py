@@ -1,8 +1,9 @@
-"""`metricgrad compare`: two or more files of predictions of the same rows, with a paired interval of the difference."""
+"""`metricgrad compare`: files of predictions of the same rows, or methods that are trained in one contest."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from metricgrad.cli.options import (
     DecimalCommaOption,
     DelimiterOption,
     DirectionOption,
+    FolderOption,
     GroupsOption,
     HeaderOption,
     LabelsOption,
@@ -20,14 +22,8 @@ from metricgrad.cli.options import (
     ResamplesOption,
     SeedOption,
 )
-from metricgrad.cli.output import JsonOption, examples, noted, print_json
+from metricgrad.cli.output import AssignmentsOption, JsonOption, QuietOption, examples
 from metricgrad.errors import InputError
-
-if TYPE_CHECKING:
-    from metricgrad._types import Metric
-    from metricgrad.cli.compare_files import Rows
-    from metricgrad.cli.naming import Said
-    from metricgrad.cli.progress import Drawing
 
 __all__ = ["EXAMPLES", "compare"]
 
@@ -35,15 +31,64 @@ EXAMPLES = examples(
     "metricgrad compare old.csv new.csv --metric f1",
     "metricgrad compare a.parquet b.parquet c.parquet --metric roc_auc --groups patient --json",
     "metricgrad compare old.npy new.npy --labels y.csv --metric recall@1",
+    "metricgrad compare digits --methods surrogate:recall_at_k,surrogate:average_precision --steps 200",
+    "metricgrad compare recipe.yaml --seeds 5 --equal time --csv table.csv",
 )
 
-TABLES, ARRAYS = (".csv", ".tsv", ".parquet", ".pq"), (".npy",)
+TABLES, ARRAYS, RUN = "tables of predictions", ".npy files of embeddings", "a task or a recipe"
+"""What may be compared."""
 
-FilesArgument = Annotated[
-    list[str], typer.Argument(metavar="FILES...", help="Two or more .csv, .tsv, .parquet or .npy files.")
+_ENDINGS = {".csv": TABLES, ".tsv": TABLES, ".parquet": TABLES, ".pq": TABLES, ".npy": ARRAYS}
+_ALWAYS = {"what", "metric", "higher_is_better", "as_json"}
+_FILES = {*_ALWAYS, "baseline", "delimiter", "column", "confidence", "resamples", "seed"}
+_OPTIONS = {
+    TABLES: {*_FILES, "ids", "by_order", "common", "groups", "positive_class", "decimal_comma"},
+    ARRAYS: {*_FILES, "labels", "reference", "reference_labels", "header"},
+    RUN: {
+        *_ALWAYS,
+        "methods",
+        "controls",
+        "seeds",
+        "steps",
+        "minutes",
+        "equal",
+        "run",
+        "csv",
+        "assignments",
+        "quiet",
+    },
+}
+"""Which parameters of the command go with which of them."""
+_SPELT = {"ids": "--id", "assignments": "--set"}
+
+WhatArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES...|TASK|RECIPE.yaml",
+        help="Two or more .csv, .tsv, .parquet or .npy files; or a task or recipe whose methods are trained.",
+    ),
 ]
 MetricOption = Annotated[
     str | None, typer.Option(help="A name (see list), or package.module:name of a callable.")
+]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,...", help="Methods to train, as tune takes them; else the recipe's."),
+]
+ControlsOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,...", help="Controls: continued (the proxy loss goes on), or methods."),
+]
+SeedsOption = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="How many seeds; else the recipe's, else 3.")
+]
+StepsOption = Annotated[int | None, typer.Option(help="Training steps of each method.")]
+MinutesOption = Annotated[float | None, typer.Option(help="Budget of all methods and seeds together.")]
+EqualOption = Annotated[
+    str | None, typer.Option(metavar="steps|time", help="What every method gets as much of as the others.")
+]
+CsvOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the table of the contest there, too.")
 ]
 BaselineOption = Annotated[
     str | None,
@@ -65,7 +110,7 @@ ReferencesOption = Annotated[
 
 
 def compare(
-    what: FilesArgument,
+    what: WhatArgument,
     metric: MetricOption = None,
     baseline: BaselineOption = None,
     ids: IdOption = None,
@@ -84,9 +129,19 @@ def compare(
     confidence: ConfidenceOption = 0.95,
     resamples: ResamplesOption = 2000,
     seed: SeedOption = 0,
+    methods: MethodsOption = None,
+    controls: ControlsOption = None,
+    seeds: SeedsOption = None,
+    steps: StepsOption = None,
+    minutes: MinutesOption = None,
+    equal: EqualOption = None,
+    run: FolderOption = None,
+    csv: CsvOption = None,
+    assignments: AssignmentsOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Compare files of predictions (or embeddings) of the same rows: is one better, and how sure is that?
+    """Compare files of predictions of the same rows, or train several methods and compare them.
 
     FILES are read as `metricgrad evaluate` reads them: tables with target and
     prediction or score; or .npy arrays of embeddings, whose --labels serve all.
@@ -102,97 +157,46 @@ def compare(
 
     It speaks of these predictions, not of the methods that made them: another
     seed of the same method would give another file.
+
+    TASK or RECIPE: --methods are trained from the same start, with equal steps
+    or equal time, as tune does it with one. Ctrl-C leaves a folder that resume
+    goes on with.
     """
+    given = dict(locals())
     kind = _kind(what)
-    if metric is None:
-        raise InputError("compare: no --metric is given; expected a name that `metricgrad list` knows.")
-    if not 0 < confidence < 1:
-        raise InputError(
-            f"compare: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
-        )
-    from metricgrad.cli.compare_files import arm_names
-    from metricgrad.cli.compare_verdict import document, draw
-    from metricgrad.cli.named import metric_named
-    from metricgrad.cli.naming import Said, assigned
-    from metricgrad.cli.progress import Drawing
+    _refuse_options_of_others(kind, given)
+    if kind == RUN:
+        from metricgrad.cli.compare_methods import compare_methods
 
-    exact, paths = metric_named(metric, higher_is_better), [Path(one) for one in what]
-    arms = arm_names(paths)
-    if baseline is not None and baseline not in arms:
-        raise InputError(
-            f"compare: --baseline is {baseline!r}; expected one of the files: {', '.join(arms)}."
-        )
-    said = Said(delimiter, assigned(column or ()), header, decimal_comma)
-    of_tables = {
-        "ids": ids,
-        "by_order": by_order,
-        "common": common,
-        "groups": groups,
-        "positive_class": positive_class,
-    }
-    of_arrays = {"labels": labels, "references": reference or [], "reference_labels": reference_labels}
-    draws: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
-    with noted() as notes, Drawing() as progress:
-        rows = _rows(kind, exact, paths, said, of_tables, of_arrays, progress)
-        found = document(exact, arms, rows, baseline or arms[0], progress, **draws)
-    if as_json:
-        print_json({**found, "notes": notes})
+        compare_methods(what[0], given)
     else:
-        draw(found)
+        from metricgrad.cli.compare_files import compare_files
+
+        compare_files(what, given, arrays=kind == ARRAYS)
 
 
-def _kind(what: Sequence[str]) -> tuple[str, ...]:
-    """What the arguments are; InputError for a mixture, and for one file alone."""
-    endings = [Path(one).suffix.lower() for one in what]
-    kinds = {next((kind for kind in (TABLES, ARRAYS) if ending in kind), ()) for ending in endings}
-    if kinds == {()}:
-        raise InputError(
-            f"compare: {what[0]!r} is no .csv, .tsv, .parquet or .npy file; expected two or more files of one kind."
-        )
+def _refuse_options_of_others(kind: str, given: Mapping[str, Any]) -> None:
+    """Raise InputError for an option, other than its default, that does not go with what is compared."""
+    for name, parameter in inspect.signature(compare).parameters.items():
+        if name not in _OPTIONS[kind] and given[name] != parameter.default:
+            option = _SPELT.get(name, f"--{name.replace('_', '-')}")
+            place = next(place for place, names in _OPTIONS.items() if name in names)
+            raise InputError(f"compare: {option} goes with {place}, not with {kind}.")
+
+
+def _kind(what: Sequence[str]) -> str:
+    """What the arguments are; InputError for a mixture, one file alone, or several tasks."""
+    kinds = {_ENDINGS.get(Path(one).suffix.lower(), RUN) for one in what}
     if len(kinds) > 1:
         raise InputError(
-            f"compare: {', '.join(what)} are of several kinds; expected two or more tables (.csv, .tsv, .parquet), or "
-            "two or more arrays of embeddings (.npy)."
+            f"compare: {', '.join(what)} are of several kinds; expected two or more tables (.csv, .tsv, .parquet), two "
+            "or more arrays of embeddings (.npy), or one task or recipe."
         )
-    if len(what) == 1:
+    (kind,) = kinds
+    if kind == RUN and len(what) > 1:
+        raise InputError(f"compare: {', '.join(what)} are several tasks or recipes; expected one, or files.")
+    if kind != RUN and len(what) == 1:
         raise InputError(
             f"compare: {what[0]} is one file; expected two or more. `metricgrad evaluate` measures one."
         )
-    return kinds.pop()
-
-
-def _rows(
-    kind: tuple[str, ...],
-    exact: "Metric",
-    paths: list[Path],
-    said: "Said",
-    of_tables: dict[str, Any],
-    of_arrays: dict[str, Any],
-    progress: "Drawing",
-) -> "Rows":
-    """Read and measure the files; InputError for options of the other kind of files."""
-    from metricgrad.cli.compare_files import of_embedding_files, of_prediction_files
-
-    roles = {f"--column {role}": name for role, name in said.columns.items()}
-    label = {role: roles.pop(role) for role in ("--column label",) if role in roles}
-    if kind == ARRAYS:
-        others = {**_options(of_tables), "--decimal-comma": said.decimal_comma, **roles}
-        _refuse(others, "tables of predictions, not with embeddings")
-        return of_embedding_files(exact, paths, said=said, progress=progress, **of_arrays)
-    others = {**_options(of_arrays), "--header": said.header is not None, **label}
-    _refuse(others, ".npy files of embeddings, not with tables")
-    if of_tables["by_order"] and of_tables["ids"] is not None:
-        raise InputError("compare: --by-order came with --id; expected one of them.")
-    return of_prediction_files(exact, paths, said, **of_tables)
-
-
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by the option that gives them."""
-    spelt = {"ids": "--id", "references": "--reference"}
-    return {spelt.get(name, f"--{name.replace('_', '-')}"): value for name, value in given.items()}
-
-
-def _refuse(options: Mapping[str, Any], place: str) -> None:
-    for option, value in options.items():
-        if value:
-            raise InputError(f"compare: {option} goes with {place}.")
+    return kind

@@ -1,158 +1,76 @@
-"""Two or more files of the same rows: read, aligned and measured."""
+"""The run of `metricgrad compare` on files: read, measured, beside each other, shown."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from metricgrad._types import Metric
-from metricgrad.cli.alignment import aligned, members, require_equal, require_one_reading, taken
-from metricgrad.cli.columns import Predictions
-from metricgrad.cli.figures import of_embeddings
-from metricgrad.cli.naming import Said
-from metricgrad.cli.reading import read_predictions
-from metricgrad.differences import Grouping
+from metricgrad.cli.aligned_files import Rows, arm_names, of_embedding_files, of_prediction_files
+from metricgrad.cli.compare_verdict import document, draw
+from metricgrad.cli.named import metric_named
+from metricgrad.cli.naming import Said, assigned
+from metricgrad.cli.output import noted, print_json
+from metricgrad.cli.progress import Drawing
 from metricgrad.errors import InputError
 
-__all__ = ["Rows", "arm_names", "of_embedding_files", "of_prediction_files"]
-
-Progress = Callable[[Mapping[str, Any]], None]
-"""Draws events."""
+__all__ = ["compare_files"]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What the files give for the same rows.
-
-    Attributes:
-        statistics: of each file, on the same units in the same order.
-        grouping: which units are drawn together.
-        facts: what the document says of the files.
-    """
-
-    statistics: list[Tensor]
-    grouping: Grouping
-    facts: dict[str, Any]
-
-
-def of_prediction_files(
-    metric: Metric,
-    paths: Sequence[Path],
-    said: Said,
-    *,
-    positive_class: str | None,
-    groups: str | None,
-    ids: str | None,
-    by_order: bool,
-    common: bool,
-) -> Rows:
-    """Read tables of predictions, align their rows and measure each.
+def compare_files(what: Sequence[str], given: Mapping[str, Any], *, arrays: bool) -> None:
+    """Compare files and print the document, as text or as JSON.
 
     Args:
-        metric: of samples.
-        paths: of the files.
-        said: what the user said of them.
-        positive_class: the same.
-        groups: the column of samples that go together; that of the first file counts, others must agree.
-        ids: the column of ids; None: `id` where there is one.
-        by_order: take no notice of ids.
-        common: leave out rows that some file lacks.
+        what: the files.
+        given: the options of the command by name.
+        arrays: whether they are embeddings.
 
     Raises:
-        InputError: as `read_predictions`, `aligned` and `Predictions.of`; targets or groups that differ; files that
-            the metric would read in different ways.
+        InputError: an option or a file does not fit.
     """
-    if metric.unit == "query":
+    if given["metric"] is None:
+        raise InputError("compare: no --metric is given; expected a name that `metricgrad list` knows.")
+    if not 0 < given["confidence"] < 1:
         raise InputError(
-            f"compare: {metric.name} ranks items for each query; expected .npy files of embeddings with --labels."
+            f"compare: --confidence is {given['confidence']}; expected a share between 0 and 1, such as 0.95."
         )
-    tables = [
-        read_predictions(path, said, *_further(number == 0, groups, ids)) for number, path in enumerate(paths)
-    ]
-    alignment = aligned(tables, common=common, by_order=by_order)
-    found = [Predictions(table, positive_class).of(metric) for table in tables]
-    require_equal(tables, "target", "target", alignment, exact=metric.reads == "texts")
-    require_equal(tables, "--groups", "group", alignment, exact=False)
-    require_one_reading(metric, paths, found)
-    grouping = Grouping(None, metric.unit)
-    if groups is not None:
-        grouping = Grouping(members(tables[0], alignment.rows[0]), "group")
-    statistics = [
-        metric.measure(taken(one.outputs, rows), taken(one.targets, rows))
-        for one, rows in zip(found, alignment.rows, strict=True)
-    ]
-    facts = {
-        "aligned_by": alignment.by,
-        "rows": len(alignment.rows[0]),
-        "rows_left_out": alignment.left_out,
-        "positive_class": found[0].positive,
-    }
-    return Rows(statistics, grouping, facts)
-
-
-def _further(first: bool, groups: str | None, ids: str | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Columns that must be there and that may be there, by option."""
-    kept, maybe = {}, {}
-    if groups is not None:
-        (kept if first else maybe)["--groups"] = groups
-    if ids is not None:
-        kept["--id"] = ids
-    elif groups is None or groups.lower() != "id":
-        maybe["--id"] = "id"
-    return kept, maybe
-
-
-def of_embedding_files(
-    metric: Metric,
-    paths: Sequence[Path],
-    labels: Path | None,
-    references: Sequence[Path],
-    reference_labels: Path | None,
-    said: Said,
-    progress: Progress,
-) -> Rows:
-    """Read embeddings of the same items and rank each file by itself.
-
-    Args:
-        metric: of retrieval.
-        paths: of the embeddings.
-        labels: one per item, the same for all files.
-        references: none, or one file for each of `paths`: what its queries are ranked against.
-        reference_labels: the same for all references.
-        said: what the user said of the label files.
-        progress: is told how far it is.
-
-    Raises:
-        InputError: as `of_embeddings`; other numbers of references than files.
-    """
-    if references and len(references) != len(paths):
+    exact, paths = metric_named(given["metric"], given["higher_is_better"]), [Path(one) for one in what]
+    arms = arm_names(paths)
+    baseline = arms[0] if given["baseline"] is None else given["baseline"]
+    if baseline not in arms:
         raise InputError(
-            f"compare: {len(references)} --reference came with {len(paths)} files; expected one for each, in the same "
-            "order: every model embeds both sides."
+            f"compare: --baseline is {baseline!r}; expected one of the files: {', '.join(arms)}."
         )
-    figures = [
-        next(iter(of_embeddings([metric], path, labels, reference, reference_labels, said, progress)))
-        for path, reference in zip(paths, references or [None] * len(paths), strict=True)
-    ]
-    _, first, facts, classes = figures[0]
-    facts = {
-        "aligned_by": "order",
-        "rows": len(first),
-        "rows_left_out": [0] * len(paths),
-        "items": facts["items"],
-    }
-    return Rows([statistics for _, statistics, _, _ in figures], Grouping(classes, "class"), facts)
+    draws: dict[str, Any] = {name: given[name] for name in ("resamples", "confidence", "seed")}
+    with noted() as notes, Drawing() as progress:
+        rows = (_of_arrays if arrays else _of_tables)(exact, paths, given, progress)
+        found = document(exact, arms, rows, baseline, progress, **draws)
+    if given["as_json"]:
+        print_json({**found, "notes": notes})
+    else:
+        draw(found)
 
 
-def arm_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each file: its path; one that comes again is numbered.
+def _said(given: Mapping[str, Any], *, label: bool) -> Said:
+    """What the user said of the files; InputError for a column of the other kind of files."""
+    columns = assigned(given["column"] or ())
+    for role in columns:
+        if (role == "label") != label:
+            place = "tables of predictions" if label else ".npy files of embeddings"
+            raise InputError(f"compare: --column {role} goes with {place}.")
+    return Said(given["delimiter"], columns, given["header"], given["decimal_comma"])
 
-    Example:
-        >>> arm_names([Path("a.csv"), Path("b.csv"), Path("a.csv")])
-        ['a.csv', 'b.csv', 'a.csv (2)']
-    """
-    texts = [str(path) for path in paths]
-    counts = [texts[: place + 1].count(text) for place, text in enumerate(texts)]
-    return [text if count == 1 else f"{text} ({count})" for text, count in zip(texts, counts, strict=True)]
+
+def _of_arrays(exact: Metric, paths: list[Path], given: Mapping[str, Any], progress: Drawing) -> Rows:
+    said = _said(given, label=True)
+    labels, references = given["labels"], given["reference"] or []
+    return of_embedding_files(exact, paths, labels, references, given["reference_labels"], said, progress)
+
+
+def _of_tables(exact: Metric, paths: list[Path], given: Mapping[str, Any], progress: Drawing) -> Rows:
+    del progress  # nothing there takes long
+    if given["by_order"] and given["ids"] is not None:
+        raise InputError("compare: --by-order came with --id; expected one of them.")
+    names = ("positive_class", "groups", "ids", "by_order", "common")
+    return of_prediction_files(
+        exact, paths, _said(given, label=False), **{name: given[name] for name in names}
+    )

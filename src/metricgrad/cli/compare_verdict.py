@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from metricgrad._types import Metric
-from metricgrad.cli.compare_files import Rows
+from metricgrad.cli.aligned_files import Rows
 from metricgrad.cli.figures import told
 from metricgrad.cli.output import console
 from metricgrad.differences import Difference, Differences, plural

@@ -11,6 +11,7 @@ __all__ = [
     "DecimalCommaOption",
     "DelimiterOption",
     "DirectionOption",
+    "FolderOption",
     "GroupsOption",
     "HeaderOption",
     "LabelsOption",
@@ -20,6 +21,24 @@ __all__ = [
     "SeedOption",
 ]
 
+
+def _folder_named(text: str) -> Path:
+    """A folder by its name; an unset variable of the shell is none."""
+    if not text.strip():
+        raise typer.BadParameter("the name is empty; expected a folder, or leave the option out")
+    return Path(text)
+
+
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        "--run-folder",
+        parser=_folder_named,
+        metavar="FOLDER",
+        help="Run folder (the long word under torchrun). Default: runs/TASK-METRIC-NUMBER.",
+    ),
+]
 LabelsOption = Annotated[Path | None, typer.Option(help="A .npy, .csv or .parquet file, one label per item.")]
 ReferenceLabelsOption = Annotated[Path | None, typer.Option(help="Labels of --reference.")]
 DirectionOption = Annotated[

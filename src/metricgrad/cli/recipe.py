@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 
@@ -14,6 +14,7 @@ from metricgrad.tune import Plan
 from metricgrad.tune.plan import LARGEST_SEED
 
 __all__ = [
+    "Entry",
     "Recipe",
     "Start",
     "checked",
@@ -43,6 +44,22 @@ class Start(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+class Entry(BaseModel):
+    """A method that takes part in a contest.
+
+    Args:
+        method: as `method` of a recipe.
+        name: of its own; like its method where left out.
+        settings: of the method, over those that the task and the recipe have for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str = "auto"
+    name: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
 class Recipe(BaseModel):
     """What a run is made of. Every key but `task` may be left out: then the task decides.
 
@@ -55,6 +72,10 @@ class Recipe(BaseModel):
         may_fall: how far each may fall below the start on select, in its own units: a number for all, or one by name.
         method: `auto`, or `family:objective` such as `surrogate:average_precision`; several, separated by commas, share
             the tries.
+        methods: of a contest (`metricgrad compare`): names like `method`, or each with `method`, `name` and `settings`.
+        controls: of a contest, like `methods`; `continued` trains on with the proxy loss, and is the only one where
+            nothing is said.
+        equal: what the methods of a contest get as much of as each other: `steps` or `time`.
         proxy: the loss of the control arm: a name, `package.module:name`, or `none` for no control arm.
         seeds: one run each; their mean is reported.
         device: where the network is trained: `cpu`, `cuda`, `cuda:1`, ...; where the task puts it when left out.
@@ -73,6 +94,9 @@ class Recipe(BaseModel):
     side_metrics: list[str] = Field(default_factory=list)
     may_fall: float | dict[str, float] = 0.0
     method: str = "auto"
+    methods: list[str | Entry] | None = Field(default=None, min_length=1)
+    controls: list[str | Entry] | None = None
+    equal: Literal["steps", "time"] = "steps"
     proxy: str | None = None
     seeds: list[WholeField] | None = Field(default=None, min_length=1, max_length=MOST_SEEDS)
     device: str | None = None

@@ -12,7 +12,7 @@ from metricgrad.cli.output import JsonOption, complain, console, examples, print
 from metricgrad.errors import InputError, RunFolderError
 
 if TYPE_CHECKING:
-    from metricgrad.tune import Result
+    from metricgrad.tune import Comparison, Result
 
 __all__ = ["EXAMPLES", "RunArgument", "conclude", "report", "require_run_folder"]
 
@@ -65,10 +65,24 @@ def _show(result: "Result", page: Path | None, *, as_json: bool) -> None:
         return
     from metricgrad.report import closing_table, summary_text
 
+    if (comparison := _comparison(result)) is not None:
+        typer.echo(f"{comparison.summary()}\n")
     if sys.stdout.isatty():
         console().print(closing_table(result.events, folder=result.folder), crop=False)  # paths stay whole
     else:
         typer.echo(summary_text(result.events, folder=result.folder))
+
+
+def _comparison(result: "Result") -> "Comparison | None":
+    """The table of a contest of several methods that is finished; None of any other run."""
+    from metricgrad._records import arms_of, record_of
+    from metricgrad.tune import Comparison
+
+    started, finished = result.event("run_started"), result.event("finished")
+    if started is None or finished is None:
+        return None
+    contenders = [arm for arm in arms_of(record_of(started)) if arm.role == "contender"]
+    return Comparison(result) if len(contenders) > 1 else None
 
 
 def _facts(result: "Result", page: Path | None) -> dict[str, Any]:
@@ -91,6 +105,8 @@ def _facts(result: "Result", page: Path | None) -> dict[str, Any]:
     facts["tested"] = [event for event in result.events if event["event"] == "tested"]
     facts["side_metrics"] = _side_facts(result)
     facts["notes"] = [event["text"] for event in result.events if event["event"] == "note"]
+    if (comparison := _comparison(result)) is not None:
+        facts["comparison"] = comparison.facts
     facts["summary"] = summary_text(result.events, folder=result.folder)
     return facts
 

@@ -4,21 +4,22 @@ Code is named only as `package.module:name`; nothing in a recipe is ever evaluat
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from metricgrad._records import CONTROL
 from metricgrad._types import Observer
 from metricgrad.cli.code import check_trust, is_foreign, named_code
 from metricgrad.cli.keys import merged
 from metricgrad.cli.named import loss_named, metric_named, read_for, side_metric_named, task_loader
-from metricgrad.cli.recipe import Recipe, checked
+from metricgrad.cli.recipe import Entry, Recipe, checked
 from metricgrad.errors import InputError
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.grammar import read_method, read_methods
 from metricgrad.tasks.task import Task
-from metricgrad.tune import Plan
+from metricgrad.tune import Contender, Plan
 
 __all__ = ["Job", "named_files", "needs_trust", "require_trust", "resolve"]
 
@@ -81,11 +82,8 @@ def resolve(
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
         "side_metrics": sides,
         "may_fall": complete.may_fall,
-        "method": complete.method,
         "plan": complete.plan,
         "higher_is_better": complete.higher_is_better,
-        "seed": tuple(complete.seeds or SEEDS),
-        "settings": complete.settings,
         "proxy_settings": complete.proxy_settings,
         "start_plan": complete.start.plan if has_start else None,
         "start_settings": complete.start.settings if has_start else None,
@@ -93,8 +91,36 @@ def resolve(
         "facts": task.facts,
         "task": task.name,
         "recipe": complete.model_dump(mode="json"),
+        **_methods(complete),
     }
     return Job(task.name, metric.name, arguments["recipe"], arguments)
+
+
+def _methods(complete: Recipe) -> dict[str, Any]:
+    """Which methods run, and with which seeds: as `tune` takes one, or as `compare` takes several."""
+    seeds = tuple(complete.seeds or SEEDS)
+    if complete.methods is None:
+        return {"method": complete.method, "settings": complete.settings, "seed": seeds}
+    controls = None if complete.controls is None else _contenders(complete.controls)
+    return {
+        "methods": _contenders(complete.methods),
+        "controls": controls,
+        "seeds": seeds,
+        "equal": complete.equal,
+    }
+
+
+def _contenders(entries: Sequence[str | Entry]) -> list[Any]:
+    """Methods as `compare` takes them."""
+    found = []
+    for entry in entries:
+        if isinstance(entry, str):
+            found.append(entry)
+        elif entry.name is None:
+            found.append((entry.method, entry.settings))
+        else:
+            found.append(Contender(entry.name, entry.method, entry.settings))
+    return found
 
 
 def needs_trust(recipe: Mapping[str, Any]) -> bool:
@@ -127,29 +153,59 @@ def _checked_options(load: Callable[..., Any], recipe: Recipe) -> dict[str, Any]
 
 def _complete(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[int]) -> Recipe:
     """Fill in what the recipe leaves to the task."""
-    settings, proxy_settings, start_settings = task.settings, task.proxy_settings, task.start_settings
-    method = task.method if recipe.method == "auto" else recipe.method
-    if read_methods(method)[0].plain != read_method(task.method).plain:
-        settings = _of_any_loss(settings)
-    if recipe.proxy is not None and recipe.proxy != task.proxy:
-        settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}
+    proxy_settings, start_settings = task.proxy_settings, task.start_settings
+    if _has_other_proxy(recipe, task):
         proxy_settings, start_settings = _of_any_loss(proxy_settings), _of_any_loss(start_settings)
+    proxy_settings = merged(proxy_settings, recipe.proxy_settings)
     start = {
         "plan": _plan(task.start_plan or Plan(), recipe.start.plan),
         "settings": merged(start_settings, recipe.start.settings),
     }
+    method = task.method if recipe.method == "auto" else recipe.method
+    settings = merged(_settings_for(method, recipe, task), recipe.settings)
+    methods = controls = None
+    if recipe.methods is not None:
+        settings = recipe.settings  # of all methods: what the task has for one of them stands with that one
+        methods = [_entry(one, recipe, task, proxy_settings) for one in recipe.methods]
+        controls = recipe.controls and [_entry(one, recipe, task, proxy_settings) for one in recipe.controls]
     return recipe.model_copy(
         update={
             "data": dict(data),
             "metric": recipe.metric or task.metric,
             "method": method,
+            "methods": methods,
+            "controls": controls,
             "seeds": seeds,
             "plan": _plan(task.plan, recipe.plan),
-            "settings": merged(settings, recipe.settings),
-            "proxy_settings": merged(proxy_settings, recipe.proxy_settings),
+            "settings": settings,
+            "proxy_settings": proxy_settings,
             "start": recipe.start.model_copy(update=start),
         }
     )
+
+
+def _has_other_proxy(recipe: Recipe, task: Task) -> bool:
+    return recipe.proxy is not None and recipe.proxy != task.proxy
+
+
+def _settings_for(method: str, recipe: Recipe, task: Task) -> Mapping[str, Any]:
+    """What the task has for a method: everything for its own, for any other what fits all."""
+    settings = task.settings
+    if read_methods(method)[0].plain != read_method(task.method).plain:
+        settings = _of_any_loss(settings)
+    if _has_other_proxy(recipe, task):
+        settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}
+    return settings
+
+
+def _entry(given: str | Entry, recipe: Recipe, task: Task, proxy_settings: Mapping[str, Any]) -> Entry:
+    """A method of a contest with all of its settings."""
+    entry = Entry(method=given) if isinstance(given, str) else given
+    if entry.method == CONTROL:
+        return entry.model_copy(update={"settings": merged(proxy_settings, entry.settings)})
+    method = task.method if entry.method == "auto" else entry.method
+    settings = merged(merged(_settings_for(method, recipe, task), recipe.settings), entry.settings)
+    return entry.model_copy(update={"method": method, "settings": settings})
 
 
 def _of_any_loss(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from metricgrad.cli.keys import given_keys
+from metricgrad.cli.options import FolderOption
 from metricgrad.cli.output import (
     AssignmentsOption,
     JsonOption,
@@ -22,10 +23,7 @@ from metricgrad.cli.output import (
 from metricgrad.cli.report import RunArgument, conclude, require_run_folder
 from metricgrad.errors import InputError, Interrupted, RunFolderError
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["RESUME_EXAMPLES", "TUNE_EXAMPLES", "resume", "tune"]
+__all__ = ["RESUME_EXAMPLES", "TUNE_EXAMPLES", "carry_out", "resume", "tune"]
 
 TUNE_EXAMPLES = examples(
     "metricgrad tune emoji --metric recall@1",
@@ -36,13 +34,6 @@ TUNE_EXAMPLES = examples(
 RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume runs/first --force")
 
 
-def _folder_named(text: str) -> Path:
-    """A folder by its name; an unset variable of the shell is none."""
-    if not text.strip():
-        raise typer.BadParameter("the name is empty; expected a folder, or leave the option out")
-    return Path(text)
-
-
 SideMetricOption = Annotated[
     list[str] | None, typer.Option(help="A metric that must not get worse, measured for every arm.")
 ]
@@ -50,16 +41,6 @@ MayFallOption = Annotated[
     float | None,
     typer.Option(
         help="How far each side metric may fall on select; an arm that falls further is not returned."
-    ),
-]
-FolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--run",
-        "--run-folder",
-        parser=_folder_named,
-        metavar="FOLDER",
-        help="Run folder (the long word under torchrun). Default: runs/TASK-METRIC-NUMBER.",
     ),
 ]
 
@@ -121,7 +102,9 @@ def tune(
         "data": {"data": data and str(data)},
     }
     given = given_keys(what, options, assignments or [])
-    _run(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
+    if given.get("methods") is not None:
+        raise InputError(f"tune: {what} names several methods; `metricgrad compare {what}` trains them all.")
+    carry_out(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
 
 
 def resume(
@@ -144,10 +127,10 @@ def resume(
     require_run_folder(run, "config.yaml")
     recipe = stored_recipe(run)
     require_trust(recipe, run, trusted=trust)
-    _run(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
+    carry_out(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
 
 
-def _run(
+def carry_out(
     given: Mapping[str, Any],
     folder: Path | None,
     *,
@@ -157,12 +140,27 @@ def _run(
     seeds: int | None = None,
     force: bool = False,
     stored: bool = False,
+    csv: Path | None = None,
 ) -> None:
-    """Resolve a recipe, run it, and show what came out."""
+    """Resolve a recipe, run it, and show what came out.
+
+    Args:
+        given: the keys of the recipe. One with `methods` is a contest of all of them.
+        folder: of the run; None for a new one.
+        as_json: print JSON.
+        quiet: draw no progress.
+        first_seed: the seeds count up from here.
+        seeds: how many.
+        force: go on although data, versions or thread count changed.
+        stored: whether the keys are those of a run folder.
+        csv: where the table of a contest goes, too.
+    """
     from metricgrad.cli.progress import Drawing
     from metricgrad.cli.recipe import Recipe, checked
     from metricgrad.cli.resolve import needs_trust, resolve
     from metricgrad.scale import ProcessLost, joined
+    from metricgrad.tune import Comparison
+    from metricgrad.tune import compare as run_compare
     from metricgrad.tune import tune as run_tune
 
     recipe = checked(Recipe, given, f"{folder}/config.yaml" if stored else "the recipe")
@@ -174,7 +172,10 @@ def _run(
             observer({"event": "note", "text": f"run folder {place}"})
         arguments = {**job.arguments, "recipe": dict(given)} if stored else job.arguments
         try:
-            result = run_tune(**arguments, folder=place, observer=observer, force=force)
+            if recipe.methods is None:
+                result = run_tune(**arguments, folder=place, observer=observer, force=force)
+            else:
+                result = run_compare(**arguments, folder=place, observer=observer, force=force).result
         except (Interrupted, ProcessLost) as error:
             lost = isinstance(error, ProcessLost)
             if lost or processes.leader:
@@ -189,6 +190,8 @@ def _run(
             raise
     if processes.leader:
         conclude(result, result.report, as_json=as_json)
+        if csv is not None:
+            Comparison(result).to_csv(csv)
 
 
 def _new_folder(task: str, metric: str) -> Path:

@@ -113,6 +113,8 @@ def _call(
         raise InputError(
             "settings: data.development is set by the command, one number a division; leave it out."
         )
+    if recipe.methods is not None:
+        raise InputError("settings: the recipe names several methods; expected one, as `method`.")
     arguments = dict(resolve(recipe, observer).arguments)
     if arguments["proxy"] is None:
         raise InputError(
