@@ -39,7 +39,7 @@ from metricgrad._types import Method, MethodRun, Metric
 from metricgrad.errors import Distrusted
 from metricgrad.interval import mean_of_units, paired_bootstrap
 from metricgrad.methods.families import road_named
-from metricgrad.methods.learned import Learned
+from metricgrad.methods.learned_method import Learned
 from metricgrad.methods.road import validated
 from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.metrics import metric_by_name, of_kind

@@ -15,7 +15,8 @@ from metricgrad.methods.decodes import named_direct
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.direct import Direct
 from metricgrad.methods.families import FAMILIES
-from metricgrad.methods.learned import Learned, LearnedSettings
+from metricgrad.methods.learned_method import Learned
+from metricgrad.methods.learned_settings import LearnedSettings
 from metricgrad.methods.surrogate import Surrogate
 from metricgrad.metrics import adapt, per_sample
 

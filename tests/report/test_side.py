@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from metricgrad._records import Fall, Side, SideMeasured, SideMetrics, event_of
+from metricgrad._records import event_of
+from metricgrad._side_records import Fall, Side, SideMeasured, SideMetrics
 from metricgrad.errors import InputError
 from metricgrad.report import condense, render, summary_text
 from metricgrad.report.side import side_tables

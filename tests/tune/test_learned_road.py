@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from metricgrad.errors import InputError, Interrupted
 from metricgrad.learned import classes
-from metricgrad.methods.learned import Learned, LearnedSettings
+from metricgrad.methods.learned_method import Learned
+from metricgrad.methods.learned_settings import LearnedSettings
 from metricgrad.metrics import per_sample
 from metricgrad.tune import ArraySplit, Plan, Result, Splits, tune
 from tests.tune.small_run import same_weights

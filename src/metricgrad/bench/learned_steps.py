@@ -12,7 +12,8 @@ from metricgrad.bench.timer import medians
 from metricgrad.learned import LearnedSurrogate, SampleErrors
 from metricgrad.learned.pairs import Pairs
 from metricgrad.methods.descent import DescentSettings
-from metricgrad.methods.learned import Learned, LearnedSettings
+from metricgrad.methods.learned_method import Learned
+from metricgrad.methods.learned_settings import LearnedSettings
 from metricgrad.methods.surrogate import Surrogate
 
 __all__ = ["measured_steps"]

@@ -23,7 +23,6 @@ from metricgrad._records import (
     Curve,
     Entrant,
     Evaluated,
-    Fall,
     Finished,
     Fitted,
     Note,
@@ -31,9 +30,6 @@ from metricgrad._records import (
     Resumed,
     Role,
     RunStarted,
-    Side,
-    SideMeasured,
-    SideMetrics,
     StageFinished,
     StageStarted,
     Stepped,
@@ -42,6 +38,7 @@ from metricgrad._records import (
     arms_of,
     record_of,
 )
+from metricgrad._side_records import Fall, Side, SideMeasured, SideMetrics
 from metricgrad.report.consistency import time_of, wrong_in
 
 __all__ = ["Run", "Stage", "condense", "read_run"]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metricgrad._records import Fall, Side
+from metricgrad._side_records import Fall, Side
 from metricgrad.report.reading import Run
 from metricgrad.report.wording import interval, number, signed
 

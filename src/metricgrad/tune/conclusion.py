@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from metricgrad._records import Chosen, Fall, Finished, Note, Progress
+from metricgrad._records import Chosen, Finished, Note, Progress
+from metricgrad._side_records import Fall
 from metricgrad._types import Split
 from metricgrad.errors import MissingExtraError
 from metricgrad.tune.arms import Setup

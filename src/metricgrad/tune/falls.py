@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from metricgrad._records import Fall, Progress, SideMeasured
+from metricgrad._records import Progress
 from metricgrad._resampling import Watch
+from metricgrad._side_records import Fall, SideMeasured
 from metricgrad._types import Split
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.errors import MetricFailed, RunFolderError

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from metricgrad._checks import describe, fail, nearest, positive_number
-from metricgrad._records import Side, SideMetrics
+from metricgrad._side_records import Side, SideMetrics
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
 from metricgrad.metrics import adapt
