@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from metricgrad._checks import Whole, describe, fail
 from metricgrad._records import CONTROL
 from metricgrad._types import Observer
-from metricgrad.tune.arms import PROXY, Asked, Contender, Equal
+from metricgrad.tune.arms import PROXY, Contender
 from metricgrad.tune.compared import Comparison
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
+from metricgrad.tune.setup import Asked, Equal
 from metricgrad.tune.splits import Splits
 
 __all__ = ["compare"]

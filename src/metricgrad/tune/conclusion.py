@@ -10,7 +10,6 @@ from metricgrad._records import Chosen, Finished, Note, Progress
 from metricgrad._side_records import Fall
 from metricgrad._types import Split
 from metricgrad.errors import MissingExtraError
-from metricgrad.tune.arms import Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.choice import attempts_of, chosen_method, chosen_of, without_value
 from metricgrad.tune.evaluator import Evaluator
@@ -21,6 +20,7 @@ from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.gallery import write_gallery
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.loop import Stage
+from metricgrad.tune.setup import Setup
 from metricgrad.tune.state import RunState
 from metricgrad.tune.weights import load_into, weights_of
 

@@ -16,11 +16,11 @@ from metricgrad._documents import yaml_document
 from metricgrad.errors import CheckpointError, RunFolderError
 from metricgrad.relax.kernels import chosen
 from metricgrad.scale import current
-from metricgrad.tune.arms import Setup
 from metricgrad.tune.contents import Contents
 from metricgrad.tune.fingerprint import fingerprint
 from metricgrad.tune.folder import RunFolder, read_config
 from metricgrad.tune.groups import groups_digest
+from metricgrad.tune.setup import Setup
 
 __all__ = ["check_identity", "differing", "identity_of", "note_changes", "versions"]
 

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from metricgrad._checks import Whole
 from metricgrad._records import CONTENDER, CONTROL
 from metricgrad._types import Observer
-from metricgrad.tune.arms import PROXY, Asked, Contender
+from metricgrad.tune.arms import PROXY, Contender
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
+from metricgrad.tune.setup import Asked
 from metricgrad.tune.splits import Splits
 
 __all__ = ["tune"]

@@ -12,13 +12,14 @@ from metricgrad._resampling import resampled
 from metricgrad._structures import pair
 from metricgrad._types import MethodRun, Metric
 from metricgrad.errors import TrialFailed
-from metricgrad.tune.arms import Arm, Attempt, Setup
+from metricgrad.tune.arms import Arm, Attempt
 from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.loop import ENDS, training_batches
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.pool import fit_and_pool
+from metricgrad.tune.setup import Setup
 from metricgrad.tune.side_metrics import read_beside
 from metricgrad.tune.splits import batches_in
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricgrad.scale import current
-from metricgrad.tune.arms import Setup
 from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.deterministic import deterministic
 from metricgrad.tune.evaluator import Evaluator
@@ -12,6 +11,7 @@ from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.loop import Stage, train_stage
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.pool import fit_and_pool
+from metricgrad.tune.setup import Setup
 from metricgrad.tune.state import RunState
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import load_beside, load_into, weights_of
@@ -48,7 +48,7 @@ def train(
         value = current().led(lambda: evaluator.value(model, setup.splits.select, "select"))
         weights = weights_of(model)
     else:
-        method = setup.method(stage)
+        method = setup.method(stage.arm, stage.attempt)
         begun = folder.beside(stage.seed, start, 0)
         if stage.role != "start" and begun.exists():  # the start's training has trained the loss, too
             load_beside(method, load_weights(begun))
