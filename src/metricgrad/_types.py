@@ -201,7 +201,7 @@ class Method(Protocol):
     """How a road becomes training steps; owns its optimisers and extra networks.
 
     Optional members: `examine() -> Mapping | None`, called at every evaluation, step 0 included: the fields `values`,
-    `local` and `generated` of a `Fitted` record, of a method that learns the metric; `beside() -> dict` and
+    `local`, `generated` and `gauges` of a `Fitted` record, of a method that learns the metric; `beside() -> dict` and
     `load_beside(state)`: what is trained beside the network (a loss with parameters), kept with the weights of a stage
     and handed on from the start to the arms, before `begin`; `judge_calls`: how often a stage may call
     `MethodRun.judge`; a method without it has no judge and no pool.

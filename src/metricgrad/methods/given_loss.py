@@ -65,8 +65,12 @@ class GivenLoss:
             who, self.loss, outputs, targets, expected="outputs and targets that it takes", remedy=remedy
         )
         if not isinstance(loss, Tensor):
-            raise fail(who, f"it returned {form(loss)}", "a tensor: a scalar or one value per item",
-                       "Return the loss alone, without item() or detach().")  # fmt: skip
+            raise fail(
+                who,
+                f"it returned {form(loss)}",
+                "a tensor: a scalar or one value per item",
+                "Return the loss alone, without item() or detach().",
+            )
         require_gradient(who, loss, outputs)
         if not self._looked:
             self._check_reach(who, loss, before, nodes)
@@ -81,10 +85,11 @@ class GivenLoss:
         for leaf in others:
             if id(leaf) not in self._known:
                 raise fail(
-                    who, f"it reaches a parameter {tuple(leaf.shape)} that is neither the network's nor its own",
+                    who,
+                    f"it reaches a parameter {tuple(leaf.shape)} that is neither the network's nor its own",
                     "a loss whose parameters are trained",
                     "Give the loss as a torch.nn.Module that holds them, not as a function around it.",
-                )  # fmt: skip
+                )
         if not met and len(others) == len(leaves) and all(id(leaf) in own for leaf in leaves):
             raise fail(who, "it does not depend on the outputs of the network", "a loss that can train it")
 
@@ -123,14 +128,18 @@ def require_gradient(caller: str, loss: Tensor, outputs: Any) -> None:
         return
     if any(value.requires_grad for value in tensors_of(outputs)):
         raise fail(
-            caller, f"it returned {describe(loss)} without gradient", "a loss that depends on the outputs",
+            caller,
+            f"it returned {describe(loss)} without gradient",
+            "a loss that depends on the outputs",
             "Look for item(), detach(), argmax or numpy in it.",
-        )  # fmt: skip
+        )
     raise fail(
-        caller, "the outputs of the network have no gradient", "outputs that depend on its trainable parameters",
+        caller,
+        "the outputs of the network have no gradient",
+        "outputs that depend on its trainable parameters",
         "Look for detach() or no_grad in forward, torch.no_grad() around the call, or plan.trainable that names parts "
         "which forward does not use.",
-    )  # fmt: skip
+    )
 
 
 def _leaves(loss: Tensor, stop: set[Any]) -> tuple[list[Tensor], bool]:
