@@ -6,23 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from metricgrad._records import Chosen, Finished, Note, Progress
+from metricgrad._records import Chosen, Finished, Progress
 from metricgrad._side_records import Fall
-from metricgrad._types import Split
-from metricgrad.errors import MissingExtraError
-from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.choice import attempts_of, chosen_method, chosen_of, without_value
 from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.evidence import Reading, Selected, favourite, judge, opponent, read_test
-from metricgrad.tune.examples import write_examples
+from metricgrad.tune.evidence import Selected, favourite, judge, opponent, read_test
 from metricgrad.tune.falls import Beside, falls_of, held_back, told_of
 from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.gallery import write_gallery
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.loop import Stage
+from metricgrad.tune.pictures import keep_pictures
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.state import RunState
-from metricgrad.tune.weights import load_into, weights_of
+from metricgrad.tune.weights import load_model, save_model
 
 __all__ = ["Conclusion"]
 
@@ -80,9 +76,9 @@ class Conclusion:
         returned = chosen.returned[str(chosen.best_seed)]
         facts = {"arm": returned, "seed": str(chosen.best_seed), "metric": self.setup.metric.name}
         best = self.folder.path / "best.safetensors"
-        save_weights(best, weights_of(model_of(chosen.best_seed, returned)), facts)
+        save_model(best, model_of(chosen.best_seed, returned), facts)
         if test is not None and read is not None and read.outputs:
-            self._keep_examples(read, pictured, test)
+            keep_pictures(read, pictured, test, self.setup.metric, self.folder)
         self.folder.emit(Finished(returned, best.name, round(time.time() - self.began, 1)))
         return chosen.best_seed
 
@@ -111,19 +107,6 @@ class Conclusion:
             )
         return marks
 
-    def _keep_examples(self, read: Reading, arms: tuple[str, str], test: Split) -> None:
-        """Keep queries or samples that changed with the first seed, with pictures, for the report."""
-        metric = self.setup.metric
-        before, after = (read.outputs[arm] for arm in arms)
-        try:
-            if metric.unit == "query":
-                write_gallery(before, after, arms, test, self.folder)
-            elif metric.kind is not None:
-                sides = [(read.outputs[arm], read.statistics[arm][0]) for arm in arms]
-                write_examples(sides[0], sides[1], arms, test, metric, self.folder)
-        except MissingExtraError as error:
-            self.folder.emit(Note(f"no gallery: {error}"))
-
     def _falls(
         self, every: Sequence[tuple[int, str]], model_of: Callable[[int, str], nn.Module], resamples: int
     ) -> list[Fall]:
@@ -142,5 +125,5 @@ class Conclusion:
 
     def _selected(self, seed: int, arm: str, attempt: int) -> nn.Module:
         model = self.setup.build(seed)
-        load_into(model, load_weights(self.folder.weights(seed, arm, attempt)))
+        load_model(self.folder.weights(seed, arm, attempt), model)
         return model.eval()

@@ -5,14 +5,16 @@
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from metricgrad.errors import CheckpointError
+from metricgrad.tune.checkpoint import load_weights, save_weights
 
-__all__ = ["beside_of", "load_beside", "load_into", "own_names", "weights_of"]
+__all__ = ["beside_of", "load_beside", "load_into", "load_model", "own_names", "save_model", "weights_of"]
 
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -84,3 +86,13 @@ def load_into(model: nn.Module, weights: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"the weights do not fit {type(model).__name__}: {reason[:300]}. Expected those of the same network."
         ) from error
+
+
+def load_model(path: Path, model: nn.Module) -> None:
+    """Put the weights of a file into a network of their form."""
+    load_into(model, load_weights(path))
+
+
+def save_model(path: Path, model: nn.Module, facts: Mapping[str, str] | None = None) -> None:
+    """Write the weights of a network into a file, with facts about them."""
+    save_weights(path, weights_of(model), facts)
