@@ -106,7 +106,7 @@ def test_settings_of_another_kind_of_method_are_left_out() -> None:
 
 def test_options_go_over_the_recipe(tmp_path: Path) -> None:
     """The command line goes over the file, `--set` over both, and other keys stay."""
-    from metricgrad.cli.keys import given_keys
+    from metricgrad.cli.recipe import given_keys
 
     path = tmp_path / "r.yaml"
     path.write_text(

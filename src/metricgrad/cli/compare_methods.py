@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metricgrad.cli.keys import given_keys
+from metricgrad.cli.recipe import given_keys
 from metricgrad.cli.run import carry_out
 from metricgrad.errors import InputError
 

@@ -1,5 +1,6 @@
 """The recipe of a run: a YAML file with few keys, all checked, whose defaults are the task's."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +19,11 @@ __all__ = [
     "Recipe",
     "Start",
     "checked",
+    "given_keys",
     "meanings",
+    "merged",
     "models_inside",
+    "override",
     "read_recipe",
     "scalar",
     "stored_recipe",
@@ -195,6 +199,64 @@ def checked(
         raise InputError(
             f"{source}{_at(lines, place)}: {came}; {message[0].lower()}{message[1:]}."
         ) from error
+
+
+def given_keys(what: str, options: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """The keys of the recipe that a command line describes."""
+    from metricgrad import tasks
+
+    path = Path(what)
+    is_recipe = path.suffix in (".yaml", ".yml") or (what not in tasks.__all__ and os.path.exists(path))
+    below: dict[str, Any] = read_recipe(path) if is_recipe else {"task": what}
+    above = _set_values(
+        {
+            key: _set_values(value) or None if isinstance(value, Mapping) else value
+            for key, value in options.items()
+        }
+    )
+    budget = {"minutes", "steps"} & set(above.get("plan", {}))
+    if budget and isinstance(
+        below.get("plan"), Mapping
+    ):  # an option replaces the recipe's budget, whichever it is
+        below["plan"] = {
+            key: value for key, value in below["plan"].items() if key not in ("minutes", "steps")
+        }
+    return override(merged(below, above), assignments)
+
+
+def _set_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def override(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """Apply `key=value` (dots reach inside) to the keys of a recipe."""
+    result = dict(given)
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals or not path.strip():
+            raise InputError(
+                f"--set {assignment!r} is no assignment; expected key=value, e.g. settings.dropout=0.2."
+            )
+        if path.count(".") > 20:
+            raise InputError(
+                f"--set {assignment[:80]!r}... names a key inside of {path.count('.')} others; none is."
+            )
+        change: Any = scalar(value)
+        for key in reversed(path.strip().split(".")):
+            change = {key: change}
+        result = merged(result, change)
+    return result
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the keys of `above` over those of `below`, level by level."""
+    result = dict(below)
+    for key, value in above.items():
+        inner = result.get(key)
+        result[key] = (
+            merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+        )
+    return result
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:

@@ -12,9 +12,8 @@ from typing import Any, get_args
 from metricgrad._records import CONTROL
 from metricgrad._types import Observer
 from metricgrad.cli.code import check_trust, is_foreign, named_code
-from metricgrad.cli.keys import merged
 from metricgrad.cli.named import loss_named, metric_named, read_for, side_metric_named, task_loader
-from metricgrad.cli.recipe import Entry, Recipe, checked
+from metricgrad.cli.recipe import Entry, Recipe, checked, merged
 from metricgrad.errors import InputError
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.grammar import read_method, read_methods

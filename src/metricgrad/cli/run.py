@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from metricgrad.cli.keys import given_keys
 from metricgrad.cli.options import FolderOption
 from metricgrad.cli.output import (
     AssignmentsOption,
@@ -101,6 +100,8 @@ def tune(
         "plan": plan,
         "data": {"data": data and str(data)},
     }
+    from metricgrad.cli.recipe import given_keys
+
     given = given_keys(what, options, assignments or [])
     if given.get("methods") is not None:
         raise InputError(f"tune: {what} names several methods; `metricgrad compare {what}` trains them all.")

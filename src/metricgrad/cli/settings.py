@@ -96,9 +96,8 @@ def _call(
     what: str, given: dict[str, Any], assignments: list[str], number: int, observer: Any
 ) -> dict[str, Any]:
     """The arguments of `tune` on one division."""
-    from metricgrad.cli.keys import given_keys
     from metricgrad.cli.named import task_loader
-    from metricgrad.cli.recipe import Recipe, checked
+    from metricgrad.cli.recipe import Recipe, checked, given_keys
     from metricgrad.cli.resolve import resolve
 
     keys = given_keys(what, {**given, "data": {"development": number}}, assignments)
