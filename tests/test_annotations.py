@@ -79,9 +79,13 @@ def test_plain_types_are_checked_wherever_they_stand(checked):
     """By place, by keyword, in what a star takes, in the result, and in the fields of a dataclass."""
     assert checked.plain(1, "a", "b", name="c", other=True) == 1
     misfits = (
-        lambda: checked.plain("1"), lambda: checked.plain(1, "a", 2), lambda: checked.plain(1, name=3),
-        lambda: checked.plain(1, other="no"), lambda: checked.wrong(1), lambda: checked.Record("many"),
-    )  # fmt: skip
+        lambda: checked.plain("1"),
+        lambda: checked.plain(1, "a", 2),
+        lambda: checked.plain(1, name=3),
+        lambda: checked.plain(1, other="no"),
+        lambda: checked.wrong(1),
+        lambda: checked.Record("many"),
+    )
     for misfit in misfits:
         with pytest.raises(TypeCheckError):
             misfit()

@@ -79,9 +79,15 @@ def python(root: Path, *words: str, given: str = "") -> str:
     """Run Python in the copy, whose package comes first; return what it printed."""
     own = {"PYTHONPATH": str(root / "src"), "COLUMNS": "200", "METRICGRAD_CACHE": str(root / "cache")}
     done = subprocess.run(
-        [sys.executable, *words], cwd=root, env=os.environ | own, input=given, capture_output=True, text=True,
-        timeout=500, check=False,
-    )  # fmt: skip
+        [sys.executable, *words],
+        cwd=root,
+        env=os.environ | own,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

@@ -69,17 +69,25 @@ def climb(monkeypatch: pytest.MonkeyPatch) -> None:
     SEEN.update(runs=[], fit=[])
     road = Road("climb", lambda settings: _Climb(), _Nothing, {})  # type: ignore[arg-type]
     family = Family(
-        "climb", "It climbs.", _Nothing, lambda metric: "it never suits",
-        lambda name, metric, proxy: road, lambda: {str(MethodName("climb")): _Climb},
-    )  # fmt: skip
+        "climb",
+        "It climbs.",
+        _Nothing,
+        lambda metric: "it never suits",
+        lambda name, metric, proxy: road,
+        lambda: {str(MethodName("climb")): _Climb},
+    )
     monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, family))
 
 
 def _run(folder: Path | None = None, *, steps: int = 6, **changes: Any) -> Result:
     arguments: dict[str, Any] = {
-        "metric": "recall@1", "proxy": "supcon", "method": "climb", "plan": Plan(steps=steps, checkpoint_every=2),
-        "observer": lambda event: None, "folder": folder,
-    }  # fmt: skip
+        "metric": "recall@1",
+        "proxy": "supcon",
+        "method": "climb",
+        "plan": Plan(steps=steps, checkpoint_every=2),
+        "observer": lambda event: None,
+        "folder": folder,
+    }
     return tune(_model, changes.pop("splits", None) or small_splits(), **(arguments | changes))
 
 

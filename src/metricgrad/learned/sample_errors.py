@@ -89,9 +89,11 @@ class SampleErrors:
         if len(wrong):
             pair = targets[int(wrong[0])]
             raise fail(
-                self.name, f"its error of {_shown(pair)} against itself is {equal[wrong[0]]:.4g}", "0 at equality",
+                self.name,
+                f"its error of {_shown(pair)} against itself is {equal[wrong[0]]:.4g}",
+                "0 at equality",
                 "A learned surrogate is a distance and cannot represent it.",
-            )  # fmt: skip
+            )
         there, back = self._errors(predictions, targets), self._errors(targets, predictions)
         differs = torch.nonzero((there - back).abs() > 1e-6 * (1 + there.abs()))[:, 0]
         if len(differs) and not self.symmetrize:
@@ -125,9 +127,11 @@ class SampleErrors:
         if len(negative):
             place = int(negative[0])
             raise fail(
-                self.name, f"the error of prediction {_shown(predictions[place])} is {errors[place]:.4g}",
-                "errors >= 0", "For a metric where higher is better give its best value (bounds).",
-            )  # fmt: skip
+                self.name,
+                f"the error of prediction {_shown(predictions[place])} is {errors[place]:.4g}",
+                "errors >= 0",
+                "For a metric where higher is better give its best value (bounds).",
+            )
         return errors.clamp_min(0)
 
     def _values(self, predictions: Any, targets: Any) -> Tensor:
@@ -154,21 +158,25 @@ class SampleErrors:
 def _learnable(metric: Metric) -> tuple[OutputKind, Callable[[Any, Any], Tensor]]:
     if not metric.per_sample:
         raise fail(
-            f"learned:{metric.name}", f"it is not a mean over samples (measured per {metric.unit})",
+            f"learned:{metric.name}",
+            f"it is not a mean over samples (measured per {metric.unit})",
             "a metric of single samples, such as edit_distance, iou or per_sample(your_function)",
             "Ranking metrics have surrogate: and direct: methods.",
-        )  # fmt: skip
+        )
     if metric.kind is None or metric.of_predictions is None:
         raise fail(
-            f"learned:{metric.name}", "what the outputs of the model are is not known",
+            f"learned:{metric.name}",
+            "what the outputs of the model are is not known",
             "a metric with a kind of output",
             "Give per_sample(..., kind=learned.words(...)) or another kind; see `metricgrad.learned`.",
-        )  # fmt: skip
+        )
     if metric.higher_is_better and not math.isfinite(metric.bounds[1]):
         raise fail(
-            f"learned:{metric.name}", "higher is better, and its best value is not known", "a finite upper bound",
+            f"learned:{metric.name}",
+            "higher is better, and its best value is not known",
+            "a finite upper bound",
             "Give per_sample(..., bounds=(worst, best)).",
-        )  # fmt: skip
+        )
     return metric.kind, metric.of_predictions
 
 

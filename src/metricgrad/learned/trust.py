@@ -63,8 +63,10 @@ def agreement(estimates: Float[Tensor, "sample"], errors: Float[Tensor, "sample"
     """
     if estimates.shape != errors.shape or estimates.ndim != 1:
         raise fail(
-            "agreement", f"estimates are {describe(estimates)}, errors {describe(errors)}", "one of each a sample"
-        )  # fmt: skip
+            "agreement",
+            f"estimates are {describe(estimates)}, errors {describe(errors)}",
+            "one of each a sample",
+        )
     known = ~torch.isnan(errors)
     guess, truth = (values[known].double().cpu().numpy() for values in (estimates, errors))
     if len(truth) == 0:

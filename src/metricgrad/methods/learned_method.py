@@ -87,9 +87,11 @@ class Learned:
         self.exam = Exam(self.surrogate, self.maker, run, self.settings.trust)
         self.teacher = torch.optim.Adam(self.surrogate.parameters(), lr=self.settings.surrogate_learning_rate)
         self.pairs = PairSource(
-            None if self.kind.pairs is None else self.maker.made_up, batches=self.settings.replay_batches,
-            local_fraction=self.settings.local_fraction, seed=run.seed,
-        )  # fmt: skip
+            None if self.kind.pairs is None else self.maker.made_up,
+            batches=self.settings.replay_batches,
+            local_fraction=self.settings.local_fraction,
+            seed=run.seed,
+        )
         self.counts = {"taught": 0, "skipped": 0, "poor": 0, "lessons": 0, "kept": 0.0, "steps": 0}
         self.seconds, self.warm, self.distrust = 0.0, False, ""
         self.latest: dict[str, float] = {}
@@ -229,11 +231,16 @@ class Learned:
         """Return both optimisers, the embedding, the remembered pairs and the counts."""
         return {
             "descent": self.descent.state_dict(),
-            "surrogate": self.surrogate.state_dict(), "teacher": self.teacher.state_dict(),
-            "pairs": self.pairs.state_dict(), "counts": dict(self.counts), "seconds": self.seconds,
-            "distrust": self.distrust, "before": None if self.exam.before is None else list(self.exam.before),
-            "measured": [self.errors.calls, self.errors.dropped], "latest": dict(self.latest),
-        }  # fmt: skip
+            "surrogate": self.surrogate.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "pairs": self.pairs.state_dict(),
+            "counts": dict(self.counts),
+            "seconds": self.seconds,
+            "distrust": self.distrust,
+            "before": None if self.exam.before is None else list(self.exam.before),
+            "measured": [self.errors.calls, self.errors.dropped],
+            "latest": dict(self.latest),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""

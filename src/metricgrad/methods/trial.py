@@ -16,8 +16,12 @@ from metricgrad.errors import MetricgradError
 
 __all__ = ["EMBEDDINGS", "SCORES", "fitting_settings", "tried"]
 
-EMBEDDINGS = (torch.tensor([[1.0, 0.2, 0.1], [0.9, 0.4, 0.0], [0.1, 1.0, 0.3], [0.3, 0.8, 0.1], [0.2, 0.1, 1.0],
-                            [0.5, 0.2, 0.7]]), torch.tensor([0, 0, 1, 1, 2, 2]))  # fmt: skip
+EMBEDDINGS = (
+    torch.tensor(
+        [[1.0, 0.2, 0.1], [0.9, 0.4, 0.0], [0.1, 1.0, 0.3], [0.3, 0.8, 0.1], [0.2, 0.1, 1.0], [0.5, 0.2, 0.7]]
+    ),
+    torch.tensor([0, 0, 1, 1, 2, 2]),
+)
 """Rows of three classes [sample, dim] and their labels; also class scores [sample, class]."""
 SCORES = (torch.tensor([0.8, 0.45, 0.3, 0.9, 0.15, 0.6]), torch.tensor([1, 0, 1, 1, 0, 0]))
 """Scores [sample], which may be probabilities, and targets 0 or 1."""

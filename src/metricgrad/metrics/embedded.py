@@ -77,9 +77,14 @@ def retrieval_ranks(
         tensor([1., 1., 3., 1.], dtype=torch.float64)
     """
     tiles = rank_tiles(
-        embeddings, labels, reference_embeddings=reference_embeddings, reference_labels=reference_labels, ties=ties,
-        normalize=normalize, tile=tile,
-    )  # fmt: skip
+        embeddings,
+        labels,
+        reference_embeddings=reference_embeddings,
+        reference_labels=reference_labels,
+        ties=ties,
+        normalize=normalize,
+        tile=tile,
+    )
     return join(list(tiles))
 
 
@@ -158,16 +163,28 @@ def _tiles(
             for field, exact in zip((greater, at_least, positive_scores, own), exactly, strict=True):
                 field[doubtful] = exact
         yield settle(
-            greater, at_least, positive_scores, torch.ones_like(positive_scores), valid, ties,
-            own=own, present=torch.full((len(rows),), alone, device=device), items=count,
-        )  # fmt: skip
+            greater,
+            at_least,
+            positive_scores,
+            torch.ones_like(positive_scores),
+            valid,
+            ties,
+            own=own,
+            present=torch.full((len(rows),), alone, device=device),
+            items=count,
+        )
         tell(start + len(rows), len(similarities.queries))
 
 
 def _counted_exactly(
-    similarities: Similarities, here: Tensor, index: Tensor, valid: Tensor, columns: list[slice], alone: bool,
+    similarities: Similarities,
+    here: Tensor,
+    index: Tensor,
+    valid: Tensor,
+    columns: list[slice],
+    alone: bool,
     tile: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Count by exact similarities the items above each positive of some queries, and those not below it.
 
     Returns:

@@ -42,10 +42,20 @@ __all__ = [
 Whole = Callable[[Any, Any], Any]
 
 _DTYPES = (
-    torch.float64, torch.float32, torch.float16, torch.bfloat16,
-    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
-    torch.uint16, torch.uint32, torch.uint64,
-)  # fmt: skip
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
+)
 _HALVED = (torch.int64, torch.uint64)
 """Kept as two numbers, the upper and the lower 32 bits: float64 cannot hold all of them."""
 

@@ -167,9 +167,14 @@ def _by_tiles(similarities: Similarities, k: int, excluded: Tensor, tile: int) -
 
 
 def _over_tiles(
-    scored: Callable[[Tensor, slice], Tensor], best_of: Callable[[Tensor, int], Tensor], queries: int, items: int,
-    k: int, excluded: Tensor, tile: int,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    scored: Callable[[Tensor, slice], Tensor],
+    best_of: Callable[[Tensor, int], Tensor],
+    queries: int,
+    items: int,
+    k: int,
+    excluded: Tensor,
+    tile: int,
+) -> tuple[Tensor, Tensor]:
     """Return index and score of the k best items of each query, best first; `best_of` says which of equals."""
     width = max(1, min(items, tile // min(128, tile)))  # items of a tile
     height = max(1, tile // width)  # queries of a tile

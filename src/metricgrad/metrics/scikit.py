@@ -114,17 +114,21 @@ def _refuse_what_is_no_metric(name: str, metric: Any, *, known: bool) -> None:
     first, second = [*parameters(metric), "", ""][:2]
     if first == "estimator" or hasattr(metric, "_scorers"):
         raise fail(
-            name, "a scorer of (estimator, X, y)", "a metric of (truth, prediction)",
+            name,
+            "a scorer of (estimator, X, y)",
+            "a metric of (truth, prediction)",
             "Give its function, or sklearn.metrics.make_scorer of it.",
-        )  # fmt: skip
+        )
     if first not in _TRUTH or second not in _PREDICTION:
         came = f"its first parameters are ({first}, {second})".replace("(, )", "none")
         raise fail(name, came, "a metric of (truth, prediction), such as accuracy_score or roc_auc_score")
     if isinstance(_unwrapped(metric), type) or not (known or _ONE_NUMBER.fullmatch(name)):
         raise fail(
-            name, "it returns a table, curve or text", "a metric that is one number, such as f1_score",
+            name,
+            "it returns a table, curve or text",
+            "a metric that is one number, such as f1_score",
             "Wrap it in a function that picks one number.",
-        )  # fmt: skip
+        )
 
 
 def _from_scorers(function: Callable[..., Any]) -> tuple[bool | None, Any]:
@@ -218,5 +222,9 @@ def _values(name: str, outputs: Tensor) -> Tensor:
 
 
 _READINGS: Mapping[Callable[[str, Tensor], Tensor], Reading] = {
-    _classes: "classes", _scores: "scores", _margins: "scores", _probabilities: "probabilities", _values: "values",
-}  # fmt: skip
+    _classes: "classes",
+    _scores: "scores",
+    _margins: "scores",
+    _probabilities: "probabilities",
+    _values: "values",
+}

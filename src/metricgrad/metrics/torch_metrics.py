@@ -57,8 +57,11 @@ def read_torchmetrics(metric: Any) -> Foreign:
             "Use ours by name (recall@1, map, mrr, ndcg@10): they rank embeddings, and negative scores count.",
         )
     if "torchmetrics.aggregation" in modules:
-        raise fail(name, "it aggregates values and has no direction: its direction is not known", "a metric of "
-                   "(outputs, targets)")  # fmt: skip
+        raise fail(
+            name,
+            "it aggregates values and has no direction: its direction is not known",
+            "a metric of (outputs, targets)",
+        )
     own = copy.deepcopy(metric)
     own.reset()
     _alone(own)

@@ -32,9 +32,11 @@ def inputs_as_tensor(caller: str, inputs: Any) -> Tensor:
     found = _array(caller, "inputs", inputs)
     if isinstance(found, list):
         raise fail(
-            caller, f"inputs are {_shown(found)}", "an array or tensor of numbers [item, ...]",
+            caller,
+            f"inputs are {_shown(found)}",
+            "an array or tensor of numbers [item, ...]",
             "Items of several sizes, texts and dicts come from a DataLoader with a collate_fn.",
-        )  # fmt: skip
+        )
     return _tensor(caller, "inputs", _from_numpy(caller, "inputs", found))
 
 
@@ -52,9 +54,11 @@ def targets_as_given(caller: str, targets: Any) -> Tensor | list[Any]:
         for row, item in enumerate(texts):
             if not isinstance(item, str):
                 raise fail(
-                    caller, f"targets[{row}] is {describe(item)}", "one number, or one text, for every item",
+                    caller,
+                    f"targets[{row}] is {describe(item)}",
+                    "one number, or one text, for every item",
                     "Leave out items without a target.",
-                )  # fmt: skip
+                )
         return [str(item) for item in texts]
     if found.dtype.kind == "f" and found.dtype.itemsize > 4 and bool((found == np.floor(found)).all()):
         return torch.from_numpy(found.astype(np.float64))  # whole numbers stay exact
@@ -124,8 +128,12 @@ def _from_numpy(caller: str, name: str, array: np.ndarray) -> Tensor:
 def _tensor(caller: str, name: str, value: Tensor) -> Tensor:
     """Return a tensor in a type and layout in which rows can be taken; InputError where it cannot be."""
     if value.layout != torch.strided or value.is_meta or value.is_quantized:
-        raise fail(caller, f"{name} are a {value.layout} tensor on {value.device}", "a dense tensor with numbers",
-                   f"Pass {name}.to_dense().")  # fmt: skip
+        raise fail(
+            caller,
+            f"{name} are a {value.layout} tensor on {value.device}",
+            "a dense tensor with numbers",
+            f"Pass {name}.to_dense().",
+        )
     if value.ndim == 0:
         raise fail(caller, f"{name} are {describe(value)}", "one entry per item [item, ...]")
     if value.dtype in _WIDER:

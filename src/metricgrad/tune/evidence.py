@@ -90,9 +90,11 @@ def read_test(
 def _shares_found(found: Outputs) -> list[float]:
     """Share of the queries with a relevant item among their k nearest, of those that have one, for every k."""
     ranks = retrieval_ranks(
-        found.outputs, found.targets,
-        reference_embeddings=found.reference_outputs, reference_labels=found.reference_targets,
-    )  # fmt: skip
+        found.outputs,
+        found.targets,
+        reference_embeddings=found.reference_outputs,
+        reference_labels=found.reference_targets,
+    )
     best = ranks.among_all.masked_fill(~ranks.valid, torch.inf).amin(1)
     best = best[torch.isfinite(best)]
     return [float((best <= k).double().mean()) for k in CURVE_KS]
@@ -187,9 +189,19 @@ def judge(
         marks += [_doubt_of(selected, arm, gain) for arm, gain in gains.items() if not (gain["low"] or 0) > 0]
     sentence = _sentence(name, selected, arms, baseline, gains[baseline], compared)
     return Verdict(
-        name, sentence, baseline, CONFIDENCE, arms, gains, on_select[baseline] - gains[baseline]["gain"],
-        _calls(selected), marks, **compared.facts, contender=contender, contenders=contenders,
-    )  # fmt: skip
+        name,
+        sentence,
+        baseline,
+        CONFIDENCE,
+        arms,
+        gains,
+        on_select[baseline] - gains[baseline]["gain"],
+        _calls(selected),
+        marks,
+        **compared.facts,
+        contender=contender,
+        contenders=contenders,
+    )
 
 
 def favourite(metric: Metric, values: Mapping[str, float], arms: Sequence[Entrant]) -> str:

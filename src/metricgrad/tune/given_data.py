@@ -76,8 +76,12 @@ def given_splits(splits: Any) -> Splits:
     if isinstance(splits, tuple | list) and len(splits) in (2, 3) and not _is_arrays(splits):
         splits = Splits(*splits)
     if not isinstance(splits, Splits):
-        raise fail("tune", f"splits are {form(splits)}", "Splits(fit, select, test), or a tuple of these",
-                   "Divide the data first: select and test hold what training never sees.")  # fmt: skip
+        raise fail(
+            "tune",
+            f"splits are {form(splits)}",
+            "Splits(fit, select, test), or a tuple of these",
+            "Divide the data first: select and test hold what training never sees.",
+        )
     if splits.unpack is not None and not callable(splits.unpack):
         raise fail("Splits", f"unpack is {describe(splits.unpack)}", "a function batch -> (inputs, targets)")
     found = {name: _given(name, getattr(splits, name), splits.unpack) for name in NAMES}
@@ -98,16 +102,24 @@ def _given(name: str, split: Any, unpack: Callable[[Any], Any] | None) -> Any:
             if isinstance(split, list)
             else f"dataset ({type(split).__name__}), which yields items"
         )
-        raise fail("Splits", f"{name} is a {kind}",
-                   "something that yields batches", "Give DataLoader(dataset, batch_size=...).")  # fmt: skip
+        raise fail(
+            "Splits",
+            f"{name} is a {kind}",
+            "something that yields batches",
+            "Give DataLoader(dataset, batch_size=...).",
+        )
     if (
         isinstance(split, DataLoader)
         and split.batch_size is None
         and split.batch_sampler is None
         and _single(split)
     ):
-        raise fail("Splits", f"{name} is a DataLoader with batch_size=None, which yields items",
-                   "one that yields batches", "Give it a batch_size.")  # fmt: skip
+        raise fail(
+            "Splits",
+            f"{name} is a DataLoader with batch_size=None, which yields items",
+            "one that yields batches",
+            "Give it a batch_size.",
+        )
     if isinstance(split, Tensor | np.ndarray | str | Mapping) or not hasattr(split, "__iter__"):
         raise fail(
             "Splits", f"{name} is {form(split)}", "something that yields (inputs, targets) batches, or (X, y)"
@@ -185,9 +197,12 @@ def numbered(splits: Splits, metric: Metric) -> tuple[Splits, list[str]]:
     distinct = [str(name) for name in found.distinct]
     if metric.reads != "embeddings" and len(distinct) == 2 and not _alike(metric):
         raise fail(
-            "Splits", f"the classes are the texts {distinct[0]!r} and {distinct[1]!r}, and {metric.name} asks which is "
-            "the positive one", "their order", "Give Splits(..., classes=[negative, positive]).",
-        )  # fmt: skip
+            "Splits",
+            f"the classes are the texts {distinct[0]!r} and {distinct[1]!r}, and {metric.name} asks which is "
+            "the positive one",
+            "their order",
+            "Give Splits(..., classes=[negative, positive]).",
+        )
     told = []
     if metric.reads != "embeddings":
         shown = ", ".join(f"{number} = {name}" for number, name in enumerate(distinct[:10]))

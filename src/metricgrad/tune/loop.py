@@ -137,11 +137,19 @@ def train_stage(
     metric = evaluator.metric
     method.begin(
         MethodRun(
-            model.train(), parameters, metric, stage.steps, stage.seed, stage.chunk, fit=fit,
-            select=select if pool is None else None, show=lambda *work: folder.emit(Progress(*work)), pool=pool,
+            model.train(),
+            parameters,
+            metric,
+            stage.steps,
+            stage.seed,
+            stage.chunk,
+            fit=fit,
+            select=select if pool is None else None,
+            show=lambda *work: folder.emit(Progress(*work)),
+            pool=pool,
             judge=judge,
         )
-    )  # fmt: skip
+    )
     if saved is None:
         folder.emit(
             StageStarted(**stage.key, settings=dict(stage.settings), steps=stage.steps, method=stage.method)
@@ -324,10 +332,16 @@ class _Trainer:
         steps = state.step if state.stopped else stage.steps
         self.folder.emit(
             Progress(
-                f"seed {stage.seed} {stage.arm}", state.step, steps, "step", select=state.best,
-                stage=stage.number, stages=stage.of, later=stage.later,
+                f"seed {stage.seed} {stage.arm}",
+                state.step,
+                steps,
+                "step",
+                select=state.best,
+                stage=stage.number,
+                stages=stage.of,
+                later=stage.later,
             )
-        )  # fmt: skip
+        )
 
     def save(self) -> None:
         """Write the checkpoint."""

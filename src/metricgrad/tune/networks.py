@@ -39,8 +39,12 @@ class SeededModel:
                 "a torch.nn.Module or a callable seed -> torch.nn.Module",
             )
         if isinstance(model, type) and issubclass(model, nn.Module):
-            raise fail("tune", f"model is the class {model.__name__}", "a network, or a function seed -> network",
-                       f"Call it: {model.__name__}(...).")  # fmt: skip
+            raise fail(
+                "tune",
+                f"model is the class {model.__name__}",
+                "a network, or a function seed -> network",
+                f"Call it: {model.__name__}(...).",
+            )
         self.model, self.device = model, None if device is None else _usable(device)
         self._trained: dict[int, weakref.ref[Tensor]] = {}
         self._checked = False
@@ -103,9 +107,11 @@ def _usable(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [""])[0].split(". ")[0]
         raise fail(
-            "tune", f"the device {str(device)!r} cannot be used ({reason})", "a device of this machine",
+            "tune",
+            f"the device {str(device)!r} cannot be used ({reason})",
+            "a device of this machine",
             "`metricgrad doctor` says what this installation of torch finds; leave device out for the network's own.",
-        ) from error  # fmt: skip
+        ) from error
     return found
 
 
@@ -118,18 +124,33 @@ def _check_whole(model: nn.Module) -> None:
     """Every parameter and buffer must be there, in this process."""
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         if nn.parameter.is_lazy(value):
-            raise fail("tune", f"{name} of {type(model).__name__} has no shape yet (a lazy module)",
-                       "a network that ran once",
-                       "Call it on a batch before (in the function, where model is one).")  # fmt: skip
+            raise fail(
+                "tune",
+                f"{name} of {type(model).__name__} has no shape yet (a lazy module)",
+                "a network that ran once",
+                "Call it on a batch before (in the function, where model is one).",
+            )
         if value.is_meta:
-            raise fail("tune", f"{name} of {type(model).__name__} is on the device meta, without numbers",
-                       "a network with weights", "Load its weights first (to_empty, load_state_dict).")  # fmt: skip
+            raise fail(
+                "tune",
+                f"{name} of {type(model).__name__} is on the device meta, without numbers",
+                "a network with weights",
+                "Load its weights first (to_empty, load_state_dict).",
+            )
         if type(value).__name__ == "DTensor" or type(value.data).__name__ == "DTensor":
-            raise fail("tune", f"{name} of {type(model).__name__} is spread over processes (FSDP)",
-                       "a network that is whole in every process", "Give it before it is sharded.")  # fmt: skip
+            raise fail(
+                "tune",
+                f"{name} of {type(model).__name__} is spread over processes (FSDP)",
+                "a network that is whole in every process",
+                "Give it before it is sharded.",
+            )
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
-        raise fail("tune", f"{type(model).__name__} is sharded (FSDP)", "a network that is whole in every process",
-                   "Give it before it is sharded.")  # fmt: skip
+        raise fail(
+            "tune",
+            f"{type(model).__name__} is sharded (FSDP)",
+            "a network that is whole in every process",
+            "Give it before it is sharded.",
+        )
 
 
 def _own_memory(model: nn.Module) -> None:
@@ -160,15 +181,22 @@ def _check_kept(model: nn.Module) -> None:
         try:
             tree = packed(value, functools.partial(_named, tensors))
         except InputError as error:
-            raise fail("tune", f"{key!r} in the state dict of {type(model).__name__} cannot be kept ({error})",
-                       "what safetensors and JSON hold", "Leave it out of the state dict (persistent=False), or return "
-                       "dicts, lists, numbers, strings and tensors from get_extra_state.") from error  # fmt: skip
+            raise fail(
+                "tune",
+                f"{key!r} in the state dict of {type(model).__name__} cannot be kept ({error})",
+                "what safetensors and JSON hold",
+                "Leave it out of the state dict (persistent=False), or return "
+                "dicts, lists, numbers, strings and tensors from get_extra_state.",
+            ) from error
         found[names[key]] = unpacked(tree, tensors)
     try:
         load_into(model, found)
     except CheckpointError as error:
-        raise fail("tune", f"{type(model).__name__} does not load its own state dict ({error})",
-                   "a network whose load_state_dict takes what state_dict gives") from error  # fmt: skip
+        raise fail(
+            "tune",
+            f"{type(model).__name__} does not load its own state dict ({error})",
+            "a network whose load_state_dict takes what state_dict gives",
+        ) from error
 
 
 def _named(tensors: dict[str, Tensor], value: Tensor) -> str:

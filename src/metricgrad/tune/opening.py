@@ -77,11 +77,20 @@ class Opening:
         }
         self.folder.emit(
             RunStarted(
-                setup.metric.name, setup.metric.description, setup.metric.higher_is_better, setup.metric.unit,
-                ", ".join(dict.fromkeys(arm.method for arm in contenders)), controls[0].method if controls else None,
-                self.task, list(setup.seeds), splits, versions(), torch.get_num_threads(), setup.entrants,
+                setup.metric.name,
+                setup.metric.description,
+                setup.metric.higher_is_better,
+                setup.metric.unit,
+                ", ".join(dict.fromkeys(arm.method for arm in contenders)),
+                controls[0].method if controls else None,
+                self.task,
+                list(setup.seeds),
+                splits,
+                versions(),
+                torch.get_num_threads(),
+                setup.entrants,
             )
-        )  # fmt: skip
+        )
         if current().size > 1:
             self.folder.emit(Note(f"{current().size} processes: each embeds its part of every batch"))
         if setup.splits.test is None:

@@ -118,9 +118,11 @@ def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Param
         raise fail("Plan", f"{type(model).__name__} has no parameters", "a network that can be trained")
     if not chosen and trainable == "all":
         raise fail(
-            "Plan", f"all parameters of {type(model).__name__} are frozen (requires_grad is False)",
-            "at least one that may change", "Unfreeze some, or name modules in plan.trainable.",
-        )  # fmt: skip
+            "Plan",
+            f"all parameters of {type(model).__name__} are frozen (requires_grad is False)",
+            "at least one that may change",
+            "Unfreeze some, or name modules in plan.trainable.",
+        )
     if not chosen:
         modules = [name for name, _ in model.named_modules() if name]
         raise fail(

@@ -91,8 +91,12 @@ class Result:
         if model is not None:
             chosen = result.event("chosen")
             if chosen is None or result.returned is None:
-                raise fail("Result.load", f"the run in {folder} is not finished", "a run that returned weights",
-                           "Finish it: make the same call of tune again, or `metricgrad resume`.")  # fmt: skip
+                raise fail(
+                    "Result.load",
+                    f"the run in {folder} is not finished",
+                    "a run that returned weights",
+                    "Finish it: make the same call of tune again, or `metricgrad resume`.",
+                )
             result.take(SeededModel(model)(record_of(chosen).best_seed))
         return result
 

@@ -136,9 +136,19 @@ def resolved(asked: Asked) -> Setup:
             trainable_parameters(build(seeds[0]), one.trainable)  # a name that the model does not have
     try_side_metrics(sides, exact, build, splits, seeds[0])
     return Setup(
-        build, splits, exact, arms, start, plan, start_plan or Plan(), seeds, asked.proxy, told, sides,
+        build,
+        splits,
+        exact,
+        arms,
+        start,
+        plan,
+        start_plan or Plan(),
+        seeds,
+        asked.proxy,
+        told,
+        sides,
         asked.equal,
-    )  # fmt: skip
+    )
 
 
 def _check_forms(asked: Asked) -> None:

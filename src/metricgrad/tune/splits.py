@@ -143,9 +143,15 @@ class ArraySplit:
     def rebatch(self, size: int) -> "ArraySplit":
         """Return the same items in batches of another size."""
         return ArraySplit(
-            self.inputs, self.targets, batch=size, shuffle=self.shuffle, seed=self.seed, reference=self.reference,
-            pictures=self.pictures, names=self.names,
-        )  # fmt: skip
+            self.inputs,
+            self.targets,
+            batch=size,
+            shuffle=self.shuffle,
+            seed=self.seed,
+            reference=self.reference,
+            pictures=self.pictures,
+            names=self.names,
+        )
 
     @property
     def digest(self) -> str:
@@ -236,10 +242,14 @@ class ClassBatchSplit:
     def rebatch(self, size: int) -> "ClassBatchSplit":
         """Return the same items in batches of about `size` items: `size // samples_per_class` classes."""
         return ClassBatchSplit(
-            self.inputs, self.targets, classes_per_batch=max(2, size // self.samples_per_class),
-            samples_per_class=self.samples_per_class, small_classes=self.small_classes, seed=self.seed,
+            self.inputs,
+            self.targets,
+            classes_per_batch=max(2, size // self.samples_per_class),
+            samples_per_class=self.samples_per_class,
+            small_classes=self.small_classes,
+            seed=self.seed,
             views=self.views,
-        )  # fmt: skip
+        )
 
     @property
     def digest(self) -> str:

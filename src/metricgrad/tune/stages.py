@@ -38,10 +38,18 @@ def budget_of(setup: Setup, began: float) -> Budget:
     every = plan.evaluate_every or max(1, allowed.steps // EVALUATIONS)
     stages = len(setup.seeds) * (len(setup.start.attempts) + len(setup.arms) * plan.tries)
     budget = Budget(
-        allowed.steps, every, plan.checkpoint_every, plan.tries, plan.minutes, allowed.seconds_per_step or None,
-        stages, allowed.start_steps, {part: round(value, 2) for part, value in allowed.expected.items()},
-        allowed.resamples, arm_steps,
-    )  # fmt: skip
+        allowed.steps,
+        every,
+        plan.checkpoint_every,
+        plan.tries,
+        plan.minutes,
+        allowed.seconds_per_step or None,
+        stages,
+        allowed.start_steps,
+        {part: round(value, 2) for part, value in allowed.expected.items()},
+        allowed.resamples,
+        arm_steps,
+    )
     return Budget(**current().led(lambda: vars(budget)))
 
 
@@ -53,12 +61,19 @@ def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
         for attempt in range(budget.tries):
             stages += [
                 Stage(
-                    seed, arm.name, arm.role, attempt, arm.attempts[attempt].settings.model_dump(),
-                    budget.steps_of(arm.name), _every(setup, budget, arm.name), budget.checkpoint_every,
-                    chunk=setup.plan.chunk, method=arm.attempts[attempt].road.name,
+                    seed,
+                    arm.name,
+                    arm.role,
+                    attempt,
+                    arm.attempts[attempt].settings.model_dump(),
+                    budget.steps_of(arm.name),
+                    _every(setup, budget, arm.name),
+                    budget.checkpoint_every,
+                    chunk=setup.plan.chunk,
+                    method=arm.attempts[attempt].road.name,
                 )
                 for arm in setup.arms
-            ]  # fmt: skip
+            ]
     return _numbered(stages)
 
 
