@@ -90,8 +90,11 @@ class Evaluator:
         return outputs, targets.to(outputs.device)
 
     def value(self, model: nn.Module, split: Split, name: str) -> float:
-        """Return the metric of the model on a split; the random states are left as they were here too."""
-        statistics = self.statistics(model, split, name)
+        """Return the metric of the model on a split."""
+        return self.summarised(self.statistics(model, split, name))
+
+    def summarised(self, statistics: Tensor) -> float:
+        """Return the metric of statistics; the random states are left as they were here too."""
         with same_random_state():
             return float(self.metric.summarise(statistics))
 

@@ -49,7 +49,7 @@ class Beside:
             name, table, value = evaluator.metric.name, None, float("nan")
             try:
                 read = read_beside(evaluator, found, split)
-                table, value = read, float(evaluator.metric.summarise(read))
+                table, value = read, evaluator.summarised(read)
             except MetricFailed as error:
                 self.failed[f"{name} failed on {split} (seed {seed}, {arm}): {error}"] = None
             units = 0 if table is None else len(table)

@@ -126,8 +126,9 @@ def try_side_metrics(
     for side in sides:
         name = side.metric.name
         try:
-            statistics = read_beside(Evaluator(side.metric), found, "select")
-            side.metric.summarise(statistics)
+            evaluator = Evaluator(side.metric)
+            statistics = read_beside(evaluator, found, "select")
+            evaluator.summarised(statistics)
         except Exception as error:  # whatever a metric does with outputs that are none of its own
             raise fail(
                 "tune", f"the side metric {name} cannot be measured on select ({error})",
