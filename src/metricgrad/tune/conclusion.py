@@ -1,17 +1,16 @@
 """The end of a run: the choice on select, the one reading of test, the verdict, and what is kept."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor, nn
 
 from metricgrad._records import Chosen, Finished, Progress
-from metricgrad._side_records import Fall
 from metricgrad.tune.choice import attempts_of, chosen_method, chosen_of, without_value
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.evidence import Selected, favourite, judge, opponent, read_test
-from metricgrad.tune.falls import Beside, falls_of, held_back, told_of
+from metricgrad.tune.falls import Beside, held_back, told_of
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.loop import Stage
@@ -47,7 +46,14 @@ class Conclusion:
         def model_of(seed: int, arm: str) -> nn.Module:
             return self._selected(seed, arm, attempts[str(seed)][arm])
 
-        falls = self._falls(every, model_of, resamples)
+        falls = self.beside.falls(
+            every,
+            model_of,
+            self.evaluator.outputs,
+            self.setup.splits,
+            start=self.setup.start.name,
+            resamples=resamples,
+        )
         chosen = chosen_of(select, attempts, held_back(falls), self.evaluator.better)
         self.folder.emit(chosen, durable=True)
         values = {arm: float(np.mean([of_seed[arm] for of_seed in select.values()])) for arm in arms}
@@ -106,22 +112,6 @@ class Conclusion:
                 f"the learning rate was {' or '.join(sorted(rates))}: try a larger one, or more steps"
             )
         return marks
-
-    def _falls(
-        self, every: Sequence[tuple[int, str]], model_of: Callable[[int, str], nn.Module], resamples: int
-    ) -> list[Fall]:
-        """Measure the side metrics of every model on select, and how far each fell below its start."""
-        sides, splits = self.setup.side_metrics, self.setup.splits
-        if not sides:
-            return []
-        measured = self.beside.on_select(every, model_of, self.evaluator.outputs, splits.select)
-        falls = falls_of(
-            sides, measured, start=self.setup.start.name, resamples=resamples,
-            grouping_of=lambda side: grouping_of("select", splits, side.metric),
-        )  # fmt: skip
-        for fall in falls:
-            self.folder.emit(fall)
-        return falls
 
     def _selected(self, seed: int, arm: str, attempt: int) -> nn.Module:
         model = self.setup.build(seed)

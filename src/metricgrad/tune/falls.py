@@ -18,8 +18,10 @@ from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.errors import MetricFailed, RunFolderError
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.outputs import Outputs
 from metricgrad.tune.side_metrics import SideMetric, described, read_beside
+from metricgrad.tune.splits import Splits
 
 __all__ = ["Beside", "check_measured", "falls_of", "held_back", "told_of"]
 
@@ -73,6 +75,33 @@ class Beside:
             statistics |= self.measured(outputs_of(model_of(seed, arm), select), seed, arm, "select")
         self.folder.emit(Progress("side metrics", len(models), len(models), "model"))
         return statistics
+
+    def falls(
+        self,
+        models: Sequence[tuple[int, str]],
+        model_of: Callable[[int, str], nn.Module],
+        outputs_of: Callable[[nn.Module, Split], Outputs],
+        splits: Splits,
+        *,
+        start: str,
+        resamples: int,
+    ) -> list[Fall]:
+        """Measure every model on select and write how far each fell below the start of its seed."""
+        if not self.sides:
+            return []
+        falls = falls_of(
+            self.sides,
+            self.on_select(models, model_of, outputs_of, splits.select),
+            start=start,
+            grouping_of=lambda side: grouping_of("select", splits, side.metric),
+            resamples=resamples,
+            watch=lambda done, total: self.folder.emit(
+                Progress("resamples of select", done, total, "resample")
+            ),
+        )
+        for fall in falls:
+            self.folder.emit(fall)
+        return falls
 
     @property
     def calls(self) -> dict[str, int]:

@@ -6,22 +6,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
-from metricgrad._resampling import resampled
 from metricgrad._structures import pair
-from metricgrad._types import MethodRun, Metric
+from metricgrad._types import MethodRun
 from metricgrad.errors import TrialFailed
 from metricgrad.tune.arms import Arm, Attempt
 from metricgrad.tune.divergence import what_diverged
+from metricgrad.tune.end_time import end_of
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.loop import ENDS, training_batches
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.pool import fit_and_pool
 from metricgrad.tune.setup import Setup
-from metricgrad.tune.side_metrics import read_beside
-from metricgrad.tune.splits import batches_in
 
 __all__ = ["EVALUATIONS", "Allowance", "allowance", "costs_of", "steps_in_equal_time"]
 
@@ -29,16 +25,11 @@ EVALUATIONS = 20
 """Evaluations of a stage on `select`, unless its plan says otherwise."""
 START_SHARE = 0.5
 """Of the minutes: the most that start models may train whose plan does not say how many steps."""
-RESAMPLES_SHARE = 0.25
-"""Of the minutes: the most that resamples take whose number the plan does not say, down to the fewest."""
-FEWEST_RESAMPLES = 200
 SECOND_LOOK = 0.05
 """Of the minutes: what the beginning of a try may take and be timed again."""
 MANY_TRIES = 4
 """From so many tries of a kind on its beginning is timed again whatever it takes: what is done once in a process would
 be counted for each of them."""
-SLOW = 0.02
-"""Seconds of two resamples, from which on no more of them are timed."""
 _UNTIMED_STEPS, _TIMED_STEPS = 3, 8
 
 
@@ -116,7 +107,7 @@ def allowance(setup: Setup, seconds: float, began: float, most_start_steps: int 
     """
     costs = costs_of(setup, seconds)
     seeds, plan = len(setup.seeds), setup.plan
-    end, resamples = _end(setup, seconds)
+    end, resamples = end_of(setup, seconds)
     expected = {"before": time.time() - began, "start": 0.0, "end": end}
     start_steps = None
     if setup.start.attempts and most_start_steps is not None:
@@ -186,54 +177,3 @@ def _cost(setup: Setup, attempt: Attempt) -> Cost:
     exam = time.perf_counter() - examined
     # The first exam is one of the evaluations; what it took beyond another one is its warm-up.
     return Cost(max(0.0, spans[0] - exam) + warm, step, examined - began + exam)
-
-
-def _end(setup: Setup, seconds: float) -> tuple[float, int | None]:
-    """Seconds of reading test, of the intervals and of the curves, by what they take on select; and resamples."""
-    test, resamples = setup.splits.test, setup.plan.resamples
-    if test is None:
-        return 0.0, None
-    models = len(setup.seeds) * len(setup.every_arm)
-    model, evaluator = setup.build(setup.seeds[0]), Evaluator(setup.metric)
-    times, found, statistics = [], None, None
-    for _ in range(2):  # the first time prepares
-        began = time.perf_counter()
-        found = evaluator.outputs(model, setup.splits.select)
-        embedded = time.perf_counter()
-        statistics = evaluator.measured(found, "timing")
-        times.append((embedded - began, time.perf_counter() - embedded))
-    assert found is not None and statistics is not None
-    forward, measure = (min(spans) for spans in zip(*times, strict=True))
-    read = forward + measure * (2 if setup.metric.unit == "query" else 1)  # the curves over k rank again
-    ratio = _items(test) / _items(setup.splits.select)
-    drawn = 0.0 if setup.metric.unit == "whole" else models * ratio * _resample(setup.metric, statistics)
-    beside = 0.0 if not setup.side_metrics else models * forward  # another pass over select
-    for side in setup.side_metrics:
-        began = time.perf_counter()
-        table = read_beside(Evaluator(side.metric), found, "timing")
-        beside += models * (1 + ratio) * (time.perf_counter() - began)
-        if side.metric.unit != "whole":  # each arm with its start
-            drawn += 2 * len(setup.seeds) * len(setup.arms) * _resample(side.metric, table)
-    if "resamples" not in setup.plan.model_fields_set and resamples * drawn > RESAMPLES_SHARE * seconds:
-        resamples = max(FEWEST_RESAMPLES, int(RESAMPLES_SHARE * seconds / drawn))
-    return models * ratio * read + beside + resamples * drawn, resamples
-
-
-def _resample(metric: Metric, statistics: Tensor) -> float:
-    """Seconds of one resample of one model's statistics."""
-    span, draws = 0.0, 1
-    for draws in (2, 200):  # few of a slow function, many where they are made together
-        began = time.perf_counter()
-        resampled("timing", {"model": [statistics]}, metric.summarise, groups=None, resamples=draws, seed=0)
-        span = time.perf_counter() - began
-        if span > SLOW:
-            break
-    return span / draws
-
-
-def _items(split: object) -> float:
-    """Number of items, or of batches where a split knows no better."""
-    targets = getattr(split, "targets", None)
-    if isinstance(targets, Tensor):
-        return max(1, len(targets))
-    return max(1, batches_in(split) or 1)
