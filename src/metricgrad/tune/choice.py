@@ -6,7 +6,7 @@ import numpy as np
 
 from metricgrad._records import Chosen
 from metricgrad.tune.arms import Arm
-from metricgrad.tune.loop import Stage
+from metricgrad.tune.stage import Stage
 
 __all__ = ["attempts_of", "chosen_method", "chosen_of", "without_value"]
 

@@ -13,9 +13,9 @@ from metricgrad.tune.evidence import Selected, favourite, judge, opponent, read_
 from metricgrad.tune.falls import Beside, held_back, told_of
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.groups import grouping_of
-from metricgrad.tune.loop import Stage
 from metricgrad.tune.pictures import keep_pictures
 from metricgrad.tune.setup import Setup
+from metricgrad.tune.stage import Stage
 from metricgrad.tune.state import RunState
 from metricgrad.tune.weights import load_model, save_model
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from metricgrad._forward import forward
-from metricgrad._structures import moved, tensors_of
+from metricgrad._structures import moved, pair, tensors_of
 from metricgrad.scale.chunk import device_of
 from metricgrad.tune.checkpoint import same_random_state
 
@@ -22,20 +22,20 @@ def parameter_that_diverged(parameters: Mapping[str, nn.Parameter]) -> str | Non
     return None
 
 
-def what_diverged(model: nn.Module, parameters: Mapping[str, nn.Parameter], inputs: Any) -> str | None:
-    """Say what is not finite any more: a parameter, or an output for some inputs; None where everything is.
+def what_diverged(model: nn.Module, parameters: Mapping[str, nn.Parameter], batch: Any) -> str | None:
+    """Say what is not finite any more: a parameter, or an output for a batch; None where everything is.
 
     Args:
         model: in the mode in which something failed.
         parameters: those that are trained.
-        inputs: of a batch.
+        batch: `(inputs, targets)`.
     """
     found = parameter_that_diverged(parameters)
     if found is not None:
         return found
     with torch.no_grad(), same_random_state():
         try:
-            outputs = forward(model, moved(inputs, device_of(model)))
+            outputs = forward(model, moved(pair(batch)[0], device_of(model)))
         except (
             Exception
         ):  # whatever the network raises: then it is no divergence, and the first error is raised

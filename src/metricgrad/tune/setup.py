@@ -100,6 +100,10 @@ class Setup:
         """Make the method of a try."""
         return self.arm(arm).attempts[attempt].make()
 
+    def parameters(self, model: nn.Module, role: Role) -> dict[str, nn.Parameter]:
+        """The parameters of a model that an arm of a role trains; all the others are frozen."""
+        return trainable_parameters(model, (self.start_plan if role == "start" else self.plan).trainable)
+
 
 def resolved(asked: Asked) -> Setup:
     """Check everything that can be checked before anything is written."""

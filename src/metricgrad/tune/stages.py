@@ -6,8 +6,8 @@ from typing import Any
 
 from metricgrad._records import Budget
 from metricgrad.scale import current
-from metricgrad.tune.loop import Stage
 from metricgrad.tune.setup import Setup
+from metricgrad.tune.stage import Stage
 from metricgrad.tune.timing import EVALUATIONS, Allowance, allowance, costs_of, steps_in_equal_time
 
 __all__ = ["budget_of", "stages_of"]

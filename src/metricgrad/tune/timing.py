@@ -6,18 +6,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from metricgrad._structures import pair
 from metricgrad._types import MethodRun
 from metricgrad.errors import TrialFailed
 from metricgrad.tune.arms import Arm, Attempt
+from metricgrad.tune.batches import training_batches
 from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.end_time import end_of
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
-from metricgrad.tune.loop import ENDS, training_batches
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.pool import fit_and_pool
 from metricgrad.tune.setup import Setup
+from metricgrad.tune.trainer import ENDS
 
 __all__ = ["EVALUATIONS", "Allowance", "allowance", "costs_of", "steps_in_equal_time"]
 
@@ -161,7 +161,7 @@ def _cost(setup: Setup, attempt: Attempt) -> Cost:
         except (*ENDS, TrialFailed):
             break
         except Exception:  # a try that diverges has had its time; anything else is raised
-            if what_diverged(model, parameters, pair(batch)[0]) is None:
+            if what_diverged(model, parameters, batch) is None:
                 raise
             break
         finally:

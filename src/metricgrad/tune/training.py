@@ -8,10 +8,10 @@ from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.deterministic import deterministic
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.loop import Stage, train_stage
-from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune.loop import train_stage
 from metricgrad.tune.pool import fit_and_pool
 from metricgrad.tune.setup import Setup
+from metricgrad.tune.stage import Stage
 from metricgrad.tune.state import RunState
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.weights import load_beside, load_into, weights_of
@@ -52,13 +52,12 @@ def train(
         begun = folder.beside(stage.seed, start, 0)
         if stage.role != "start" and begun.exists():  # the start's training has trained the loss, too
             load_beside(method, load_weights(begun))
-        trainable = setup.start_plan.trainable if stage.role == "start" else setup.plan.trainable
         fit, pool = fit_and_pool(setup.splits, setup.metric, method, stage.seed)
         with deterministic(model):
             value, weights, trained_beside = train_stage(
                 stage,
                 model,
-                trainable_parameters(model, trainable),
+                setup.parameters(model, stage.role),
                 method,
                 fit=fit,
                 select=setup.splits.select,
