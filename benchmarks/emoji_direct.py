@@ -33,8 +33,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stage", choices=["choose", "read"])
-    parser.add_argument("--quick", action="store_true", help="four steps: does it run?")
+    parser.add_argument("--quick", action="store_true", help="of choose: four steps: does it run?")
     asked = parser.parse_args()
+    if asked.quick and asked.stage != "choose":
+        parser.error("--quick is for choose alone: read opens the test split")
     runs = ROOT / "runs" / ("emoji-direct-quick" if asked.quick else "emoji-direct")
     tables = runs if asked.quick else ROOT / "docs"
     task = plain_task()
@@ -50,9 +52,7 @@ def main() -> None:
     best = best_tries(tables / "emoji-direct-tries.csv", ["method"], "changes")
     arms = [("surrogate", SURROGATE, task.settings)]
     arms += [(name.partition(":")[2], name, {**frozen, **best[name,]}) for name in DIRECT]
-    found = contest(
-        task, arms, runs / "read", seeds=SEEDS, plan=task.plan, controls=["surrogate"], quick=asked.quick
-    )
+    found = contest(task, arms, runs / "read", seeds=SEEDS, plan=task.plan, controls=["surrogate"])
     header = ["method", "recall@1", "minus_surrogate", "low", "high", "select"]
     rows = [[name, value, *rest] for name, value, _, *rest in readings(found, task, "surrogate", RESAMPLES)]
     write(tables / "emoji-direct.csv", header, rows)

@@ -104,15 +104,13 @@ def tries(job: tuple[float, Path, bool]) -> list[list[Any]]:
     ]
 
 
-def read(job: tuple[float, Path, Mapping[tuple[str, ...], dict[str, Any]], bool]) -> list[list[Any]]:
+def read(job: tuple[float, Path, Mapping[tuple[str, ...], dict[str, Any]]]) -> list[list[Any]]:
     """Train the best try of every arm at one rate with every seed; rows of the table of results."""
-    rate, runs, best, quick = job
+    rate, runs, best = job
     torch.set_num_threads(1)
     task = task_at(rate)
     arms = [(spelt(arm), method, best[str(rate), arm]) for arm, (method, _) in ARMS.items()]
-    found = contest(
-        task, arms, runs / f"read-{rate}", seeds=SEEDS[:2] if quick else SEEDS, plan=PLAN, quick=quick
-    )
+    found = contest(task, arms, runs / f"read-{rate}", seeds=SEEDS, plan=PLAN)
     names = {spelt(arm): arm for arm in ARMS}
     return [[rate, names.get(row[0], row[0]), *row[1:]] for row in readings(found, task, CONTROL, RESAMPLES)]
 
@@ -124,8 +122,12 @@ def main() -> None:
     )
     parser.add_argument("stage", choices=["choose", "read", "draw"])
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="one rate and four steps: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="of choose: one rate and four steps: does it run?"
+    )
     asked = parser.parse_args()
+    if asked.quick and asked.stage != "choose":
+        parser.error("--quick is for choose alone: read opens the test split")
     runs = ROOT / "runs" / ("label-noise-quick" if asked.quick else "label-noise")
     tables = runs if asked.quick else ROOT / "docs"
     rates = RATES[-1:] if asked.quick else RATES
@@ -140,16 +142,11 @@ def main() -> None:
             write(tables / TRIES.name, ["flip", "arm", "try", "select", "settings"], rows)
             return
         best = best_tries(tables / TRIES.name, ["flip", "arm"])
-        rows = [
-            row
-            for part in pool.map(read, [(rate, runs, best, asked.quick) for rate in rates])
-            for row in part
-        ]
+        rows = [row for part in pool.map(read, [(rate, runs, best) for rate in rates]) for row in part]
     write(
         tables / TABLE.name, ["flip", "arm", "test", "spread", "minus_control", "low", "high", "select"], rows
     )
-    if not asked.quick:
-        draw()
+    draw()
 
 
 COLOURS = ("#444444", "#888888", "#1f7fc4", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31")

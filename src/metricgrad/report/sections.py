@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from metricgrad._records import Budget
 from metricgrad.report.reading import Run, Stage
 from metricgrad.report.wording import (
     arm_meaning,
@@ -100,7 +101,7 @@ def fact_rows(run: Run) -> list[tuple[str, str]]:
         facts.append(
             (
                 "Budget of each arm",
-                f"{budget.steps:,} steps and {tries} a seed; fixed before training.{_durations(run)}",
+                f"{_steps_of(budget)} and {tries} a seed; fixed before training.{_durations(run)}",
             )
         )
     facts.append(("Seeds", f"{len(start.seeds)} ({', '.join(map(str, start.seeds))})"))
@@ -122,11 +123,23 @@ def fact_rows(run: Run) -> list[tuple[str, str]]:
     return facts
 
 
+def _steps_of(budget: Budget) -> str:
+    """The steps of the arms: one number, or one for each where they train for equal time."""
+    if not budget.arm_steps:
+        return f"{budget.steps:,} steps"
+    return f"equal time: {', '.join(f'{steps:,} steps of {arm}' for arm, steps in budget.arm_steps.items())}"
+
+
 def _durations(run: Run) -> str:
-    """How long the arms trained for their equal steps: a method may cost more than the proxy loss."""
+    """How long the arms trained: for equal steps a method may cost more than the proxy loss."""
     times = {arm: run.seconds_of(arm) for arm in run.trained}
     known = [f"{arm} {duration(seconds)}" for arm, seconds in times.items() if seconds is not None]
-    return f" Equal steps, not equal time: {', '.join(known)} in all." if len(known) > 1 else ""
+    equal = (
+        "Equal time by steps that were timed before"
+        if run.budget and run.budget.arm_steps
+        else "Equal steps, not equal time"
+    )
+    return f" {equal}: {', '.join(known)} in all." if len(known) > 1 else ""
 
 
 def hit_rows(run: Run) -> Table:

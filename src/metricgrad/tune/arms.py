@@ -78,6 +78,17 @@ class Contender:
     method: str = "auto"
     settings: Mapping[str, Any] | None = field(default=None, hash=False)
 
+    def __post_init__(self) -> None:
+        """Raise InputError where a part is of another type than it should be."""
+        if not isinstance(self.method, str):
+            raise fail("tune", f"method is {describe(self.method)}", "'auto' or family:objective")
+        if self.settings is not None and not isinstance(self.settings, Mapping):
+            raise fail(
+                f"the arm {self.name}",
+                f"settings are {describe(self.settings)}",
+                "a dict of settings by name",
+            )
+
 
 def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) -> list[Attempt]:
     """Share the tries out among roads, the first ones getting what is left over.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricgrad._records import Curve, Entrant, Progress, Role, Tested, Verdict
+from metricgrad._records import CONTROL, Curve, Entrant, Progress, Role, Tested, Verdict
 from metricgrad._resampling import Watch
 from metricgrad._types import Metric, Split
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
@@ -129,7 +129,7 @@ class Selected:
         """What the contender is held against, in words."""
         if arm not in self.named("control"):
             return "the start model"
-        return "continuing the proxy loss" if len(self.named("control")) == 1 else f"the control {arm}"
+        return "continuing the proxy loss" if arm == CONTROL else f"the control {arm}"
 
 
 def judge(

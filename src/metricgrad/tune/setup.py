@@ -157,14 +157,9 @@ def resolved(asked: Asked) -> Setup:
 
 def _check_forms(asked: Asked) -> None:
     """Raise InputError where an argument is of another type than it should be."""
-    given = [("settings", one.settings) for one in asked.contenders]
-    given += [("proxy_settings", one.settings) for one in asked.controls]
-    for name, settings in [*given, ("start_settings", asked.start_settings)]:
-        if settings is not None and not isinstance(settings, Mapping):
-            raise fail("tune", f"{name} are {describe(settings)}", "a dict of settings by name")
-    for one in (*asked.contenders, *asked.controls):
-        if not isinstance(one.method, str):
-            raise fail("tune", f"method is {describe(one.method)}", "'auto' or family:objective")
+    settings = asked.start_settings
+    if settings is not None and not isinstance(settings, Mapping):
+        raise fail("tune", f"start_settings are {describe(settings)}", "a dict of settings by name")
     if asked.equal not in get_args(Equal):
         raise fail("compare", f"equal is {describe(asked.equal)}", "'steps' or 'time'")
 

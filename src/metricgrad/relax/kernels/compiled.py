@@ -17,8 +17,8 @@ def compiled(freedom: Collection[str] = ()) -> Callable[[Callable[..., Any]], An
     The cache is renewed when the function's own file changes, not when a function of another file does that it calls:
     after a change to `steps.py` remove the `.nbi` files of this folder.
 
-    The process that compiles differs in the last bits of a gradient from those that load what it kept. The cause is not
-    proven; probably the first one links a helper that was compiled on its own, the others the copy within its caller.
+    What runs is always the kept code, in the process that compiles it, too: code that was just compiled differs from it
+    in the last bits of a gradient, and a run must not depend on who came first.
 
     Args:
         freedom: what rounding may be changed for speed, by LLVM's names.
@@ -27,8 +27,21 @@ def compiled(freedom: Collection[str] = ()) -> Callable[[Callable[..., Any]], An
     def decorate(function: Callable[..., Any]) -> Any:
         settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(freedom)}
         try:
-            return njit(cache=True, **settings)(function)
+            return _loaded(function, settings)
         except RuntimeError:  # there is no folder to write to: every process compiles for itself
             return njit(**settings)(function)
 
     return decorate
+
+
+def _loaded(function: Callable[..., Any], settings: dict[str, Any]) -> Any:
+    """Return a kernel that a twin of it compiles and keeps, and that itself only loads."""
+    kernel, twin = (njit(cache=True, **settings)(function) for _ in range(2))
+    load = kernel.compile
+
+    def kept(signature: Any) -> Any:
+        twin.compile(signature)
+        return load(signature)
+
+    kernel.compile = kept
+    return kernel
