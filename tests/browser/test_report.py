@@ -125,7 +125,8 @@ def test_an_arm_has_one_colour_in_plots_and_tables(
     """The stroke of a curve is the stroke of the sample beside the arm's name, by day and by night."""
     browser.open(report, dark=dark)
     for arm in ("start", "continued", "tuned"):
-        sample = browser.ask(f"getComputedStyle(document.querySelector('.arm.{arm} line')).stroke")
+        named = f"[...document.querySelectorAll('.arm')].find(each => each.textContent.trim() == '{arm}')"
+        sample = browser.ask(f"getComputedStyle({named}.querySelector('line')).stroke")
         curves = browser.ask(
             "[...document.querySelectorAll('#select-plot path.js-line')].map(p => getComputedStyle(p).stroke)"
         )

@@ -10,7 +10,7 @@ the forward pass, while they are few; the backward pass then needs no product at
 
 import numpy as np
 
-from metricgrad.relax.kernels.compiled import REORDERED, compiled
+from metricgrad.relax.kernels.compiled import REORDERED, compiled, inlined
 from metricgrad.relax.kernels.steps import (
     REACH,
     add_slopes_of_many,
@@ -29,7 +29,7 @@ PIECE = 128
 """Scores of a row that are dismissed or evaluated together."""
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def _place(block, first_query, first_item, positives, counts, levels, excluded):
     """Write the positives' own similarities into the block, and -inf where an item does not compete.
 
@@ -48,7 +48,7 @@ def _place(block, first_query, first_item, positives, counts, levels, excluded):
             block[i, j] = -np.inf
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def _columns_of(columns, first_item, width, scale):
     """Return what the items of a block need as queries: centres and own factors, and where the centres change.
 
@@ -81,7 +81,7 @@ def _columns_of(columns, first_item, width, scale):
     return centres, owns, changed
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def _reach_of(low, counts, first, last):
     """Return the lowest end of the windows of some queries, and the most positives that one of them has."""
     lowest, most = np.inf, 0
@@ -168,7 +168,7 @@ def rank_block(
     return noted if fits else -1
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def _take_positives_out(
     block, first_query, first_item, mirrored, positives, counts, laplace, row_weights, row_sums, column_sums, taken
 ):  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["REORDERED", "compiled"]
+__all__ = ["REORDERED", "compiled", "inlined"]
 
 REORDERED = frozenset({"reassoc", "contract", "arcp", "nsz", "nnan"})
 """Rounding may differ from the written order of a sum; infinities keep their meaning (an item that is left out)."""
@@ -17,31 +17,33 @@ def compiled(freedom: Collection[str] = ()) -> Callable[[Callable[..., Any]], An
     The cache is renewed when the function's own file changes, not when a function of another file does that it calls:
     after a change to `steps.py` remove the `.nbi` files of this folder.
 
-    What runs is always the kept code, in the process that compiles it, too: code that was just compiled differs from it
-    in the last bits of a gradient, and a run must not depend on who came first.
-
     Args:
         freedom: what rounding may be changed for speed, by LLVM's names.
     """
+    return _decorator(freedom, "never")
+
+
+def inlined(freedom: Collection[str] = ()) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function that other compiled ones call into each of its callers.
+
+    As a function of its own it would exist twice: as it is compiled alone, and in the code that is kept of its caller.
+    The process that compiles would run the one and all later ones the other, and differ in the last bits of a gradient.
+    """
+    return _decorator(freedom, "always")
+
+
+def _decorator(freedom: Collection[str], inline: str) -> Callable[[Callable[..., Any]], Any]:
+    settings: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": set(freedom),
+        "inline": inline,
+    }
 
     def decorate(function: Callable[..., Any]) -> Any:
-        settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(freedom)}
         try:
-            return _loaded(function, settings)
+            return njit(cache=True, **settings)(function)
         except RuntimeError:  # there is no folder to write to: every process compiles for itself
             return njit(**settings)(function)
 
     return decorate
-
-
-def _loaded(function: Callable[..., Any], settings: dict[str, Any]) -> Any:
-    """Return a kernel that a twin of it compiles and keeps, and that itself only loads."""
-    kernel, twin = (njit(cache=True, **settings)(function) for _ in range(2))
-    load = kernel.compile
-
-    def kept(signature: Any) -> Any:
-        twin.compile(signature)
-        return load(signature)
-
-    kernel.compile = kept
-    return kernel

@@ -11,7 +11,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from metricgrad.relax.kernels.compiled import compiled
+from metricgrad.relax.kernels.compiled import compiled, inlined
 
 __all__ = ["laplace_gradient", "laplace_ranks", "logistic_gradient", "logistic_ranks"]
 
@@ -123,7 +123,7 @@ def logistic_gradient(ordered, order, counts, temperature, descending, window, u
             gradient[row, order[row, i]] = pull[i] / (temperature if descending else -temperature)
 
 
-@compiled()
+@inlined()
 @no_type_check
 def _begin(values, places, count, outside, result):
     """Write what needs no arithmetic; return how many items are left to do: none where there is NaN."""
@@ -136,7 +136,7 @@ def _begin(values, places, count, outside, result):
     return count
 
 
-@compiled()
+@inlined()
 @no_type_check
 def _finite(values, count):
     """Return the range of the finite values among the first `count`, which rise."""
@@ -148,7 +148,7 @@ def _finite(values, count):
     return first, last
 
 
-@compiled()
+@inlined()
 @no_type_check
 def _gather_finite(values, places, count, upstream, weights, gradient):
     """Fetch the weights of the finite items and give the others a gradient of 0; return the range of the finite."""
@@ -161,7 +161,7 @@ def _gather_finite(values, places, count, upstream, weights, gradient):
     return first, last
 
 
-@compiled()
+@inlined()
 @no_type_check
 def _fill_decay(values, temperature, decay):
     """Write exp(z_{i-1} - z_i), 0 for the first item; equal values, infinite ones included, are no way apart."""
@@ -174,7 +174,7 @@ def _fill_decay(values, temperature, decay):
             decay[i] = math.exp((np.float64(values[i - 1]) - np.float64(values[i])) / temperature)
 
 
-@compiled()
+@inlined()
 @no_type_check
 def _fill_exponentials(values, start, last, temperature, window, exponentials):
     """Write exp(z_start - z) for the items within two windows of an anchor.
@@ -194,7 +194,7 @@ def _fill_exponentials(values, start, last, temperature, window, exponentials):
     return own, stop
 
 
-@compiled()
+@inlined()
 @no_type_check
 def _end_of_window(values, i, end, stop, temperature, window):
     """Return the first item from `end` on that is more than a window above item i."""
@@ -204,7 +204,7 @@ def _end_of_window(values, i, end, stop, temperature, window):
     return end
 
 
-@compiled(SUMS)
+@inlined(SUMS)
 @no_type_check
 def _add_steps(own, exponentials, balance):
     """Add the low side of the step between one item and those above it to theirs; return the sum."""
@@ -216,7 +216,7 @@ def _add_steps(own, exponentials, balance):
     return total
 
 
-@compiled(SUMS)
+@inlined(SUMS)
 @no_type_check
 def _add_slopes(own, exponentials, own_weight, weights, pull):
     """Take slope times difference of weights between one item and those above it from theirs; return the sum."""

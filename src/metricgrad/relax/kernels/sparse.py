@@ -6,7 +6,7 @@ weighted sum of the other side's rows, so every thread writes rows of its own an
 
 import numpy as np
 
-from metricgrad.relax.kernels.compiled import REORDERED, compiled
+from metricgrad.relax.kernels.compiled import REORDERED, compiled, inlined
 from metricgrad.relax.kernels.steps import exponential
 
 __all__ = [
@@ -33,7 +33,7 @@ def levels_of(queries, items, positives, counts, levels, start, stop):
             levels[query, p] = total
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def _step(u, laplace):
     if laplace:
         v = 0.5 * exponential(-abs(np.float64(u)), 0.0)
@@ -41,7 +41,7 @@ def _step(u, laplace):
     return 1.0 / (1.0 + exponential(-np.float64(u), 0.0))
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def _slope(u, laplace):
     v = exponential(-abs(np.float64(u)), 0.0)
     if laplace:

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import int32, int64, types
 from numba.extending import intrinsic, overload
 
-from metricgrad.relax.kernels.compiled import REORDERED, compiled
+from metricgrad.relax.kernels.compiled import REORDERED, inlined
 
 __all__ = [
     "REACH",
@@ -137,7 +137,7 @@ REACH = 4.0
 """How far a level may lie from its centre, in temperatures: further away the factors lose float precision."""
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def _factor(difference, scale, limit):
     """Return exp(difference * scale), the difference cut at +-limit.
 
@@ -152,7 +152,7 @@ def _factor(difference, scale, limit):
     return exponential(u, _fused(difference, scale, -u))  # pyright: ignore[reportCallIssue]
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def fill_factors_of_one(scores, centre, scale, factors):
     """Fill the factors exp((centre - score) * scale) of many items for one query.
 
@@ -163,7 +163,7 @@ def fill_factors_of_one(scores, centre, scale, factors):
         factors[z] = _factor(centre - scores[z], scale, limit)
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def fill_factors_of_many(scores, centres, scale, factors):
     """Fill the factors exp((centre - score) * scale) of one item for many queries, each with a centre of its own."""
     limit = scores.dtype.type(70 if scores.itemsize == 4 else 600) / scale
@@ -190,7 +190,7 @@ def _own_factor_of_double(level: Any, centre: Any, scale: Any) -> Callable[..., 
     return own_factor if level == types.float64 else None
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def steps_of_one(factors, own, laplace):
     """Return the sum over items of the steps past one level, whose own factor is `own`."""
     one, half, total = factors.dtype.type(1), factors.dtype.type(0.5), factors.dtype.type(0)
@@ -204,7 +204,7 @@ def steps_of_one(factors, own, laplace):
     return total
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def add_steps_of_many(factors, owns, laplace, sums):
     """Add to sums[z] the step past the level of query z: one item as seen by many queries."""
     one, half = factors.dtype.type(1), factors.dtype.type(0.5)
@@ -217,7 +217,7 @@ def add_steps_of_many(factors, owns, laplace, sums):
             sums[z] += one / (one + owns[z] * factors[z])
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def add_slopes_of_one(factors, own, laplace, weight, gradient):
     """Add weight * slope to the gradient of every item; return the sum of the slopes."""
     one, half, total = factors.dtype.type(1), factors.dtype.type(0.5), factors.dtype.type(0)
@@ -237,7 +237,7 @@ def add_slopes_of_one(factors, own, laplace, weight, gradient):
     return total
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def add_slopes_of_many(factors, owns, laplace, weights, gradient, sums):
     """Add weights * slope to the gradient of one item as seen by many queries, and the slopes to their sums.
 
@@ -259,7 +259,7 @@ def add_slopes_of_many(factors, owns, laplace, weights, gradient, sums):
             sums[z] += slope
 
 
-@compiled(REORDERED)
+@inlined(REORDERED)
 def largest(scores):
     """Return the largest of the scores; none may be NaN."""
     best = scores[0]
