@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from metricgrad.direct.kernels.units import arrays, on_units, prefix_sums, split
-from metricgrad.relax.kernels.compiled import compiled, inlined
+from metricgrad.relax.kernels.compiled import compiled
 
 __all__ = ["decoded"]
 
@@ -17,7 +17,7 @@ STACK = 130
 """Open halves of a divided list: two for each bit of its length."""
 
 
-@inlined()
+@compiled()
 def _loss(code, squared_beta, a, b, P, N):
     """Return what `direct/counts.py` says for float counts."""
     if code == 0:
@@ -31,7 +31,7 @@ def _loss(code, squared_beta, a, b, P, N):
     return 1 - a / (P + b) if P + b > 0 else 0.0
 
 
-@inlined()
+@compiled()
 def _best_negatives(sums, code, squared_beta, strength, a, P, first, last):
     """Return the best b among first..last for a, the smallest of equals, and what it gives."""
     best, where = -np.inf, first
@@ -42,7 +42,7 @@ def _best_negatives(sums, code, squared_beta, strength, a, P, first, last):
     return where, best
 
 
-@inlined()
+@compiled()
 def _best_pair(positive_sums, negative_sums, code, squared_beta, strength, monotone):
     """Return a, b and the largest value of positive_sums[a] + negative_sums[b] + strength * loss(a, b)."""
     P, N = positive_sums.shape[0] - 1, negative_sums.shape[0] - 1

@@ -50,7 +50,7 @@ def _largest(values):
     return best
 
 
-@inlined()
+@compiled()
 def _each_alone(lifts, sums, weight, curve, of_rank, low, high, counts):
     """Give every positive its best count, whatever the others have; the smallest of equals."""
     values = np.empty(CHUNK)
@@ -68,7 +68,7 @@ def _each_alone(lifts, sums, weight, curve, of_rank, low, high, counts):
         counts[i] = where
 
 
-@inlined()
+@compiled()
 def _rows(lifts, sums, weight, curve, shift, low, high, first_row, last_row, reach, best, bits, starts):
     """Carry `best[c]`, the most that the rows so far give with counts up to c, through rows first_row..last_row - 1.
 
@@ -113,7 +113,7 @@ def _rows(lifts, sums, weight, curve, shift, low, high, first_row, last_row, rea
                 bits[starts[i] - starts[first_row] + (first - low[i]) // CHUNK] = word
 
 
-@inlined()
+@compiled()
 def _way_back(low, high, first_row, last_row, count, bits, starts, counts):
     """Read the counts of rows last_row - 1 down to first_row from the bits; the next row's count is `count`."""
     for i in range(last_row - 1, first_row - 1, -1):
@@ -134,7 +134,7 @@ def _way_back(low, high, first_row, last_row, count, bits, starts, counts):
     return count
 
 
-@inlined()
+@compiled()
 def _row_after_row(lifts, sums, weight, curve, shift, low, high, limit, counts):
     """Give all positives their best counts together, with at most about `limit` words for the way back."""
     rows = lifts.shape[0]
@@ -167,7 +167,7 @@ def _row_after_row(lifts, sums, weight, curve, shift, low, high, limit, counts):
         count = _way_back(low, high, first, last, count, bits, starts, counts)
 
 
-@inlined()
+@compiled()
 def _all_together(lifts, sums, weight, curve, of_rank, low, high, limit, counts):
     """Give all positives their best non-decreasing counts."""
     rows = lifts.shape[0]
@@ -206,7 +206,7 @@ def _all_together(lifts, sums, weight, curve, of_rank, low, high, limit, counts)
     _row_after_row(lifts, sums, weight, curve, shift, low, high, limit, counts)
 
 
-@inlined()
+@compiled()
 def _windows(positives, negatives, upward, low, high):
     """Fill the counts that a positive can have: from what stands above it now up (`upward`), or up to that."""
     above, not_below = 0, 0
@@ -219,7 +219,7 @@ def _windows(positives, negatives, upward, low, high):
         high[i] = negatives.shape[0] if upward else not_below
 
 
-@inlined()
+@compiled()
 def _lift_each(positives, negatives, weight, curve, of_rank, factor, counts):
     """Give every negative its best place, halving the negatives; `counts` become the negatives above each positive.
 
@@ -255,7 +255,7 @@ def _lift_each(positives, negatives, weight, curve, of_rank, factor, counts):
         counts[i] = total_below
 
 
-@inlined()
+@compiled()
 def _score(positives, sums, counts, pairs):
     """Return F of a ranking with so many negatives above each positive; a half count takes half of the next one.
 
@@ -272,7 +272,7 @@ def _score(positives, sums, counts, pairs):
     return total
 
 
-@inlined()
+@compiled()
 def _decode(positives, negatives, sums, shares, line, of_rank, strength, concave, limit, counts):
     """Fill the best counts of one query for one sign; return the value."""
     m, pairs = positives.shape[0], float(positives.shape[0]) * negatives.shape[0]
@@ -316,7 +316,7 @@ def _decode_queries(
                 statistic[s, q, negative_items[j]] = place
 
 
-@inlined()
+@compiled()
 def _half_counts(own, others, items, statistic):
     """Write how many of the others are larger, and half of those that are equal; both lists descend."""
     larger, at_least = 0, 0

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricgrad.relax.kernels.compiled import inlined
+from metricgrad.relax.kernels.compiled import compiled
 from metricgrad.relax.kernels.threads import parts, run_on_threads
 
 __all__ = ["arrays", "on_units", "prefix_sums", "split"]
 
 
-@inlined()
+@compiled()
 def split(scores, kinds, kind):
     """Return the items of one kind (1 positive, 0 negative) and their scores, both by descending score."""
     size = 0
@@ -28,7 +28,7 @@ def split(scores, kinds, kind):
     return items[order], -values[order]
 
 
-@inlined()
+@compiled()
 def prefix_sums(negatives, factor):
     """Return 0 and the sums of the first 1, 2, ... values, times a factor."""
     sums = np.empty(negatives.shape[0] + 1)

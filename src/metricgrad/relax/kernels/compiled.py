@@ -23,11 +23,13 @@ def compiled(freedom: Collection[str] = ()) -> Callable[[Callable[..., Any]], An
     return _decorator(freedom, "never")
 
 
-def inlined(freedom: Collection[str] = ()) -> Callable[[Callable[..., Any]], Any]:
+def inlined(freedom: Collection[str]) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function that other compiled ones call into each of its callers.
 
     As a function of its own it would exist twice: as it is compiled alone, and in the code that is kept of its caller.
-    The process that compiles would run the one and all later ones the other, and differ in the last bits of a gradient.
+    The process that compiles would run the one and all later ones the other, and differ in the last bits of a gradient
+    where rounding has a freedom. A helper without one gives the same bits in both: `compiled()` is enough, and sooner
+    done.
     """
     return _decorator(freedom, "always")
 

@@ -123,7 +123,7 @@ def logistic_gradient(ordered, order, counts, temperature, descending, window, u
             gradient[row, order[row, i]] = pull[i] / (temperature if descending else -temperature)
 
 
-@inlined()
+@compiled()
 @no_type_check
 def _begin(values, places, count, outside, result):
     """Write what needs no arithmetic; return how many items are left to do: none where there is NaN."""
@@ -136,7 +136,7 @@ def _begin(values, places, count, outside, result):
     return count
 
 
-@inlined()
+@compiled()
 @no_type_check
 def _finite(values, count):
     """Return the range of the finite values among the first `count`, which rise."""
@@ -148,7 +148,7 @@ def _finite(values, count):
     return first, last
 
 
-@inlined()
+@compiled()
 @no_type_check
 def _gather_finite(values, places, count, upstream, weights, gradient):
     """Fetch the weights of the finite items and give the others a gradient of 0; return the range of the finite."""
@@ -161,7 +161,7 @@ def _gather_finite(values, places, count, upstream, weights, gradient):
     return first, last
 
 
-@inlined()
+@compiled()
 @no_type_check
 def _fill_decay(values, temperature, decay):
     """Write exp(z_{i-1} - z_i), 0 for the first item; equal values, infinite ones included, are no way apart."""
@@ -174,7 +174,7 @@ def _fill_decay(values, temperature, decay):
             decay[i] = math.exp((np.float64(values[i - 1]) - np.float64(values[i])) / temperature)
 
 
-@inlined()
+@compiled()
 @no_type_check
 def _fill_exponentials(values, start, last, temperature, window, exponentials):
     """Write exp(z_start - z) for the items within two windows of an anchor.
@@ -194,7 +194,7 @@ def _fill_exponentials(values, start, last, temperature, window, exponentials):
     return own, stop
 
 
-@inlined()
+@compiled()
 @no_type_check
 def _end_of_window(values, i, end, stop, temperature, window):
     """Return the first item from `end` on that is more than a window above item i."""
