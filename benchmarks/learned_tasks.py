@@ -288,9 +288,10 @@ def taught(job: tuple[str, float]) -> dict[str, Any]:
     method = method_of(task, "learned", {**settings, "objective": objective, "lessons": 0})
     assert isinstance(method, Learned)
     begin(method, task, task.model(0), 1, DEVELOPMENT_SEED)
-    found = method.examine()["values"]
-    print(weight, found, flush=True)
-    return found
+    findings = method.examine()
+    assert findings is not None
+    print(weight, findings["values"], flush=True)
+    return findings["values"]
 
 
 def chosen(name: str) -> dict[str, tuple[dict[str, Any], int]]:
