@@ -30,8 +30,8 @@ from metricgrad.methods.surrogate import Surrogate
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji
 from metricgrad.tasks.task import Task
-from metricgrad.tune.batches import training_batches
 from metricgrad.tune.evaluator import Evaluator
+from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import Plan, trainable_parameters
 

@@ -45,8 +45,8 @@ from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.metrics import metric_by_name, of_kind
 from metricgrad.tasks import boxes, words
 from metricgrad.tasks.task import Task
-from metricgrad.tune.batches import training_batches
 from metricgrad.tune.evaluator import Evaluator
+from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.plan import trainable_parameters
 

@@ -28,7 +28,7 @@ from torch.utils.data import Subset as RowsOf
 from metricgrad.errors import Interrupted
 from metricgrad.pairing import ClassBatchSampler
 from metricgrad.tune import Plan, Splits
-from metricgrad.tune.batches import training_batches
+from metricgrad.tune.loop import training_batches
 from metricgrad.tune.passes import one_pass
 from tests.tune.small_run import figures, same_weights, small_run, small_splits
 from tests.tune.test_resume import Raiser

@@ -10,7 +10,7 @@ from metricgrad.tune.checkpoint import restore_random_state
 from metricgrad.tune.passes import one_pass
 from metricgrad.tune.stage import Standing
 
-__all__ = ["batches_from", "training_batches"]
+__all__ = ["batches_from"]
 
 
 def batches_from(fit: Split, seed: int, state: Standing, random_before: Any) -> Iterator[Any]:
@@ -34,8 +34,3 @@ def batches_from(fit: Split, seed: int, state: Standing, random_before: Any) -> 
                 "fit", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
             )
         state.epoch, state.position = state.epoch + 1, 0
-
-
-def training_batches(fit: Split, seed: int) -> Iterator[Any]:
-    """Yield batches for ever, from the first epoch on."""
-    return batches_from(fit, seed, Standing(), None)

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -15,12 +15,12 @@ from metricgrad.tune.batches import batches_from
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.passes import begin_pass, seed_everything
-from metricgrad.tune.stage import Stage
+from metricgrad.tune.stage import Stage, Standing
 from metricgrad.tune.state import RunState
 from metricgrad.tune.stop import StopRequest
 from metricgrad.tune.trainer import ENDS, Trainer
 
-__all__ = ["train_stage"]
+__all__ = ["train_stage", "training_batches"]
 
 
 def train_stage(
@@ -114,3 +114,8 @@ def _run_steps(trainer: Trainer, fit: Split, stop: StopRequest, random_before: A
                 f"stopped by {signal.Signals(stopped_by).name} at step {state.step} of {stage.arm}; the checkpoint is "
                 f"in {trainer.folder.path}"
             )
+
+
+def training_batches(fit: Split, seed: int) -> Iterator[Any]:
+    """Yield batches for ever, from the first epoch on."""
+    return batches_from(fit, seed, Standing(), None)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from metricgrad._types import MethodRun
 from metricgrad.errors import TrialFailed
 from metricgrad.tune.arms import Arm, Attempt
-from metricgrad.tune.batches import training_batches
 from metricgrad.tune.divergence import what_diverged
 from metricgrad.tune.end_time import end_of
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
+from metricgrad.tune.loop import training_batches
 from metricgrad.tune.plan import trainable_parameters
 from metricgrad.tune.pool import fit_and_pool
 from metricgrad.tune.setup import Setup
