@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from metricgrad._checks import describe, fail
 from metricgrad._types import Metric
-from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, takes_truth_first, told
+from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, parameters, takes_truth_first, told
 from metricgrad.metrics.known import is_known
 from metricgrad.metrics.names import metric_by_name, value_of
 from metricgrad.metrics.records import metric_record
@@ -168,12 +168,13 @@ def _plain(function: Callable[[Any, Any], Any]) -> Foreign:
     name, swapped = name_of(function), takes_truth_first(function)
     order = "targets, outputs" if swapped else "outputs, targets"
     call = partial(_truth_first, function) if swapped else function
-    return Foreign(name, call, None, f"function {name}: called as f({order})")
+    found = f"function {name}: called as f({order})"
+    return Foreign(name, call, None, found, weighted="sample_weight" in parameters(function))
 
 
-def _truth_first(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:
+def _truth_first(function: Callable[..., Any], outputs: Any, targets: Any, **weights: Any) -> Any:
     """Call a function that takes the targets first."""
-    return function(targets, outputs)
+    return function(targets, outputs, **weights)
 
 
 def _foreign(foreign: Foreign, higher_is_better: bool | None, unit: Unit | None, *, check: bool) -> Metric:

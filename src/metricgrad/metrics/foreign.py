@@ -39,7 +39,7 @@ __all__ = [
     "told",
 ]
 
-Whole = Callable[[Any, Any], Any]
+Whole = Callable[..., Any]
 
 _DTYPES = (
     torch.float64,
@@ -81,6 +81,7 @@ class Foreign:
         read: `(outputs, targets)` as the function wants them; None hands them on as they are.
         reads: what that makes of the outputs; None where nobody says it.
         bounds: smallest and largest value.
+        weighted: whether `call` also takes `sample_weight=`, a weight per sample.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Foreign:
     read: Callable[[Any, Any], tuple[Any, Any]] | None = None
     reads: Reading | None = None
     bounds: tuple[float, float] = (-math.inf, math.inf)
+    weighted: bool = False
 
 
 class ForeignFunction:
@@ -130,8 +132,13 @@ class ForeignFunction:
             return float("nan")
         return self.value(*_samples(statistics))
 
-    def value(self, outputs: Any, targets: Any) -> float:
+    def value(self, outputs: Any, targets: Any, **weights: Any) -> float:
         """Call the function, which may keep and change what it is given, and insist on one number.
+
+        Args:
+            outputs: as the function reads them.
+            targets: the same.
+            weights: `sample_weight`, where the function is `weighted`.
 
         Raises:
             MetricFailed: the function raised, or returned something else than one finite number or NaN (undefined).
@@ -142,7 +149,7 @@ class ForeignFunction:
             with torch.set_grad_enabled(
                 torch.is_grad_enabled()
             ):  # as it was, whatever the function leaves behind
-                found = self.foreign.call(outputs, targets)
+                found = self.foreign.call(outputs, targets, **weights)
                 number = number_of(found)
         except Interrupted:
             raise

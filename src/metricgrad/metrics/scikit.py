@@ -70,6 +70,7 @@ def read_scikit(metric: Any) -> Foreign:
         found=f"{kind}: called as f(targets, {argument}{shown}){direction}",
         read=partial(_read, wanted, name),
         reads=None if wanted is _values and not theirs else _READINGS[wanted],
+        weighted="sample_weight" in parameters(metric),
     )
 
 
@@ -78,13 +79,15 @@ def _read(wanted: Callable[[str, Tensor], Tensor], name: str, outputs: Any, targ
     return wanted(name, outputs) if isinstance(outputs, Tensor) else outputs, one_column(targets)
 
 
-def _call(function: Callable[..., Any], outputs: Any, targets: Any) -> Any:
+def _call(function: Callable[..., Any], outputs: Any, targets: Any, **weights: Any) -> Any:
     """Call a function as scikit-learn does, silent about resamples in which a class is missing."""
     with warnings.catch_warnings():
         exceptions = sys.modules.get("sklearn.exceptions")
         if exceptions is not None:
             warnings.simplefilter("ignore", exceptions.UndefinedMetricWarning)
-        return function(_array(targets), _array(outputs))
+        return function(
+            _array(targets), _array(outputs), **{name: _array(value) for name, value in weights.items()}
+        )
 
 
 def _array(part: Any) -> Any:
