@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from metricgrad._types import MethodRun
 from metricgrad.interval import paired_bootstrap
 from metricgrad.methods.descent import DescentSettings
-from metricgrad.methods.objectives import added, named_objective
+from metricgrad.methods.objectives import named_objective
+from metricgrad.methods.proxy import added
 from metricgrad.methods.surrogate import Surrogate
 from metricgrad.metrics.adapt import adapt
 from metricgrad.tasks import emoji

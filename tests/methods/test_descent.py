@@ -13,7 +13,7 @@ from metricgrad.errors import Diverged
 from metricgrad.learned import vectors
 from metricgrad.methods.decodes import named_direct
 from metricgrad.methods.descent import DescentSettings
-from metricgrad.methods.direct import Direct
+from metricgrad.methods.direct_method import Direct
 from metricgrad.methods.families import FAMILIES
 from metricgrad.methods.learned_method import Learned
 from metricgrad.methods.learned_settings import LearnedSettings

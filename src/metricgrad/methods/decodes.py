@@ -6,25 +6,18 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, nearest, require_settings
-from metricgrad._columns import logit_of_class_1, one_column
-from metricgrad._structures import one_tensor
+from metricgrad._checks import fail, nearest, require_settings
 from metricgrad._types import Metric, Structure
 from metricgrad.direct import Contingency, DirectLoss, Interleaving, Multiclass
 from metricgrad.direct.counts import COUNTS
 from metricgrad.direct.tables import TABLES
+from metricgrad.methods.arranged import DirectObjective, embedded, in_rows, of_classes
 from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
-from metricgrad.metrics.classification import balanced_error, binary_average_precision, f_beta, roc_auc
-from metricgrad.pairing.relevance import label_codes
-from metricgrad.pairing.similarity import unit_rows
+from metricgrad.metrics import balanced_error, binary_average_precision, f_beta, roc_auc
 
-__all__ = ["DirectObjective", "named_direct", "objective_for", "objectives", "structure_of"]
-
-Arrangement = Callable[[Tensor, Any], tuple[Tensor, Any, Tensor | None]]
-"""`(outputs, targets) -> scores, targets and mask` of a structure."""
+__all__ = ["named_direct", "objective_for", "objectives", "structure_of"]
 
 _FOR_METRICS: Mapping[Callable[..., Tensor] | None, str] = {
     binary_average_precision: "average_precision",
@@ -33,22 +26,6 @@ _FOR_METRICS: Mapping[Callable[..., Tensor] | None, str] = {
     balanced_error: "balanced_error",
 }
 """Which objective decodes a metric, by the function that it was made of."""
-
-
-class DirectObjective:
-    """A direct loss of a network's outputs: arranges them for the structure, and keeps the loss's state.
-
-    Args:
-        loss: what is minimised.
-        arrange: outputs and targets as the structure takes them.
-    """
-
-    def __init__(self, loss: DirectLoss, arrange: Arrangement) -> None:
-        self.loss, self.arrange = loss, arrange
-
-    def __call__(self, outputs: Tensor, targets: Any) -> Tensor:
-        """Return the mean loss over the units that have one."""
-        return self.loss(*self.arrange(one_tensor("direct", outputs), targets))
 
 
 def objectives() -> list[str]:
@@ -92,11 +69,11 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
             nearest(name, TABLES),
         )
     arrange = (
-        _embedded
+        embedded
         if of_queries
-        else _of_classes
+        else of_classes
         if kind is Multiclass
-        else partial(_in_rows, **_decision(metric))
+        else partial(in_rows, **_decision(metric))
     )
 
     def build() -> DirectObjective:
@@ -129,24 +106,6 @@ def _structure_named(name: str) -> tuple[Callable[..., Structure], dict[str, Any
     return Interleaving, {"metric": table, **({"k": int(cut[2])} if cut else {})}
 
 
-def _embedded(outputs: Tensor, targets: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Return cosine similarities [query, item], relevance, and that nobody is an item of its own."""
-    rows = unit_rows(outputs)
-    (codes,) = label_codes(targets, device=outputs.device)
-    return rows @ rows.T, codes[:, None] == codes, ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-
-
-def _of_classes(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
-    if one_column(outputs).ndim == 1:
-        raise fail(
-            "direct:multiclass",
-            f"outputs are {describe(outputs)}",
-            "class scores [sample, class] of two classes or more",
-            "One score of class 1 per sample is what direct:error_rate takes.",
-        )
-    return outputs, one_column(targets), None
-
-
 def _decision(metric: Metric) -> dict[str, Any]:
     """Return where a metric of two classes decides, and for which one, as its settings say it."""
     if metric.reads not in ("classes", "scores"):
@@ -158,26 +117,3 @@ def _decision(metric: Metric) -> dict[str, Any]:
 def _weight(metric: Metric, name: str) -> dict[str, Any]:
     """Return the beta of the metric, for its own objective."""
     return {"beta": metric.settings["beta"]} if name == "f_beta" == objective_for(metric) else {}
-
-
-def _in_rows(
-    outputs: Tensor, targets: Any, *, threshold: float = 0.0, positive_class: int = 1
-) -> tuple[Tensor, Tensor, None]:
-    """Return one row of scores [1, sample], or one for each class [class, sample], and 0 or 1 for every score.
-
-    A single column is one score, and two are, as the metrics of two classes read them. A structure decides at 0, hence
-    the threshold of the metric is subtracted; where class 0 is the positive one scores and targets change sides.
-    """
-    targets, logit = one_column(targets), logit_of_class_1(outputs)
-    if not isinstance(targets, Tensor) or targets.shape != outputs.shape[:1]:
-        came = f"outputs are {describe(outputs)} and targets are {describe(targets)}"
-        raise fail("direct", came, "one target for every sample")
-    if logit is not None:
-        logit = logit - threshold if threshold else logit
-        if positive_class == 0:
-            logit, targets = -logit, targets == 0
-        return logit[None], targets[None], None
-    if outputs.ndim != 2:
-        raise fail("direct", f"outputs are {describe(outputs)}", "scores [sample] or [sample, class]")
-    classes = torch.arange(outputs.shape[1], device=outputs.device)
-    return outputs.T, classes[:, None] == targets, None

@@ -15,12 +15,12 @@ from metricgrad._documents import NumberField
 from metricgrad._structures import moved, tensors_of
 from metricgrad._types import MethodRun
 from metricgrad._user_code import called, embedded
-from metricgrad.errors import Diverged
+from metricgrad.errors import Diverged, InputError
 from metricgrad.methods.given_loss import GivenLoss, require_gradient
 from metricgrad.scale import SharedBackward, StagedBackward, current
 from metricgrad.scale.chunk import device_of
 
-__all__ = ["SPACE", "Descent", "DescentSettings", "require_finite"]
+__all__ = ["SPACE", "Descent", "DescentSettings", "require_finite", "require_whole_batches"]
 
 SPACE: Mapping[str, tuple[Any, ...]] = {
     "learning_rate": (3e-4, 1e-3, 3e-3),
@@ -64,7 +64,7 @@ class Descent:
 
     Args:
         settings: see `DescentSettings`.
-        given: a loss of the user, whose parameters are trained beside the network; None for none.
+        given: a loss within the objective; where it is one of the user, its parameters are trained beside the network.
 
     Attributes:
         parameters: of the network, those that are trained.
@@ -72,8 +72,10 @@ class Descent:
         taken: number of steps so far.
     """
 
-    def __init__(self, settings: DescentSettings, *, given: GivenLoss | None = None) -> None:
-        self.settings, self.given = settings, given
+    def __init__(
+        self, settings: DescentSettings, *, given: Callable[[Any, Any], Tensor] | None = None
+    ) -> None:
+        self.settings, self.given = settings, given if isinstance(given, GivenLoss) else None
 
     def begin(self, run: MethodRun, objective: Callable[[Any, Any], Tensor] | None = None) -> None:
         """Set the dropout rates and make the optimiser of the trainable parameters.
@@ -209,6 +211,14 @@ class Descent:
         if self.settings.schedule == "constant":
             return rate
         return rate * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def require_whole_batches(caller: str, run: MethodRun) -> None:
+    """Raise InputError where a batch is shared by several processes or goes through the network in chunks."""
+    if current().size > 1 or run.chunk is not None:
+        raise InputError(
+            f"{caller}: several processes, or a batch in chunks; expected one process and whole batches."
+        )
 
 
 def require_finite(what: str, value: float, step: int) -> None:

@@ -8,8 +8,8 @@ import importlib
 from metricgrad._checks import fail, nearest
 from metricgrad._types import Metric
 from metricgrad.methods.family import Family
-from metricgrad.methods.grammar import MethodName, read_method, read_methods
-from metricgrad.methods.objectives import Proxy
+from metricgrad.methods.grammar import MethodName, read_method, read_methods, unknown_method
+from metricgrad.methods.proxy import Proxy
 from metricgrad.methods.road import Road
 
 __all__ = ["AUTO", "AUTO_LINE", "FAMILIES", "automatic", "road_named", "roads"]
@@ -78,9 +78,4 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
         if family.name == name.family:
             return family.road(name, metric, proxy)
     known = [family.name for family in FAMILIES]
-    raise fail(
-        "method",
-        f"there is no method {str(name)!r}",
-        "family[:objective][+option]",
-        nearest(name.family, known),
-    )
+    raise unknown_method(name, "family[:objective][+option]", nearest(name.family, known))

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from metricgrad._types import Metric
 from metricgrad.methods.grammar import MethodName
-from metricgrad.methods.objectives import Proxy
+from metricgrad.methods.proxy import Proxy
 from metricgrad.methods.road import Road
 
 __all__ = ["Family"]

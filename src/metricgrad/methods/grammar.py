@@ -6,8 +6,9 @@ Everything after the first colon is the objective, so that an objective may be a
 from dataclasses import dataclass, replace
 
 from metricgrad._checks import fail
+from metricgrad.errors import InputError
 
-__all__ = ["MethodName", "read_loss", "read_method", "read_methods"]
+__all__ = ["MethodName", "read_loss", "read_method", "read_methods", "unknown_method"]
 
 _OBJECTIVE, _OPTION, _NEXT = ":", "+", ","
 
@@ -62,9 +63,7 @@ def read_method(text: str) -> MethodName:
     name, *options = text.strip().split(_OPTION)
     family, colon, objective = name.partition(_OBJECTIVE)
     if not family or (colon and not objective) or not all(options):
-        raise fail(
-            "method", f"there is no method {text!r}", "family[:objective][+option], without empty parts"
-        )
+        raise unknown_method(text, "family[:objective][+option], without empty parts")
     return MethodName(family, objective, tuple(options))
 
 
@@ -90,3 +89,8 @@ def read_loss(text: str) -> tuple[str, tuple[str, ...]]:
     """
     name, *options = text.strip().split(_OPTION)
     return name, tuple(options)
+
+
+def unknown_method(name: MethodName | str, expected: str, hint: str = "") -> InputError:
+    """Return the error for a name that no method has."""
+    return fail("method", f"there is no method {str(name)!r}", expected, hint)

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from metricgrad._checks import fail
 from metricgrad._types import Metric
 from metricgrad.learned import FilteredSurrogate, LearnedSurrogate, SampleErrors
 from metricgrad.methods.family import Family
-from metricgrad.methods.grammar import MethodName
+from metricgrad.methods.grammar import MethodName, unknown_method
 from metricgrad.methods.learned_method import Learned
 from metricgrad.methods.learned_settings import LearnedSettings, space
-from metricgrad.methods.objectives import Proxy, own_proxy, with_weights
+from metricgrad.methods.proxy import Proxy, own_proxy, with_weights
 from metricgrad.methods.road import Road
 
 __all__ = ["FAMILY"]
@@ -18,7 +17,7 @@ __all__ = ["FAMILY"]
 def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
     """`learned` or `learned+filter`: the metric itself says what is learned."""
     if name.objective or any(option != "filter" for option in name.options):
-        raise fail("method", f"there is no method {str(name)!r}", "learned or learned+filter")
+        raise unknown_method(name, "learned or learned+filter")
     filtered = bool(name.options)
     SampleErrors(metric)  # a metric that cannot be learned must fail now
 

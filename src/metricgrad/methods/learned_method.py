@@ -25,12 +25,11 @@ from metricgrad.learned import (
     filtered_mean,
 )
 from metricgrad.learned.pairs import Pairs, PairSource
-from metricgrad.methods.descent import Descent, require_finite
+from metricgrad.methods.descent import Descent, require_finite, require_whole_batches
 from metricgrad.methods.exam import HELD_OUT, Exam, Findings
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.learned_settings import LearnedSettings, check_objective, make_surrogate
 from metricgrad.methods.pair_maker import PairMaker, first_batches
-from metricgrad.scale import current
 
 __all__ = ["Learned"]
 
@@ -66,8 +65,7 @@ class Learned:
         Raises:
             InputError: a metric that cannot be learned, several processes, a batch in chunks.
         """
-        if current().size > 1 or run.chunk is not None:
-            raise fail("learned", "several processes, or a batch in chunks", "one process and whole batches")
+        require_whole_batches("learned", run)
         if run.fit is None or run.select is None:
             raise fail(
                 "learned",

@@ -1,4 +1,4 @@
-"""A loss as an objective `(outputs, targets) -> loss`: one of ours by name, or the proxy loss of the user.
+"""A loss of ours as an objective `(outputs, targets) -> loss`, by its name.
 
 The name of the first parameter of a loss says what it takes, and with it what must be made of the outputs of a network:
 `ranks` of the positives, `embeddings` [sample, dim] with labels, `logits` or `probabilities` [sample, class], `scores`
@@ -10,46 +10,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from metricgrad import losses
-from metricgrad._checks import describe, fail, nearest, require_settings
-from metricgrad._copies import copied
-from metricgrad._structures import one_tensor
-from metricgrad.averages import mean_valid
-from metricgrad.methods.given_loss import GivenLoss
+from metricgrad._checks import fail, nearest, require_settings
+from metricgrad.methods import of_embeddings, of_scores
 from metricgrad.methods.grammar import read_loss
-from metricgrad.methods.of_scores import (
-    Objective,
-    taking_logits,
-    taking_probabilities,
-    taking_ranks,
-    taking_scores,
-)
-from metricgrad.methods.trial import EMBEDDINGS, SCORES, tried
-from metricgrad.pairing import SiMix, has_positive
-from metricgrad.ranking import RankingLoss
+from metricgrad.methods.trial import EMBEDDINGS, SCORES, Objective, tried
 
-__all__ = [
-    "Objective",
-    "Proxy",
-    "added",
-    "check_proxy",
-    "loss_named",
-    "named_objective",
-    "objectives",
-    "own_proxy",
-    "proxy_objective",
-    "space",
-    "with_proxy",
-    "with_weights",
-]
-
-Proxy = str | Callable[[Any, Any], Any]
-"""The name of one of our losses, or a callable `(outputs, targets) -> loss`."""
-
-RANK_TEMPERATURE = 0.05
-"""Default rank temperature of a surrogate of ranks on unit embeddings: smaller ones starve most positives."""
+__all__ = ["Objective", "loss_named", "named_objective", "objectives", "space"]
 
 
 class _Form(NamedTuple):
@@ -117,67 +86,6 @@ def space(name: str, *, of_scores: bool | None = None) -> Mapping[str, tuple[Any
     return {f"objective.{key}": values for key, values in {**form.space, **own}.items()}
 
 
-def check_proxy(proxy: Any) -> None:
-    """Raise InputError for a proxy that is neither a name nor a loss."""
-    if isinstance(proxy, type):
-        raise fail(
-            "tune", f"proxy is the class {proxy.__name__}", "a loss", f"Call it: {proxy.__name__}(...)."
-        )
-    if proxy is not None and not isinstance(proxy, str) and not callable(proxy):
-        raise fail(
-            "tune",
-            f"proxy is {describe(proxy)}",
-            "the name of a loss or a function (outputs, targets) -> loss",
-        )
-
-
-def proxy_objective(proxy: Proxy, settings: Mapping[str, Any]) -> Objective:
-    """Return a proxy loss as an objective; a module is copied, the user's own never changes."""
-    if isinstance(proxy, str):
-        return named_objective(proxy, settings)
-    if settings:
-        raise fail(
-            "proxy", f"settings {dict(settings)} for a callable", "none: set them where you make the callable"
-        )
-    return GivenLoss(copied(proxy) if isinstance(proxy, nn.Module) else proxy)
-
-
-def own_proxy(name: str, settings: Any, proxy: Proxy | None) -> Objective | None:
-    """Return the proxy loss that settings with a `proxy_weight` add; None where they add none."""
-    if not settings.proxy_weight:
-        return None
-    if proxy is None:
-        raise fail(name, f"proxy_weight is {settings.proxy_weight} but there is no proxy", "a proxy, or 0")
-    return proxy_objective(proxy, settings.proxy)
-
-
-def with_proxy(
-    name: str, objective: Objective, settings: Any, proxy: Proxy | None
-) -> tuple[Objective, GivenLoss | None]:
-    """Add the share of the proxy that the settings ask for; returns the user's loss in it, too."""
-    own = own_proxy(name, settings, proxy)
-    if own is None:
-        return objective, None
-    return added(objective, own, settings.proxy_weight), own if isinstance(own, GivenLoss) else None
-
-
-def with_weights(values: Mapping[str, tuple[Any, ...]], proxy: Proxy | None) -> Mapping[str, tuple[Any, ...]]:
-    """Let tries draw the share of the proxy, where there is one."""
-    return values if proxy is None else {**values, "proxy_weight": (0.0, 0.1, 0.3)}
-
-
-def added(objective: Objective, proxy: Objective, weight: float) -> Objective:
-    """Return `objective + weight * proxy`, each averaged on its own.
-
-    A surrogate of a rank sees only what is near the cut-off; a little of the proxy keeps the rest in place.
-    """
-
-    def both(outputs: Any, targets: Any) -> Tensor:
-        return objective(outputs, targets).mean() + weight * proxy(outputs, targets).mean()
-
-    return both
-
-
 def _found(name: str, of_scores: bool | None) -> tuple[Callable[..., Tensor], _Form]:
     """Return a loss of ours and what it takes."""
     loss = loss_named(name)
@@ -194,37 +102,23 @@ def _found(name: str, of_scores: bool | None) -> tuple[Callable[..., Tensor], _F
     )
 
 
-def _ranks_of_embeddings(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    """Every embedding is a query."""
-    simix = _simix(settings.get("simix", False))
-    return RankingLoss(loss, **{"temperature": RANK_TEMPERATURE, **settings, "simix": simix})
-
-
-def _of_embeddings(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    """A loss of pairs: rows without another of their label have no loss, they are not losses of 0."""
-
-    def objective(outputs: Any, targets: Any) -> Tensor:
-        one_tensor(name, outputs)
-        return mean_valid(loss(outputs, targets, **settings), has_positive(targets))
-
-    return objective
-
-
 _FORMS: tuple[Mapping[str, _Form], Mapping[str, _Form]] = (
     {
         "ranks": _Form(
-            _ranks_of_embeddings,
+            of_embeddings.taking_ranks,
             EMBEDDINGS,
             ("temperature", "step", "preset", "normalize", "simix"),
             {"temperature": (0.03, 0.05, 0.07)},
         ),
-        "embeddings": _Form(_of_embeddings, EMBEDDINGS),
+        "embeddings": _Form(of_embeddings.taking_embeddings, EMBEDDINGS),
     },
     {
-        "ranks": _Form(taking_ranks, SCORES, ("temperature", "step"), {"temperature": (0.1, 0.3, 1.0)}),
-        "scores": _Form(taking_scores, SCORES),
-        "logits": _Form(taking_logits, EMBEDDINGS),
-        "probabilities": _Form(taking_probabilities, EMBEDDINGS),
+        "ranks": _Form(
+            of_scores.taking_ranks, SCORES, ("temperature", "step"), {"temperature": (0.1, 0.3, 1.0)}
+        ),
+        "scores": _Form(of_scores.taking_scores, SCORES),
+        "logits": _Form(of_scores.taking_logits, EMBEDDINGS),
+        "probabilities": _Form(of_scores.taking_probabilities, EMBEDDINGS),
     },
 )
 """By what a loss takes: first where the outputs are embeddings, then where they are scores of samples."""
@@ -241,14 +135,3 @@ def _with_options(options: Sequence[str], settings: Mapping[str, Any]) -> Mappin
             )
         settings = {"simix": True, **settings}
     return settings
-
-
-def _simix(given: Any) -> SiMix | None:
-    """Return what the setting `simix` says: true, false (or null), or settings by name."""
-    if not isinstance(given, Mapping):
-        if given not in (True, False, None):
-            raise fail("method", f"simix is {given!r}", "true, false or its settings by name")
-        return SiMix() if given else None
-    known = ("pairs_per_class", "virtual_queries")  # a generator cannot be written in a recipe
-    require_settings("simix", given, known)
-    return SiMix(**given)

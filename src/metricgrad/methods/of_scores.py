@@ -10,11 +10,10 @@ from metricgrad._columns import class_logits, class_probabilities, logit_of_clas
 from metricgrad._structures import one_tensor
 from metricgrad.averages import mean_valid
 from metricgrad.losses.class_scores import counted_samples
+from metricgrad.methods.trial import Objective
 from metricgrad.relax import positive_ranks_from_scores
 
-__all__ = ["Objective", "taking_logits", "taking_probabilities", "taking_ranks", "taking_scores"]
-
-Objective = Callable[[Any, Any], Tensor]
+__all__ = ["taking_logits", "taking_probabilities", "taking_ranks", "taking_scores"]
 
 SCORE_TEMPERATURE = 0.3
 """Default rank temperature on scores of samples, which spread over several units (logits)."""

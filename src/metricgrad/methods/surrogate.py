@@ -8,9 +8,9 @@ from metricgrad._types import MethodRun, Metric
 from metricgrad.methods import objectives
 from metricgrad.methods.descent import SPACE, Descent, DescentSettings
 from metricgrad.methods.family import Family
-from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.grammar import MethodName
-from metricgrad.methods.objectives import Objective, Proxy
+from metricgrad.methods.objectives import Objective
+from metricgrad.methods.proxy import Proxy, check_proxy, proxy_objective, with_proxy, with_weights
 from metricgrad.methods.road import Road
 
 __all__ = ["FAMILY", "Surrogate", "road_for_loss"]
@@ -23,11 +23,11 @@ class Surrogate:
     Args:
         objective: `(outputs, targets) -> Tensor`, a scalar or one value per unit (then averaged).
         settings: see `DescentSettings`.
-        given: a loss of the user within the objective, whose parameters are trained beside the network.
+        given: a loss within the objective; where it is one of the user, its parameters are trained beside the network.
     """
 
     def __init__(
-        self, objective: Objective, settings: DescentSettings, *, given: GivenLoss | None = None
+        self, objective: Objective, settings: DescentSettings, *, given: Objective | None = None
     ) -> None:
         self.objective, self.descent = objective, Descent(settings, given=given)
 
@@ -62,7 +62,7 @@ class Surrogate:
 
 def road_for_loss(proxy: Proxy) -> Road:
     """Return the road of a proxy loss: the name of one of our losses or a callable `(outputs, targets) -> loss`."""
-    objectives.check_proxy(proxy)
+    check_proxy(proxy)
     space = SPACE
     if isinstance(proxy, str):
         objectives.named_objective(proxy, {})  # an unknown name must fail now, not once training begins
@@ -76,8 +76,8 @@ def road_for_loss(proxy: Proxy) -> Road:
                 f"proxy_weight is {settings.proxy_weight}",
                 "0: the control arm is the proxy alone",
             )
-        own = objectives.proxy_objective(proxy, settings.objective)
-        return Surrogate(own, settings, given=own if isinstance(own, GivenLoss) else None)
+        own = proxy_objective(proxy, settings.objective)
+        return Surrogate(own, settings, given=own)
 
     return Road(f"proxy:{name}", make, DescentSettings, space)
 
@@ -88,11 +88,11 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
 
     def make(settings: Any) -> Surrogate:
         loss = objectives.named_objective(name.loss, settings.objective, of_scores=of_scores)
-        both, given = objectives.with_proxy(str(name), loss, settings, proxy)
+        both, given = with_proxy(str(name), loss, settings, proxy)
         return Surrogate(both, settings, given=given)
 
     space = {**SPACE, **objectives.space(name.loss, of_scores=of_scores)}
-    return Road(str(name), make, DescentSettings, objectives.with_weights(space, proxy))
+    return Road(str(name), make, DescentSettings, with_weights(space, proxy))
 
 
 def _suits(metric: Metric) -> MethodName | str:

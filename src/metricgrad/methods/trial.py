@@ -14,7 +14,10 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad.errors import MetricgradError
 
-__all__ = ["EMBEDDINGS", "SCORES", "fitting_settings", "tried"]
+__all__ = ["EMBEDDINGS", "SCORES", "Objective", "fitting_settings", "tried"]
+
+Objective = Callable[[Any, Any], Tensor]
+"""`(outputs, targets) -> loss`, a scalar or one value per unit."""
 
 EMBEDDINGS = (
     torch.tensor(
@@ -30,7 +33,7 @@ SCORES = (torch.tensor([0.8, 0.45, 0.3, 0.9, 0.15, 0.6]), torch.tensor([1, 0, 1,
 def tried(
     caller: str,
     settings: Mapping[str, Any],
-    build: Callable[[], Callable[[Any, Any], Tensor]],
+    build: Callable[[], Objective],
     example: tuple[Tensor, Tensor],
 ) -> Any:
     """Return a new objective; another one like it was called on an example and gave a finite loss and gradient.
