@@ -79,6 +79,9 @@ class Metric:
         function: the metric function of this library that the record was made of; None for any other. A metric is
             recognised by this function and its settings, never by its name, which anybody may change.
         settings: all settings of that function by name, those that were not given at their defaults.
+        of_table: the metric as a function of confusion tables [*batch, true, predicted] -> float64 [*batch], class k in
+            row and column k, the settings bound; tables of real numbers are fine, it is differentiable in them. None
+            where the metric is no function of a table (one of scores, or with a threshold).
     """
 
     name: str
@@ -94,6 +97,7 @@ class Metric:
     of_predictions: Callable[[Any, Any], Tensor] | None = None
     function: Callable[..., Tensor] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    of_table: Callable[[Tensor], Tensor] | None = None
 
 
 class Loss(Protocol):

@@ -9,15 +9,17 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad._columns import one_column, order_of_class_1, whole_codes
 from metricgrad._labels import whole_labels
+from metricgrad.errors import InputError
 
 __all__ = [
     "Average",
     "Outputs",
     "Scores",
     "Targets",
+    "averaged_rows",
     "class_ids",
     "error_rows",
-    "f_beta_rows",
+    "more_than_two",
     "prediction_rows",
     "right_rows",
     "score_rows",
@@ -96,7 +98,7 @@ def error_rows(
     return 1 - right_rows(caller, outputs, targets, threshold=threshold)
 
 
-def f_beta_rows(
+def averaged_rows(
     caller: str,
     outputs: Outputs,
     targets: Targets,
@@ -116,15 +118,20 @@ def f_beta_rows(
         classes = sorted({*predictions.unique().tolist(), *truths.unique().tolist()})
         if max(columns, len(classes)) > 2 or (len(classes) == 2 and 1 not in classes):
             shown = f"{columns} columns" if columns > 2 else f"the classes {', '.join(map(str, classes[:6]))}"
-            raise fail(
-                caller,
-                f"there are {shown}",
-                "two classes, one of them class 1",
-                "Of more say how they are averaged (average=macro, weighted or micro; macro_f1), or which class is "
-                "meant (positive_class).",
-            )
+            raise more_than_two(caller, f"there are {shown}")
     positive = 1 if positive_class is None else positive_class
     return torch.stack([predictions == positive, truths == positive], 1).double()
+
+
+def more_than_two(caller: str, came: str) -> InputError:
+    """The error of a metric of two classes that is not told which class is the positive one."""
+    return fail(
+        caller,
+        came,
+        "two classes, one of them class 1",
+        "Of more say how they are averaged (average=macro, weighted or micro; macro_f1), or which class is "
+        "meant (positive_class).",
+    )
 
 
 def score_rows(caller: str, outputs: Shaped[Tensor, "..."], targets: Targets) -> Float[Tensor, "sample 2"]:

@@ -1,53 +1,16 @@
-"""Summaries of the rows of classifiers: what all resamples share is done once, then counts of the rows give a value."""
+"""Summaries of (score, target) rows: what all resamples share is done once, then counts of the rows give a value."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metricgrad._checks import fail, positive_number
 from metricgrad._safe import share
-from metricgrad.metrics.class_rows import Average
-from metricgrad.metrics.confusion import Confusion, Times, mean_of, of_confusion, tally
+from metricgrad.metrics.confusion import Times, tally
 from metricgrad.metrics.of_rows import OfCounts
 
-__all__ = ["average_precision_of_rows", "f_beta_of_rows", "roc_auc_of_rows"]
-
-
-def f_beta_of_rows(
-    rows: Float[Tensor, "sample 2"], *, beta: float = 1.0, average: Average | None = None
-) -> OfCounts:
-    """F-measure of (predicted, target) rows, as `f_beta_rows` makes them."""
-    weight = positive_number("f_beta", "beta", beta) ** 2
-    if average is not None and average not in get_args(Average):
-        raise fail("f_beta", f"average is {average!r}", f"one of {', '.join(get_args(Average))}")
-    if average in (None, "binary"):
-        return partial(_f_of_one_class, torch.cat([rows, rows.prod(1, keepdim=True)], 1), weight)
-    return of_confusion(partial(_f_of_classes, weight, average), rows)
-
-
-def _f_of_classes(weight: float, average: Average, counted: Confusion) -> Tensor:
-    """F-measure of several classes; `weight` is beta^2."""
-    right, predictions, positives = counted.right, counted.predicted, counted.present
-    if average == "micro":
-        right, predictions, positives = (
-            part.sum(-1, keepdim=True) for part in (right, predictions, positives)
-        )
-    # (1 + beta^2) tp + beta^2 fn + fp = beta^2 positives + predictions
-    each = (1 + weight) * right / (weight * positives + predictions)
-    if average == "weighted":
-        return (each.nan_to_num(0.0) * positives).sum(-1) / positives.sum(-1)
-    return mean_of(each, predictions + positives > 0)
-
-
-def _f_of_one_class(counted: Float[Tensor, "sample 3"], weight: float, times: Times) -> Tensor:
-    """F-measure of columns (predicted, present, both); 1 where nothing is predicted or present, NaN of no sample."""
-    predictions, positives, right = (times @ counted).unbind(-1)
-    found = (1 + weight) * right / (weight * positives + predictions)
-    return torch.where((predictions + positives == 0) & (times.sum(-1) > 0), 1.0, found)
+__all__ = ["average_precision_of_rows", "roc_auc_of_rows"]
 
 
 def average_precision_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:

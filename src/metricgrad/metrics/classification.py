@@ -14,19 +14,18 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor
 
+from metricgrad.metrics import class_formulas as formulas
+from metricgrad.metrics.class_metric import decided, decided_value
 from metricgrad.metrics.class_rows import (
     Average,
     Outputs,
     Scores,
     Targets,
     error_rows,
-    f_beta_rows,
-    prediction_rows,
     right_rows,
     score_rows,
 )
-from metricgrad.metrics.class_summaries import average_precision_of_rows, f_beta_of_rows, roc_auc_of_rows
-from metricgrad.metrics.confusion import Confusion, mean_of, of_confusion
+from metricgrad.metrics.class_summaries import average_precision_of_rows, roc_auc_of_rows
 from metricgrad.metrics.facts import Facts
 from metricgrad.metrics.of_rows import of_all
 
@@ -131,14 +130,7 @@ def balanced_error(
         >>> balanced_error(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]))
         tensor(0.2500, dtype=torch.float64)
     """
-    rows = prediction_rows("balanced_error", outputs, targets, threshold=threshold)
-    return of_all(partial(of_confusion, _balanced_error), rows)
-
-
-def _balanced_error(counted: Confusion) -> Float[Tensor, "*resample"]:
-    """Mean over the classes that are present of their share of errors."""
-    errors = (counted.present - counted.right) / counted.present
-    return mean_of(errors, counted.present > 0)
+    return decided_value("balanced_error", formulas.balanced_error, outputs, targets, threshold=threshold)
 
 
 def f_beta(
@@ -191,10 +183,8 @@ def f_beta(
         >>> f_beta(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 1]))
         tensor(0.5000, dtype=torch.float64)
     """
-    rows = f_beta_rows(
-        "f_beta", outputs, targets, average=average, positive_class=positive_class, threshold=threshold
-    )
-    return of_all(partial(f_beta_of_rows, beta=beta, average=average), rows)
+    settings = {"beta": beta, "average": average, "positive_class": positive_class}
+    return decided_value("f_beta", formulas.f_beta, outputs, targets, threshold=threshold, **settings)
 
 
 def binary_average_precision(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
@@ -268,27 +258,27 @@ def roc_auc(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
     return of_all(roc_auc_of_rows, score_rows("roc_auc", outputs, targets))
 
 
-_decision = partial(Facts, reads="classes")
 _ranking = partial(Facts, reads="scores")
 
 FACTS = (
-    _decision(accuracy, rows=partial(right_rows, "accuracy"), per_sample=True),
-    _decision(
-        balanced_error,
-        rows=partial(prediction_rows, "balanced_error"),
-        of_rows=partial(of_confusion, _balanced_error),
-        higher_is_better=False,
-    ),
+    decided(accuracy, formulas.accuracy, rows=partial(right_rows, "accuracy"), of_rows=None, per_sample=True),
+    decided(balanced_error, formulas.balanced_error, higher_is_better=False),
     _ranking(
         binary_average_precision,
         rows=partial(score_rows, "binary_average_precision"),
         of_rows=average_precision_of_rows,
     ),
-    _decision(error_rate, rows=partial(error_rows, "error_rate"), per_sample=True, higher_is_better=False),
-    _decision(
+    decided(
+        error_rate,
+        formulas.error_rate,
+        rows=partial(error_rows, "error_rate"),
+        of_rows=None,
+        per_sample=True,
+        higher_is_better=False,
+    ),
+    decided(
         f_beta,
-        rows=partial(f_beta_rows, "f_beta"),
-        of_rows=f_beta_of_rows,
+        formulas.f_beta,
         aliases={
             "f1": {"beta": 1.0},
             "macro_f1": {"beta": 1.0, "average": "macro"},

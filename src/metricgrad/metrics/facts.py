@@ -31,6 +31,7 @@ class Facts:
         rows: `(outputs, targets, **settings) -> Tensor` [unit] or [unit, stat], what is kept of each unit. Units of
             `query` also take `reference_outputs=` and `reference_targets=`.
         of_rows: `(rows, **settings) -> OfCounts`, the value of rows; None for the mean over the units that have one.
+        of_confusion: `(Confusion, **settings) -> value`, of a metric of decided classes: what it is of their table.
         formula: whose keywords are the settings, where these are not all of the function's.
         higher_is_better: the direction.
         bounds: smallest and largest value, or a function of the settings that returns them.
@@ -46,6 +47,7 @@ class Facts:
     reads: Reading
     rows: Callable[..., Tensor]
     of_rows: Callable[..., OfCounts] | None = None
+    of_confusion: Callable[..., Tensor] | None = None
     formula: Callable[..., Tensor] | None = None
     higher_is_better: bool = True
     bounds: tuple[float, float] | Callable[[Mapping[str, Any]], tuple[float, float]] = (0.0, 1.0)

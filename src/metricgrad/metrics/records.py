@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from metricgrad._types import Metric, Reading
 from metricgrad.interval import mean_of_units
+from metricgrad.metrics.confusion import Confusion
 from metricgrad.metrics.facts import Facts, settings_of
 from metricgrad.metrics.known import FAMILIES, facts_of
 from metricgrad.metrics.of_rows import OfRows
@@ -196,7 +197,7 @@ def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
     reads = "scores" if of_threshold else facts.reads
     tried = rows(*(facts.nothing or _NOTHING[reads]))
     if isinstance(summarise, OfRows):
-        summarise.prepare(_table(tried))
+        summarise(_table(tried))
     return Metric(
         name=label,
         measure=partial(_statistics, label, rows),
@@ -209,7 +210,21 @@ def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
         reads=reads,
         function=facts.function,
         settings=settings,
+        of_table=None if of_threshold else _of_table(facts, given),
     )
+
+
+def _of_table(facts: Facts, given: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
+    """The metric as a function of tables, where it is one."""
+    if facts.of_confusion is None:
+        return None
+    return partial(_value_of_table, partial(facts.of_confusion, **_own(facts.of_confusion, given)))
+
+
+def _value_of_table(
+    formula: Callable[[Confusion], Tensor], table: Shaped[Tensor, "*batch true predicted"]
+) -> Float[Tensor, "*batch"]:
+    return formula(Confusion.of_table(table))
 
 
 def _statistics(
