@@ -3,8 +3,9 @@
 import difflib
 import importlib
 import math
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,8 @@ __all__ = [
     "LARGEST_WHOLE",
     "Number",
     "Whole",
+    "caller",
+    "calling",
     "describe",
     "extra",
     "fail",
@@ -48,6 +51,23 @@ Whole = int | np.generic | np.ndarray | Tensor
 
 LARGEST_WHOLE = 2**53
 """Ranks and counts are compared as float64: beyond it they are no whole numbers."""
+
+_CALLER: ContextVar[str] = ContextVar("caller", default="tune")
+
+
+@contextmanager
+def calling(function: str) -> Iterator[None]:
+    """While a run lasts: which function of ours the user called, `tune` or `compare`."""
+    token = _CALLER.set(function)
+    try:
+        yield
+    finally:
+        _CALLER.reset(token)
+
+
+def caller() -> str:
+    """The one of `tune` and `compare` that was called: messages of the code that they share begin with it."""
+    return _CALLER.get()
 
 
 def describe(value: Any) -> str:

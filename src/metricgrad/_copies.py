@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import caller, describe, fail
 
 __all__ = ["copied"]
 
@@ -29,7 +29,7 @@ def copied(model: Module) -> Module:
     except Exception as error:  # whatever the user's objects raise
         reason = (str(error).splitlines() or [""])[0][:120]
         raise fail(
-            "tune",
+            caller(),
             f"{type(model).__name__} cannot be copied: {_not_copied(model)} ({type(error).__name__}: {reason})",
             "a network that copy.deepcopy takes",
             "Give a function seed -> network, which makes a new one at each call.",

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import caller, describe, fail
 from metricgrad._copies import copied
 from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.objectives import Objective, named_objective
@@ -20,11 +20,11 @@ def check_proxy(proxy: Any) -> None:
     """Raise InputError for a proxy that is neither a name nor a loss."""
     if isinstance(proxy, type):
         raise fail(
-            "tune", f"proxy is the class {proxy.__name__}", "a loss", f"Call it: {proxy.__name__}(...)."
+            caller(), f"proxy is the class {proxy.__name__}", "a loss", f"Call it: {proxy.__name__}(...)."
         )
     if proxy is not None and not isinstance(proxy, str) and not callable(proxy):
         raise fail(
-            "tune",
+            caller(),
             f"proxy is {describe(proxy)}",
             "the name of a loss or a function (outputs, targets) -> loss",
         )

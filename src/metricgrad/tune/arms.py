@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import caller, describe, fail
 from metricgrad._records import Entrant, Role
 from metricgrad._types import Method, Metric
 from metricgrad.methods.families import roads as roads_named
@@ -81,7 +81,9 @@ class Contender:
     def __post_init__(self) -> None:
         """Raise InputError where a part is of another type than it should be."""
         if not isinstance(self.method, str):
-            raise fail("tune", f"method is {describe(self.method)}", "'auto' or family:objective")
+            raise fail(
+                f"the arm {self.name}", f"method is {describe(self.method)}", "'auto' or family:objective"
+            )
         if self.settings is not None and not isinstance(self.settings, Mapping):
             raise fail(
                 f"the arm {self.name}",
@@ -103,7 +105,7 @@ def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) ->
     """
     if tries < len(roads):
         raise fail(
-            "tune",
+            caller(),
             f"{tries} tries for {len(roads)} methods",
             "at least one a method",
             "Give more tries (plan.tries, --tries), or fewer methods.",
@@ -121,7 +123,7 @@ def check_names(arms: Sequence[Arm]) -> None:
     for place, arm in enumerate(arms):
         if not isinstance(arm.name, str) or not _NAME.fullmatch(arm.name):
             raise fail(
-                "tune",
+                caller(),
                 f"an arm is called {describe(arm.name)}",
                 "at most 64 letters, digits and . _ + -, beginning with a letter or a digit",
                 "Its name becomes part of file names.",
@@ -129,7 +131,7 @@ def check_names(arms: Sequence[Arm]) -> None:
         for other in arms[:place]:
             if arm.name.lower() == other.name.lower():
                 raise fail(
-                    "tune",
+                    caller(),
                     f"two arms are called {other.name!r} and {arm.name!r}",
                     "a name of its own for every arm",
                     "Some file systems do not tell large letters from small ones.",
@@ -140,7 +142,7 @@ def arm_of(one: Contender, role: Role, metric: Metric, proxy: Any, tries: int) -
     """The arm of a contender or control, with its tries."""
     if one.method == PROXY and proxy is None:
         raise fail(
-            "tune", f"the control {one.name} without a proxy", "a proxy: the control trains on with it"
+            caller(), f"the control {one.name} without a proxy", "a proxy: the control trains on with it"
         )
     roads = [road_for_loss(proxy)] if one.method == PROXY else roads_named(one.method, metric, proxy)
     return Arm(one.name, role, shared_tries(roads, one.settings or {}, tries))

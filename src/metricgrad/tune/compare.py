@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricgrad._checks import Whole, describe, fail
+from metricgrad._checks import Whole, calling, describe, fail
 from metricgrad._records import CONTROL
 from metricgrad._types import Observer
 from metricgrad.tune.arms import PROXY, Contender
@@ -128,31 +128,32 @@ def compare(
         raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
     if controls is None:
         controls = [] if proxy is None else [CONTROL]
-    result = launched(
-        Asked(
-            model,
-            splits,
-            metric,
-            contenders=contenders_of(methods),
-            controls=_controls_of(controls, proxy_settings),
-            proxy=proxy,
-            plan=plan,
-            higher_is_better=higher_is_better,
-            seed=seeds,
-            start_plan=start_plan,
-            start_settings=start_settings,
-            device=device,
-            side_metrics=side_metrics,
-            may_fall=may_fall,
-            equal=equal,
-        ),
-        folder=folder,
-        task=task,
-        recipe=recipe,
-        facts=facts,
-        observer=observer,
-        force=force,
-    )
+    with calling("compare"):
+        result = launched(
+            Asked(
+                model,
+                splits,
+                metric,
+                contenders=contenders_of(methods),
+                controls=_controls_of(controls, proxy_settings),
+                proxy=proxy,
+                plan=plan,
+                higher_is_better=higher_is_better,
+                seed=seeds,
+                start_plan=start_plan,
+                start_settings=start_settings,
+                device=device,
+                side_metrics=side_metrics,
+                may_fall=may_fall,
+                equal=equal,
+            ),
+            folder=folder,
+            task=task,
+            recipe=recipe,
+            facts=facts,
+            observer=observer,
+            force=force,
+        )
     return Comparison(result)
 
 

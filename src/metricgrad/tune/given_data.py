@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from metricgrad._checks import describe, fail, nearest
+from metricgrad._checks import caller, describe, fail, nearest
 from metricgrad._labels import normal_texts, number_labels
 from metricgrad._structures import form, pair
 from metricgrad._types import Metric
@@ -77,7 +77,7 @@ def given_splits(splits: Any) -> Splits:
         splits = Splits(*splits)
     if not isinstance(splits, Splits):
         raise fail(
-            "tune",
+            caller(),
             f"splits are {form(splits)}",
             "Splits(fit, select, test), or a tuple of these",
             "Divide the data first: select and test hold what training never sees.",

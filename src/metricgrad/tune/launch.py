@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import caller, describe, fail
 from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.contents import contents_of, shared_rows
@@ -40,12 +40,12 @@ def launched(
     """Run what is asked for in its folder, or go on there, and return the result; see `tune`."""
     began = time.time()
     if observer is not None and not callable(observer):
-        raise fail("tune", f"observer is {describe(observer)}", "a function that takes an event")
+        raise fail(caller(), f"observer is {describe(observer)}", "a function that takes an event")
     if folder is not None and (not isinstance(folder, str | os.PathLike) or "\0" in str(folder)):
-        raise fail("tune", f"folder is {describe(folder)}", "a path")
+        raise fail(caller(), f"folder is {describe(folder)}", "a path")
     setup = resolved(asked)
     if str(folder) == "":
-        raise fail("tune", "folder is an empty text", "a folder, or None for a temporary one")
+        raise fail(caller(), "folder is an empty text", "a folder, or None for a temporary one")
     with joined() as processes:
         show = observer or plain_lines
         contents = contents_of(setup.splits, show if processes.leader else lambda event: None)

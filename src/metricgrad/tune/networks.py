@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import caller, describe, fail
 from metricgrad._copies import copied
 from metricgrad._user_code import called
 from metricgrad.errors import CheckpointError, InputError
@@ -34,13 +34,13 @@ class SeededModel:
     ) -> None:
         if not isinstance(model, nn.Module) and not callable(model):
             raise fail(
-                "tune",
+                caller(),
                 f"model is {describe(model)}",
                 "a torch.nn.Module or a callable seed -> torch.nn.Module",
             )
         if isinstance(model, type) and issubclass(model, nn.Module):
             raise fail(
-                "tune",
+                caller(),
                 f"model is the class {model.__name__}",
                 "a network, or a function seed -> network",
                 f"Call it: {model.__name__}(...).",
@@ -68,7 +68,7 @@ class SeededModel:
                 remedy="It is called with one number.",
             )
             if not isinstance(model, nn.Module):
-                raise fail("tune", f"model({seed}) is {describe(model)}", "a torch.nn.Module")
+                raise fail(caller(), f"model({seed}) is {describe(model)}", "a torch.nn.Module")
             model = _unwrapped(model)
             _check_whole(model)
             self._check_new(model)
@@ -86,7 +86,7 @@ class SeededModel:
             known = self._trained.get(id(value))
             if value.requires_grad and known is not None and known() is value:
                 raise fail(
-                    "tune",
+                    caller(),
                     f"model gave the same parameter {name!r} in two calls",
                     "a new network at each call: the arms of a run must not train one and the same",
                     "Build it inside the function, or give the network itself, which is copied. Parts that are "
@@ -100,14 +100,14 @@ def _usable(device: str | torch.device) -> torch.device:
     try:
         found = torch.device(device)
         if found.type == "meta":
-            raise fail("tune", "device is 'meta'", "a device that computes numbers, such as cpu or cuda")
+            raise fail(caller(), "device is 'meta'", "a device that computes numbers, such as cpu or cuda")
         (torch.zeros(1, device=found) + 1).item()
     except InputError:
         raise
     except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [""])[0].split(". ")[0]
         raise fail(
-            "tune",
+            caller(),
             f"the device {str(device)!r} cannot be used ({reason})",
             "a device of this machine",
             "`metricgrad doctor` says what this installation of torch finds; leave device out for the network's own.",
@@ -125,28 +125,28 @@ def _check_whole(model: nn.Module) -> None:
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         if nn.parameter.is_lazy(value):
             raise fail(
-                "tune",
+                caller(),
                 f"{name} of {type(model).__name__} has no shape yet (a lazy module)",
                 "a network that ran once",
                 "Call it on a batch before (in the function, where model is one).",
             )
         if value.is_meta:
             raise fail(
-                "tune",
+                caller(),
                 f"{name} of {type(model).__name__} is on the device meta, without numbers",
                 "a network with weights",
                 "Load its weights first (to_empty, load_state_dict).",
             )
         if type(value).__name__ == "DTensor" or type(value.data).__name__ == "DTensor":
             raise fail(
-                "tune",
+                caller(),
                 f"{name} of {type(model).__name__} is spread over processes (FSDP)",
                 "a network that is whole in every process",
                 "Give it before it is sharded.",
             )
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
         raise fail(
-            "tune",
+            caller(),
             f"{type(model).__name__} is sharded (FSDP)",
             "a network that is whole in every process",
             "Give it before it is sharded.",
@@ -182,7 +182,7 @@ def _check_kept(model: nn.Module) -> None:
             tree = packed(value, functools.partial(_named, tensors))
         except InputError as error:
             raise fail(
-                "tune",
+                caller(),
                 f"{key!r} in the state dict of {type(model).__name__} cannot be kept ({error})",
                 "what safetensors and JSON hold",
                 "Leave it out of the state dict (persistent=False), or return "
@@ -193,7 +193,7 @@ def _check_kept(model: nn.Module) -> None:
         load_into(model, found)
     except CheckpointError as error:
         raise fail(
-            "tune",
+            caller(),
             f"{type(model).__name__} does not load its own state dict ({error})",
             "a network whose load_state_dict takes what state_dict gives",
         ) from error

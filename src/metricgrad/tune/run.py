@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricgrad._checks import Whole
+from metricgrad._checks import Whole, calling
 from metricgrad._records import CONTENDER, CONTROL
 from metricgrad._types import Observer
 from metricgrad.tune.arms import PROXY, Contender
@@ -126,27 +126,28 @@ def tune(
         >>> result.verdict in {"gain", "no evidence", "worse"}
         True
     """
-    return launched(
-        Asked(
-            model,
-            splits,
-            metric,
-            contenders=[Contender(CONTENDER, method, settings)],
-            controls=[] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)],
-            proxy=proxy,
-            plan=plan,
-            higher_is_better=higher_is_better,
-            seed=seed,
-            start_plan=start_plan,
-            start_settings=start_settings,
-            device=device,
-            side_metrics=side_metrics,
-            may_fall=may_fall,
-        ),
-        folder=folder,
-        task=task,
-        recipe=recipe,
-        facts=facts,
-        observer=observer,
-        force=force,
-    )
+    with calling("tune"):
+        return launched(
+            Asked(
+                model,
+                splits,
+                metric,
+                contenders=[Contender(CONTENDER, method, settings)],
+                controls=[] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)],
+                proxy=proxy,
+                plan=plan,
+                higher_is_better=higher_is_better,
+                seed=seed,
+                start_plan=start_plan,
+                start_settings=start_settings,
+                device=device,
+                side_metrics=side_metrics,
+                may_fall=may_fall,
+            ),
+            folder=folder,
+            task=task,
+            recipe=recipe,
+            facts=facts,
+            observer=observer,
+            force=force,
+        )

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from metricgrad._checks import describe, fail, whole_number
+from metricgrad._checks import caller, describe, fail, whole_number
 from metricgrad._records import START, Entrant, Role
 from metricgrad._types import Method, Metric
 from metricgrad.metrics import adapt
@@ -127,7 +127,7 @@ def resolved(asked: Asked) -> Setup:
     start, arms = Arm(START, "start"), [*controls, *contenders]
     if start_plan is not None:
         if asked.proxy is None:
-            raise fail("tune", "start_plan without a proxy", "a proxy: the start model is trained with it")
+            raise fail(caller(), "start_plan without a proxy", "a proxy: the start model is trained with it")
         _check_start_plan(start_plan)
         start = arm_of(Contender(START, PROXY, asked.start_settings), "start", exact, asked.proxy, 1)
     check_names([start, *arms])
@@ -159,17 +159,17 @@ def _check_forms(asked: Asked) -> None:
     """Raise InputError where an argument is of another type than it should be."""
     settings = asked.start_settings
     if settings is not None and not isinstance(settings, Mapping):
-        raise fail("tune", f"start_settings are {describe(settings)}", "a dict of settings by name")
+        raise fail(caller(), f"start_settings are {describe(settings)}", "a dict of settings by name")
     if asked.equal not in get_args(Equal):
         raise fail("compare", f"equal is {describe(asked.equal)}", "'steps' or 'time'")
 
 
 def _seeds(given: Any) -> list[int]:
     asked = list(given) if isinstance(given, Iterable) and getattr(given, "ndim", 1) else [given]
-    seeds = [whole_number("tune", "seed", item, least=0) for item in asked]
+    seeds = [whole_number(caller(), "seed", item, least=0) for item in asked]
     if not seeds or len(set(seeds)) < len(seeds) or max(seeds) > LARGEST_SEED:
         raise fail(
-            "tune", f"seed is {given!r}", "one or several different whole numbers from 0 to 4294967295"
+            caller(), f"seed is {given!r}", "one or several different whole numbers from 0 to 4294967295"
         )
     return seeds
 
@@ -177,7 +177,7 @@ def _seeds(given: Any) -> list[int]:
 def _rebatched(splits: Splits, batch: int) -> Splits:
     if not hasattr(splits.fit, "rebatch"):
         raise fail(
-            "tune",
+            caller(),
             f"plan.batch is {batch}, but the fit split is a {type(splits.fit).__name__}",
             "a split that can change its batch",
             "Set the batch size where you make the split.",
@@ -191,7 +191,7 @@ def _plan(name: str, given: Any) -> Plan:
     if isinstance(given, Mapping):
         return Plan(**given)
     if not isinstance(given, Plan):
-        raise fail("tune", f"{name} is {describe(given)}", "a Plan, or its fields as a dict")
+        raise fail(caller(), f"{name} is {describe(given)}", "a Plan, or its fields as a dict")
     return given
 
 

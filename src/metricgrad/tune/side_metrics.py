@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from metricgrad._checks import describe, fail, nearest, positive_number
+from metricgrad._checks import caller, describe, fail, nearest, positive_number
 from metricgrad._side_records import Side, SideMetrics
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
@@ -53,22 +53,22 @@ def side_metrics_of(given: Any, may_fall: Any, metric: Metric) -> tuple[SideMetr
             is no number from 0, or of a side metric that is not there.
     """
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise fail("tune", f"side_metrics are {describe(given)}", 'a list of metrics, such as ["accuracy"]')
+        raise fail(caller(), f"side_metrics are {describe(given)}", 'a list of metrics, such as ["accuracy"]')
     sides = [_adapted(one) for one in given]
     names = [side.name for side in sides]
     for name in names:
         if name == metric.name or names.count(name) > 1:
             why = "is the metric of the run" if name == metric.name else "is there twice"
-            raise fail("tune", f"the side metric {name} {why}", "other metrics, each once", "Leave it out.")
+            raise fail(caller(), f"the side metric {name} {why}", "other metrics, each once", "Leave it out.")
     if not names and (isinstance(may_fall, Mapping) or may_fall != 0.0):
         raise fail(
-            "tune", f"may_fall is {describe(may_fall)}, but there are no side metrics", "both, or neither"
+            caller(), f"may_fall is {describe(may_fall)}, but there are no side metrics", "both, or neither"
         )
     if isinstance(may_fall, Mapping):
         for name in may_fall:
             if name not in names:
                 raise fail(
-                    "tune", f"may_fall names {name!r}", "names of side metrics", nearest(str(name), names)
+                    caller(), f"may_fall names {name!r}", "names of side metrics", nearest(str(name), names)
                 )
     limits = {name: may_fall.get(name, 0.0) if isinstance(may_fall, Mapping) else may_fall for name in names}
     return tuple(SideMetric(side, _limit(side.name, limits[side.name])) for side in sides)
@@ -101,7 +101,7 @@ def _adapted(given: Any) -> Metric:
 def _limit(name: str, given: Any) -> float:
     if isinstance(given, float) and given == math.inf:
         return given
-    return positive_number("tune", f"may_fall of {name}", given, zero=True)
+    return positive_number(caller(), f"may_fall of {name}", given, zero=True)
 
 
 def try_side_metrics(
@@ -117,7 +117,7 @@ def try_side_metrics(
     for side in sides:
         if metric.reads == "embeddings" and side.metric.reads in _OF_SCORES:
             raise fail(
-                "tune",
+                caller(),
                 f"the side metric {side.metric.name} reads {side.metric.reads}, but {metric.name} says that the "
                 "outputs are embeddings",
                 "side metrics of embeddings, such as map or knn_accuracy",
@@ -131,13 +131,13 @@ def try_side_metrics(
             evaluator.summarised(statistics)
         except Exception as error:  # whatever a metric does with outputs that are none of its own
             raise fail(
-                "tune", f"the side metric {name} cannot be measured on select ({error})",
+                caller(), f"the side metric {name} cannot be measured on select ({error})",
                 "a metric of the same outputs and targets",
             ) from error  # fmt: skip
         labels = grouping_of("select", splits, side.metric).labels
         if labels is not None and side.metric.unit != "whole" and len(labels) != len(statistics):
             raise fail(
-                "tune", f"groups['select'] has {len(labels):,} labels, but {name} has {len(statistics):,} rows",
+                caller(), f"groups['select'] has {len(labels):,} labels, but {name} has {len(statistics):,} rows",
                 "one group per item of select",
             )  # fmt: skip
 
