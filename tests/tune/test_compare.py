@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from metricgrad._record_file import read_record
 from metricgrad.errors import InputError, Interrupted, RunFolderError
 from metricgrad.report import read_run, render
+from metricgrad.report.wording import number, signed
 from metricgrad.tune import Comparison, Contender, Plan, compare
 from metricgrad.tune.compare import contenders_of
 from tests.tune.small_run import same_weights, small_model, small_run, small_splits
@@ -70,6 +72,20 @@ def test_the_report_of_a_contest(found: Comparison) -> None:
     ):
         assert f'class="arm {style}"' in page and f">{arm}</span>" in page
     assert f"gain of {run.contender} over" in found.result.summary()
+    section = page[page.index("All contenders") :].partition("</table>")[0]
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", section)
+    titles, *rows = (cells[place : place + 6] for place in range(0, len(cells), 6))
+    assert titles == ["contender", "gain", "interval", "p", "p (Holm)", "claim"]
+    for row, told in zip((row for row in found.table if row.role == "contender"), rows, strict=True):
+        ends = f"[{signed(row.gain_low)}, {signed(row.gain_high)}]"
+        assert told == [
+            row.name,
+            signed(row.gain),
+            ends,
+            number(row.p_value),
+            number(row.adjusted),
+            row.claim,
+        ]
 
 
 def test_claims_follow_holm(found: Comparison) -> None:

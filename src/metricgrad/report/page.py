@@ -92,6 +92,7 @@ def _page(folder: Path, run: Run, lines: int) -> str:
         hashes=[_hash(library), _hash(script)],
         arms=sections.arm_rows(run),
         gains=sections.gain_rows(run),
+        contenders=sections.contender_table(run),
         sides=side.side_tables(run, every_interval=True),
         fall=side.FALL,
         facts=sections.fact_rows(run),

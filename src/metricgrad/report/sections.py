@@ -27,6 +27,7 @@ from metricgrad.report.wording import (
 
 __all__ = [
     "arm_rows",
+    "contender_table",
     "example_cards",
     "fact_rows",
     "gain_rows",
@@ -82,6 +83,22 @@ def gain_rows(run: Run) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def contender_table(run: Run) -> Table:
+    """Every contender beside the baseline: gain, interval, p-values, claim; no row where there is one contender."""
+    seeds = ["by seed"] if len(run.start.seeds) > 1 else []
+    titles = ["contender", "gain", "interval", *seeds, "p", "p (Holm)", "claim"]
+    compared = run.verdict.contenders if run.verdict and len(run.named("contender")) > 1 else {}
+    rows = []
+    for arm in run.named("contender"):
+        if arm in compared:
+            one = compared[arm]
+            each = [" ".join(signed(value) for _, value in per_seed(one, run.start.seeds))] if seeds else []
+            values = [number(one.get(name)) for name in ("p_value", "adjusted")]
+            claim = str(one.get("claim") or "")
+            rows.append([arm, signed(one.get("gain")), interval(one, sign=True), *each, *values, claim])
+    return Table(titles, rows)
 
 
 def fact_rows(run: Run) -> list[tuple[str, str]]:

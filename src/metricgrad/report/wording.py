@@ -15,6 +15,7 @@ from metricgrad.report.reading import Run
 __all__ = [
     "arm_meaning",
     "caveats",
+    "contenders_meaning",
     "curve_key",
     "direction",
     "duration",
@@ -219,6 +220,16 @@ def resampling(run: Run) -> str:
 def gain_meaning(run: Run) -> str:
     """How a gain is to be read."""
     return f"Gain in units of {run.start.metric}; positive means that the {run.contender} model is better."
+
+
+def contenders_meaning(run: Run) -> str:
+    """Whom the contenders are compared with, and what the claims are worth together; empty before a verdict."""
+    if not run.verdict:
+        return ""
+    return (
+        f"Every contender against {run.verdict.baseline}, the opponent that select prefers. Holm's adjustment of the "
+        f"p-values keeps the chance of any false claim at most {1 - run.verdict.confidence:.2g}."
+    )
 
 
 def proxy_name(run: Run) -> str | None:
