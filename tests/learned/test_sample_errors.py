@@ -41,7 +41,7 @@ def of_texts(function: Callable[[Any, Any], float] = letters_apart, **settings: 
 
 
 def test_calls_and_drops_are_counted() -> None:
-    """Every sample is a call, those without a number are dropped; looking for symmetry is not counted."""
+    """Every sample is a call, those without a number are dropped; a look for symmetry is three calls per pair."""
     outputs, targets = KIND.pairs(300, rng())
     errors = of_texts(lambda prediction, target: math.nan if target == targets[7] else 1.0)
     assert errors.calls == errors.dropped == 0
@@ -53,7 +53,7 @@ def test_calls_and_drops_are_counted() -> None:
     assert errors.calls == 305
     fine = of_texts()
     fine.check(rng(), outputs, targets)
-    assert fine.calls == fine.dropped == 0
+    assert (fine.calls, fine.samples, fine.dropped) == (300, 0, 0)
 
 
 def test_no_sample() -> None:
@@ -167,7 +167,7 @@ def longer_costs(prediction: str, target: str) -> float:
 
 
 def test_an_asymmetric_metric() -> None:
-    """Refused with a pair; or the mean of both directions, with a warning, counted once."""
+    """Refused with a pair; or the mean of both directions, with a warning; both are calls."""
     outputs, targets = KIND.pairs(150, rng())
     with pytest.raises(InputError, match=r"the other way round \(\d+ of 100 pairs\).*symmetrize=True"):
         of_texts(longer_costs).check(rng(), outputs, targets)
@@ -177,7 +177,7 @@ def test_an_asymmetric_metric() -> None:
     predictions = KIND.decode(outputs)
     expected = [1.5 * abs(len(one) - len(other)) for one, other in zip(predictions, targets, strict=True)]
     torch.testing.assert_close(errors(outputs, targets), torch.tensor(expected, dtype=torch.float64))
-    assert errors.calls == 150
+    assert (errors.calls, errors.samples) == (600, 150)
 
 
 def test_a_symmetric_metric_is_not_warned_about() -> None:

@@ -36,8 +36,9 @@ class SampleErrors:
         processes: that share the work where the metric is slow; default: the number of cores.
 
     Attributes:
-        calls: samples measured so far.
-        dropped: those among them without an error (NaN).
+        calls: of the metric so far, one per sample and direction, those of `check` included.
+        samples: of which an error was asked for.
+        dropped: those among them without one (NaN).
 
     Raises:
         InputError: a metric that is not one of samples, does not know its kind of output, or has no best value.
@@ -47,7 +48,7 @@ class SampleErrors:
         self.kind, self._measure = _learnable(metric)
         self.name, self.symmetrize = metric.name, symmetrize
         self.best = metric.bounds[1] if metric.higher_is_better else None
-        self.calls = self.dropped = 0
+        self.calls = self.samples = self.dropped = 0
         self.processes = max(1, processes or os.cpu_count() or 1)
         self._workers: Workers | None = None
         self._decided = False
@@ -62,12 +63,12 @@ class SampleErrors:
         errors = self._errors(predictions, targets)
         if self.symmetrize:
             errors = (errors + self._errors(targets, predictions)) / 2
-        self.calls += len(errors)
+        self.samples += len(errors)
         self.dropped += int(torch.isnan(errors).sum())
-        if self.dropped > LARGEST_SHARE_DROPPED * max(self.calls, 1000):
+        if self.dropped > LARGEST_SHARE_DROPPED * max(self.samples, 1000):
             raise fail(
                 self.name,
-                f"it gave no number for {self.dropped:,} of {self.calls:,} samples (an exception, NaN or infinity)",
+                f"it gave no number for {self.dropped:,} of {self.samples:,} samples (an exception, NaN or infinity)",
                 "at most 1 % without one",
                 "Let it return a number for every pair that the model or the generator can produce.",
             )
@@ -121,6 +122,7 @@ class SampleErrors:
 
     def _errors(self, predictions: Any, targets: Any) -> Tensor:
         values = self._values(predictions, targets)
+        self.calls += len(values)
         values = torch.where(torch.isfinite(values), values, math.nan)
         errors = values if self.best is None else self.best - values
         negative = torch.nonzero(errors < -1e-9)[:, 0]

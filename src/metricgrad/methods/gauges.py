@@ -87,7 +87,9 @@ GAUGES: Mapping[str, Gauge] = {
         "surrogate steps", "training steps of the surrogate, warm-up included", form="count"
     ),
     "sample_metric_calls": Gauge(
-        "metric calls", "samples that the metric was computed of, to train the surrogate", form="count"
+        "metric calls",
+        "single pairs that the metric was computed of, to check it and to train the surrogate",
+        form="count",
     ),
     "dropped_samples": Gauge("dropped samples", "their metric failed or was not finite", form="count"),
     "seconds": Gauge("time", "spent on the surrogate", form="seconds"),

@@ -236,7 +236,7 @@ class Learned:
             "seconds": self.seconds,
             "distrust": self.distrust,
             "before": None if self.exam.before is None else list(self.exam.before),
-            "measured": [self.errors.calls, self.errors.dropped],
+            "measured": [self.errors.calls, self.errors.samples, self.errors.dropped],
             "latest": dict(self.latest),
         }
 
@@ -249,7 +249,7 @@ class Learned:
         self.counts, self.seconds, self.warm = dict(state["counts"]), state["seconds"], True
         self.distrust, self.latest = state["distrust"], dict(state["latest"])
         self.exam.before = None if state["before"] is None else tuple(state["before"])
-        self.errors.calls, self.errors.dropped = state["measured"]
+        self.errors.calls, self.errors.samples, self.errors.dropped = state["measured"]
 
     def beside(self) -> dict[str, Any]:
         """Return the state of the user's loss; empty where it has none."""
