@@ -160,6 +160,7 @@ ONE_PROCESS = {"chunked": "pairs of a whole batch teach the surrogate"}
 EMBEDDED: dict[str, Any] = {"metric": named("recall@1"), "model": network, "splits": clouds}
 SCORED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 CLASSED: dict[str, Any] = {"metric": named("accuracy"), "model": network, "splits": clouds}
+NO_BATCH = {"no number": "it follows the judge and reads no batch; of a metric that is NaN there is a law"}
 LEARNED: dict[str, Any] = {
     "metric": cost,
     "model": network,
@@ -204,6 +205,7 @@ METHOD_CASES: tuple[MethodCase, ...] = (
     MethodCase("direct:multiclass", **CLASSED),
     MethodCase("learned", slow=True, **LEARNED),
     MethodCase("learned+filter", **LEARNED),
+    MethodCase("climb", about="asks for the metric", skip=NO_BATCH, **CLASSED),
     MethodCase("proxy", proxy=lambda: "supcon", about="one of ours", **EMBEDDED),
     MethodCase("proxy", proxy=of_classes, about="a function", **CLASSED),
     MethodCase("proxy", proxy=Centres, about="with parameters", **EMBEDDED),

@@ -5,78 +5,41 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from metricgrad._types import MethodRun
 from metricgrad.errors import InputError, Interrupted, JudgeEnded, TrialFailed
 from metricgrad.methods import families
-from metricgrad.methods.family import Family
-from metricgrad.methods.grammar import MethodName
-from metricgrad.methods.road import Road
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Result, Splits, tune
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.pool import fit_and_pool
+from tests.laws.climb import CLIMB, Climb
 from tests.tune.small_run import figures, same_weights, small_splits
 
 SEEN: dict[str, list[Any]] = {}
 
 
-class _Nothing(BaseModel):
-    """No settings."""
-
-
-class _Climb:
-    """Moves the weights at random and keeps what the judge prefers: the smallest method that asks."""
-
-    judge_calls = 9
-
-    def begin(self, run: Any) -> None:
-        self.run, self.best = run, -1.0
-        self.random = np.random.default_rng(run.seed)
-        SEEN["runs"].append(run)
-
-    def step(self, batch: Any) -> dict[str, float]:
-        SEEN["fit"].append(batch[0])
-        (inputs, targets), run = next(iter(self.run.pool)), self.run
-        before = {name: value.detach().clone() for name, value in run.parameters.items()}
-        with torch.no_grad():
-            for value in run.parameters.values():
-                value += 0.05 * torch.from_numpy(self.random.normal(size=tuple(value.shape))).float()
-            found = run.judge(run.model.eval()(inputs), targets)
-            run.model.train()
-            if found < self.best:
-                for name, value in run.parameters.items():
-                    value.copy_(before[name])
-        self.best = max(self.best, found)
-        return {"loss": -found}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "random": self.random.bit_generator.state}
-
-    def load_state_dict(self, state: Any) -> None:
-        self.best, self.random.bit_generator.state = state["best"], state["random"]
-
-
 @pytest.fixture(autouse=True)
 def climb(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A family `climb`, and nothing seen yet."""
+    """The family `climb` for a while, watched, and nothing seen yet."""
     SEEN.update(runs=[], fit=[])
-    road = Road("climb", lambda settings: _Climb(), _Nothing, {})  # type: ignore[arg-type]
-    family = Family(
-        "climb",
-        "It climbs.",
-        _Nothing,
-        lambda metric: "it never suits",
-        lambda name, metric, proxy: road,
-        lambda: {str(MethodName("climb")): _Climb},
-    )
-    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, family))
+
+    def begin(method: Climb, run: MethodRun, begin: Any = Climb.begin) -> None:
+        SEEN["runs"].append(run)
+        begin(method, run)
+
+    def step(method: Climb, batch: Any, step: Any = Climb.step) -> Any:
+        SEEN["fit"].append(batch[0])
+        return step(method, batch)
+
+    monkeypatch.setattr(Climb, "begin", begin)
+    monkeypatch.setattr(Climb, "step", step)
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, CLIMB))
 
 
 def _run(folder: Path | None = None, *, steps: int = 6, **changes: Any) -> Result:
@@ -118,7 +81,7 @@ def test_its_gradient_sees_no_row_of_the_pool_and_the_control_sees_all_of_fit() 
 def test_whole_classes_are_held_back_and_the_same_ones_for_the_same_seed() -> None:
     """A fifth of the classes, every item of each."""
     splits, metric = small_splits(), adapt("recall@1")
-    pools = [fit_and_pool(splits, metric, _Climb(), seed)[1] for seed in (3, 3, 4)]  # type: ignore[arg-type]
+    pools = [fit_and_pool(splits, metric, Climb(), seed)[1] for seed in (3, 3, 4)]  # type: ignore[arg-type]
     classes = [set(pool.targets.tolist()) for pool in pools]  # type: ignore[union-attr]
     assert classes[0] == classes[1] != classes[2]
     assert all(len(found) == 4 for found in classes)  # a fifth of 20
@@ -131,9 +94,9 @@ def test_items_are_held_back_for_a_metric_of_samples_and_groups_where_fit_has_th
     fit = ArraySplit(torch.randn(50, 3), torch.arange(50) % 2, batch=7)
     groups = [f"patient {item // 5}" for item in range(50)]
     metric = adapt("accuracy")
-    rest, pool = fit_and_pool(Splits(fit, fit), metric, _Climb(), 0)  # type: ignore[arg-type]
+    rest, pool = fit_and_pool(Splits(fit, fit), metric, Climb(), 0)  # type: ignore[arg-type]
     assert (len(rest.inputs), len(pool.inputs)) == (40, 10)  # type: ignore[attr-defined, union-attr]
-    _, pool = fit_and_pool(Splits(fit, fit, groups={"fit": groups}), metric, _Climb(), 0)  # type: ignore[arg-type]
+    _, pool = fit_and_pool(Splits(fit, fit, groups={"fit": groups}), metric, Climb(), 0)  # type: ignore[arg-type]
     places = {int((fit.inputs == row).all(1).nonzero()) for row in pool.inputs}  # type: ignore[union-attr]
     assert len({place // 5 for place in places}) == 2
     assert len(places) == 10
@@ -145,7 +108,7 @@ def test_views_go_with_their_items() -> None:
     fit = ClassBatchSplit(
         inputs, labels, classes_per_batch=3, samples_per_class=2, views=torch.stack([inputs + 100])
     )
-    rest, pool = fit_and_pool(Splits(fit, fit), adapt("recall@1"), _Climb(), 1)  # type: ignore[arg-type]
+    rest, pool = fit_and_pool(Splits(fit, fit), adapt("recall@1"), Climb(), 1)  # type: ignore[arg-type]
     assert torch.equal(rest.views[0], rest.inputs + 100)  # type: ignore[attr-defined]
     assert float(pool.inputs.max()) < 50  # type: ignore[union-attr]
 
