@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from metricgrad.cli.code import check_trust
 from metricgrad.cli.main import leave_current_folder
-from metricgrad.cli.resolve import named_files
+from metricgrad.cli.trust import check_trust, named_files
 from metricgrad.errors import InputError
 from tests.cli.outcome import Command
 

@@ -3,23 +3,18 @@
 Names come from `__all__` and texts from docstrings; nothing is entered by hand, so nothing can be forgotten.
 """
 
-import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from metricgrad import direct, losses, tasks
-from metricgrad._checks import nearest
-from metricgrad.errors import InputError
 from metricgrad.methods import families
-from metricgrad.methods.grammar import read_method
 from metricgrad.metrics.known import FACTS
-from metricgrad.metrics.names import ALIASES, metric_by_name, named_metrics
+from metricgrad.metrics.names import ALIASES, named_metrics
 
-__all__ = ["KINDS", "Thing", "find", "things"]
+__all__ = ["KINDS", "Thing", "things"]
 
 _PREFIXES = re.compile(r"\b(?:jaxtyping|typing|torch|collections\.abc|metricgrad(?:\.\w+)*)\.")
 """Homes of types, which a reader of a signature can do without."""
@@ -53,30 +48,6 @@ def things() -> list[Thing]:
     return [*_metrics(), *_losses(), *_structures(), *_methods(), *_tasks()]
 
 
-def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
-    """Return what has this name: a metric and a loss may share one (`recall_at_k`).
-
-    Args:
-        name: as in the list, with or without `_loss`; a metric may carry its cut-off (`recall@5`, `hit_at_10`),
-            a method its options (`surrogate:recall_at_k+simix`).
-        also: further names that the caller knows, for the suggestion.
-
-    Raises:
-        InputError: nothing has this name; the message says which are near.
-    """
-    everything = things()
-    if all(name != thing.name for thing in everything):
-        name = str(read_method(name).plain)  # `surrogate:recall_at_k+simix`: an option of a thing
-    found = [thing for thing in everything if name in (thing.name, thing.name.removesuffix("_loss"))]
-    found = found or _metric_of_its_own(name, everything)
-    if not found:
-        names = {thing.name for thing in everything} | set(also) | {"recipe"}
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = nearest(name, close) if close else "`metricgrad list` shows them all."
-        raise InputError(f"there is no metric, loss, method or task {name!r}. {hint}")
-    return found
-
-
 def _thing(name: str, kind: str, target: Any, line: str | None = None, settings: Any = None) -> Thing:
     text = inspect.getdoc(target) or ""
     try:
@@ -98,16 +69,6 @@ def _metrics() -> list[Thing]:
             thing = replace(thing, text=f"{name} is {function}{values}.\n\n{thing.text}")
         found.append(thing)
     return found
-
-
-def _metric_of_its_own(name: str, everything: list[Thing]) -> list[Thing]:
-    """A metric with a cut-off or settings in its name: what its function says, and what this name means."""
-    word = re.sub(r"(?<=_at_)\d+$", "k", re.sub(r"@\d+$", "@k", name.lower().partition(":")[0]))
-    for thing in everything:
-        if thing.kind == "metric" and thing.name in (word, word.removesuffix("@k")):
-            reading = metric_by_name(name).description
-            return [replace(thing, name=name, line=reading, text=f"{name} here: {reading}.\n\n{thing.text}")]
-    return []
 
 
 def _losses() -> list[Thing]:

@@ -34,7 +34,7 @@ def cite(
 
 
 def _entries_behind(name: str, known: Mapping[str, str]) -> dict[str, str]:
-    from metricgrad.cli.catalogue import find
+    from metricgrad.cli.finding import find
     from metricgrad.errors import InputError
 
     things = find(name, also=known)

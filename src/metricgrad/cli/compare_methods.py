@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricgrad.cli.recipe import given_keys
-from metricgrad.cli.run import carry_out
+from metricgrad.cli.running import carry_out
 from metricgrad.errors import InputError
 
 __all__ = ["compare_methods"]

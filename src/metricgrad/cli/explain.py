@@ -39,7 +39,7 @@ def explain(
             "Keys of a recipe (YAML); all but task may be left out", rows
         )
         return
-    from metricgrad.cli.catalogue import find
+    from metricgrad.cli.finding import find
 
     found = find(name)
     if as_json:

@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,15 +11,10 @@ from metricgrad.cli.output import (
     JsonOption,
     QuietOption,
     complain,
-    console,
     examples,
     print_json,
 )
 from metricgrad.errors import InputError, Interrupted
-
-if TYPE_CHECKING:
-    from metricgrad._records import Role
-    from metricgrad.tune.settings import Trial
 
 __all__ = ["EXAMPLES", "settings"]
 
@@ -28,10 +23,6 @@ EXAMPLES = examples(
     "metricgrad settings emoji --out settings.yaml --table tries.csv",
     "metricgrad settings emoji --method surrogate:recall_at_k,direct:average_precision",
 )
-
-
-_KEYS: "dict[str, Role]" = {"proxy_settings": "control", "settings": "contender"}
-"""Where a recipe keeps the settings of a role."""
 
 
 def settings(
@@ -64,9 +55,10 @@ def settings(
     The classes of fit and select are divided anew, several times, into fit, select and a held-out part; the mean on
     the held-out parts decides. Test takes no part.
     """
+    from metricgrad.cli.chosen_settings import chosen_of, show, write_settings
     from metricgrad.cli.named import metric_named
     from metricgrad.cli.progress import Drawing
-    from metricgrad.tune.settings import best_of, choose_settings, write_table
+    from metricgrad.tune.settings import choose_settings, write_table
 
     given = {"metric": metric, "method": method, "plan": {"tries": tries}}
     with Drawing(quiet=quiet) as observer:
@@ -78,17 +70,15 @@ def settings(
             complain(Interrupted("the same command goes on from there"))
             raise typer.Exit(130) from error
     exact = metric_named(calls[0]["metric"], calls[0]["higher_is_better"])
-    chosen = {
-        key: best_of(trials, role, higher_is_better=exact.higher_is_better) for key, role in _KEYS.items()
-    }
+    chosen = chosen_of(trials, higher_is_better=exact.higher_is_better)
     out, table = out or run / "settings.yaml", table or run / "tries.csv"
     write_table(trials, table)
-    _write_settings(calls[0], chosen, out)
+    write_settings(calls[0], chosen, out)
     if as_json:
         facts = [{**vars(trial), "mean": trial.mean, "chosen": trial in chosen.values()} for trial in trials]
         print_json({"trials": facts, "settings": str(out), "table": str(table)})
         return
-    _show(trials, chosen, exact.name)
+    show(trials, chosen, exact.name)
     typer.echo(f"settings: {out}\ntable:    {table}")
 
 
@@ -120,51 +110,3 @@ def _call(
             "settings: the recipe has no proxy; expected one: the control arm gets as many tries."
         )
     return {key: value for key, value in arguments.items() if key not in ("seed", "recipe")}
-
-
-def _write_settings(call: dict[str, Any], chosen: "dict[str, Trial]", path: Path) -> None:
-    import yaml
-
-    from metricgrad.tune.checkpoint import write_atomically
-
-    document = {
-        "plan": {**call["plan"].model_dump(exclude_none=True, exclude={"tries"})},
-        **_start(call),
-        "method": chosen["settings"].method,
-        **{key: dict(trial.settings) for key, trial in chosen.items()},
-    }
-    head = "# Chosen by `metricgrad settings` on development classes, as many tries for each arm; test took no part.\n"
-    write_atomically(path, (head + yaml.safe_dump(document, sort_keys=False)).encode())
-
-
-def _start(call: dict[str, Any]) -> dict[str, Any]:
-    if call["start_plan"] is None:
-        return {}
-    plan = call["start_plan"].model_dump(exclude_none=True, exclude={"tries"})
-    return {"start": {"plan": plan, "settings": dict(call["start_settings"])}}
-
-
-def _show(trials: "list[Trial]", chosen: "dict[str, Trial]", metric: str) -> None:
-    from rich.table import Table
-
-    view = Table(
-        "arm",
-        "try",
-        "method",
-        f"{metric}, mean",
-        "by division",
-        "settings",
-        title="Held-out development classes",
-    )
-    for trial in trials:
-        mark = " *" if trial in chosen.values() else ""
-        values = " ".join(f"{value:.4f}" for value in trial.values)
-        view.add_row(
-            trial.arm,
-            f"{trial.attempt}{mark}",
-            trial.method,
-            f"{trial.mean:.4f}",
-            values,
-            str(dict(trial.settings)),
-        )
-    console().print(view)
