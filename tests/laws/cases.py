@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from metricgrad import losses, metrics
 from tests.oracles import classification as slow_classification
 from tests.oracles import overlap as slow_overlap
+from tests.oracles import probabilities as slow_probabilities
 from tests.oracles import retrieval as slow_retrieval
 from tests.oracles import sequence as slow_sequence
 
@@ -123,6 +124,23 @@ def binary_scores(generator: Generator) -> tuple[Tensor, Tensor]:
     """One score a sample on a grid (ties), targets 0/1."""
     scores = torch.randint(-4, 5, (40,), generator=generator).double() / 4
     return scores, torch.rand(40, generator=generator) < 0.3
+
+
+def class_probabilities(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Probabilities of four classes with ties, of which the targets use three."""
+    votes = torch.randint(0, 4, (30, 4), generator=generator).double() + torch.eye(4).repeat(8, 1)[:30]
+    return votes / votes.sum(1, keepdim=True), torch.randint(0, 3, (30,), generator=generator)
+
+
+def one_probability(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Probabilities of class 1, some of them 0 and 1."""
+    return torch.randint(0, 9, (30,), generator=generator).double() / 8, torch.arange(30) % 3 // 2
+
+
+def label_scores(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Scores of four labels on a grid (ties) and their marks; the last label is never there."""
+    scores = torch.randint(-4, 5, (30, 4), generator=generator).double() / 4
+    return scores, (torch.rand(30, 4, generator=generator) < 0.4).long() * torch.tensor([1, 1, 1, 0])
 
 
 def texts(generator: Generator) -> tuple[list[str], list[str]]:
@@ -235,6 +253,65 @@ def _of_boxes(
     )
 
 
+SURE = torch.eye(2, dtype=torch.float64)[[0, 1, 1, 0]]  # of IDS
+LAST_PLACES = {"worst": "positives in the last places still count something"}
+
+
+def _of_probabilities(
+    target: Callable[..., Tensor],
+    largest: float = 1.0,
+    make_inputs: Any = class_probabilities,
+    **settings: Any,
+) -> MetricCase:
+    """A metric of probabilities; lower is better."""
+    rows = (
+        torch.eye(3, dtype=torch.float64)[IDS] if largest == 2 else SURE
+    )  # the sum over classes is halved for two
+    return MetricCase(
+        target,
+        make_inputs,
+        getattr(slow_probabilities, target.__name__),
+        settings,
+        increasing_map=False,
+        perfect=(rows, IDS),
+        worst=(rows, 1 - IDS),
+        bounds=(0.0, largest),
+        higher_is_better=False,
+    )
+
+
+def _of_thresholds(
+    target: Callable[..., Tensor], worst: bool = True, least: float = 0.0, **settings: Any
+) -> MetricCase:
+    """A metric of a part of the thresholds of one score."""
+    return MetricCase(
+        target,
+        binary_scores,
+        getattr(slow_probabilities, target.__name__),
+        settings,
+        perfect=(BINARY, IDS.bool()),
+        worst=(-BINARY, IDS.bool()) if worst else None,
+        bounds=(least, 1.0),
+        skip={} if worst else LAST_PLACES,
+    )
+
+
+def _one_against_others(
+    target: Callable[..., Tensor], worst: bool = True, make_inputs: Any = class_probabilities, **settings: Any
+) -> MetricCase:
+    """A metric of each class against others."""
+    return MetricCase(
+        target,
+        make_inputs,
+        getattr(slow_probabilities, target.__name__),
+        settings,
+        increasing_map=make_inputs is label_scores,
+        perfect=(SURE, IDS),
+        worst=(SURE, 1 - IDS) if worst else None,
+        skip={} if worst else LAST_PLACES,
+    )
+
+
 METRIC_CASES: tuple[MetricCase, ...] = (
     *_ranking(metrics.recall_at_k, k=3),
     *_ranking(metrics.recall_at_k, k=2, normalizer="min_k_positives"),
@@ -303,6 +380,32 @@ METRIC_CASES: tuple[MetricCase, ...] = (
         slow_classification.roc_auc,
         perfect=(BINARY, IDS.bool()),
         worst=(-BINARY, IDS.bool()),
+    ),
+    *(
+        _of_thresholds(metrics.precision_at_recall, worst=False, min_recall=recall)
+        for recall in (0.1, 0.5, 1.0)
+    ),
+    *(_of_thresholds(metrics.recall_at_precision, min_precision=precision) for precision in (0.51, 0.8, 1.0)),
+    *(
+        _of_thresholds(metrics.partial_roc_auc, least=(1 - most) / (2 - most), max_fpr=most)
+        for most in (0.05, 0.3, 1.0)
+    ),
+    _of_probabilities(metrics.log_loss, 52 * math.log(2)),
+    _of_probabilities(metrics.log_loss, 52 * math.log(2), one_probability),
+    _of_probabilities(metrics.brier_score, 2.0),
+    _of_probabilities(metrics.brier_score, scale_by_half=True),
+    _of_probabilities(metrics.brier_score, 2.0, one_probability, scale_by_half=False),
+    *(_of_probabilities(metrics.expected_calibration_error, bins=bins) for bins in (1, 4, 15)),
+    *(
+        _one_against_others(target, worst, make_inputs, average=average)
+        for average in ("macro", "weighted")
+        for target, worst, make_inputs in (
+            (metrics.macro_average_precision, False, class_probabilities),
+            (metrics.macro_average_precision, False, label_scores),
+            (metrics.roc_auc_ovr, True, class_probabilities),
+            (metrics.roc_auc_ovr, True, label_scores),
+            (metrics.roc_auc_ovo, True, class_probabilities),
+        )
     ),
     *_of_texts(metrics.edit_distance, each=True),
     *_of_texts(metrics.edit_distance, each=True, worst=("ab", "cde"), normalizer="longer"),

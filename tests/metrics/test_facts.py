@@ -121,5 +121,6 @@ def test_every_setting_of_a_record_is_one_of_its_function() -> None:
     """But for those of how embeddings are ranked."""
     for name, facts in FACTS.items():
         own = inspect.signature(facts.function).parameters
-        settings = facts.complete({"k": 3} if "k" in own else {})
+        needed = {"k": 3, "min_recall": 0.5, "min_precision": 0.5, "max_fpr": 0.5}
+        settings = facts.complete({key: value for key, value in needed.items() if key in own})
         assert settings.keys() - own.keys() <= {"normalize"}, name

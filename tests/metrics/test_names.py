@@ -98,6 +98,14 @@ def test_binary_names(name: str) -> None:
         ("map:name=other", "a setting of the metric"),
         ("hit@1:ties=none", "ties is 'none'"),
         ("hit@1:normalize=no", "true or false"),
+        (
+            "precision_at_recall",
+            "min_recall is missing; expected .* By name: precision_at_recall:min_recall=",
+        ),
+        ("partial_roc_auc:max_fpr=0", r"max_fpr is 0; expected a number in \(0, 1\]"),
+        ("roc_auc_ovr:average=micro", "average is 'micro'; expected one of macro, weighted"),
+        ("log_loss:from_logits=yes", "from_logits is 'yes'; expected true, false or None"),
+        ("ece:bins=0", "bins is 0"),
     ],
 )
 def test_names_that_mean_nothing(name: str, message: str) -> None:
@@ -110,9 +118,15 @@ def test_every_listed_name_is_understood() -> None:
     """What `list` shows can be asked for, and every public metric is listed."""
     listed = metrics.named_metrics()
     assert all(sentence.endswith(".") for sentence in listed.values())
+    needed = {
+        "precision_at_recall": "min_recall",
+        "recall_at_precision": "min_precision",
+        "partial_roc_auc": "max_fpr",
+    }
     for name in listed:
         asked = name.replace("@k", "@3").replace("_at_k", "_at_3")
-        assert metrics.adapt(asked).name == asked
+        asked += f":{needed[name]}=0.5" if name in needed else ""
+        assert metrics.adapt(asked).name == asked.removeprefix("neg_")
     for function in ("hit_at_k", "ndcg", "f_beta", "roc_auc"):
         assert function in listed
 

@@ -26,10 +26,16 @@ from metricgrad.metrics.neighbours import knn_accuracy as knn_accuracy
 from metricgrad.metrics.neighbours import knn_classify as knn_classify
 from metricgrad.metrics.neighbours import knn_classify_from_scores as knn_classify_from_scores
 from metricgrad.metrics.neighbours import knn_error as knn_error
+from metricgrad.metrics.one_vs_rest import macro_average_precision as macro_average_precision
+from metricgrad.metrics.one_vs_rest import roc_auc_ovo as roc_auc_ovo
+from metricgrad.metrics.one_vs_rest import roc_auc_ovr as roc_auc_ovr
 from metricgrad.metrics.overlap import iou as iou
 from metricgrad.metrics.overlap import iou_above as iou_above
 from metricgrad.metrics.overlap import rotated_iou as rotated_iou
 from metricgrad.metrics.overlap import rotated_iou_above as rotated_iou_above
+from metricgrad.metrics.probabilities import brier_score as brier_score
+from metricgrad.metrics.probabilities import expected_calibration_error as expected_calibration_error
+from metricgrad.metrics.probabilities import log_loss as log_loss
 from metricgrad.metrics.ranks import ExactRanks as ExactRanks
 from metricgrad.metrics.ranks import ranks_from_scores as ranks_from_scores
 from metricgrad.metrics.records import classification_metric as classification_metric
@@ -43,6 +49,9 @@ from metricgrad.metrics.retrieval import precision_at_k as precision_at_k
 from metricgrad.metrics.retrieval import r_precision as r_precision
 from metricgrad.metrics.retrieval import recall_at_k as recall_at_k
 from metricgrad.metrics.retrieval import reciprocal_rank as reciprocal_rank
+from metricgrad.metrics.score_thresholds import partial_roc_auc as partial_roc_auc
+from metricgrad.metrics.score_thresholds import precision_at_recall as precision_at_recall
+from metricgrad.metrics.score_thresholds import recall_at_precision as recall_at_precision
 from metricgrad.metrics.sequence import character_error_rate as character_error_rate
 from metricgrad.metrics.sequence import edit_distance as edit_distance
 from metricgrad.metrics.sequence import sequence_accuracy as sequence_accuracy
@@ -58,10 +67,12 @@ __all__ = [
     "average_precision",
     "balanced_error",
     "binary_average_precision",
+    "brier_score",
     "character_error_rate",
     "classification_metric",
     "edit_distance",
     "error_rate",
+    "expected_calibration_error",
     "f_beta",
     "hit_at_k",
     "iou",
@@ -71,21 +82,28 @@ __all__ = [
     "knn_classify_from_scores",
     "knn_error",
     "knn_metric",
+    "log_loss",
+    "macro_average_precision",
     "metric_by_name",
     "metric_calls",
     "named_metrics",
     "ndcg",
     "nearest_items",
     "of_kind",
+    "partial_roc_auc",
     "per_sample",
     "precision_at_k",
+    "precision_at_recall",
     "r_precision",
     "ranks_from_scores",
     "recall_at_k",
+    "recall_at_precision",
     "reciprocal_rank",
     "retrieval_metric",
     "retrieval_ranks",
     "roc_auc",
+    "roc_auc_ovo",
+    "roc_auc_ovr",
     "rotated_iou",
     "rotated_iou_above",
     "sample_metric",

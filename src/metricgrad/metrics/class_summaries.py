@@ -10,15 +10,15 @@ from metricgrad._safe import share
 from metricgrad.metrics.confusion import Times, tally
 from metricgrad.metrics.of_rows import OfCounts
 
-__all__ = ["average_precision_of_rows", "roc_auc_of_rows"]
+__all__ = ["average_precision_of_rows", "roc_auc_of_rows", "thresholds"]
 
 
 def average_precision_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
     """Average precision of (score, target) rows, equal scores as one threshold."""
-    thresholds = _thresholds(rows)
+    counted = thresholds(rows)
 
     def of_counts(times: Times) -> Tensor:
-        found, passed = thresholds(times)
+        found, passed = counted(times)
         precision = share(found, found + passed)
         gained = torch.diff(found, prepend=torch.zeros_like(found[..., :1]))
         return (gained * precision).sum(-1) / found[..., -1:].sum(-1)
@@ -51,7 +51,7 @@ def roc_auc_of_rows(rows: Float[Tensor, "sample 2"]) -> OfCounts:
     return of_counts
 
 
-def _thresholds(rows: Float[Tensor, "sample 2"]) -> Callable[[Times], tuple[Tensor, Tensor]]:
+def thresholds(rows: Float[Tensor, "sample 2"]) -> Callable[[Times], tuple[Tensor, Tensor]]:
     """Sort once; return times -> true and false positives at each distinct score, highest first."""
     scores, order = rows[:, 0].sort(descending=True)
     positive = rows[:, 1][order]

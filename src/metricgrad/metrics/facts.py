@@ -78,7 +78,8 @@ class Facts:
         require_settings(self.name, given, known)
         for name, default in known.items():
             if default is inspect.Parameter.empty and name not in given:
-                raise fail(self.name, f"{name} is missing", f"a value for {name}")
+                remedy = "" if name == "k" else f"By name: {self.name}:{name}=VALUE."
+                raise fail(self.name, f"{name} is missing", f"a value for {name}", remedy)
         return {name: given.get(name, default) for name, default in known.items() if name != _OF_COST}
 
     def label(self, given: Mapping[str, Any]) -> str:

@@ -6,7 +6,16 @@ from typing import Any
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
-from metricgrad.metrics import classification, neighbours, overlap, retrieval, sequence
+from metricgrad.metrics import (
+    classification,
+    neighbours,
+    one_vs_rest,
+    overlap,
+    probabilities,
+    retrieval,
+    score_thresholds,
+    sequence,
+)
 from metricgrad.metrics.facts import Facts
 
 __all__ = ["FACTS", "FAMILIES", "facts_of", "is_known"]
@@ -14,8 +23,11 @@ __all__ = ["FACTS", "FAMILIES", "facts_of", "is_known"]
 FAMILIES: Mapping[str, tuple[Facts, ...]] = {
     "classification": classification.FACTS,
     "neighbours": neighbours.FACTS,
+    "one_vs_rest": one_vs_rest.FACTS,
     "overlap": overlap.FACTS,
+    "probabilities": probabilities.FACTS,
     "retrieval": retrieval.FACTS,
+    "score_thresholds": score_thresholds.FACTS,
     "sequence": sequence.FACTS,
 }
 

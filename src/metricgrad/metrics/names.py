@@ -28,6 +28,9 @@ ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """What the field says, and what it means here."""
 
+_NEGATED = re.compile(r"^\s*neg_", re.IGNORECASE)
+"""scikit-learn's names of losses, `neg_log_loss`, say that its scorers change their sign. Ours do not: `log_loss`."""
+
 _GRAMMAR = re.compile(r"(?P<name>[^@:]+)(?:@(?P<k>[^:]*))?(?::(?P<settings>.*))?", re.DOTALL)
 
 
@@ -90,7 +93,7 @@ def metric_by_name(name: str) -> Metric:
     if takes_k and "k" not in given and function_name.endswith("_at_k"):
         raise fail(f"metric {name!r}", "it came without a k", "how many first places count", f"Say {word}@1")
     try:
-        return metric_record(function, name=name, **given)
+        return metric_record(function, name=_NEGATED.sub("", name), **given)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
