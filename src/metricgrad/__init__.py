@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metricgrad import decision as decision
     from metricgrad import direct as direct
     from metricgrad import learned as learned
     from metricgrad import losses as losses
@@ -50,6 +51,7 @@ __all__ = [
     "Splits",
     "__version__",
     "compare",
+    "decision",
     "direct",
     "learned",
     "losses",

@@ -1,0 +1,216 @@
+"""Fit a rule to a pool, judge it on items that it was not fitted to, and keep argmax where nothing is gained."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from metricgrad._checks import fail, nearest
+from metricgrad.decision.class_biases import ClassBiases
+from metricgrad.decision.halves import first_half
+from metricgrad.decision.prior_shift import PriorShift
+from metricgrad.decision.rule import MARGIN, Argmax, Rule, table_of
+from metricgrad.decision.scores import Inputs, Kind, class_numbers, log_scores, read_scores
+from metricgrad.decision.slope_decode import SlopeDecode
+from metricgrad.decision.threshold import Threshold
+from metricgrad.decision.undefined import Undefined
+from metricgrad.metrics.table_metric import TableMetric
+
+__all__ = ["RULES", "Fitted", "cross_fitted", "fit_rule"]
+
+RULES: Mapping[str, type[Rule]] = {
+    rule.name: rule for rule in (Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases)
+}
+"""Rules of class scores by name; `auto` is the threshold for two classes and slope decode for more."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A rule, and what it does for the metric on the pool it was fitted to.
+
+    Attributes:
+        rule: the rule, fitted to the whole pool; `Argmax` where nothing was gained.
+        argmax_value: value of argmax on the pool; NaN where undefined.
+        value: value of the rule on the pool: optimistic, as it was chosen there.
+        cross_fitted: value of `decisions`: the one to choose by.
+        decisions: classes [sample] of the pool, each decided by a rule that was fitted to the other half; those of
+            argmax where argmax is kept.
+        note: why argmax was kept, or what else was done otherwise than asked; empty where nothing was.
+        calls: calls of a metric without a formula.
+    """
+
+    rule: Rule
+    argmax_value: float
+    value: float
+    cross_fitted: float
+    decisions: Int64[Tensor, "sample"]
+    note: str
+    calls: int
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Scores that were read, true classes and the metric."""
+
+    scores: Tensor
+    kind: Kind
+    y: Tensor
+    value: TableMetric
+
+    def argmax(self) -> Tensor:
+        return log_scores(self.scores, self.kind).argmax(1)
+
+    def value_of(self, decided: Tensor) -> float:
+        return float(self.value(table_of(decided, self.y, self.value.classes)))
+
+
+def fit_rule(
+    p: Any,
+    y: Any,
+    metric: Any,
+    rule: str | Rule = "auto",
+    *,
+    class_counts: Any = None,
+    inputs: Inputs = "auto",
+) -> Fitted:
+    """Fit a rule of decision to scores for a metric of decided classes.
+
+    Args:
+        p: probabilities or logits [sample, class], or one score of class 1 [sample].
+        y: true classes [sample], whole numbers.
+        metric: anything that `metrics.adapt` takes and that reads classes, or a `TableMetric`.
+        rule: `auto` (`threshold` for two classes, else `slope`), `argmax`, `threshold`, `slope`, `prior`, `biases`, or
+            a rule whose settings are taken; it is not changed.
+        class_counts: items of each class where the model was trained, for rules that use class shares.
+        inputs: what p is; `auto` looks at it.
+
+    Returns:
+        The rule, its values and the decisions of the pool.
+
+    Raises:
+        InputError: an unknown rule, a metric that reads something else than classes, other shapes or values.
+
+    Edge cases:
+        Argmax is kept, with a note, where the pool has fewer items than the rule wants (threshold 50, slope 200, prior
+        800, biases 3,000), where the metric is undefined for all candidates, and where the cross-fitted value is not
+        above that of argmax.
+
+    Gradient: none.
+
+    Cost: three fits.
+
+    Example:
+        >>> p = torch.linspace(0.01, 0.9, 100)
+        >>> fitted = fit_rule(p, p > 0.3, "f1")
+        >>> fitted.rule.name, round(fitted.argmax_value, 3), fitted.cross_fitted
+        ('threshold', 0.807, 1.0)
+    """
+    pool = _read(p, y, metric, inputs)
+    wanted = _rule(rule, pool, class_counts)
+    decided = pool.argmax()
+    argmax_value = pool.value_of(decided)
+    argmax = Argmax(inputs=pool.kind, class_names=wanted.class_names).fit(pool.scores, pool.y, pool.value)
+
+    def kept(note: str) -> Fitted:
+        return Fitted(argmax, argmax_value, argmax_value, argmax_value, decided, note, pool.value.calls)
+
+    if isinstance(wanted, Argmax):
+        return kept("")
+    if len(pool.y.unique()) < 2:
+        return kept("argmax was kept: the pool holds one class only")
+    if len(pool.y) < wanted.least:
+        return kept(
+            f"argmax was kept: {wanted.name} wants {wanted.least:,} items and the pool has {len(pool.y):,}"
+        )
+    try:
+        fitted = wanted.fit(pool.scores, pool.y, pool.value)
+    except Undefined as error:
+        return kept(f"argmax was kept: {error}")
+    decisions = _crossed(pool, wanted)
+    value, crossed = pool.value_of(fitted.decide(pool.scores)), pool.value_of(decisions)
+    sign = 1 if pool.value.higher_is_better else -1
+    if not sign * (crossed - argmax_value) > MARGIN and not argmax_value != argmax_value:
+        return kept(
+            f"argmax was kept: {wanted.name}, fitted on one half and judged on the other, gives {crossed:.4g}; "
+            f"argmax gives {argmax_value:.4g}"
+        )
+    return Fitted(fitted, argmax_value, value, crossed, decisions, fitted.note, pool.value.calls)
+
+
+def cross_fitted(
+    p: Any,
+    y: Any,
+    metric: Any,
+    rule: str | Rule = "auto",
+    *,
+    class_counts: Any = None,
+    inputs: Inputs = "auto",
+) -> Int64[Tensor, "sample"]:
+    """Decide every item of a pool by a rule that was fitted to the other half of it.
+
+    The halves share every class, and are the same for all models with these targets. A metric of the decisions is
+    honest: no item was decided by a rule that saw its target. Where the metric is undefined for all candidates in one
+    half, argmax decides the other.
+
+    Args: as `fit_rule`; the least sizes of a pool are not asked for.
+
+    Returns:
+        Classes [sample].
+
+    Raises:
+        InputError: as `fit_rule`.
+
+    Cost: two fits, each on half the items.
+
+    Example:
+        >>> p = torch.linspace(0.01, 0.9, 100)
+        >>> int((cross_fitted(p, p > 0.3, "f1") != (p > 0.3)).sum())
+        1
+    """
+    pool = _read(p, y, metric, inputs)
+    return _crossed(pool, _rule(rule, pool, class_counts))
+
+
+def _read(p: Any, y: Any, metric: Any, inputs: Inputs) -> _Pool:
+    scores, kind = read_scores("fit_rule", p, inputs)
+    classes = scores.shape[1] if scores.ndim == 2 else 2
+    value = metric if isinstance(metric, TableMetric) else TableMetric(metric, classes)
+    if not len(scores):
+        raise fail("fit_rule", "there is no item", "at least one")
+    return _Pool(scores, kind, class_numbers("fit_rule", y, len(scores), classes), value)
+
+
+def _rule(rule: str | Rule, pool: _Pool, class_counts: Any) -> Rule:
+    """A new rule of that name, or a copy of the one that is given; it reads scores as the pool was read."""
+    if isinstance(rule, Rule):
+        wanted = copy.deepcopy(rule)
+        wanted.inputs = pool.kind
+        return wanted
+    name = ("threshold" if pool.value.classes == 2 else "slope") if rule == "auto" else rule
+    if name not in RULES:
+        raise fail(
+            "fit_rule", f"there is no rule {rule!r}", "a known rule", nearest(str(rule), ["auto", *RULES])
+        )
+    kind = RULES[name]
+    if issubclass(kind, PriorShift | ClassBiases):
+        return kind(class_counts=class_counts, inputs=pool.kind)
+    return kind(inputs=pool.kind)
+
+
+def _crossed(pool: _Pool, rule: Rule) -> Tensor:
+    """Decisions of both halves, each by the rule of the other."""
+    first = first_half(pool.y)
+    decisions = pool.argmax()
+    for here, there in ((first, ~first), (~first, first)):
+        if not (bool(here.any()) and bool(there.any())):
+            continue
+        fitted = copy.deepcopy(rule)
+        try:
+            fitted.fit(pool.scores[here], pool.y[here], pool.value)
+        except Undefined:
+            continue  # undefined in this half: argmax decides the other
+        decisions[there] = fitted.decide(pool.scores[there])
+    return decisions

@@ -1,0 +1,119 @@
+"""Take a part of the class shares out of the scores: one number for all classes."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from metricgrad._checks import fail
+from metricgrad.decision.rule import MARGIN, Classes, LogScores, Rule, table_of
+from metricgrad.decision.undefined import Undefined
+from metricgrad.metrics.table_metric import TableMetric
+
+__all__ = ["PriorShift"]
+
+_EQUAL = 1e-12
+_LEAST = 0.5
+"""Items that a class without any counts as, so that its logarithm is finite."""
+
+
+class PriorShift(Rule):
+    """The class of the largest log p_k - tau log prior_k; tau is the best on the pool of -0.5, -0.45 ... 2.
+
+    tau = 0 is argmax, 1 decides as if all classes were equally frequent (logit adjustment after training).
+
+    Attributes:
+        tau: the number; a buffer. Of equally good ones the smallest in size; 0 where nothing is better than argmax.
+        prior: class shares [class]; a buffer.
+        values: value of the metric for each tau of the grid.
+
+    Args:
+        class_counts: items of each class where the model was trained; by default those of the pool.
+        grid: values of tau.
+        settings: as `Rule`.
+
+    Edge cases:
+        A class without an item among `class_counts` counts as half an item. A class absent from the pool keeps its
+        decisions of argmax and gets no other. Undefined for every tau: InputError.
+
+    Gradient: none.
+
+    Cost: O(sample class) per tau.
+
+    Reference:
+        [menon2021longtail]
+
+    Example:
+        >>> rule = PriorShift().fit(
+        ...     [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.8, 0.2]], [0, 1, 0, 0], "macro_f1"
+        ... )
+        >>> rule.decide([[0.6, 0.4], [0.85, 0.15]])
+        tensor([1, 0])
+    """
+
+    name = "prior"
+    least = 800
+    tau: Tensor
+    prior: Tensor
+
+    def __init__(
+        self,
+        *,
+        class_counts: Sequence[float] | Tensor | None = None,
+        grid: Sequence[float] | None = None,
+        **settings: object,
+    ) -> None:
+        super().__init__(**settings)  # pyright: ignore[reportArgumentType]
+        self.class_counts = None if class_counts is None else torch.as_tensor(class_counts).double()
+        self.grid = [-0.5 + 0.05 * step for step in range(51)] if grid is None else list(grid)
+        self.values = list[float]()
+        self.register_buffer("tau", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("prior", torch.zeros(0, dtype=torch.float64))
+
+    @property
+    def biases(self) -> Tensor:
+        """What is added to log p [class]."""
+        return -self.tau * self.prior.log()
+
+    def words(self) -> str:
+        """The number, and what it means."""
+        tau = float(self.tau)
+        if tau == 0:
+            return "The class of the largest score (argmax): no shift by class shares was better."
+        towards = "rare" if tau > 0 else "frequent"
+        return (
+            f"Log probabilities minus {tau:.2f} times the logarithm of the class shares: {towards} classes are decided "
+            "more often."
+        )
+
+    def _fit(self, logs: LogScores, y: Classes, value: TableMetric) -> None:
+        counts = (
+            y.bincount(minlength=self.classes).double() if self.class_counts is None else self.class_counts
+        )
+        if counts.shape != (self.classes,) or not bool((counts >= 0).all()) or not float(counts.sum()) > 0:
+            came = f"class_counts are {counts.tolist()}"
+            raise fail("PriorShift.fit", came, f"a number >= 0 for each of {self.classes} classes")
+        counts = counts if self.class_counts is not None and bool((counts > 0).all()) else _counted(counts)
+        self.prior = counts / counts.sum()
+        tables = [table_of(self._by(tau, logs), y, self.classes) for tau in self.grid]
+        gains = value.gains(torch.stack(tables))
+        start = float(value.gains(table_of(logs.argmax(1), y, self.classes)))
+        best = float(gains.max())
+        if best == -torch.inf and start == -torch.inf:
+            raise Undefined("PriorShift.fit", value.failure)
+        self.values = (gains if value.higher_is_better else -gains).tolist()
+        equal = [tau for tau, gain in zip(self.grid, gains.tolist(), strict=True) if gain >= best - _EQUAL]
+        tau = min(equal, key=abs) if best > start + MARGIN else 0.0
+        self.tau = torch.tensor(tau, dtype=torch.float64)
+
+    def _by(self, tau: float, logs: LogScores) -> Classes:
+        largest = logs.argmax(1)
+        return torch.where(self.seen[largest], self._among_seen(logs - tau * self.prior.log()), largest)
+
+    def _choose(self, logs: LogScores) -> Classes:
+        return self._among_seen(logs + self.biases)
+
+
+def _counted(counts: Tensor) -> Tensor:
+    """Counts, half an item where there is none."""
+    return counts.clamp(min=_LEAST)

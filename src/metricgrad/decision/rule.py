@@ -1,0 +1,164 @@
+"""What every rule of decision is: a small module that is fitted to a pool and turns scores into classes."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor, nn
+
+from metricgrad._checks import fail
+from metricgrad.decision.scores import Inputs, Scores, class_numbers, log_scores, read_scores
+from metricgrad.metrics.table_metric import TableMetric
+
+__all__ = ["MARGIN", "Argmax", "Rule", "table_of"]
+
+MARGIN = 1e-9
+"""A rule is better than argmax where it gains more than this."""
+
+LogScores = Float64[Tensor, "sample class"]
+Classes = Int64[Tensor, "sample"]
+_Rule = TypeVar("_Rule", bound="Rule")
+
+
+class Rule(nn.Module):
+    """A rule of decision; subclasses say how it is fitted (`_fit`), how it decides (`_choose`) and in which words.
+
+    Attributes:
+        name: as `fit_rule` takes it.
+        least: items that `fit_rule` wants before it fits this rule.
+        inputs: what the scores are, `logits` or `probabilities`; `auto` until it is fitted.
+        classes: how many there are; 0 until it is fitted.
+        metric: the name of the metric it was fitted for; empty until then.
+        class_names: one per class, for words and files; empty where they are numbers.
+        note: what was done otherwise than asked, in one sentence; empty where nothing was.
+    """
+
+    name: ClassVar[str]
+    least: ClassVar[int] = 50
+
+    def __init__(self, *, inputs: Inputs = "auto", class_names: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.inputs: Inputs = inputs
+        self.class_names = tuple(map(str, class_names))
+        self.classes, self.metric, self.note = 0, "", ""
+        self.seen: Tensor
+        self.register_buffer("seen", torch.zeros(0, dtype=torch.bool))
+
+    def fit(self: _Rule, p: Any, y: Any, metric: Any) -> _Rule:
+        """Fit the rule to scores and true classes for a metric of decided classes.
+
+        Args:
+            p: probabilities or logits [sample, class], or one score of class 1 [sample].
+            y: true classes [sample], whole numbers.
+            metric: anything that `metrics.adapt` takes and that reads classes, or a `TableMetric`.
+
+        Returns:
+            The rule itself. It is argmax where nothing is better by 1e-9.
+
+        Raises:
+            InputError: other shapes or values, no item, a metric that reads something else than classes.
+        """
+        caller = f"{type(self).__name__}.fit"
+        scores, kind = read_scores(caller, p, self.inputs)
+        logs = log_scores(scores, kind)
+        if not len(logs):
+            raise fail(caller, "there is no item", "at least one")
+        self.inputs, self.classes, self.note = kind, logs.shape[1], ""
+        self._check_names(caller)
+        truth = class_numbers(caller, y, len(logs), self.classes)
+        value = metric if isinstance(metric, TableMetric) else TableMetric(metric, self.classes)
+        self.metric = value.metric.name
+        self.seen = truth.bincount(minlength=self.classes) > 0
+        self._fit(logs, truth, value)
+        return self
+
+    def decide(self, p: Any) -> Classes:
+        """Decide classes [sample] for probabilities or logits; ties: the lowest class.
+
+        Raises:
+            InputError: not fitted, another number of classes, NaN, logits for probabilities or the reverse.
+        """
+        caller = f"{type(self).__name__}.decide"
+        self._require_fitted(caller)
+        scores, kind = read_scores(caller, p, self.inputs if len(p) else "auto")
+        columns = scores.shape[1] if scores.ndim == 2 else 2
+        if columns != self.classes:
+            raise fail(caller, f"scores have {columns} classes", f"{self.classes}, as the rule was fitted")
+        return self._decided(log_scores(scores, kind))
+
+    def forward(self, p: Scores) -> Classes:
+        """As `decide`, without its checks: what stands in an exported graph, on the device of the scores."""
+        return self._decided(log_scores(p, "probabilities" if self.inputs == "probabilities" else "logits"))
+
+    def words(self) -> str:
+        """The rule in plain words."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """What a rule file holds beside the arrays, as `__init__` takes it."""
+        return {"inputs": self.inputs, "class_names": list(self.class_names)}
+
+    def class_name(self, k: int) -> str:
+        """What class k is called."""
+        return self.class_names[k] if self.class_names else f"class {k}"
+
+    def _fit(self, logs: LogScores, y: Classes, value: TableMetric) -> None:
+        raise NotImplementedError
+
+    def _choose(self, logs: LogScores) -> Classes:
+        """Classes among those of the pool."""
+        raise NotImplementedError
+
+    def _decided(self, logs: LogScores) -> Classes:
+        """An item whose largest score is that of a class absent from the pool keeps it: nothing is known of it."""
+        largest = logs.argmax(1)
+        return torch.where(self.seen[largest], self._choose(logs), largest)
+
+    def _among_seen(self, scores: Tensor) -> Classes:
+        """The largest score among classes of the pool."""
+        return scores.masked_fill(~self.seen, -torch.inf).argmax(1)
+
+    def _require_fitted(self, caller: str) -> None:
+        if not self.classes:
+            raise fail(caller, "the rule was not fitted", "a fitted rule", "Call fit(p, y, metric) first.")
+
+    def _check_names(self, caller: str) -> None:
+        if self.class_names and len(self.class_names) != self.classes:
+            came = f"class_names has {len(self.class_names)} names for {self.classes} classes"
+            raise fail(caller, came, "one name per class")
+
+
+class Argmax(Rule):
+    """The class of the largest score: what is decided without a rule. Ties: the lowest class.
+
+    Example:
+        >>> rule = Argmax().fit([[0.9, 0.1], [0.2, 0.8]], [0, 1], "accuracy")
+        >>> rule.decide([[0.5, 0.5], [0.4, 0.6]]), rule.words()
+        (tensor([0, 1]), 'The class of the largest score (argmax).')
+    """
+
+    name = "argmax"
+    least = 0
+
+    def words(self) -> str:
+        """One sentence."""
+        return "The class of the largest score (argmax)."
+
+    def _fit(self, logs: LogScores, y: Classes, value: TableMetric) -> None:
+        pass
+
+    def _choose(self, logs: LogScores) -> Classes:
+        return logs.argmax(1)
+
+
+def table_of(decided: Classes, y: Classes, classes: int) -> Float64[Tensor, "true predicted"]:
+    """Confusion table of decisions.
+
+    Example:
+        >>> table_of(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
+        tensor([[1., 1.],
+                [0., 1.]], dtype=torch.float64)
+    """
+    cells = (y * classes + decided).bincount(minlength=classes * classes)
+    return cells.reshape(classes, classes).double()

@@ -1,0 +1,136 @@
+"""Decide as for the linear cost that the metric is at the present table: a plug-in rule with a measured slope."""
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from metricgrad.decision.rule import MARGIN, Classes, LogScores, Rule, table_of
+from metricgrad.metrics.table_metric import TableMetric, confusion_slope
+
+__all__ = ["SlopeDecode"]
+
+_TIED = 1e-12
+"""Part of the largest slope: expected gains that are nearer than that are equal."""
+
+
+class SlopeDecode(Rule):
+    """The class of the largest expected slope: argmax_k sum_y p(y | x) G[y, k] (an estimate, fitted to the pool).
+
+        G[y, k]    slope of the metric at the table C when one more item of class y is taken for class k
+        C          at first the table of argmax; after each round C <- (C + C_new) / 2
+
+    The round of the best value on the pool is kept, argmax where none is better. It is the exact Bayes decision for a
+    linear cost; for F measures, G-mean, MCC and kappa a plug-in rule of the Frank-Wolfe kind whose gradient is measured
+    by calling the metric.
+
+    Attributes:
+        slopes: G [true, predicted], of the metric with the sign that makes higher better; the identity for argmax; a
+            buffer.
+        start_value: value of argmax on the pool.
+        round_values: value after each round.
+
+    Args:
+        rounds: how often the slope is taken.
+        step: h as a part of the samples.
+        pseudo_count: c in every cell of the table.
+        settings: as `Rule`.
+
+    Edge cases:
+        ties: the lowest class, also of expected gains that differ by less than 1e-12 of the largest slope. A class
+        absent from the pool: no slope is taken of it, an item that argmax takes for it keeps it, and no other item
+        gets it. A slope that is undefined ends the rounds.
+
+    Gradient: none.
+
+    Cost: class^2 tables and a product [sample, class] [class, class] per round.
+
+    Reference:
+        [narasimhan2015consistent], algorithm 1, without its average over classifiers and with a measured gradient.
+
+    Example:
+        >>> p = [[0.7, 0.3], [0.8, 0.2], [0.6, 0.4], [0.9, 0.1]]
+        >>> rule = SlopeDecode().fit(p, [0, 0, 1, 0], "macro_f1")
+        >>> rule.decide(p)
+        tensor([0, 0, 1, 0])
+    """
+
+    name = "slope"
+    least = 200
+    slopes: Tensor
+
+    def __init__(
+        self, *, rounds: int = 6, step: float = 0.002, pseudo_count: float = 0.5, **settings: object
+    ) -> None:
+        super().__init__(**settings)  # pyright: ignore[reportArgumentType]
+        self.rounds, self.step, self.pseudo_count = rounds, step, pseudo_count
+        self.start_value, self.round_values = float("nan"), list[float]()
+        self.register_buffer("slopes", torch.zeros(0, 0, dtype=torch.float64))
+
+    @property
+    def is_argmax(self) -> bool:
+        """Whether nothing was better than argmax."""
+        return bool((self.slopes == torch.eye(self.classes, dtype=torch.float64)).all())
+
+    def words(self) -> str:
+        """What a mistake costs, the dearest first, against the mean mistake; for two classes the cut that it is."""
+        if self.is_argmax:
+            return "The class of the largest score (argmax): nothing was better."
+        costs = self.slopes.diagonal()[:, None] - self.slopes  # [true, predicted]
+        if self.classes == 2 and bool((costs.sum(1) > 0).all()):
+            cut = float(costs[0, 1] / (costs[0, 1] + costs[1, 0]))
+            return f"{self.class_name(1)} from a probability of {cut:.3f} on (argmax: from 0.5 on)."
+        among = self.seen[:, None] & self.seen & ~torch.eye(self.classes, dtype=torch.bool)
+        mean = costs[among].mean().abs()
+        dearest = torch.where(among, costs, -torch.inf).reshape(-1).sort(descending=True, stable=True).indices
+        shown = [divmod(int(cell), self.classes) for cell in dearest[: min(12, int(among.sum()))]]
+        lines = [
+            f"  taking {self.class_name(y)} for {self.class_name(k)} costs {float(costs[y, k] / mean):.2f}"
+            for y, k in shown
+        ]
+        more = int(among.sum()) - len(shown)
+        lines += [f"  and {more} cheaper mistakes"] if more else []
+        return "\n".join(["The class of the least expected cost, where (1 is the mean mistake):", *lines])
+
+    def _fit(self, logs: LogScores, y: Classes, value: TableMetric) -> None:
+        probabilities = logs.softmax(1)
+        decided = logs.argmax(1)
+        table = table_of(decided, y, self.classes)
+        sign = 1.0 if value.higher_is_better else -1.0
+        best = float(value.gains(table))
+        self.start_value, self.round_values = sign * best, []
+        kept = torch.eye(self.classes, dtype=torch.float64)
+        for _ in range(self.rounds):
+            slopes = sign * self._slopes(table, value)
+            if not bool(torch.isfinite(slopes).all()):
+                self.note = "the slope of the metric is undefined here"
+                break
+            new = table_of(self._decided_by(slopes, probabilities, logs), y, self.classes)
+            gain = float(value.gains(new))
+            self.round_values.append(sign * gain)
+            if gain > best + MARGIN:
+                best, kept = gain, slopes
+            table = (table + new) / 2
+        self.slopes = kept
+
+    def _slopes(self, table: Tensor, value: TableMetric) -> Float64[Tensor, "true predicted"]:
+        return confusion_slope(
+            value,
+            table,
+            step=self.step * float(table.sum()),
+            pseudo_count=self.pseudo_count,
+            among=self.seen,
+        )
+
+    def _decided_by(self, slopes: Tensor, probabilities: Tensor, logs: LogScores) -> Classes:
+        """Decisions of the pool by these slopes."""
+        largest = logs.argmax(1)
+        return torch.where(self.seen[largest], self._largest(slopes, probabilities), largest)
+
+    def _choose(self, logs: LogScores) -> Classes:
+        return self._largest(self.slopes, logs.softmax(1))
+
+    def _largest(self, slopes: Tensor, probabilities: Tensor) -> Classes:
+        """The first class whose expected gain is the largest, but for rounding."""
+        gains = (probabilities @ slopes).masked_fill(~self.seen, -torch.inf)
+        room = _TIED * slopes.abs().max()
+        return (gains >= gains.max(1, keepdim=True).values - room).to(torch.int64).argmax(1)
