@@ -163,7 +163,7 @@ def climbable(value: TableMetric, table: Float64[Tensor, "true predicted"]) -> C
     """What a search climbs: the metric; for G-mean, where it is 0, the mean of log(recall + 1/n).
 
     Example:
-        >>> climbable(TableMetric("macro_f1", 2), torch.eye(2)).__name__
+        >>> climbable(TableMetric("macro_f1", 2), torch.eye(2).double()).__name__
         'gains'
     """
     name = getattr(value.metric.function, "__name__", value.metric.name)

@@ -26,6 +26,7 @@ _EQUAL = 1e-12
 
 Values = Float64[Tensor, "sample"]
 Items = Int64[Tensor, "sample"]
+Kept = Int64[Tensor, "cut"]
 
 
 class Cut(NamedTuple):
@@ -100,7 +101,7 @@ def best_cut(
     return Cut(at, float(found[chosen]), interval, int(kept[chosen]), len(kept) < len(above))
 
 
-def _thin(above: Items, most: int | None) -> Items:
+def _thin(above: Int64[Tensor, "every"], most: int | None) -> Kept:
     """At most so many cuts, evenly spaced among the items, both ends included."""
     if most is None or len(above) <= most:
         return above
@@ -108,9 +109,7 @@ def _thin(above: Items, most: int | None) -> Items:
     return above[torch.searchsorted(above.double(), wanted).clamp(max=len(above) - 1)].unique()
 
 
-def _tables(
-    order: Items, low: Items, high: Items, y: Items, start: Tensor, above: Items
-) -> Iterator[Float64[Tensor, "cut true predicted"]]:
+def _tables(order: Items, low: Items, high: Items, y: Items, start: Tensor, above: Kept) -> Iterator[Tensor]:
     """Tables of the cuts, the highest cut first, a few at a time."""
     classes = len(start)
     gained = (y * classes + high)[order]

@@ -103,10 +103,11 @@ def fit_rule(
     Cost: three fits.
 
     Example:
+        >>> import torch
         >>> p = torch.linspace(0.01, 0.9, 100)
         >>> fitted = fit_rule(p, p > 0.3, "f1")
-        >>> fitted.rule.name, round(fitted.argmax_value, 3), fitted.cross_fitted
-        ('threshold', 0.807, 1.0)
+        >>> fitted.rule.name, round(fitted.argmax_value, 3), round(fitted.cross_fitted, 3)
+        ('threshold', 0.804, 0.992)
     """
     pool = _read(p, y, metric, inputs)
     wanted = _rule(rule, pool, class_counts)
@@ -166,6 +167,7 @@ def cross_fitted(
     Cost: two fits, each on half the items.
 
     Example:
+        >>> import torch
         >>> p = torch.linspace(0.01, 0.9, 100)
         >>> int((cross_fitted(p, p > 0.3, "f1") != (p > 0.3)).sum())
         1

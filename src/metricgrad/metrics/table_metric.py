@@ -93,7 +93,7 @@ class TableMetric:
     @property
     def formula(self) -> Callable[[Tensor], Tensor] | None:
         """The metric as a function of tables; None where it can only be called."""
-        return getattr(self.metric, "of_table", None)
+        return self.metric.of_table
 
     @property
     def weighted(self) -> bool:
