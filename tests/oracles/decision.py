@@ -4,7 +4,7 @@ import itertools
 import math
 
 
-def value_of_table(word, table, beta=1.0, cost=None):
+def value_of_table(word, table, beta=1.0, cost=()):
     """A metric of a table [true][predicted]; NaN where it is undefined."""
     classes = range(len(table))
     n = sum(map(sum, table))

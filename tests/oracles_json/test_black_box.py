@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from metricgrad.decision import ClassBiases, Threshold
+from metricgrad.decision.scores import log_scores
 from metricgrad.decision.undefined import Undefined
 from tests.decision.plain import PlainMetric
 from tests.oracles.decision import binary_value, value_of_table
@@ -47,7 +48,8 @@ def threshold(case: Case) -> dict[str, Any]:
         found.above if found.gain > value(_table(base, targets)) + 1e-9 else int(base.sum())
     )
     low, high = (None if abs(edge) == torch.inf else edge for edge in found.interval)
-    odds = {float(torch.logit(score)): float(score) for score in scores}
+    columns = log_scores(scores, "probabilities")
+    odds = dict(zip((columns[:, 1] - columns[:, 0]).tolist(), scores.tolist(), strict=True))
     return {
         "best_value": found.gain,
         "base_value": value(_table(base, targets)),

@@ -1,30 +1,20 @@
 """Fit a rule to a pool, judge it on items that it was not fitted to, and keep argmax where nothing is gained."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Int64
 from torch import Tensor
 
-from metricgrad._checks import fail, nearest
-from metricgrad.decision.class_biases import ClassBiases
 from metricgrad.decision.halves import first_half
-from metricgrad.decision.prior_shift import PriorShift
-from metricgrad.decision.rule import MARGIN, Argmax, Rule, table_of
-from metricgrad.decision.scores import Inputs, Kind, class_numbers, log_scores, read_scores
-from metricgrad.decision.slope_decode import SlopeDecode
-from metricgrad.decision.threshold import Threshold
+from metricgrad.decision.known import new_rule
+from metricgrad.decision.pool import Pool, read_pool
+from metricgrad.decision.rule import MARGIN, Argmax, Rule
+from metricgrad.decision.scores import Inputs
 from metricgrad.decision.undefined import Undefined
-from metricgrad.metrics.table_metric import TableMetric
 
-__all__ = ["RULES", "Fitted", "cross_fitted", "fit_rule"]
-
-RULES: Mapping[str, type[Rule]] = {
-    rule.name: rule for rule in (Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases)
-}
-"""Rules of class scores by name; `auto` is the threshold for two classes and slope decode for more."""
+__all__ = ["Fitted", "cross_fitted", "fit_rule"]
 
 
 @dataclass(frozen=True)
@@ -49,22 +39,6 @@ class Fitted:
     decisions: Int64[Tensor, "sample"]
     note: str
     calls: int
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Scores that were read, true classes and the metric."""
-
-    scores: Tensor
-    kind: Kind
-    y: Tensor
-    value: TableMetric
-
-    def argmax(self) -> Tensor:
-        return log_scores(self.scores, self.kind).argmax(1)
-
-    def value_of(self, decided: Tensor) -> float:
-        return float(self.value(table_of(decided, self.y, self.value.classes)))
 
 
 def fit_rule(
@@ -109,8 +83,8 @@ def fit_rule(
         >>> fitted.rule.name, round(fitted.argmax_value, 3), round(fitted.cross_fitted, 3)
         ('threshold', 0.804, 0.992)
     """
-    pool = _read(p, y, metric, inputs)
-    wanted = _rule(rule, pool, class_counts)
+    pool = read_pool(p, y, metric, inputs)
+    wanted = new_rule(rule, pool.kind, pool.value.classes, class_counts)
     decided = pool.argmax()
     argmax_value = pool.value_of(decided)
     argmax = Argmax(inputs=pool.kind, class_names=wanted.class_names).fit(pool.scores, pool.y, pool.value)
@@ -172,37 +146,11 @@ def cross_fitted(
         >>> int((cross_fitted(p, p > 0.3, "f1") != (p > 0.3)).sum())
         1
     """
-    pool = _read(p, y, metric, inputs)
-    return _crossed(pool, _rule(rule, pool, class_counts))
+    pool = read_pool(p, y, metric, inputs)
+    return _crossed(pool, new_rule(rule, pool.kind, pool.value.classes, class_counts))
 
 
-def _read(p: Any, y: Any, metric: Any, inputs: Inputs) -> _Pool:
-    scores, kind = read_scores("fit_rule", p, inputs)
-    classes = scores.shape[1] if scores.ndim == 2 else 2
-    value = metric if isinstance(metric, TableMetric) else TableMetric(metric, classes)
-    if not len(scores):
-        raise fail("fit_rule", "there is no item", "at least one")
-    return _Pool(scores, kind, class_numbers("fit_rule", y, len(scores), classes), value)
-
-
-def _rule(rule: str | Rule, pool: _Pool, class_counts: Any) -> Rule:
-    """A new rule of that name, or a copy of the one that is given; it reads scores as the pool was read."""
-    if isinstance(rule, Rule):
-        wanted = copy.deepcopy(rule)
-        wanted.inputs = pool.kind
-        return wanted
-    name = ("threshold" if pool.value.classes == 2 else "slope") if rule == "auto" else rule
-    if name not in RULES:
-        raise fail(
-            "fit_rule", f"there is no rule {rule!r}", "a known rule", nearest(str(rule), ["auto", *RULES])
-        )
-    kind = RULES[name]
-    if issubclass(kind, PriorShift | ClassBiases):
-        return kind(class_counts=class_counts, inputs=pool.kind)
-    return kind(inputs=pool.kind)
-
-
-def _crossed(pool: _Pool, rule: Rule) -> Tensor:
+def _crossed(pool: Pool, rule: Rule) -> Tensor:
     """Decisions of both halves, each by the rule of the other."""
     first = first_half(pool.y)
     decisions = pool.argmax()

@@ -1,7 +1,5 @@
 """The cut of a binary classifier that is best for the metric, among all cuts."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -17,7 +15,7 @@ class Threshold(Rule):
     """Class 1 where its score is above a cut: the best of every cut between two distinct scores and both ends (exact).
 
     Of equally good cuts the nearest to one half (a logit of 0) is taken, then the one with fewest positives; the cut is
-    the middle of its interval. It is a number on the scale of log odds, so that logits and probabilities give one rule.
+    the middle of its interval. It is kept as log odds, so that logits and probabilities give one rule.
 
     Attributes:
         cut: log odds of class 1 above which an item is positive; a buffer.
@@ -38,7 +36,7 @@ class Threshold(Rule):
     Example:
         >>> rule = Threshold().fit([0.1, 0.3, 0.35, 0.8], [0, 1, 1, 1], "f1")
         >>> rule.decide([0.1, 0.25, 0.9]), rule.words()
-        (tensor([0, 1, 1]), 'class 1 from a probability of 0.179 on (argmax: from 0.5 on).')
+        (tensor([0, 1, 1]), 'class 1 from a probability of 0.200 on (argmax: from 0.5 on).')
     """
 
     name = "threshold"
@@ -77,16 +75,21 @@ class Threshold(Rule):
         if self.found.thinned:
             self.note = f"the metric has no formula: {MOST_CALLS:,} cuts were looked at, not every one"
         start = float(value.gains(table_of((odds > 0).long(), y, 2)))
-        self.cut = torch.tensor(
-            self.found.at if self.found.gain > start + MARGIN or math.isinf(start) else 0.0,
-            dtype=torch.float64,
-        )
-        self.seen = torch.ones(
-            2, dtype=torch.bool
-        )  # a cut has a meaning for both classes, whichever are there
+        better = self.found.gain > start + MARGIN
+        self.cut = torch.tensor(_middle(self.found) if better else 0.0, dtype=torch.float64)
+        self.seen = torch.ones(2, dtype=torch.bool)  # a cut says something of both classes
 
     def _choose(self, logs: LogScores) -> Classes:
         return (logs[:, 1] - logs[:, 0] > self.cut).long()
+
+
+def _middle(found: Cut) -> float:
+    """The middle of the interval as a probability, where float64 holds it; otherwise the cut as it was found."""
+    low, high = torch.tensor(found.interval, dtype=torch.float64)
+    if found.at == 0 or not bool(torch.isfinite(low) & torch.isfinite(high)):
+        return found.at
+    middle = torch.logit((low.sigmoid() + high.sigmoid()) / 2)
+    return float(middle) if bool((low < middle) & (middle < high)) else found.at
 
 
 def _short(probability: float) -> str:

@@ -1,0 +1,37 @@
+"""Rules of class scores by their names."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from metricgrad._checks import fail, nearest
+from metricgrad.decision.class_biases import ClassBiases
+from metricgrad.decision.prior_shift import PriorShift
+from metricgrad.decision.rule import Argmax, Rule
+from metricgrad.decision.scores import Kind
+from metricgrad.decision.slope_decode import SlopeDecode
+from metricgrad.decision.threshold import Threshold
+
+__all__ = ["RULES", "new_rule"]
+
+RULES: Mapping[str, type[Rule]] = {
+    rule.name: rule for rule in (Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases)
+}
+"""Rules of class scores by name; `auto` is the threshold for two classes and slope decode for more."""
+
+
+def new_rule(rule: str | Rule, kind: Kind, classes: int, class_counts: Any = None) -> Rule:
+    """Return a new rule of that name, or a copy of the one that is given; it reads scores of that kind."""
+    if isinstance(rule, Rule):
+        wanted = copy.deepcopy(rule)
+        wanted.inputs = kind
+        return wanted
+    name = ("threshold" if classes == 2 else "slope") if rule == "auto" else rule
+    if name not in RULES:
+        raise fail(
+            "fit_rule", f"there is no rule {rule!r}", "a known rule", nearest(str(rule), ["auto", *RULES])
+        )
+    made = RULES[name]
+    if issubclass(made, PriorShift | ClassBiases):
+        return made(class_counts=class_counts, inputs=kind)
+    return made(inputs=kind)
