@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from metricgrad.metrics.overlap import rotated_iou
 from metricgrad.tasks.box_network import START_WEIGHTS, BoxNetwork, read_start, smooth_l1_box_loss
-from metricgrad.tasks.boxes import BoxScenes, Options, scene_splits
+from metricgrad.tasks.boxes import Options, scene_splits
+from metricgrad.tasks.boxes_split import BoxScenes
 
 RATES = (2e-3, 5e-4, 1.25e-4)
 PATIENCE = 4  # evaluations (one an epoch) without a better value

@@ -21,8 +21,9 @@ from torch import nn
 from metricgrad.learned import words as words_kind
 from metricgrad.metrics.names import metric_by_name
 from metricgrad.tasks.recogniser import MAX_LENGTH, START_WEIGHTS, Recogniser, letter_cross_entropy
-from metricgrad.tasks.words import Options, WordSplit, word_splits
+from metricgrad.tasks.words import Options, word_splits
 from metricgrad.tasks.words_pictures import ALPHABET
+from metricgrad.tasks.words_split import WordSplit
 
 RATES = (2e-3, 7e-4, 2.5e-4, 8e-5)
 BATCH = 64

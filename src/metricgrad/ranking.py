@@ -13,10 +13,7 @@ from metricgrad._checks import Number, describe, fail, positive_number, require_
 from metricgrad._labels import Labels, number_labels
 from metricgrad.averages import mean_valid
 from metricgrad.metrics.own_references import same_rows
-from metricgrad.pairing.memory import MemoryQueue
-from metricgrad.pairing.relevance import label_codes, positive_lists
-from metricgrad.pairing.similarity import unit_rows
-from metricgrad.pairing.simix import SiMix, mix_rows
+from metricgrad.pairing import MemoryQueue, SiMix, label_codes, mix_rows, positive_lists, unit_rows
 from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positive_ranks_from_products
 from metricgrad.relax.step import StepName
 

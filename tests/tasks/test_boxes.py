@@ -16,6 +16,7 @@ from metricgrad.tasks import boxes, boxes_sets
 from metricgrad.tasks.box_network import BoxNetwork, read_start, smooth_l1_box_loss
 from metricgrad.tasks.boxes_scenes import EDGE, Source, cut_out, draw_scene, photographs
 from metricgrad.tasks.boxes_sets import VENDORS, draw_scenes, pictures_of
+from metricgrad.tasks.boxes_split import BoxScenes
 from metricgrad.tasks.emoji_pictures import load_pictures
 
 SMALL = {"items_fit": 40, "items_select": 120, "items_test": 20, "batch": 16}
@@ -368,9 +369,7 @@ def test_mirrored_scenes_keep_their_boxes() -> None:
         return (along.abs() <= one[2] / 2) & (across.abs() <= one[3] / 2)
 
     picture[0, :, inside(box[0])] = 255
-    split = boxes.BoxScenes(
-        picture.repeat(16, 1, 1, 1), box.repeat(16, 1), batch=16, shuffle=True, mirror=True
-    )
+    split = BoxScenes(picture.repeat(16, 1, 1, 1), box.repeat(16, 1), batch=16, shuffle=True, mirror=True)
     ((pictures, mirrored),) = list(split)
     seen = set()
     for one, its_box in zip(pictures, mirrored, strict=True):
@@ -383,4 +382,4 @@ def test_mirrored_scenes_keep_their_boxes() -> None:
     assert torch.equal(again[0], pictures) and torch.equal(again[1], mirrored)
     split.set_epoch(1)
     assert not torch.equal(next(iter(split))[0], pictures)
-    assert split.rebatch(4).mirror and split.digest != boxes.BoxScenes(picture, box).digest
+    assert split.rebatch(4).mirror and split.digest != BoxScenes(picture, box).digest

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metricgrad.errors import InputError
-from metricgrad.tasks import emoji
+from metricgrad.tasks import emoji, emoji_features
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.emoji_views import VIEWS
 from metricgrad.tune import Splits
@@ -25,7 +25,7 @@ def _pixels_as_features(request, monkeypatch, drawn) -> None:
     if "backbone" in request.keywords:
         return
 
-    monkeypatch.setattr(emoji, "efficientnet_lite0_features", pixels)
+    monkeypatch.setattr(emoji_features, "efficientnet_lite0_features", pixels)
     monkeypatch.setattr(emoji, "load_pictures", lambda path: drawn)
 
 

@@ -17,7 +17,7 @@ from metricgrad.metrics import adapt
 from metricgrad.metrics.decoded import of_kind
 from metricgrad.tasks import words, words_sets
 from metricgrad.tasks.recogniser import MAX_LENGTH, Recogniser, letter_cross_entropy, read_start
-from metricgrad.tasks.words import Options, WordSplit
+from metricgrad.tasks.words import Options
 from metricgrad.tasks.words_pictures import (
     ALPHABET,
     FONTS,
@@ -32,6 +32,7 @@ from metricgrad.tasks.words_pictures import (
     usable_fonts,
 )
 from metricgrad.tasks.words_sets import divided_words, draw_words, kept_words
+from metricgrad.tasks.words_split import WordSplit
 from tests.tasks.real_data import found_or_skipped
 
 FETCH = Path(__file__).resolve().parents[2] / "scripts" / "fetch-fonts"

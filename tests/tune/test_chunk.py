@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from metricgrad.errors import InputError, Interrupted
-from metricgrad.tasks import digits, emoji
+from metricgrad.tasks import digits, emoji, emoji_features
 from metricgrad.tune import Plan, Result, Splits, tune
 from metricgrad.tune.checkpoint import load_weights
 from tests.tune.small_run import same_weights, small_run, small_splits
@@ -159,7 +159,7 @@ def test_emoji_with_chunks(tmp_path: Path, monkeypatch) -> None:
     def pixels(pictures, **_: object) -> torch.Tensor:
         return torch.from_numpy(pictures[:, 4::8, 4::8].reshape(len(pictures), -1)).float() / 255
 
-    monkeypatch.setattr(emoji, "efficientnet_lite0_features", pixels)
+    monkeypatch.setattr(emoji_features, "efficientnet_lite0_features", pixels)
     task = emoji.load({"classes_per_batch": 40})
     weights = []
     for chunk in (None, 50):

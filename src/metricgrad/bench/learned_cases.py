@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricgrad._types import Metric, OutputKind
-from metricgrad.learned import rotated_boxes, words
+from metricgrad._types import MethodRun, Metric, OutputKind
+from metricgrad.learned import rotated_boxes
 from metricgrad.metrics import metric_by_name, of_kind
 from metricgrad.tasks.box_network import BoxNetwork, smooth_l1_box_loss
 from metricgrad.tasks.boxes_scenes import EDGE
-from metricgrad.tasks.recogniser import MAX_LENGTH, Recogniser, letter_cross_entropy
-from metricgrad.tasks.words import SURROGATE_WIDTH
-from metricgrad.tasks.words_pictures import ALPHABET, HEIGHT, WIDTH
+from metricgrad.tasks.recogniser import Recogniser, letter_cross_entropy, output_kind
+from metricgrad.tasks.words_pictures import HEIGHT, WIDTH
 
 __all__ = ["Case", "boxes_case", "words_case"]
 
@@ -40,11 +39,19 @@ class Case(NamedTuple):
     metric: Metric
     proxy: Callable[[Any, Any], Tensor]
 
+    def run(self) -> MethodRun:
+        """Return what a method is given: a network of its own, the same at every call."""
+        torch.manual_seed(0)
+        network, split = self.network().train(), [(self.inputs, self.targets)]
+        parameters = dict(network.named_parameters())
+        return MethodRun(network, parameters, self.metric, steps=10**6, seed=0, fit=split, select=split)
+
 
 def words_case(batch: int) -> Case:
     """Words of up to 16 letters, read from pictures of 32 x 128 by the network of the task `words`."""
-    kind = words(ALPHABET, MAX_LENGTH, width=SURROGATE_WIDTH)
-    return _case("words", "edit_distance", kind, Recogniser, letter_cross_entropy, (batch, HEIGHT, WIDTH))
+    return _case(
+        "words", "edit_distance", output_kind(), Recogniser, letter_cross_entropy, (batch, HEIGHT, WIDTH)
+    )
 
 
 def boxes_case(batch: int) -> Case:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from metricgrad._types import MethodRun
 from metricgrad.bench.learned_cases import Case, boxes_case, words_case
 from metricgrad.bench.timer import medians
 from metricgrad.learned import LearnedSurrogate, SampleErrors
@@ -58,7 +57,7 @@ def _steps(case: Case) -> dict[str, Callable[[], float]]:
     """Return what is timed: calls that take one step and return the loss, or the fit, before it."""
     batch, size = (case.inputs, case.targets), len(case.targets)
     proxy = Surrogate(case.proxy, DescentSettings(learning_rate=1e-4, schedule="constant", warmup=0.0))
-    proxy.begin(_run_of(case))
+    proxy.begin(case.run())
     training = _method(case, filtered=False, model_steps_only=False)
     training.step(batch)  # now it remembers pairs of its model
     ls, feds = (_method(case, filtered=filtered, model_steps_only=True) for filtered in (False, True))
@@ -77,14 +76,6 @@ def _steps(case: Case) -> dict[str, Callable[[], float]]:
     }
 
 
-def _run_of(case: Case) -> MethodRun:
-    """What a method is given: a network of its own, the same for all."""
-    torch.manual_seed(0)
-    network, split = case.network().train(), [(case.inputs, case.targets)]
-    parameters = dict(network.named_parameters())
-    return MethodRun(network, parameters, case.metric, steps=10**6, seed=0, fit=split, select=split)
-
-
 def _method(case: Case, *, filtered: bool, model_steps_only: bool) -> Learned:
     """LS or FEDS, begun; its first step takes one surrogate step to warm up."""
     # The surrogate knows nothing yet: an ordinary filter would drop every sample, and the step would be skipped.
@@ -99,7 +90,7 @@ def _method(case: Case, *, filtered: bool, model_steps_only: bool) -> Learned:
     if model_steps_only:  # a run takes at least one, so the settings would refuse it
         settings = settings.model_copy(update={"surrogate_steps": 0})
     method = Learned(settings, filtered=filtered)
-    method.begin(_run_of(case))
+    method.begin(case.run())
     return method
 
 

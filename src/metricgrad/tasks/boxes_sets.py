@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-from metricgrad._checks import extra
+from metricgrad._checks import extra, require_memory
 from metricgrad._types import Observer
 from metricgrad.tasks.boxes_scenes import VERSION, Source, cut_out, draw_scene, photographs
 from metricgrad.tasks.drawing import PART, Part, drawn_splits
@@ -26,6 +26,8 @@ VENDORS = {
 """Whose designs a split is drawn from; noto-v1 is an earlier design of noto's artists."""
 SHARES = (0.6, 0.15)
 """Share of the emoji in fit and in select; the others are test."""
+_BYTES_OF_A_SCENE = 3 * 3 * 64 * 64
+"""Drawn, joined and kept: three copies for a moment."""
 
 
 class Scenes(NamedTuple):
@@ -134,12 +136,14 @@ def kept_scenes(
         division, seed, counts, the version of this code, of Pillow and of numpy.
 
     Raises:
-        InputError: the folder cannot be written, or a process ended.
+        InputError: more scenes than memory, a folder that cannot be written, or a process that ended.
         MissingExtraError: Pillow or scikit-learn is not installed.
 
     Cost:
         18,000 scenes take about 70 s of one core, once, and 222 MB; then a read of half a second.
     """
+    scenes = sum(counts.values())
+    require_memory("task boxes", f"drawing {scenes:,} scenes", _BYTES_OF_A_SCENE * scenes)
     emoji = load_pictures()
     strips = {name: photographs(name) for name in VENDORS}
     key = _key(emoji, strips, counts, seed)
@@ -148,12 +152,7 @@ def kept_scenes(
         return _draw(emoji, strips, counts, seed, processes, observer)
 
     found = kept_splits("boxes", key, Scenes, list(VENDORS), draw, cache=cache, observer=observer)
-    names = {
-        name: [
-            f"{emoji.names[emoji.label[row]]} ({emoji.vendors[emoji.vendor[row]]})" for row in scenes.design
-        ]
-        for name, scenes in found.items()
-    }
+    names = {name: emoji.described(scenes.design) for name, scenes in found.items()}
     return SceneSets(found, names, key)
 
 

@@ -11,10 +11,7 @@ in `emoji_settings.yaml`, chosen on fit + select alone (`metricgrad settings emo
 the other, and frozen before the test split was read.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -25,17 +22,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from metricgrad._checks import fail, nearest
 from metricgrad._documents import WholeField
 from metricgrad._types import Observer
+from metricgrad.tasks.emoji_features import EmojiFeatures, emoji_features
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.emoji_views import VIEWS
-from metricgrad.tasks.features import efficientnet_lite0_features, features_key
 from metricgrad.tasks.film_head import FilmHead
-from metricgrad.tasks.png import Pictures
 from metricgrad.tasks.task import Task
-from metricgrad.tune.plan import Plan
-from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
+from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits
 
 __all__ = ["Options", "load"]
 
@@ -122,48 +116,19 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     )
 
 
-@dataclass(frozen=True)
-class _Features:
-    """Features of every picture, and of some pictures in every other view.
-
-    Attributes:
-        key: names their values.
-        drawn: [picture, feature].
-        views: [view, place, feature].
-        viewed: number of the picture at every place, rising.
-    """
-
-    key: str
-    drawn: Tensor
-    views: Tensor
-    viewed: Tensor
-
-    def views_of(self, rows: Tensor) -> Tensor | None:
-        """Return the views of these pictures [view, row, feature]; None where there is none."""
-        return self.views[:, torch.searchsorted(self.viewed, rows)] if len(self.views) else None
-
-
-def _features(pictures: EmojiPictures, options: Options, observer: Observer | None) -> _Features:
+def _features(pictures: EmojiPictures, options: Options, observer: Observer | None) -> EmojiFeatures:
     """Compute or read the features; only classes that can be fitted are looked at in other views."""
-    label, views = torch.from_numpy(pictures.label), VIEWS[: options.views - 1]
-    fit, *others = _classes(int(label.max()) + 1, options)
+    fit, *others = _classes(int(pictures.label.max()) + 1, options)
     if options.development is not None:  # all divisions share their classes, and the views of them
         fit = np.concatenate([fit, *others])
-    viewed = torch.isin(label, torch.from_numpy(fit)).nonzero()[:, 0]
-    seen = [pictures.pictures, *(view.of(pictures.pictures[viewed.numpy()]) for view in views)]
-    digest = pictures.digest
-    if views:
-        facts = json.dumps([digest, views, viewed.tolist()])
-        digest = hashlib.sha256(facts.encode()).hexdigest()
-    found = efficientnet_lite0_features(
-        np.concatenate(seen), digest=digest, cache=options.cache, blocks=options.blocks, observer=observer
+    views = VIEWS[: options.views - 1]
+    return emoji_features(
+        pictures, fit, views=views, cache=options.cache, blocks=options.blocks, observer=observer
     )
-    drawn, turned = found[: len(label)], found[len(label) :].reshape(len(views), len(viewed), found.shape[1])
-    return _Features(features_key(digest, blocks=options.blocks), drawn, turned, viewed)
 
 
-def _splits(pictures: EmojiPictures, features: _Features, options: Options) -> Splits:
-    taking_part = _vendors(pictures, options)
+def _splits(pictures: EmojiPictures, features: EmojiFeatures, options: Options) -> Splits:
+    taking_part = pictures.taking_part(options.vendors, leave_out=options.leave_out)
     label, vendor = torch.from_numpy(pictures.label), torch.from_numpy(pictures.vendor)
     fit, select, test = _classes(int(label.max()) + 1, options)
     here = torch.isin(vendor, torch.tensor(sorted(taking_part)))
@@ -178,8 +143,8 @@ def _splits(pictures: EmojiPictures, features: _Features, options: Options) -> S
             label[index],
             batch=4096,
             reference=reference,
-            pictures=Pictures(pictures.pictures[index.numpy()], "emoji"),
-            names=[f"{pictures.names[label[item]]} ({pictures.vendors[vendor[item]]})" for item in index],
+            pictures=pictures.gallery(index.numpy()),
+            names=pictures.described(index.numpy()),
         )
 
     known, every = vendor != left, torch.ones_like(vendor, dtype=torch.bool)
@@ -198,20 +163,6 @@ def _splits(pictures: EmojiPictures, features: _Features, options: Options) -> S
         return Splits(fit_split, shown(rows(select, known)), shown(rows(test, known)))
     others = shown(rows(test, known))
     return Splits(fit_split, shown(rows(select, known)), shown(rows(test, ~known), others))
-
-
-def _vendors(pictures: EmojiPictures, options: Options) -> set[int]:
-    names = pictures.vendors if options.vendors is None else options.vendors
-    for name in (*names, *([] if options.leave_out is None else [options.leave_out])):
-        if name not in pictures.vendors:
-            raise fail(
-                "task emoji", f"there is no vendor {name!r}", "a known one", nearest(name, pictures.vendors)
-            )
-    if len(set(names)) < 2:
-        raise fail(
-            "task emoji", f"vendors are {list(names)}", "at least two: one alone has nothing to retrieve"
-        )
-    return {pictures.vendors.index(name) for name in {*names, options.leave_out} - {None}}
 
 
 def _classes(classes: int, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,8 +19,9 @@ from jaxtyping import Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from metricgrad._checks import describe, extra, fail
+from metricgrad._checks import describe, extra, fail, nearest
 from metricgrad.errors import InputError
+from metricgrad.tasks.png import Pictures
 
 __all__ = ["EMBEDDED_SLICE", "EmojiPictures", "load_pictures", "save_pictures"]
 
@@ -50,6 +51,32 @@ class EmojiPictures:
     names: tuple[str, ...]
     sources: tuple[dict[str, str], ...]
     digest: str
+
+    def described(self, rows: Int64[np.ndarray, "_"]) -> list[str]:
+        """Return a text for each of these pictures: which emoji, drawn by whom."""
+        return [f"{self.names[self.label[row]]} ({self.vendors[self.vendor[row]]})" for row in rows]
+
+    def gallery(self, rows: Int64[np.ndarray, "_"]) -> Pictures:
+        """Return these pictures for the gallery of the report."""
+        return Pictures(self.pictures[rows], "emoji")
+
+    def taking_part(self, vendors: Sequence[str] | None, *, leave_out: str | None = None) -> set[int]:
+        """Return the numbers of the vendors that take part: the named ones or all, and the one left out of fit.
+
+        Raises:
+            InputError: an unknown vendor, or fewer than two.
+        """
+        names = self.vendors if vendors is None else vendors
+        for name in (*names, *([] if leave_out is None else [leave_out])):
+            if name not in self.vendors:
+                raise fail(
+                    "task emoji", f"there is no vendor {name!r}", "a known one", nearest(name, self.vendors)
+                )
+        if len(set(names)) < 2:
+            raise fail(
+                "task emoji", f"vendors are {list(names)}", "at least two: one alone has nothing to retrieve"
+            )
+        return {self.vendors.index(name) for name in {*names, leave_out} - {None}}
 
 
 def load_pictures(path: Path | None = None) -> EmojiPictures:

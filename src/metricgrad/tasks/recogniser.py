@@ -9,14 +9,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from metricgrad._checks import describe, fail
+from metricgrad.learned import OutputKind, words
 from metricgrad.learned.kinds.words import encoded
 from metricgrad.tasks.start_model import started
 from metricgrad.tasks.words_pictures import ALPHABET
 
-__all__ = ["MAX_LENGTH", "START_WEIGHTS", "Recogniser", "letter_cross_entropy", "read_start"]
+__all__ = ["MAX_LENGTH", "START_WEIGHTS", "Recogniser", "letter_cross_entropy", "output_kind", "read_start"]
 
 MAX_LENGTH = 16
 """Steps of an output: letters of the longest text that can be read."""
+SURROGATE_WIDTH = 32
+"""Of the encoder of a learned surrogate: about as large as the recogniser that it teaches."""
 START_WEIGHTS = Path(__file__).parent / "data" / "words" / "start.safetensors"
 
 _END = len(ALPHABET)
@@ -74,6 +77,11 @@ def _block(
     """A convolution, group norm, ReLU."""
     convolution = nn.Conv2d(channels, out, size, stride=stride, padding=padding, bias=False)
     return [convolution, nn.GroupNorm(8, out), nn.ReLU()]
+
+
+def output_kind(vocabulary: Sequence[str] | None = None) -> OutputKind:
+    """Return what the outputs are: texts; those of made-up pairs are words of the vocabulary, where there is one."""
+    return words(ALPHABET, MAX_LENGTH, vocabulary=vocabulary, width=SURROGATE_WIDTH)
 
 
 def letter_cross_entropy(
