@@ -22,9 +22,10 @@ __all__ = [
     "Structure",
 ]
 
-Reading = Literal["embeddings", "classes", "scores", "probabilities", "values", "texts", "boxes"]
+Reading = Literal["embeddings", "classes", "scores", "probabilities", "labels", "values", "texts", "boxes"]
 """What a metric makes of the outputs: `classes` takes class ids or class scores, of which the largest decides;
-`scores` one number per sample, higher for class 1, of any scale; `values` numbers that are compared with targets."""
+`scores` one number per sample, higher for class 1, of any scale; `labels` decisions or scores of several labels per
+sample, each of which is there or not; `values` numbers that are compared with targets."""
 
 Observer = Callable[[Mapping[str, Any]], None]
 """Receives events (see `metricgrad._records`): progress, evaluations, notes. The default writes plain lines."""
@@ -82,6 +83,9 @@ class Metric:
         of_table: the metric as a function of confusion tables [*batch, true, predicted] -> float64 [*batch], class k in
             row and column k, the settings bound; tables of real numbers are fine, it is differentiable in them. None
             where the metric is no function of a table (one of scores, or with a threshold).
+        of_label_tables: of a metric that reads `labels`, the same as a function of the tables of all labels
+            [*batch, label, true, predicted] -> float64 [*batch], two classes each: 0 absent, 1 there. See
+            `metrics.label_tables`.
     """
 
     name: str
@@ -98,6 +102,7 @@ class Metric:
     function: Callable[..., Tensor] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     of_table: Callable[[Tensor], Tensor] | None = None
+    of_label_tables: Callable[[Tensor], Tensor] | None = None
 
 
 class Loss(Protocol):

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from metricgrad import losses, metrics
 from tests.oracles import classification as slow_classification
+from tests.oracles import multilabel as slow_multilabel
 from tests.oracles import overlap as slow_overlap
 from tests.oracles import probabilities as slow_probabilities
 from tests.oracles import retrieval as slow_retrieval
@@ -141,6 +142,12 @@ def label_scores(generator: Generator) -> tuple[Tensor, Tensor]:
     """Scores of four labels on a grid (ties) and their marks; the last label is never there."""
     scores = torch.randint(-4, 5, (30, 4), generator=generator).double() / 4
     return scores, (torch.rand(30, 4, generator=generator) < 0.4).long() * torch.tensor([1, 1, 1, 0])
+
+
+def label_decisions(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Decisions of four labels and their marks; the last label is neither there nor predicted."""
+    scores, marks = label_scores(generator)
+    return (scores > 0.3).long() * torch.tensor([1, 1, 1, 0]), marks
 
 
 def texts(generator: Generator) -> tuple[list[str], list[str]]:
@@ -312,6 +319,23 @@ def _one_against_others(
     )
 
 
+def _of_labels(
+    target: Callable[..., Tensor], make_inputs: Any = label_scores, higher: bool = True, **settings: Any
+) -> MetricCase:
+    """A metric of several labels per sample."""
+    marks = torch.tensor([[1, 0], [1, 1], [0, 1]])
+    return MetricCase(
+        target,
+        make_inputs,
+        getattr(slow_multilabel, target.__name__),
+        settings,
+        increasing_map=False,
+        perfect=(marks, marks),
+        worst=(1 - marks, marks),
+        higher_is_better=higher,
+    )
+
+
 METRIC_CASES: tuple[MetricCase, ...] = (
     *_ranking(metrics.recall_at_k, k=3),
     *_ranking(metrics.recall_at_k, k=2, normalizer="min_k_positives"),
@@ -407,6 +431,13 @@ METRIC_CASES: tuple[MetricCase, ...] = (
             (metrics.roc_auc_ovo, True, class_probabilities),
         )
     ),
+    *(
+        _of_labels(metrics.multilabel_f_beta, make_inputs, beta=beta, average=average)
+        for make_inputs, beta in ((label_scores, 2.0), (label_decisions, 1.0))
+        for average in ("macro", "micro", "weighted", "samples")
+    ),
+    _of_labels(metrics.subset_accuracy),
+    _of_labels(metrics.hamming_loss, higher=False),
     *_of_texts(metrics.edit_distance, each=True),
     *_of_texts(metrics.edit_distance, each=True, worst=("ab", "cde"), normalizer="longer"),
     *_of_texts(metrics.total_edit_distance, empty=0.0),

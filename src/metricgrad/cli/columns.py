@@ -26,6 +26,9 @@ from metricgrad.metrics.foreign import ForeignFunction
 
 __all__ = ["Measured", "Predictions"]
 
+_NOT_OF_TABLES = {"boxes": "compares boxes", "labels": "reads several labels per sample"}
+"""What no columns of a table are read as."""
+
 _THEMSELVES = (("0", "1"), ("false", "true"), ("-1", "1"), ("no", "yes"))
 """Pairs of classes whose second one is positive by its name."""
 
@@ -73,8 +76,10 @@ class Predictions:
             warnings.warn(
                 f"{metric.name} does not say what it reads: it gets the column prediction.", stacklevel=2
             )
-        if reads == "boxes":
-            raise InputError(f"{metric.name} compares boxes; expected a metric of classes, scores or values.")
+        if reads in _NOT_OF_TABLES:
+            raise InputError(
+                f"{metric.name} {_NOT_OF_TABLES[reads]}; expected a metric of classes, scores or values."
+            )
         if reads == "texts":
             return self._values(metric, "prediction", plain_texts)
         if reads == "values":

@@ -17,6 +17,9 @@ from metricgrad.metrics.classification import roc_auc as roc_auc
 from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
+from metricgrad.metrics.multilabel import hamming_loss as hamming_loss
+from metricgrad.metrics.multilabel import multilabel_f_beta as multilabel_f_beta
+from metricgrad.metrics.multilabel import subset_accuracy as subset_accuracy
 from metricgrad.metrics.names import metric_by_name as metric_by_name
 from metricgrad.metrics.names import named_metrics as named_metrics
 from metricgrad.metrics.nearest import NearestItems as NearestItems
@@ -74,6 +77,7 @@ __all__ = [
     "error_rate",
     "expected_calibration_error",
     "f_beta",
+    "hamming_loss",
     "hit_at_k",
     "iou",
     "iou_above",
@@ -86,6 +90,7 @@ __all__ = [
     "macro_average_precision",
     "metric_by_name",
     "metric_calls",
+    "multilabel_f_beta",
     "named_metrics",
     "ndcg",
     "nearest_items",
@@ -108,6 +113,7 @@ __all__ = [
     "rotated_iou_above",
     "sample_metric",
     "sequence_accuracy",
+    "subset_accuracy",
     "total_edit_distance",
     "word_error_rate",
 ]

@@ -32,6 +32,8 @@ class Facts:
             `query` also take `reference_outputs=` and `reference_targets=`.
         of_rows: `(rows, **settings) -> OfCounts`, the value of rows; None for the mean over the units that have one.
         of_confusion: `(Confusion, **settings) -> value`, of a metric of decided classes: what it is of their table.
+        of_label_tables: `settings -> (tables of labels -> value)`, of a metric of several labels per sample; None
+            where it is no function of these tables (see `label_tables`).
         formula: whose keywords are the settings, where these are not all of the function's.
         higher_is_better: the direction.
         bounds: smallest and largest value, or a function of the settings that returns them.
@@ -48,6 +50,7 @@ class Facts:
     rows: Callable[..., Tensor]
     of_rows: Callable[..., OfCounts] | None = None
     of_confusion: Callable[..., Tensor] | None = None
+    of_label_tables: Callable[[Mapping[str, Any]], Callable[[Tensor], Tensor] | None] = lambda settings: None
     formula: Callable[..., Tensor] | None = None
     higher_is_better: bool = True
     bounds: tuple[float, float] | Callable[[Mapping[str, Any]], tuple[float, float]] = (0.0, 1.0)

@@ -8,6 +8,7 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad.metrics import (
     classification,
+    multilabel,
     neighbours,
     one_vs_rest,
     overlap,
@@ -22,6 +23,7 @@ __all__ = ["FACTS", "FAMILIES", "facts_of", "is_known"]
 
 FAMILIES: Mapping[str, tuple[Facts, ...]] = {
     "classification": classification.FACTS,
+    "multilabel": multilabel.FACTS,
     "neighbours": neighbours.FACTS,
     "one_vs_rest": one_vs_rest.FACTS,
     "overlap": overlap.FACTS,

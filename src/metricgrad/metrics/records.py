@@ -31,6 +31,7 @@ _NOTHING: Mapping[Reading, tuple[Any, Any]] = {
     "probabilities": (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)),
     "scores": (torch.zeros(0), torch.zeros(0, dtype=torch.long)),
     "values": (torch.zeros(0), torch.zeros(0)),
+    "labels": (torch.zeros(0, 2), torch.zeros(0, 2)),
     "texts": ([], []),
     "boxes": (torch.zeros(0, 4), torch.zeros(0, 4)),
 }
@@ -193,8 +194,8 @@ def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
     summarise = mean_of_units
     if facts.of_rows is not None:
         summarise = OfRows(partial(facts.of_rows, **_own(facts.of_rows, given)))
-    of_threshold = facts.reads == "classes" and settings.get("threshold") is not None
-    reads = "scores" if of_threshold else facts.reads
+    of_threshold = facts.reads in ("classes", "labels") and settings.get("threshold") is not None
+    reads = "scores" if of_threshold and facts.reads == "classes" else facts.reads
     tried = rows(*(facts.nothing or _NOTHING[reads]))
     if isinstance(summarise, OfRows):
         summarise(_table(tried))
@@ -211,6 +212,7 @@ def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
         function=facts.function,
         settings=settings,
         of_table=None if of_threshold else _of_table(facts, given),
+        of_label_tables=None if of_threshold else facts.of_label_tables(settings),
     )
 
 
