@@ -16,9 +16,9 @@ from metricgrad.errors import InputError
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.surrogate import Surrogate
 from metricgrad.metrics import adapt
-from metricgrad.tasks import fashion_ap
+from metricgrad.tasks import fashion_ap, fashion_mnist
 from metricgrad.tasks.binary import binary_cross_entropy
-from metricgrad.tasks.fashion_ap import pictures_folder, read_idx
+from metricgrad.tasks.fashion_mnist import pictures_folder, read_idx
 from metricgrad.tasks.task import Task
 from tests.tasks.real_data import found_or_skipped
 
@@ -67,7 +67,7 @@ def numbers(split) -> list[tuple[int, int]]:
 @pytest.fixture(scope="module")
 def real() -> Path:
     """The folder of the real files; in CI they must be there."""
-    return found_or_skipped(pictures_folder)
+    return found_or_skipped(lambda: pictures_folder("fashion_ap"))
 
 
 # ------------------------------------------------------------------------------------------- reading files
@@ -129,18 +129,18 @@ def test_where_the_files_are_looked_for(tmp_path, monkeypatch) -> None:
     ]
     monkeypatch.setenv("METRICGRAD_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("METRICGRAD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(fashion_ap, "INSTALLED", places[2])
+    monkeypatch.setattr(fashion_mnist, "INSTALLED", places[2])
     with pytest.raises(
         InputError, match=r"data/fashion-mnist or .*fetch-data.*apt-get install .*data\.folder"
     ):
-        pictures_folder()
+        pictures_folder("fashion_ap")
     for place in reversed(places):
         write(place, 20, 10)
-        assert pictures_folder() == place
+        assert pictures_folder("fashion_ap") == place
     (places[0] / FILES[3]).unlink()
-    assert pictures_folder() == places[1]
+    assert pictures_folder("fashion_ap") == places[1]
     with pytest.raises(InputError, match="nowhere"):
-        pictures_folder(tmp_path / "nowhere")
+        pictures_folder("fashion_ap", tmp_path / "nowhere")
 
 
 # ------------------------------------------------------------------------------------------------- splits
@@ -292,7 +292,7 @@ def test_the_start_learns_the_real_pictures(real) -> None:
 def fetch(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess:
     """Run scripts/fetch-data with nothing but the given environment and the commands of tmp_path/bin."""
     return subprocess.run(
-        ["/bin/bash", str(FETCH)],
+        ["/bin/bash", str(FETCH), "pictures"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -319,7 +319,7 @@ def command(path: Path, text: str) -> None:
 
 
 @pytest.mark.skipif(
-    fashion_ap.INSTALLED.exists(), reason="the Debian package is installed: nothing is fetched"
+    fashion_mnist.INSTALLED.exists(), reason="the Debian package is installed: nothing is fetched"
 )
 def test_fetching(tmp_path, commands) -> None:
     """Four files and the licence arrive where the task looks for them; the second time nothing is asked of apt."""
@@ -340,7 +340,7 @@ def test_fetching(tmp_path, commands) -> None:
 
 
 @pytest.mark.skipif(
-    fashion_ap.INSTALLED.exists(), reason="the Debian package is installed: nothing is fetched"
+    fashion_mnist.INSTALLED.exists(), reason="the Debian package is installed: nothing is fetched"
 )
 def test_fetching_that_fails(tmp_path, commands) -> None:
     """Without apt, and where apt fails, the message says what to do, and no folder is left behind."""

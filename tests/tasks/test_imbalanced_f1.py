@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from metricgrad.errors import InputError, MissingExtraError
 from metricgrad.metrics import adapt
 from metricgrad.tasks import imbalanced_f1
+from metricgrad.tasks.divisions import class_by_class
 from metricgrad.tasks.imbalanced_f1 import read_table, table_file
 from tests.tasks.real_data import found_or_skipped
 
@@ -122,7 +123,7 @@ def test_select_and_test_do_not_shape_the_scales(table) -> None:
     logarithm = before.select.inputs[0].clone()
     lines = table.read_text().splitlines()
     features, _ = read_table(table)
-    rows = imbalanced_f1._split(read_table(table)[1], 0)
+    rows = class_by_class(read_table(table)[1], imbalanced_f1.SHARES, 0)
     heights = {str(int(features[row, 0])) for row in rows[1]}
     changed = [line.replace(", 0.", ", 7.") if line.partition(",")[0] in heights else line for line in lines]
     table.write_text("\n".join(changed))

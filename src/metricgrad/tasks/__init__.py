@@ -1,3 +1,15 @@
 """Tasks: real data, a model to start from and its proxy loss, one file each. `load(options, observer)` makes one."""
 
-__all__ = ["boxes", "digits", "emoji", "fashion_ap", "imbalanced_f1", "words"]
+__all__ = [
+    "boxes",
+    "digits",
+    "emoji",
+    "fashion_ap",
+    "fashion_long_tail",
+    "imbalanced_f1",
+    "income",
+    "letters_long_tail",
+    "satellite",
+    "shuttle",
+    "words",
+]

@@ -10,37 +10,30 @@ Reference:
     [xiao2017fashion] (the pictures), [song2016direct] (flipped labels).
 """
 
-import gzip
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from metricgrad._checks import fail
 from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.binary import binary_cross_entropy
-from metricgrad.tasks.folders import data_folder
+from metricgrad.tasks.fashion_mnist import PictureScores, as_inputs, pictures_folder, read_part
 from metricgrad.tasks.task import Task
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import ArraySplit, Splits
 
-__all__ = ["Options", "PictureScore", "load", "pictures_folder", "read_idx"]
+__all__ = ["Options", "PictureScore", "load"]
 
 HARD_CLASSES = (6, 2, 4, 0)
 """Shirt, pullover, coat, T-shirt: the classes that are taken for one another."""
-
-INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where the Debian package puts its files
-
-_FILES = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-_AGAIN = "Delete it and fetch it again: scripts/fetch-data"
 
 
 class Options(BaseModel):
@@ -89,7 +82,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     del observer
     chosen = options if isinstance(options, Options) else Options(**options)
     classes = _classes(chosen)
-    folder = pictures_folder(chosen.folder)
+    folder = pictures_folder("fashion_ap", chosen.folder)
     fit, select = _drawn(folder, "train", classes, chosen, [chosen.items_fit, chosen.items_select])
     (test,) = _drawn(folder, "t10k", classes, chosen, [chosen.items_test])
     return Task(
@@ -111,75 +104,11 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     )
 
 
-def pictures_folder(folder: Path | None = None) -> Path:
-    """Return the first folder that holds the four files of Fashion-MNIST.
+class PictureScore(PictureScores):
+    """One logit for a grey picture of 28 x 28. 60,545 parameters.
 
     Args:
-        folder: where the user says that they are; no other place is tried then.
-
-    Returns:
-        `folder`, or of `$METRICGRAD_DATA/fashion-mnist`, `fashion-mnist` in the user's cache folder and the folder of
-        the Debian package the first that has all four.
-
-    Raises:
-        InputError: none has them; the message says how to get them.
-    """
-    return data_folder(
-        "fashion_ap",
-        "fashion-mnist",
-        _FILES,
-        given=folder,
-        installed=[INSTALLED],
-        what="the pictures",
-        remedy="Get them with scripts/fetch-data (no root needed), or apt-get install dataset-fashion-mnist",
-    )
-
-
-def read_idx(path: Path, *, axes: int) -> UInt8[np.ndarray, "..."]:
-    """Read a gzip file of bytes in IDX format.
-
-    The format: two zero bytes, 8 for bytes, the number of axes; the length of each axis, four bytes, big-endian; data.
-
-    Args:
-        path: of the file.
-        axes: how many the file must have: 3 for pictures, 1 for labels.
-
-    Returns:
-        uint8 array with these axes.
-
-    Raises:
-        InputError: no gzip file, cut off, another magic number, or not the number of bytes that it announces.
-    """
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise fail("read_idx", f"{path} cannot be unpacked ({error})", "a whole gzip file", _AGAIN) from error
-    magic, start = bytes([0, 0, 8, axes]), 4 + 4 * axes
-    if content[:4] != magic:
-        raise fail(
-            "read_idx",
-            f"{path} begins with {content[:4].hex(' ')}",
-            f"{magic.hex(' ')} (bytes with {axes} axes)",
-            _AGAIN,
-        )
-    shape = tuple(np.frombuffer(content[4:start].ljust(4 * axes, b"\0"), ">u4").tolist())
-    if len(content) != start + math.prod(shape):
-        raise fail(
-            "read_idx",
-            f"{path} holds {len(content)} bytes",
-            f"{start + math.prod(shape)} for {shape}",
-            _AGAIN,
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-class PictureScore(nn.Module):
-    """One logit for a grey picture of 28 x 28: three convolutions that stride instead of pooling, two linear layers.
-
-    60,545 parameters and no normalisation: nothing in it depends on the batch.
-
-    Args:
-        dropout: rate before either linear layer.
+        dropout: see `PictureScores`.
 
     Example:
         >>> PictureScore()(torch.zeros(5, 1, 28, 28)).shape
@@ -187,22 +116,11 @@ class PictureScore(nn.Module):
     """
 
     def __init__(self, *, dropout: float = 0.3) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(1, 16, 5, stride=3, padding=1),
-            nn.ReLU(),  # [sample, 16, 9, 9]
-            nn.Conv2d(16, 32, 3, stride=2, padding=1),
-            nn.ReLU(),  # [sample, 32, 5, 5]
-            nn.Conv2d(32, 64, 3, stride=2, padding=1),
-            nn.ReLU(),  # [sample, 64, 3, 3]
-        )
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Dropout(dropout), nn.Linear(576, 64), nn.ReLU(), nn.Linear(64, 1)
-        )
+        super().__init__(1, dropout=dropout)
 
     def forward(self, pictures: Float[Tensor, "sample 1 28 28"]) -> Float[Tensor, "sample"]:
         """Return the logits."""
-        return self.head(self.body(2 * pictures - 1)).squeeze(1)
+        return super().forward(pictures).squeeze(1)
 
 
 def _classes(options: Options) -> tuple[int, ...]:
@@ -218,22 +136,13 @@ def _drawn(
     folder: Path, part: str, classes: tuple[int, ...], options: Options, items: list[int | None]
 ) -> list[tuple[Float[Tensor, "sample 1 28 28"], Int[Tensor, "sample"]]]:
     """Draw splits of so many pictures from one part, without common pictures, all with the share of positives."""
-    pictures = read_idx(folder / f"{part}-images-idx3-ubyte.gz", axes=3)
-    labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", axes=1)
-    if pictures.shape[1:] != (28, 28) or len(pictures) != len(labels) or labels.max(initial=0) > 9:
-        raise fail(
-            "task fashion_ap",
-            f"{part} in {folder} has pictures {pictures.shape} and labels {labels.shape} up to {labels.max(initial=0)}",
-            "as many labels 0 to 9 as pictures of 28 x 28",
-            "Fetch the files again: scripts/fetch-data",
-        )
+    pictures, labels = read_part("fashion_ap", folder, part)
     positive = np.isin(labels, classes)
     rng = np.random.default_rng((options.split_seed, int(part == "t10k")))
     positives, negatives = (rng.permutation(np.flatnonzero(positive == kind)) for kind in (True, False))
     found = []
     for index in _dealt(positives, negatives, options.positive_share, items):
-        inputs = torch.from_numpy(pictures[index]).unsqueeze(1).float() / 255  # [sample, 1, 28, 28]
-        found.append((inputs, torch.from_numpy(positive[index]).long()))
+        found.append((as_inputs(pictures[index]), torch.from_numpy(positive[index]).long()))
     return found
 
 

@@ -29,6 +29,7 @@ from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import Observer
 from metricgrad.errors import MissingExtraError
 from metricgrad.tasks.binary import binary_cross_entropy
+from metricgrad.tasks.divisions import class_by_class
 from metricgrad.tasks.task import Task
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import ArraySplit, Splits
@@ -80,7 +81,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     chosen = options if isinstance(options, Options) else Options(**options)
     path = chosen.file or table_file()
     features, targets = read_table(path)
-    fit, select, test = _split(targets, chosen.split_seed)
+    fit, select, test = class_by_class(targets, SHARES, chosen.split_seed)
     logarithms = np.log(features)  # every measurement is positive, and its tail is long
     mean, deviation = logarithms[fit].mean(0), logarithms[fit].std(0)
     inputs = torch.from_numpy((logarithms - mean) / deviation).float()
@@ -166,18 +167,6 @@ def _row(path: Path, number: int, line: list[str]) -> list[float]:
         f"line {number} of {path} is {','.join(line)!r}",
         "ten positive numbers and negative or positive",
     )
-
-
-def _split(targets: Int[np.ndarray, "row"], seed: int) -> list[Int[np.ndarray, "row_of_split"]]:
-    """The rows of fit, select and test, each with the same share of positives."""
-    rng = np.random.default_rng(seed)
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for label in (0, 1):
-        rows = rng.permutation(np.flatnonzero(targets == label))
-        cuts = [round(SHARES[0] * len(rows)), round(sum(SHARES) * len(rows))]
-        for part, dealt in zip(parts, np.split(rows, cuts), strict=True):
-            part.append(dealt)
-    return [np.sort(np.concatenate(part)) for part in parts]
 
 
 def _network(dropout: float) -> nn.Module:
