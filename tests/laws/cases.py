@@ -336,6 +336,13 @@ def _of_labels(
     )
 
 
+AVERAGES = (
+    ("binary", binary_predictions),
+    ("macro", class_scores),
+    ("micro", class_scores),
+    ("weighted", class_scores),
+)
+
 METRIC_CASES: tuple[MetricCase, ...] = (
     *_ranking(metrics.recall_at_k, k=3),
     *_ranking(metrics.recall_at_k, k=2, normalizer="min_k_positives"),
@@ -384,12 +391,56 @@ METRIC_CASES: tuple[MetricCase, ...] = (
             worst=(1 - IDS, IDS),
         )
         for beta in (0.5, 1.0, 2.0)
-        for average, make_inputs in (
-            ("binary", binary_predictions),
-            ("macro", class_scores),
-            ("micro", class_scores),
-            ("weighted", class_scores),
+        for average, make_inputs in AVERAGES
+    ),
+    *(
+        MetricCase(
+            target,
+            make_inputs,
+            getattr(slow_classification, target.__name__),
+            {"average": average},
+            perfect=(IDS, IDS),
+            worst=(1 - IDS, IDS),
         )
+        for target in (metrics.jaccard, metrics.precision, metrics.recall, metrics.specificity)
+        for average, make_inputs in AVERAGES
+    ),
+    *(
+        MetricCase(
+            target,
+            class_scores,
+            getattr(slow_classification, target.__name__),
+            perfect=(IDS, IDS),
+            worst=(1 - IDS, IDS),
+        )
+        for target in (metrics.balanced_accuracy, metrics.g_mean)
+    ),
+    *(
+        MetricCase(
+            target,
+            class_scores,
+            getattr(slow_classification, target.__name__),
+            settings,
+            perfect=(IDS, IDS),
+            worst=(1 - IDS, IDS),
+            bounds=(-1.0, 1.0),
+        )
+        for target, settings in (
+            (metrics.matthews_corrcoef, {}),
+            (metrics.cohen_kappa, {}),
+            (metrics.cohen_kappa, {"weights": "linear"}),
+            (metrics.cohen_kappa, {"weights": "quadratic"}),
+        )
+    ),
+    MetricCase(
+        metrics.expected_cost,
+        class_scores,
+        slow_classification.expected_cost,
+        {"cost": ((0.0, 1.0, 2.0, 4.5), (5.0, -1.0, 1.5, 0.5), (1.0, 1.0, 0.0, 2.0), (1.0, 1.0, 1.0, 0.0))},
+        perfect=(IDS[1:2], IDS[1:2]),
+        worst=(IDS[:1], IDS[1:2]),
+        bounds=(-1.0, 5.0),
+        higher_is_better=False,
     ),
     MetricCase(
         metrics.binary_average_precision,

@@ -78,21 +78,25 @@ def with_matthews(monkeypatch: pytest.MonkeyPatch) -> Facts:
         ),
         of_rows=lambda rows: of_confusion(_matthews, rows),
         bounds=(-1.0, 1.0),
-        aliases={"mcc": {}},
+        aliases={"matthews_again": {}},
     )
     monkeypatch.setitem(FAMILIES, "classification", (*FAMILIES["classification"], facts))
     monkeypatch.setitem(FACTS, "matthews", facts)
-    monkeypatch.setitem(names.ALIASES, "mcc", ("matthews", {}))
+    monkeypatch.setitem(names.ALIASES, "matthews_again", ("matthews", {}))
     return facts
 
 
-@pytest.mark.parametrize("name", ["matthews", "mcc", "mcc:threshold=0"])
+@pytest.mark.parametrize("name", ["matthews", "matthews_again", "matthews_again:threshold=0"])
 def test_a_new_decision_metric_has_its_name(
     with_matthews: Facts, generator: torch.Generator, name: str
 ) -> None:
     """It is listed, made by name, measured and resampled, and agrees with scikit-learn."""
     sklearn = pytest.importorskip("sklearn.metrics")
-    assert metrics.named_metrics()["matthews"] == metrics.named_metrics()["mcc"] == with_matthews.sentence
+    assert (
+        metrics.named_metrics()["matthews"]
+        == metrics.named_metrics()["matthews_again"]
+        == with_matthews.sentence
+    )
     metric = metrics.adapt(name)
     assert isinstance(metric, Metric) and metric.bounds == (-1.0, 1.0) and not metric.per_sample
     assert metric.reads == ("scores" if "threshold" in name else "classes")
@@ -114,13 +118,13 @@ def test_a_new_decision_metric_has_its_name(
 def test_a_setting_it_does_not_have(with_matthews: Facts) -> None:
     """It is refused with those that it has."""
     with pytest.raises(InputError, match=r"no setting 'beta'; expected one of its settings \(threshold\)"):
-        metrics.adapt("mcc:beta=2")
+        metrics.adapt("matthews_again:beta=2")
 
 
 def test_every_setting_of_a_record_is_one_of_its_function() -> None:
     """But for those of how embeddings are ranked."""
     for name, facts in FACTS.items():
         own = inspect.signature(facts.function).parameters
-        needed = {"k": 3, "min_recall": 0.5, "min_precision": 0.5, "max_fpr": 0.5}
+        needed = {"k": 3, "min_recall": 0.5, "min_precision": 0.5, "max_fpr": 0.5, "cost": "0 1; 1 0"}
         settings = facts.complete({key: value for key, value in needed.items() if key in own})
         assert settings.keys() - own.keys() <= {"normalize"}, name

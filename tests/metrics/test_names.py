@@ -1,5 +1,7 @@
 """Metrics by name: what each name means, and what happens to a name that means nothing."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -84,7 +86,7 @@ def test_binary_names(name: str) -> None:
         ("nonsense", "there is no such metric"),
         ("", "name is ''"),
         ("@1", "name is '@1'"),
-        ("recall", "came without a k"),
+        ("hit", "came without a k"),
         ("recall@0", "k is '0'"),
         ("recall@-1", "k is '-1'"),
         ("recall@1.5", "k is '1.5'"),
@@ -106,6 +108,16 @@ def test_binary_names(name: str) -> None:
         ("roc_auc_ovr:average=micro", "average is 'micro'; expected one of macro, weighted"),
         ("log_loss:from_logits=yes", "from_logits is 'yes'; expected true, false or None"),
         ("ece:bins=0", "bins is 0"),
+        ("expected_cost", "By name: expected_cost:cost="),
+        ("expected_cost:cost=0 1; 2", "expected a square matrix"),
+        ("expected_cost:cost=0 1; 2 3; 4 5", "expected a square matrix"),
+        ("expected_cost:cost=3", "expected a square matrix"),
+        ("expected_cost:cost=nowhere.csv", "no file of numbers"),
+        ("expected_cost:cost=0 1e999; 1 0", "finite numbers"),
+        ("expected_cost:cost=0 1-; 1 0", "could not convert"),
+        ("cohen_kappa:weights=cubic", "none, linear or quadratic"),
+        ("mcc:average=macro", "no setting 'average'"),
+        ("precision:average=samples", "average is 'samples'"),
     ],
 )
 def test_names_that_mean_nothing(name: str, message: str) -> None:
@@ -119,20 +131,65 @@ def test_every_listed_name_is_understood() -> None:
     listed = metrics.named_metrics()
     assert all(sentence.endswith(".") for sentence in listed.values())
     needed = {
-        "precision_at_recall": "min_recall",
-        "recall_at_precision": "min_precision",
-        "partial_roc_auc": "max_fpr",
+        "precision_at_recall": "min_recall=0.5",
+        "recall_at_precision": "min_precision=0.5",
+        "partial_roc_auc": "max_fpr=0.5",
+        "expected_cost": "cost=0 1; 5 0",
     }
     for name in listed:
         asked = name.replace("@k", "@3").replace("_at_k", "_at_3")
-        asked += f":{needed[name]}=0.5" if name in needed else ""
+        asked += f":{needed[name]}" if name in needed else ""
         assert metrics.adapt(asked).name == asked.removeprefix("neg_")
     for function in ("hit_at_k", "ndcg", "f_beta", "roc_auc"):
         assert function in listed
 
 
-def test_the_two_recalls_differ() -> None:
-    """recall@5 is any relevant item among five, recall_at_5 the share of them."""
+def test_the_three_recalls_differ() -> None:
+    """recall@5 is any relevant item among five, recall_at_5 the share of them, recall that of a class."""
     some, share = metrics.metric_by_name("recall@5"), metrics.metric_by_name("recall_at_5")
     assert "any relevant item within the first 5 (metric learning's recall@5)" in some.description
     assert some.summarise(some.measure(POINTS, LABELS)) > share.summarise(share.measure(POINTS, LABELS))
+    of_classes = metrics.metric_by_name("recall")
+    assert of_classes.reads == "classes" and "not recall@k" in of_classes.description
+    assert metrics.metric_by_name("recall:k=5").settings == some.settings
+    assert metrics.metric_by_name("precision").function is metrics.precision
+    assert metrics.metric_by_name("precision@5").function is metrics.precision_at_k
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "settings"),
+    [
+        ("f1_macro", metrics.f_beta, {"beta": 1.0, "average": "macro"}),
+        ("f1_weighted", metrics.f_beta, {"beta": 1.0, "average": "weighted"}),
+        ("precision_micro", metrics.precision, {"average": "micro"}),
+        ("recall_macro", metrics.recall, {"average": "macro"}),
+        ("jaccard_weighted", metrics.jaccard, {"average": "weighted"}),
+        ("jaccard", metrics.jaccard, {}),
+        ("specificity:positive_class=0", metrics.specificity, {"positive_class": 0}),
+        ("balanced_accuracy", metrics.balanced_accuracy, {}),
+        ("g_mean", metrics.g_mean, {}),
+        ("matthews_corrcoef", metrics.matthews_corrcoef, {}),
+        ("MCC", metrics.matthews_corrcoef, {}),
+        ("kappa", metrics.cohen_kappa, {}),
+        ("cohen_kappa:weights=quadratic", metrics.cohen_kappa, {"weights": "quadratic"}),
+        ("qwk", metrics.cohen_kappa, {"weights": "quadratic"}),
+        ("quadratic_kappa", metrics.cohen_kappa, {"weights": "quadratic"}),
+        ("linear_kappa", metrics.cohen_kappa, {"weights": "linear"}),
+        ("expected_cost:cost=0 1; 5 0", metrics.expected_cost, {"cost": ((0.0, 1.0), (5.0, 0.0))}),
+        ("expected_cost:cost=0 1;5.5e0 -.5", metrics.expected_cost, {"cost": ((0.0, 1.0), (5.5, -0.5))}),
+    ],
+)
+def test_names_of_decided_classes(name: str, function, settings: dict) -> None:
+    """scikit-learn's names of scorers, and what people say."""
+    found = metrics.metric_by_name(name)
+    assert found.function is function and found.settings.items() >= settings.items()
+    assert found.reads == "classes" and found.of_table is not None
+
+
+@pytest.mark.parametrize("text", ["0,1\n5,0\n", "0 1\n5 0", " 0.0, 1.0 ;5, 0"])
+def test_costs_stand_in_a_file(tmp_path: Path, text: str) -> None:
+    """A line for each true class, parted by commas or spaces; the record holds the numbers."""
+    path = tmp_path / "costs.csv"
+    path.write_text(text)
+    found = metrics.metric_by_name(f"expected_cost:cost={path}")
+    assert found.settings["cost"] == ((0.0, 1.0), (5.0, 0.0)) and found.bounds == (0.0, 5.0)

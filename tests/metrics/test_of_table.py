@@ -15,15 +15,21 @@ from metricgrad.metrics.known import FACTS
 from metricgrad.metrics.records import metric_record
 from tests.laws.cases import METRIC_CASES
 
+COSTS = torch.rand(8, 8, generator=torch.Generator().manual_seed(1))
+"""For tables of up to eight classes."""
 RECORDS = [
-    metric_record(case.target, **case.settings)
+    metric_record(case.target, **{**case.settings, **({"cost": COSTS} if "cost" in case.settings else {})})
     for case in METRIC_CASES
     if FACTS[case.target.__name__].of_confusion is not None
 ]
 """Every metric of decided classes with the settings of its rows of laws."""
-ONE_CLASS = [metrics.adapt(name) for name in ("f_beta:beta=2,positive_class=0", "f1:average=binary")]
+ONE_CLASS = [
+    metrics.adapt(f"{name}:{settings}")
+    for name in ("f_beta", "precision", "recall", "specificity", "jaccard")
+    for settings in ("positive_class=0", "average=binary,positive_class=3")
+]
 
-every_record = pytest.mark.parametrize("metric", [*RECORDS, *ONE_CLASS], ids=lambda metric: metric.name)
+every_record = pytest.mark.parametrize("metric", [*RECORDS, *ONE_CLASS], ids=lambda metric: metric.name[:50])
 
 
 def tables(generator: torch.Generator, count: int = 25) -> list[Tensor]:

@@ -61,10 +61,9 @@ def _thing(name: str, kind: str, target: Any, line: str | None = None, settings:
 def _metrics() -> list[Thing]:
     found = []
     for name, line in named_metrics().items():
-        word = name.removesuffix("@k")
-        function, settings = ALIASES.get(word, (word, {}))
+        function, settings = ALIASES.get(name, (name.removesuffix("@k"), {}))
         thing = _thing(name, "metric", FACTS[function].function, line=line)
-        if word in ALIASES:
+        if name in ALIASES:
             values = "".join(f", {key}={value}" for key, value in settings.items())
             thing = replace(thing, text=f"{name} is {function}{values}.\n\n{thing.text}")
         found.append(thing)

@@ -41,8 +41,11 @@ def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
 def _metric_of_its_own(name: str, everything: list[Thing]) -> list[Thing]:
     """A metric with a cut-off or settings in its name: what its function says, and what this name means."""
     word = re.sub(r"(?<=_at_)\d+$", "k", re.sub(r"@\d+$", "@k", name.lower().partition(":")[0]))
-    for thing in everything:
-        if thing.kind == "metric" and thing.name in (word, word.removesuffix("@k")):
-            reading = metric_by_name(name).description
-            return [replace(thing, name=name, line=reading, text=f"{name} here: {reading}.\n\n{thing.text}")]
-    return []
+    named = {thing.name: thing for thing in everything if thing.kind == "metric"}
+    thing = named.get(word) or named.get(
+        word.removesuffix("@k")
+    )  # `recall@5` is another metric than `recall`
+    if thing is None:
+        return []
+    reading = metric_by_name(name).description
+    return [replace(thing, name=name, line=reading, text=f"{name} here: {reading}.\n\n{thing.text}")]

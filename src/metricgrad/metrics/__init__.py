@@ -8,6 +8,14 @@ similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`, `knn_clas
 
 from metricgrad.metrics.adapt import adapt as adapt
 from metricgrad.metrics.adapt import metric_calls as metric_calls
+from metricgrad.metrics.agreement import cohen_kappa as cohen_kappa
+from metricgrad.metrics.agreement import matthews_corrcoef as matthews_corrcoef
+from metricgrad.metrics.class_recalls import balanced_accuracy as balanced_accuracy
+from metricgrad.metrics.class_recalls import g_mean as g_mean
+from metricgrad.metrics.class_shares import jaccard as jaccard
+from metricgrad.metrics.class_shares import precision as precision
+from metricgrad.metrics.class_shares import recall as recall
+from metricgrad.metrics.class_shares import specificity as specificity
 from metricgrad.metrics.classification import accuracy as accuracy
 from metricgrad.metrics.classification import balanced_error as balanced_error
 from metricgrad.metrics.classification import binary_average_precision as binary_average_precision
@@ -17,6 +25,7 @@ from metricgrad.metrics.classification import roc_auc as roc_auc
 from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
+from metricgrad.metrics.expected_cost import expected_cost as expected_cost
 from metricgrad.metrics.multilabel import hamming_loss as hamming_loss
 from metricgrad.metrics.multilabel import multilabel_f_beta as multilabel_f_beta
 from metricgrad.metrics.multilabel import subset_accuracy as subset_accuracy
@@ -68,19 +77,24 @@ __all__ = [
     "accuracy",
     "adapt",
     "average_precision",
+    "balanced_accuracy",
     "balanced_error",
     "binary_average_precision",
     "brier_score",
     "character_error_rate",
     "classification_metric",
+    "cohen_kappa",
     "edit_distance",
     "error_rate",
     "expected_calibration_error",
+    "expected_cost",
     "f_beta",
+    "g_mean",
     "hamming_loss",
     "hit_at_k",
     "iou",
     "iou_above",
+    "jaccard",
     "knn_accuracy",
     "knn_classify",
     "knn_classify_from_scores",
@@ -88,6 +102,7 @@ __all__ = [
     "knn_metric",
     "log_loss",
     "macro_average_precision",
+    "matthews_corrcoef",
     "metric_by_name",
     "metric_calls",
     "multilabel_f_beta",
@@ -97,10 +112,12 @@ __all__ = [
     "of_kind",
     "partial_roc_auc",
     "per_sample",
+    "precision",
     "precision_at_k",
     "precision_at_recall",
     "r_precision",
     "ranks_from_scores",
+    "recall",
     "recall_at_k",
     "recall_at_precision",
     "reciprocal_rank",
@@ -113,6 +130,7 @@ __all__ = [
     "rotated_iou_above",
     "sample_metric",
     "sequence_accuracy",
+    "specificity",
     "subset_accuracy",
     "total_edit_distance",
     "word_error_rate",

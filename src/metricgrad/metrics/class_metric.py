@@ -12,7 +12,7 @@ from metricgrad.metrics.confusion import of_confusion
 from metricgrad.metrics.facts import Facts, settings_of
 from metricgrad.metrics.of_rows import OfCounts, of_all
 
-__all__ = ["decided", "decided_value"]
+__all__ = ["averages", "decided", "decided_value"]
 
 Formula = Callable[..., Tensor]
 """`(Confusion, **settings) -> value`."""
@@ -39,6 +39,18 @@ def decided(function: Callable[..., Tensor], formula: Formula, **more: Any) -> F
     rows = partial(_rows_of(formula), function.__name__)
     made: dict[str, Any] = {"rows": rows, "of_rows": partial(_summary, formula), "of_confusion": formula}
     return Facts(function, "classes", **{**made, **more})
+
+
+def averages(name: str, **settings: Any) -> dict[str, dict[str, Any]]:
+    """scikit-learn's names of the averages of a metric, each with the settings that it stands for.
+
+    Example:
+        >>> averages("f1", beta=1.0)["f1_macro"]
+        {'beta': 1.0, 'average': 'macro'}
+    """
+    return {
+        f"{name}_{average}": {**settings, "average": average} for average in ("macro", "micro", "weighted")
+    }
 
 
 def _rows_of(formula: Formula) -> Callable[..., Tensor]:

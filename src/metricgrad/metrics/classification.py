@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad.metrics import class_formulas as formulas
-from metricgrad.metrics.class_metric import decided, decided_value
+from metricgrad.metrics.class_metric import averages, decided, decided_value
 from metricgrad.metrics.class_rows import (
     Average,
     Outputs,
@@ -281,6 +281,7 @@ FACTS = (
         formulas.f_beta,
         aliases={
             "f1": {"beta": 1.0},
+            **averages("f1", beta=1.0),
             "macro_f1": {"beta": 1.0, "average": "macro"},
             "micro_f1": {"beta": 1.0, "average": "micro"},
             "weighted_f1": {"beta": 1.0, "average": "weighted"},

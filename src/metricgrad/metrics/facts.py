@@ -41,7 +41,9 @@ class Facts:
         unit: what a row is.
         describe: `(sentence, settings) -> description`, for what the first line of the docstring does not say.
         short: what tables call it, `{k}` for its k; None for the name of the function (`ndcg@5` with a k).
-        aliases: further names, each with the settings that it stands for.
+        aliases: further names, each with the settings that it stands for; `recall@k` is one of a metric that is
+            asked for its k, and another name than `recall`.
+        plain: of settings that are given in several forms, how one becomes the value that stands in the record.
         nothing: outputs and targets without a sample, on which settings are tried; None for those of `reads`.
     """
 
@@ -59,6 +61,7 @@ class Facts:
     describe: Callable[[str, Mapping[str, Any]], str] = lambda sentence, settings: sentence
     short: str | None = None
     aliases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    plain: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     nothing: tuple[Any, Any] | None = None
 
     @property
@@ -83,7 +86,8 @@ class Facts:
             if default is inspect.Parameter.empty and name not in given:
                 remedy = "" if name == "k" else f"By name: {self.name}:{name}=VALUE."
                 raise fail(self.name, f"{name} is missing", f"a value for {name}", remedy)
-        return {name: given.get(name, default) for name, default in known.items() if name != _OF_COST}
+        settings = {name: given.get(name, default) for name, default in known.items() if name != _OF_COST}
+        return {name: self.plain.get(name, lambda value: value)(value) for name, value in settings.items()}
 
     def label(self, given: Mapping[str, Any]) -> str:
         """What tables call it with these settings: `hit@1`, `recall_at_10`, `f_beta (beta=2)`."""

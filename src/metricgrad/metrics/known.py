@@ -7,6 +7,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad.metrics import (
+    classes,
     classification,
     multilabel,
     neighbours,
@@ -22,6 +23,7 @@ from metricgrad.metrics.facts import Facts
 __all__ = ["FACTS", "FAMILIES", "facts_of", "is_known"]
 
 FAMILIES: Mapping[str, tuple[Facts, ...]] = {
+    "classes": classes.FACTS,
     "classification": classification.FACTS,
     "multilabel": multilabel.FACTS,
     "neighbours": neighbours.FACTS,

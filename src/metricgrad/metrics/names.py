@@ -5,9 +5,10 @@ The grammar is `name[@k][:setting=value,...]`: `recall@1`, `ndcg@10`, `map`, `f_
 `iou_above:threshold=0.75`. A function name that ends in `_at_k` may carry the number itself: `recall_at_10`. Upper and
 lower case are the same.
 
-`recall@10` and `recall_at_10` are different metrics, because the field uses one name for two: `recall@10` is what
-metric learning prints (any relevant item among the first 10, `hit_at_k`), `recall_at_10` the share of the relevant
-items that is among them. Every record says in its description which one it is.
+`recall@10`, `recall_at_10` and `recall` are three metrics, because the field uses one name for them: `recall@10` is
+what metric learning prints (any relevant item among the first 10, `hit_at_k`), `recall_at_10` the share of the relevant
+items that is among them, `recall` that of a class of a classifier. Every record says in its description which one it
+is. scikit-learn's names of scorers are understood: `f1_macro`, `balanced_accuracy`, `matthews_corrcoef`.
 """
 
 import inspect
@@ -49,7 +50,7 @@ def named_metrics() -> dict[str, str]:
         values = ", ".join(f"{key}={value}" for key, value in settings.items())
         sentence = FACTS[name].sentence
         sentence = f"{sentence.removesuffix('.')} [{values}]." if values else sentence
-        listed[f"{alias}@k" if name.endswith("_at_k") else alias] = sentence
+        listed[alias] = sentence
     return dict(sorted(listed.items()))
 
 
@@ -78,15 +79,13 @@ def metric_by_name(name: str) -> Metric:
     numbered = re.fullmatch(r"(.+_at_)(\d+)", word)
     if numbered and k is None:
         word, k = f"{numbered[1]}k", _whole(name, numbered[2])
-    function_name, settings = ALIASES.get(word, (word, {}))
+    own = {**_settings(name, parts["settings"]), **({} if k is None else {"k": k})}
+    function_name, settings = _meaning(word, "k" in own)
     if function_name not in FACTS:
         known = named_metrics()
         asked = word if k is None else f"{word}@k"
         raise fail(f"metric {name!r}", "there is no such metric", "a known name", nearest(asked, known))
-    function = FACTS[function_name].function
-    given = {**settings, **_settings(name, parts["settings"])}
-    if k is not None:
-        given["k"] = k
+    function, given = FACTS[function_name].function, {**settings, **own}
     takes_k = "k" in inspect.signature(function).parameters
     if "k" in given and not takes_k:
         raise fail(f"metric {name!r}", "it came with a k", f"{word} without one")
@@ -98,6 +97,14 @@ def metric_by_name(name: str) -> Metric:
         raise
     except (TypeError, ValueError) as error:
         raise fail(f"metric {name!r}", f"its settings are {given}", f"values that fit ({error})") from error
+
+
+def _meaning(word: str, has_k: bool) -> tuple[str, Mapping[str, Any]]:
+    """The function that a word names, with settings: `recall` is another one with a k than without."""
+    with_k = ALIASES.get(f"{word}@k")
+    if with_k is not None and (has_k or word not in FACTS):
+        return with_k
+    return ALIASES.get(word, (word, {}))
 
 
 def _whole(name: str, text: str) -> int:

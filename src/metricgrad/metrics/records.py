@@ -154,7 +154,7 @@ def classification_metric(
     """Make the record of a metric of a classifier (exact; the unit is the sample).
 
     Args:
-        function: one of the functions of `metrics.classification`, e.g. `f_beta`.
+        function: one of the functions of `metrics.classification` and of `metrics.classes`, e.g. `f_beta`.
         name: what tables call it; by default the name of the function.
         **settings: settings of the function (`beta`, `average`, `positive_class`).
 
@@ -178,7 +178,7 @@ def classification_metric(
         >>> tuple(rows.shape), metric.summarise(rows)
         ((4, 2), 0.5)
     """
-    return _record(facts_of("classification_metric", function, "classification"), name, settings)
+    return _record(facts_of("classification_metric", function, "classification", "classes"), name, settings)
 
 
 def metric_record(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
@@ -189,6 +189,7 @@ def metric_record(function: Callable[..., Tensor], *, name: str | None = None, *
 def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
     """The record of a metric with settings, which are tried before anything is measured."""
     settings = facts.complete(given)
+    given = {setting: settings.get(setting, value) for setting, value in given.items()}  # in its plain form
     label = name or facts.label(given)
     rows = partial(facts.rows, **_own(facts.rows, given))
     summarise = mean_of_units

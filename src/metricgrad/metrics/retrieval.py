@@ -391,9 +391,9 @@ def _share_within(settings: Mapping[str, Any]) -> str:
 
 FACTS = (
     ranked(average_precision, aliases={"map": {}}),
-    ranked(hit_at_k, _any_within, aliases={"recall": {}, "hit": {}}),
+    ranked(hit_at_k, _any_within, aliases={"recall@k": {}, "hit@k": {}}),
     ranked(ndcg),
-    ranked(precision_at_k, aliases={"precision": {}}),
+    ranked(precision_at_k, aliases={"precision@k": {}}),
     ranked(r_precision),
     ranked(recall_at_k, _share_within, short="recall_at_{k}"),
     ranked(reciprocal_rank, aliases={"mrr": {}}),
