@@ -6,13 +6,30 @@ from typing import Any
 import pytest
 import torch
 
+from metricgrad import metrics
 from metricgrad.decision import PriorShift, SlopeDecode
+from metricgrad.metrics.records import metric_record
 from metricgrad.metrics.table_metric import confusion_slope
 from tests.decision.plain import PlainMetric
 from tests.oracles.decision import value_of_table
 from tests.oracles_json.reading import Case, cases, hold, renamed
 
 NAMES = {"rounds": "rounds", "pseudo_count": "pseudo_count", "step": "step", "grid": "grid"}
+
+FORMULAS = {
+    "accuracy": (metrics.accuracy, {}),
+    "balanced_accuracy": (metrics.balanced_accuracy, {}),
+    "expected_cost": (metrics.expected_cost, {}),
+    "f_macro": (metrics.f_beta, {"average": "macro"}),
+    "f_weighted": (metrics.f_beta, {"average": "weighted"}),
+    "g_mean": (metrics.g_mean, {}),
+    "jaccard_macro": (metrics.jaccard, {"average": "macro"}),
+    "kappa": (metrics.cohen_kappa, {}),
+    "linear_kappa": (metrics.cohen_kappa, {"weights": "linear"}),
+    "mcc": (metrics.matthews_corrcoef, {}),
+    "quadratic_kappa": (metrics.cohen_kappa, {"weights": "quadratic"}),
+}
+"""Our metrics by their names in the file."""
 
 
 def metric(case: Case, classes: int) -> PlainMetric:
@@ -27,9 +44,14 @@ def settings(case: Case) -> dict[str, Any]:
 
 
 def metric_of_table(case: Case) -> dict[str, Any]:
-    """The value of the plain loops."""
+    """The value of our formula; costs are lower the better."""
     table = torch.tensor(case["inputs"]["table"], dtype=torch.float64)
-    return {"value": metric(case, len(table))(table)}
+    function, fixed = FORMULAS[case["params"]["metric"]]
+    given = {key: case["params"][key] for key in ("beta", "cost") if key in case["params"]}
+    record = metric_record(function, **fixed, **given)
+    assert record.of_table is not None
+    value = record.of_table(table)
+    return {"value": value if record.higher_is_better else -value}
 
 
 def slopes(case: Case) -> dict[str, Any]:

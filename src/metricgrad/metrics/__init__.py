@@ -10,6 +10,7 @@ from metricgrad.metrics.adapt import adapt as adapt
 from metricgrad.metrics.adapt import metric_calls as metric_calls
 from metricgrad.metrics.agreement import cohen_kappa as cohen_kappa
 from metricgrad.metrics.agreement import matthews_corrcoef as matthews_corrcoef
+from metricgrad.metrics.class_costs import expected_cost as expected_cost
 from metricgrad.metrics.class_recalls import balanced_accuracy as balanced_accuracy
 from metricgrad.metrics.class_recalls import g_mean as g_mean
 from metricgrad.metrics.class_shares import jaccard as jaccard
@@ -25,7 +26,6 @@ from metricgrad.metrics.classification import roc_auc as roc_auc
 from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
-from metricgrad.metrics.expected_cost import expected_cost as expected_cost
 from metricgrad.metrics.multilabel import hamming_loss as hamming_loss
 from metricgrad.metrics.multilabel import multilabel_f_beta as multilabel_f_beta
 from metricgrad.metrics.multilabel import subset_accuracy as subset_accuracy
