@@ -3,8 +3,8 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from torch import Tensor
 
 from metricgrad._types import Metric
 from metricgrad.differences import Differences
+from metricgrad.interval import mean_of_units
 from metricgrad.metrics import adapt, of_kind
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Comparison, Contender, Plan, compare
 from metricgrad.tune.groups import grouping_of
+from metricgrad.tune.setup import Equal
 
 Tries = Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]]
 """For each arm its method and the settings that it tries; the method `proxy` is a control."""
@@ -37,6 +39,7 @@ def contest(
     seeds: Sequence[int],
     plan: Plan,
     controls: Sequence[str] = (),
+    equal: Equal = "steps",
     quick: bool = False,
     test: bool = True,
 ) -> Comparison:
@@ -49,6 +52,7 @@ def contest(
         seeds: of the run.
         plan: of every arm.
         controls: further arms that are controls, by name.
+        equal: what the arms have as much of as each other.
         quick: four steps instead of the plan's and the start's, to see that everything runs.
         test: whether the test split is read.
     """
@@ -67,6 +71,7 @@ def contest(
         proxy=task.proxy,
         plan=plan,
         seeds=tuple(seeds),
+        equal=equal,
         start_plan=start_plan,
         start_settings=task.start_settings,
         facts=task.facts,
@@ -75,8 +80,17 @@ def contest(
     )
 
 
-def tried(task: Task, tries: Tries, folder: Path, *, seed: int, plan: Plan, quick: bool) -> list[list[Any]]:
-    """Train every try of every arm without reading test; rows of arm, number, value on select and settings."""
+def tried(
+    task: Task,
+    tries: Tries,
+    folder: Path,
+    *,
+    seed: int,
+    plan: Plan,
+    quick: bool,
+    told: Callable[[Comparison, str], Sequence[Any]] = lambda found, arm: (),
+) -> list[list[Any]]:
+    """Train every try of every arm without reading test; rows of arm, number, select, what is told of it, settings."""
     arms = {
         f"{spelt(arm)}-{number}": (arm, number, method, settings)
         for arm, (method, given) in tries.items()
@@ -85,39 +99,63 @@ def tried(task: Task, tries: Tries, folder: Path, *, seed: int, plan: Plan, quic
     listed = [(name, method, settings) for name, (_, _, method, settings) in arms.items()]
     found = contest(task, listed, folder, seeds=[seed], plan=plan, quick=quick, test=False)
     select = {row.name: row.select for row in found.table}
-    rows: list[list[Any]] = [["start", "", shown(select["start"], ".5f"), ""]]
+    rows: list[list[Any]] = [["start", "", shown(select["start"], ".5f"), *told(found, "start"), ""]]
     for name, (arm, number, _, settings) in arms.items():
-        rows.append([arm, number, shown(select[name], ".5f"), json.dumps(settings, sort_keys=True)])
+        value, given = shown(select[name], ".5f"), json.dumps(settings, sort_keys=True)
+        rows.append([arm, number, value, *told(found, name), given])
     return rows
 
 
 def best_tries(
-    path: Path, keys: Sequence[str], settings: str = "settings"
+    path: Path, keys: Sequence[str], settings: str = "settings", *, higher_is_better: bool = True
 ) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The settings with the best value on select, from a table of tries, by the columns `keys`; higher is better."""
+    """The settings with the best value on select, from a table of tries, by the columns `keys`."""
     best: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             key = tuple(row[name] for name in keys)
-            if row[settings] and float(row["select"] or "nan") > best.get(key, (-math.inf, {}))[0]:
-                best[key] = float(row["select"]), json.loads(row[settings])
+            value = float(row["select"] or "nan") * (1 if higher_is_better else -1)
+            if row[settings] and value > best.get(key, (-math.inf, {}))[0]:
+                best[key] = value, json.loads(row[settings])
     return {key: found for key, (_, found) in best.items()}
 
 
-def readings(found: Comparison, task: Task, control: str, resamples: int) -> list[list[Any]]:
-    """Rows of every arm: value on test, spread over seeds, difference to a control with both ends, value on select."""
-    metric, statistics = metric_of(task), statistics_of(found)
-    compared = Differences(metric, statistics, grouping_of("test", task.splits, metric), resamples)
+@dataclass(frozen=True)
+class Figure:
+    """What is reported of the statistics of a test split.
+
+    Attributes:
+        of_unit: statistics of the metric [unit, 1] -> what is counted of each unit.
+        summarise: puts the units together.
+        form: of the number.
+    """
+
+    of_unit: Callable[[Tensor], Tensor] = lambda statistics: statistics
+    summarise: Callable[[Tensor], float] = mean_of_units
+    form: str = ".4f"
+
+
+def readings(
+    found: Comparison, task: Task, control: str, resamples: int, figure: Figure | None = None
+) -> list[list[Any]]:
+    """Rows of every arm: value on test, spread over seeds, difference to a control with both ends, value on select.
+
+    The value is the metric, or the figure that is given.
+    """
+    metric = metric_of(task)
+    figure = figure or Figure(summarise=metric.summarise)
+    statistics = {arm: [figure.of_unit(one) for one in each] for arm, each in statistics_of(found).items()}
+    grouping = grouping_of("test", task.splits, metric)
+    compared = Differences(replace(metric, summarise=figure.summarise), statistics, grouping, resamples)
     beside = {one.arm: one.interval for one in compared.against(control)}
     beside[control] = compared.interval({})
     rows = []
     for row in found.table:
         own, other = compared.interval({row.name: 1.0}), beside[row.name]
         spread = torch.tensor(own.per_seed, dtype=torch.float64).std().item()
-        ends = [shown(end, "+.4f") for end in (other.value, other.low, other.high)]
-        rows.append(
-            [row.name, shown(own.value, ".4f"), shown(spread, ".4f"), *ends, shown(row.select, ".4f")]
-        )
+        ends = [shown(end, f"+{figure.form}") for end in (other.value, other.low, other.high)]
+        values = [shown(own.value, figure.form), shown(spread, figure.form)]
+        rows.append([row.name, *values, *ends, shown(row.select, ".4f")])
     return rows
 
 

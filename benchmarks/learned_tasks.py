@@ -1,400 +1,206 @@
-"""Learned surrogates on texts and boxes: going on with the proxy, LS, FEDS, and LS with a share of the proxy.
+"""Learned surrogates on texts and boxes: training on with the proxy, LS, FEDS, and LS with a share of the proxy.
 
     .venv/bin/python -m benchmarks.learned_tasks choose words     tries on `select`: docs/learned-words-tries.csv
     .venv/bin/python -m benchmarks.learned_tasks read words       five seeds, reads `test`: docs/learned-words.csv
     .venv/bin/python -m benchmarks.learned_tasks choose boxes     the same for the task boxes
     .venv/bin/python -m benchmarks.learned_tasks read boxes
     .venv/bin/python -m benchmarks.learned_tasks penalty words    the fit by penalty: docs/learned-words-penalty.csv
+    .venv/bin/python -m benchmarks.learned_tasks choose words --quick     four steps; the table under runs/, not docs/
 
 Every arm goes on from the one start model of the task; seeds vary the batches and the surrogate. `choose` gives every
-arm four tries on a seed that is not reported; `read` takes the best of them. As in a run, the best of the evaluations
-on `select` after step 0 is kept. All arms take equal steps; `proxy, equal time` is the control arm with as many more
-steps as fit into the time that LS took with its chosen settings, warm-up and surrogate steps included.
+arm four tries on a seed that is not reported; `read` takes the best of them. The best of ten evaluations on `select`
+is kept.
 
-Each training is a cell with files of its own under `runs/learned`: an interrupted command goes on with the cells that
-are missing. `read` trains every cell first and reads test only after that. Intervals: paired bootstrap over test
-samples, mean of the seeds.
+A learned surrogate costs time that the proxy does not: its warm-up, and its own steps before each step of the model.
+So `read` asks twice, in two contests of the same arms: all take equal steps, or all take equal time. In the second one
+the arms share the time, by numbers of steps that are settled before training: the proxy takes more of them, LS and FEDS
+fewer. A control with a budget of its own would give the time of LS to one arm, and be a second notion of a fair budget
+beside `equal="time"`. Each contest reads test once, after all of its training. Intervals: paired bootstrap over test
+samples, mean of the seeds, with the variance between seeds.
+
+The figures in docs are of commit 29daa45, and those of the penalty of bf5e847: there the arms took equal steps, but for
+a second control that took the time of LS, and the intervals hold no variance between seeds.
 """
 
 import argparse
-import copy
-import csv
-import json
-import math
 import os
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a process a core
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
-from metricgrad._types import Method, MethodRun, Metric
-from metricgrad.errors import Distrusted
-from metricgrad.interval import mean_of_units, paired_bootstrap
-from metricgrad.methods.families import road_named
-from metricgrad.methods.learned_method import Learned
-from metricgrad.methods.road import validated
-from metricgrad.methods.surrogate import road_for_loss
-from metricgrad.metrics import metric_by_name, of_kind
+from benchmarks.contests import (
+    Figure,
+    Tries,
+    best_tries,
+    contest,
+    metric_of,
+    readings,
+    shown,
+    spelt,
+    tried,
+    write,
+)
 from metricgrad.tasks import boxes, words
 from metricgrad.tasks.task import Task
-from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.loop import training_batches
-from metricgrad.tune.passes import seed_everything
-from metricgrad.tune.plan import trainable_parameters
+from metricgrad.tune import Comparison, Plan
+from metricgrad.tune.setup import Equal
 
 SEEDS, DEVELOPMENT_SEED = (0, 1, 2, 3, 4), 100
-CONTROL, LONGER = "proxy", "proxy, equal time"
-EVALUATIONS = 10
+CONTROL = "proxy"
 PENALTIES = (0.0, 0.01, 0.1, 1.0)
 RESAMPLES = 2000
 ROOT = Path(__file__).parent.parent
-Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A task, its arms with four tries each, and what is reported of a test sample.
-
-    Attributes:
-        load: the task.
-        steps: of every arm but the longer control.
-        arms: name -> method (None for the proxy) and tries.
-        reported: name -> statistic of a sample's value -> number to be averaged (or summed).
-    """
+    """A task, its plan, its arms with four tries each, and what is reported of the test samples."""
 
     load: Callable[..., Task]
-    steps: int
-    arms: Mapping[str, tuple[str | None, list[dict[str, Any]]]]
-    reported: Mapping[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], float]]]
+    plan: Plan
+    arms: Tries
+    reported: Mapping[str, Figure]
 
 
-def _total(statistics: Tensor) -> float:
-    return float(statistics.sum())
-
-
-def _tries(shared: Settings, *changes: Settings) -> list[dict[str, Any]]:
-    return [{**shared, **change} for change in changes]
-
-
-def _share(least: float) -> Callable[[Tensor], Tensor]:
-    return lambda values: (values >= least).double()
-
-
-_EXACT_FIT: Settings = {"gradient_penalty_weight": 0.0}
+_RATES = (2.5e-4, 5e-4, 1e-3, 2e-3)
+_EXACT_FIT = {"gradient_penalty_weight": 0.0}
 _TEXTS = {"surrogate_warmup": 2000, "surrogate_steps": 2, "objective": {**_EXACT_FIT, "metric_scale": 0.35}}
 _BOXES = {"surrogate_warmup": 1500, "surrogate_steps": 3, "local_fraction": 0.9, "objective": _EXACT_FIT}
 _FILTERED_BOXES = {**_BOXES, "objective": {**_EXACT_FIT, "full_below": 0.05, "zero_above": 0.2}}
-_RATES: list[Settings] = [{"learning_rate": rate} for rate in (2.5e-4, 5e-4, 1e-3, 2e-3)]
+_QUICK = {"surrogate_warmup": 20, "trust": -1.0, "extra_steps": 20, "lessons": 20}
+"""Of a quick look: a surrogate that has learned little, and steps that follow it all the same."""
+_FEW = {"items_fit": 1000, "items_select": 500, "items_test": 100}
+
+
+def _tries(shared: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{**shared, "learning_rate": rate} for rate in _RATES]
+
+
+def _share(least: float) -> Figure:
+    return Figure(lambda values: (values >= least).double())
+
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "words": Experiment(
         words.load,
-        400,
+        Plan(steps=400, evaluate_every=40),
         {
-            CONTROL: (None, _tries({}, *_RATES)),
-            "LS": ("learned", _tries(_TEXTS, *_RATES)),
-            "FEDS": ("learned+filter", _tries(_TEXTS, *_RATES)),
-            "LS + proxy": ("learned", _tries({**_TEXTS, "proxy_weight": 0.3}, *_RATES)),
+            CONTROL: ("proxy", _tries({})),
+            "LS": ("learned", _tries(_TEXTS)),
+            "FEDS": ("learned+filter", _tries(_TEXTS)),
+            "LS + proxy": ("learned", _tries({**_TEXTS, "proxy_weight": 0.3})),
         },
         {
-            "total edit distance": (lambda values: values, _total),
-            "accuracy": (lambda values: (values == 0).double(), mean_of_units),
+            "total edit distance": Figure(summarise=lambda values: float(values.sum()), form=".1f"),
+            "accuracy": Figure(lambda values: (values == 0).double()),
         },
     ),
     "boxes": Experiment(
         boxes.load,
-        800,
+        Plan(steps=800, evaluate_every=80),
         {
-            CONTROL: (None, _tries({}, *_RATES)),
-            "LS": ("learned", _tries(_BOXES, *_RATES)),
-            "FEDS": ("learned+filter", _tries(_FILTERED_BOXES, *_RATES)),
+            CONTROL: ("proxy", _tries({})),
+            "LS": ("learned", _tries(_BOXES)),
+            "FEDS": ("learned+filter", _tries(_FILTERED_BOXES)),
         },
-        {
-            "mean IoU": (lambda values: values, mean_of_units),
-            "F1 at 0.5": (_share(0.5), mean_of_units),
-            "F1 at 0.75": (_share(0.75), mean_of_units),
-        },
+        {"mean IoU": Figure(), "F1 at 0.5": _share(0.5), "F1 at 0.75": _share(0.75)},
     ),
 }
 """F1 at a threshold is the share of the scenes whose box reaches it: one object and one box a scene."""
 
 
-def metric_of(task: Task) -> Metric:
-    """The metric of a task on decoded outputs."""
-    metric = metric_by_name(task.metric)
-    assert task.kind is not None
-    return of_kind(metric, task.kind)
-
-
-def method_of(task: Task, name: str | None, settings: Settings) -> Method:
-    """How an arm follows its gradient."""
-    road = road_for_loss(task.proxy) if name is None else road_named(name, metric_of(task), task.proxy)
-    return road.make(validated(road.settings, settings, road.name))
-
-
-def trained(task: Task, method: Method, steps: int, seed: int) -> tuple[nn.Module, dict[str, Any]]:
-    """Train the start model; return the best evaluation on select after step 0, and the facts of the training."""
-    evaluator = Evaluator(metric_of(task))
-    model = task.model(0)
-    begin(method, task, model, steps, seed)
-    examine = getattr(method, "examine", lambda: None)
-    batches = training_batches(task.splits.fit, seed)
-    began, fitted, curve = time.perf_counter(), [examine()], []
-    seconds, kept, step = time.perf_counter() - began, copy.deepcopy(model), 0
-    for step in range(1, steps + 1):
-        began = time.perf_counter()
-        try:
-            method.step(next(batches))
-            ended = step == steps
-        except Distrusted as reason:
-            print(reason, flush=True)
-            ended = True
-        seconds += time.perf_counter() - began
-        if step % max(1, steps // EVALUATIONS) == 0 or ended:
-            value = evaluator.value(model, task.splits.select, "select")
-            if not curve or all(evaluator.better(value, other) for other in curve):
-                kept = copy.deepcopy(model)
-            curve.append(value)
-            fitted.append(examine())
-        if ended:
-            break
-    best = curve[0]
-    for value in curve:
-        best = value if evaluator.better(value, best) else best
-    reports = [report["values"] for report in fitted if report is not None]
-    return kept, {"select": best, "curve": curve, "seconds": seconds, "fitted": reports, "steps": step}
-
-
-def begin(method: Method, task: Task, model: nn.Module, steps: int, seed: int) -> None:
-    """Let a method prepare itself for steps on the fit split."""
-    seed_everything(seed, 1)
-    method.begin(
-        MethodRun(
-            model.train(),
-            trainable_parameters(model, "all"),
-            metric_of(task),
-            steps,
-            seed,
-            None,
-            task.splits.fit,
-            task.splits.select,
-        )
-    )
-
-
-def cell(job: tuple[str, str, str, str, Settings, int, int]) -> dict[str, Any]:
-    """Train one cell, unless its files are there; returns its facts."""
-    name, stage, arm, number, settings, steps, seed = job
-    folder = ROOT / "runs" / "learned" / name / stage
-    path = folder / f"{arm.replace(', ', '-').replace(' ', '-')}-{number}.json"
-    asked = {"settings": dict(settings), "steps": steps, "seed": seed}
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["asked"] == asked:
-            return found
-    torch.set_num_threads(1)
-    experiment = EXPERIMENTS[name]
-    task = experiment.load({})
-    method = method_of(task, _method(experiment, arm), settings)
-    model, facts = trained(task, method, steps, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), path.with_suffix(".safetensors"))
-    facts = {"asked": asked, "weights": str(path.with_suffix(".safetensors")), **facts}
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(facts), encoding="utf-8")
-    partial.rename(path)
-    return facts
-
-
-def _method(experiment: Experiment, arm: str) -> str | None:
-    return experiment.arms[CONTROL if arm == LONGER else arm][0]
-
-
-def choose(name: str, pool: ProcessPoolExecutor) -> None:
+def choose(name: str, runs: Path, tables: Path, *, quick: bool) -> None:
     """Train the tries of every arm and write the table."""
-    experiment = EXPERIMENTS[name]
-    jobs = [
-        (name, "choose", arm, str(number), settings, experiment.steps, DEVELOPMENT_SEED)
-        for arm, (_, tries) in experiment.arms.items()
-        for number, settings in enumerate(tries)
-    ]
-    rows = []
-    for job, facts in zip(jobs, pool.map(cell, jobs), strict=True):
-        last = (facts["fitted"] or [{}])[-1]
-        trust = [_shown(last.get(key)) for key in ("concordance", "mae_local", "kept_fraction")]
-        rows.append(
-            [
-                job[2],
-                job[3],
-                f"{facts['select']:.5f}",
-                f"{facts['seconds']:.1f}",
-                facts["steps"],
-                *trust,
-                json.dumps(job[4], sort_keys=True),
-            ]
+    experiment, told = EXPERIMENTS[name], ("concordance", "mae_local", "kept_fraction")
+    arms = experiment.arms
+    if quick:
+        arms = {
+            arm: (method, [one if method == "proxy" else {**one, **_QUICK} for one in given])
+            for arm, (method, given) in arms.items()
+        }
+    rows = tried(
+        experiment.load(_FEW if quick else {}),
+        arms,
+        runs / "choose",
+        seed=DEVELOPMENT_SEED,
+        plan=experiment.plan,
+        quick=quick,
+        told=lambda found, arm: [*costs(found, arm), *trust(found, arm, told)],
+    )
+    header = ["arm", "try", "select", "steps", "seconds", *told, "settings"]
+    write(tables / f"learned-{name}-tries.csv", header, rows)
+
+
+def read(name: str, runs: Path) -> None:
+    """Train the best try of every arm with every seed, for equal steps and for equal time; write what test says."""
+    experiment, told = EXPERIMENTS[name], ("concordance", "sign_agreement", "kept_fraction")
+    task, names, rows = experiment.load({}), {spelt(arm): arm for arm in experiment.arms}, []
+    table = ROOT / "docs" / f"learned-{name}-tries.csv"
+    best = best_tries(table, ["arm"], higher_is_better=metric_of(task).higher_is_better)
+    arms = [(spelt(arm), method, best[arm,]) for arm, (method, _) in experiment.arms.items()]
+    for equal in get_args(Equal):
+        found = contest(
+            task, arms, runs / f"read-equal-{equal}", seeds=SEEDS, plan=experiment.plan, equal=equal
         )
-        print(rows[-1], flush=True)
-    header = [
-        "arm",
-        "try",
-        "select",
-        "seconds",
-        "steps",
-        "concordance",
-        "mae_local",
-        "kept_fraction",
-        "settings",
-    ]
-    _write(_table(name, "-tries"), header, rows)
+        for reported, figure in experiment.reported.items():
+            for arm, *values in readings(found, task, CONTROL, RESAMPLES, figure):
+                beside = [*costs(found, arm), *trust(found, arm, told)]
+                rows.append([equal, names.get(arm, arm), reported, *values, *beside])
+    header = ["equal", "arm", "metric", "test", "spread", "minus_control", "low", "high", "select"]
+    write(ROOT / "docs" / f"learned-{name}.csv", [*header, "steps", "seconds", *told], rows)
 
 
-def penalty(name: str, pool: ProcessPoolExecutor) -> None:
-    """Teach the surrogate of LS with several weights of the gradient penalty, and write how well each one fits."""
-    rows = list(pool.map(taught, [(name, weight) for weight in PENALTIES]))
-    columns = (
-        "concordance",
-        "mae_local",
-        "concordance_generated",
-        "mae_generated",
-        "mean_gradient_norm",
-        "seconds",
-    )
-    _write(
-        _table(name, "-penalty"),
-        ["weight", *columns],
-        [
-            [weight, *(_shown(row[key]) for key in columns)]
-            for weight, row in zip(PENALTIES, rows, strict=True)
-        ],
-    )
+def penalty(name: str, runs: Path) -> None:
+    """Teach the surrogate of LS with several weights of the gradient penalty, and write how well each one fits.
 
-
-def taught(job: tuple[str, float]) -> dict[str, Any]:
-    """Teach a surrogate before the first model step, without extra lessons; returns its trust report on select."""
-    name, weight = job
-    torch.set_num_threads(1)
+    It is examined after its warm-up, before the first step of the model, and gets no lesson.
+    """
     experiment = EXPERIMENTS[name]
-    task = experiment.load({})
-    settings = experiment.arms["LS"][1][0]
-    objective = {**settings["objective"], "gradient_penalty_weight": weight}
-    method = method_of(task, "learned", {**settings, "objective": objective, "lessons": 0})
-    assert isinstance(method, Learned)
-    begin(method, task, task.model(0), 1, DEVELOPMENT_SEED)
-    findings = method.examine()
-    assert findings is not None
-    print(weight, findings["values"], flush=True)
-    return findings["values"]
-
-
-def chosen(name: str) -> dict[str, tuple[dict[str, Any], int]]:
-    """The settings and steps of every arm, from the table of tries; the control of equal time among them."""
-    experiment = EXPERIMENTS[name]
-    higher = metric_of(experiment.load({})).higher_is_better
-    best: dict[str, dict[str, str]] = {}
-    with _table(name, "-tries").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            value = float(row["select"]) if higher else -float(row["select"])
-            other = best.get(row["arm"])
-            if other is None or value > (float(other["select"]) if higher else -float(other["select"])):
-                best[row["arm"]] = row
-    found = {arm: (json.loads(row["settings"]), experiment.steps) for arm, row in best.items()}
-    ratio = float(best["LS"]["seconds"]) / float(best[CONTROL]["seconds"])
-    found[LONGER] = (found[CONTROL][0], round(experiment.steps * ratio))
-    return {arm: found[arm] for arm in (CONTROL, LONGER, *list(experiment.arms)[1:])}
-
-
-def read(name: str, pool: ProcessPoolExecutor) -> None:
-    """Train the chosen settings with every seed; then read test, once, and write the table."""
-    experiment, settings = EXPERIMENTS[name], chosen(name)
-    jobs = [
-        (name, "read", arm, f"seed{seed}", given, steps, seed)
-        for seed in SEEDS
-        for arm, (given, steps) in settings.items()
-    ]
-    facts: dict[str, list[dict[str, Any]]] = {}
-    for number, (job, found) in enumerate(zip(jobs, pool.map(cell, jobs), strict=True), 1):
-        facts.setdefault(job[2], []).append(found)
-        print(f"{number} of {len(jobs)}: {job[2]}, seed {job[6]}: select {found['select']:.4f}", flush=True)
-    task = experiment.load({})
-    evaluator = Evaluator(metric_of(task))
-    test = task.splits.test
-    assert test is not None
-    models = {arm: [load_file(found["weights"]) for found in cells] for arm, cells in facts.items()}
-    values: dict[str, list[Tensor]] = {
-        "start": [evaluator.statistics(task.model(0), test, "test")] * len(SEEDS)
+    method, (settings, *_) = experiment.arms["LS"]
+    arms = {
+        f"penalty-{weight}": {
+            **settings,
+            "objective": {**settings["objective"], "gradient_penalty_weight": weight},
+            "lessons": 0,
+        }
+        for weight in PENALTIES
     }
-    for arm, weights in models.items():
-        values[arm] = []
-        for one in weights:
-            model = task.model(0)
-            model.load_state_dict(one)
-            values[arm].append(evaluator.statistics(model, test, "test"))
-    rows = [row for arm in values for row in _rows(experiment, arm, values, facts.get(arm, []))]
-    for row in rows:
-        print(row)
-    header = [
-        "arm",
-        "metric",
-        "test",
-        "spread",
-        "minus_control",
-        "low",
-        "high",
-        "minus_longer",
-        "low",
-        "high",
-    ]
-    _write(
-        _table(name, ""),
-        [*header, "steps", "seconds", "concordance", "sign_agreement", "kept_fraction"],
-        rows,
+    entries = [(arm, method, given) for arm, given in arms.items()]
+    found = contest(
+        experiment.load({}),
+        entries,
+        runs / "penalty",
+        seeds=[DEVELOPMENT_SEED],
+        plan=Plan(steps=1),
+        test=False,
     )
+    told = ("concordance", "mae_local", "concordance_generated", "mae_generated")
+    told = (*told, "mean_gradient_norm", "seconds")
+    rows = [
+        [weight, *trust(found, arm, told, first=True)] for weight, arm in zip(PENALTIES, arms, strict=True)
+    ]
+    write(ROOT / "docs" / f"learned-{name}-penalty.csv", ["weight", *told], rows)
 
 
-def _rows(
-    experiment: Experiment, arm: str, values: Mapping[str, list[Tensor]], facts: list[dict[str, Any]]
-) -> list[list[Any]]:
-    """Rows of an arm: one for every reported number."""
-    rows = []
-    for name, (statistic, summarise) in experiment.reported.items():
-        of = {key: [statistic(one) for one in items] for key, items in values.items()}
-        each = torch.tensor([summarise(one) for one in of[arm]], dtype=torch.float64)
-        row: list[Any] = [arm, name, f"{each.mean():.5g}", f"{each.std():.3g}"]
-        for other in (CONTROL, LONGER):
-            gain = paired_bootstrap(of[arm], of[other], summarise, resamples=RESAMPLES)
-            row += ["" if end is None else f"{end:+.5g}" for end in (gain.value, gain.low, gain.high)]
-        last = [found["fitted"][-1] for found in facts if found["fitted"]]
-        seconds = f"{sum(found['seconds'] for found in facts) / len(facts):.0f}" if facts else ""
-        row += [facts[0]["steps"] if facts else 0, seconds]
-        row += [_mean(last, key) for key in ("concordance", "sign_agreement", "kept_fraction")]
-        rows.append(row)
-    return rows
+def costs(found: Comparison, arm: str) -> list[str]:
+    """Steps that an arm took, and seconds of its training, evaluations included; mean over seeds, 0 of no training."""
+    ended = [one for one in found.result.events if one["event"] == "stage_finished" and one["arm"] == arm]
+    return [f"{sum(one[name] for one in ended) / max(len(ended), 1):.0f}" for name in ("step", "seconds")]
 
 
-def _mean(reports: list[dict[str, Any]], key: str) -> str:
-    known = [report[key] for report in reports if report.get(key) is not None]
-    return f"{sum(known) / len(known):.3f}" if known else ""
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
-
-
-def _table(name: str, ending: str) -> Path:
-    return ROOT / "docs" / f"learned-{name}{ending}.csv"
-
-
-def _write(path: Path, header: list[str], rows: list[list[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+def trust(found: Comparison, arm: str, names: tuple[str, ...], *, first: bool = False) -> list[str]:
+    """Trust numbers of the last (or first) evaluation of an arm, mean over the seeds that have them; else empty."""
+    by_seed: dict[int, Mapping[str, Any]] = {}
+    for event in found.result.events:
+        if event["event"] == "fitted" and event["arm"] == arm and not (first and event["seed"] in by_seed):
+            by_seed[event["seed"]] = event["values"]
+    known = {name: [one[name] for one in by_seed.values() if one.get(name) is not None] for name in names}
+    return [shown(sum(values) / len(values) if values else None, ".3f") for values in known.values()]
 
 
 def main() -> None:
@@ -404,10 +210,16 @@ def main() -> None:
     )
     parser.add_argument("stage", choices=["choose", "read", "penalty"])
     parser.add_argument("task", choices=list(EXPERIMENTS))
-    parser.add_argument("--processes", type=int, default=2)
-    arguments = parser.parse_args()
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        {"choose": choose, "read": read, "penalty": penalty}[arguments.stage](arguments.task, pool)
+    parser.add_argument("--quick", action="store_true", help="of choose: four steps: does it run?")
+    asked = parser.parse_args()
+    if asked.quick and asked.stage != "choose":
+        parser.error("--quick is for choose alone: read opens the test split")
+    torch.set_num_threads(1)
+    runs = ROOT / "runs" / ("learned-quick" if asked.quick else "learned") / asked.task
+    if asked.stage == "choose":
+        choose(asked.task, runs, runs if asked.quick else ROOT / "docs", quick=asked.quick)
+    else:
+        {"read": read, "penalty": penalty}[asked.stage](asked.task, runs)
 
 
 if __name__ == "__main__":
