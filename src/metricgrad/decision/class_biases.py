@@ -78,6 +78,10 @@ class ClassBiases(Rule):
         self.class_counts = class_counts
         self.register_buffer("biases", torch.zeros(0, dtype=torch.float64))
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """A number for each class."""
+        return {**super().shapes(), "biases": (self.classes,)}
+
     def words(self) -> str:
         """The biases as factors of the probabilities."""
         if not bool(self.biases.any()):
@@ -114,20 +118,25 @@ class ClassBiases(Rule):
         few = y.bincount(minlength=self.classes) < self.least_of_class
         start = torch.where(few & self.seen, shifted, 0.0)
         free = (~few & self.seen).nonzero()[:, 0].tolist()
-        found, moved = self._climb(logs, y, value, start, free)
-        if not moved and len(free):
-            found, moved = self._climb(logs, y, value, shifted, free)
-            self.note = "no single bias was better than none: the search started from the prior shift"
+        found = self._climb(logs, y, value, start, free)
+        if bool((found == start).all()) and len(
+            free
+        ):  # a flat start: every candidate ties, or none is better
+            other = self._climb(logs, y, value, shifted, free)
+            gains = [value.gains(table_of(self._by(b, logs), y, self.classes)) for b in (found, other)]
+            if float(gains[1]) > float(gains[0]) + MARGIN:
+                found = other
+                self.note = "no single bias was better than none: the search started from the prior shift"
         return torch.where(self.seen, found - found[self.seen].mean(), 0.0)
 
     def _climb(
         self, logs: LogScores, y: Classes, value: TableMetric, start: Tensor, free: list[int]
-    ) -> tuple[Float64[Tensor, "class"], bool]:
-        """Coordinate search from a start; whether it moved."""
+    ) -> Float64[Tensor, "class"]:
+        """Coordinate search from a start, which comes back as it is where nothing is better."""
         here = self.seen[logs.argmax(1)]  # the others keep argmax
         rest = table_of(logs.argmax(1)[~here], y[~here], self.classes)
         logs, y = logs[here].masked_fill(~self.seen, -torch.inf), y[here]
-        biases, moved = start.clone(), False
+        biases = start.clone()
         table = table_of((logs + biases).argmax(1), y, self.classes) + rest
         gains = climbable(value, table)
         best = float(gains(table))
@@ -146,10 +155,10 @@ class ClassBiases(Rule):
                     rest=rest, most=most,
                 )  # fmt: skip
                 if cut.gain > best + MARGIN:
-                    biases[k], best, moved = -cut.at, cut.gain, True
+                    biases[k], best = -cut.at, cut.gain
             if best <= before:
                 break
-        return biases, moved
+        return biases
 
     def _by(self, biases: Tensor, logs: LogScores) -> Classes:
         largest = logs.argmax(1)

@@ -1,6 +1,7 @@
 """Fit a rule to a pool, judge it on items that it was not fitted to, and keep argmax where nothing is gained."""
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from metricgrad.decision.known import new_rule
 from metricgrad.decision.pool import Pool, read_pool
 from metricgrad.decision.rule import MARGIN, Argmax, Rule
 from metricgrad.decision.scores import Inputs
+from metricgrad.decision.slope_decode import SlopeDecode
 from metricgrad.decision.undefined import Undefined
 
 __all__ = ["Fitted", "cross_fitted", "fit_rule"]
@@ -104,15 +106,22 @@ def fit_rule(
         fitted = wanted.fit(pool.scores, pool.y, pool.value)
     except Undefined as error:
         return kept(f"argmax was kept: {error}")
+    flat = ""
+    if isinstance(fitted, SlopeDecode) and fitted.flat:
+        flat = "every slope decode has the value of argmax: the prior shift was tried instead"
+        wanted = new_rule("prior", pool.kind, pool.value.classes, class_counts)
+        fitted = wanted.fit(pool.scores, pool.y, pool.value)
     decisions = _crossed(pool, wanted)
     value, crossed = pool.value_of(fitted.decide(pool.scores)), pool.value_of(decisions)
+    if math.isnan(crossed):
+        return kept(f"argmax was kept: {Undefined(wanted.name, pool.value.failure)}")
     sign = 1 if pool.value.higher_is_better else -1
-    if not sign * (crossed - argmax_value) > MARGIN and not argmax_value != argmax_value:
+    if sign * (crossed - argmax_value) <= MARGIN:  # not where argmax has no value
         return kept(
             f"argmax was kept: {wanted.name}, fitted on one half and judged on the other, gives {crossed:.4g}; "
             f"argmax gives {argmax_value:.4g}"
         )
-    return Fitted(fitted, argmax_value, value, crossed, decisions, fitted.note, pool.value.calls)
+    return Fitted(fitted, argmax_value, value, crossed, decisions, flat or fitted.note, pool.value.calls)
 
 
 def cross_fitted(

@@ -6,18 +6,22 @@ from typing import Any
 
 from metricgrad._checks import fail, nearest
 from metricgrad.decision.class_biases import ClassBiases
+from metricgrad.decision.cut_points import CutPoints
 from metricgrad.decision.prior_shift import PriorShift
 from metricgrad.decision.rule import Argmax, Rule
 from metricgrad.decision.scores import Kind
 from metricgrad.decision.slope_decode import SlopeDecode
 from metricgrad.decision.threshold import Threshold
 
-__all__ = ["RULES", "new_rule"]
+__all__ = ["OF_FILES", "RULES", "new_rule"]
 
 RULES: Mapping[str, type[Rule]] = {
     rule.name: rule for rule in (Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases)
 }
 """Rules of class scores by name; `auto` is the threshold for two classes and slope decode for more."""
+
+OF_FILES: Mapping[str, type[Rule]] = {**RULES, CutPoints.name: CutPoints}
+"""Rules that a file may hold."""
 
 
 def new_rule(rule: str | Rule, kind: Kind, classes: int, class_counts: Any = None) -> Rule:

@@ -70,6 +70,14 @@ class PriorShift(Rule):
         self.register_buffer("tau", torch.zeros((), dtype=torch.float64))
         self.register_buffer("prior", torch.zeros(0, dtype=torch.float64))
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """A number, and one for each class."""
+        return {**super().shapes(), "tau": (), "prior": (self.classes,)}
+
+    def is_sound(self) -> bool:
+        """Class shares have logarithms."""
+        return super().is_sound() and bool((self.prior > 0).all())
+
     @property
     def biases(self) -> Tensor:
         """What is added to log p [class]."""

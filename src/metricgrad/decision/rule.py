@@ -1,6 +1,7 @@
 """What every rule of decision is: a small module that is fitted to a pool and turns scores into classes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
+from metricgrad.decision.graph import write_onnx
 from metricgrad.decision.scores import Inputs, Scores, class_numbers, log_scores, read_scores
 from metricgrad.metrics.table_metric import TableMetric
 
@@ -60,11 +62,10 @@ class Rule(nn.Module):
             InputError: other shapes or values, no item, a metric that reads something else than classes.
         """
         caller = f"{type(self).__name__}.fit"
-        scores, kind = read_scores(caller, p, self.inputs)
-        logs = log_scores(scores, kind)
+        logs = self._read(caller, p)
         if not len(logs):
             raise fail(caller, "there is no item", "at least one")
-        self.inputs, self.classes, self.note = kind, logs.shape[1], ""
+        self.classes, self.note = self._count_classes(logs, y), ""
         self._check_names(caller)
         truth = class_numbers(caller, y, len(logs), self.classes)
         value = metric if isinstance(metric, TableMetric) else TableMetric(metric, self.classes)
@@ -81,11 +82,11 @@ class Rule(nn.Module):
         """
         caller = f"{type(self).__name__}.decide"
         self._require_fitted(caller)
-        scores, kind = read_scores(caller, p, self.inputs if len(p) else "auto")
-        columns = scores.shape[1] if scores.ndim == 2 else 2
-        if columns != self.classes:
-            raise fail(caller, f"scores have {columns} classes", f"{self.classes}, as the rule was fitted")
-        return self._decided(log_scores(scores, kind))
+        logs = self._read(caller, p)
+        if self._columns(logs) != self.classes:
+            came = f"scores have {self._columns(logs)} classes"
+            raise fail(caller, came, f"{self.classes}, as the rule was fitted")
+        return self._decided(logs)
 
     def forward(self, p: Scores) -> Classes:
         """As `decide`, without its checks: what stands in an exported graph, on the device of the scores."""
@@ -95,13 +96,47 @@ class Rule(nn.Module):
         """The rule in plain words."""
         raise NotImplementedError
 
-    def settings(self) -> dict[str, Any]:
-        """What a rule file holds beside the arrays, as `__init__` takes it."""
-        return {"inputs": self.inputs, "class_names": list(self.class_names)}
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array, by name, for the number of classes."""
+        return {"seen": (self.classes,)}
+
+    def is_sound(self) -> bool:
+        """Whether arrays from a file can be those of a fitted rule."""
+        return bool(self.seen.any())
+
+    def to_onnx(
+        self, path: Path | str, *, network: nn.Module | None = None, inputs: Tensor | None = None
+    ) -> Path:
+        """Write the rule as an ONNX graph of float32 scores -> `classes`; with a network, of `inputs` -> `classes`.
+
+        `nn.Sequential(network, rule)` is the same in PyTorch: the network's outputs are read as the scores of the fit.
+
+        Args:
+            path: of the file.
+            network: takes one tensor and gives the scores that the rule was fitted to.
+            inputs: an example of what it takes, of two items or more.
+
+        Raises:
+            InputError: not fitted, or a network without inputs.
+            MissingExtraError: onnx or onnxscript is not installed.
+        """
+        self._require_fitted(f"{type(self).__name__}.to_onnx")
+        return write_onnx(path, self, self.classes, network, inputs)
 
     def class_name(self, k: int) -> str:
         """What class k is called."""
         return self.class_names[k] if self.class_names else f"class {k}"
+
+    def _read(self, caller: str, p: Any) -> Tensor:
+        """What `_fit` and `_choose` take, of what the user gives; what it is, is kept from the fit on."""
+        scores, self.inputs = read_scores(caller, p, self.inputs)
+        return log_scores(scores, self.inputs)
+
+    def _count_classes(self, scores: Tensor, y: Any) -> int:
+        return scores.shape[1]
+
+    def _columns(self, scores: Tensor) -> int:
+        return scores.shape[1]
 
     def _fit(self, logs: LogScores, y: Classes, value: TableMetric) -> None:
         raise NotImplementedError

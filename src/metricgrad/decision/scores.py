@@ -4,7 +4,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite
@@ -42,7 +42,7 @@ def read_scores(caller: str, p: Any, inputs: Inputs) -> tuple[Scores, Kind]:
             caller, f"scores are {describe(given)}", "[sample, class], or one score of class 1 [sample]"
         )
     scores = require_finite(caller, "scores", given.double())
-    probable = _are_probabilities(given if given.is_floating_point() else scores)
+    probable = not len(given) or _are_probabilities(given if given.is_floating_point() else scores)
     within = bool(((scores >= 0) & (scores <= 1)).all())
     if inputs == "probabilities" or (inputs == "auto" and within and not probable):
         if not probable:
@@ -69,6 +69,8 @@ def log_scores(scores: Scores, kind: Kind) -> Float64[Tensor, "sample class"]:
                 [0., 3.]], dtype=torch.float64)
     """
     scores = scores.double()
+    if scores.ndim == 2 and scores.shape[1] == 1:
+        scores = scores[:, 0]
     least = torch.finfo(torch.float64).tiny
     if kind == "logits":
         return scores if scores.ndim == 2 else torch.stack([torch.zeros_like(scores), scores], 1)
@@ -112,11 +114,7 @@ def _are_probabilities(given: Tensor) -> bool:
     """Whether rows are probabilities, or a column is."""
     if given.ndim == 2:
         return are_probabilities(given)
-    return bool(len(given)) and bool(_within(given).all())
-
-
-def _within(scores: Tensor) -> Bool[Tensor, "..."]:
-    return (scores >= 0) & (scores <= 1)
+    return bool(((given >= 0) & (given <= 1)).all())
 
 
 def _no_probabilities(caller: str, scores: Scores, within: bool) -> Exception:

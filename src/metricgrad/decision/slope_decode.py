@@ -28,6 +28,7 @@ class SlopeDecode(Rule):
             buffer.
         start_value: value of argmax on the pool.
         round_values: value after each round.
+        flat: whether other decisions were tried, and none changed the value.
 
     Args:
         rounds: how often the slope is taken.
@@ -63,8 +64,12 @@ class SlopeDecode(Rule):
     ) -> None:
         super().__init__(**settings)  # pyright: ignore[reportArgumentType]
         self.rounds, self.step, self.pseudo_count = rounds, step, pseudo_count
-        self.start_value, self.round_values = float("nan"), list[float]()
+        self.start_value, self.round_values, self.flat = float("nan"), list[float](), False
         self.register_buffer("slopes", torch.zeros(0, 0, dtype=torch.float64))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """A number for each pair of classes."""
+        return {**super().shapes(), "slopes": (self.classes, self.classes)}
 
     @property
     def is_argmax(self) -> bool:
@@ -98,19 +103,21 @@ class SlopeDecode(Rule):
         sign = 1.0 if value.higher_is_better else -1.0
         best = float(value.gains(table))
         self.start_value, self.round_values = sign * best, []
-        kept = torch.eye(self.classes, dtype=torch.float64)
+        kept, moved = torch.eye(self.classes, dtype=torch.float64), False
         for _ in range(self.rounds):
             slopes = sign * self._slopes(table, value)
             if not bool(torch.isfinite(slopes).all()):
                 self.note = "the slope of the metric is undefined here"
                 break
-            new = table_of(self._decided_by(slopes, probabilities, logs), y, self.classes)
+            other = self._decided_by(slopes, probabilities, logs)
+            new, moved = table_of(other, y, self.classes), moved or bool((other != decided).any())
             gain = float(value.gains(new))
             self.round_values.append(sign * gain)
             if gain > best + MARGIN:
                 best, kept = gain, slopes
             table = (table + new) / 2
         self.slopes = kept
+        self.flat = moved and all(value == self.start_value for value in self.round_values)
 
     def _slopes(self, table: Tensor, value: TableMetric) -> Float64[Tensor, "true predicted"]:
         return confusion_slope(

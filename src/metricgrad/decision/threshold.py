@@ -6,6 +6,7 @@ from torch import Tensor
 from metricgrad._checks import fail
 from metricgrad.decision.cuts import MOST_CALLS, Cut, best_cut
 from metricgrad.decision.rule import MARGIN, Classes, LogScores, Rule, table_of
+from metricgrad.decision.undefined import Undefined
 from metricgrad.metrics.table_metric import TableMetric
 
 __all__ = ["Threshold"]
@@ -48,6 +49,10 @@ class Threshold(Rule):
         super().__init__(**settings)  # pyright: ignore[reportArgumentType]
         self.register_buffer("cut", torch.zeros((), dtype=torch.float64))
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """One number."""
+        return {**super().shapes(), "cut": ()}
+
     @property
     def probability(self) -> float:
         """The cut as a probability of class 1."""
@@ -69,9 +74,12 @@ class Threshold(Rule):
         odds = logs[:, 1] - logs[:, 0]
         low, high = torch.zeros_like(y), torch.ones_like(y)
         most = None if value.formula is not None else MOST_CALLS
-        self.found = best_cut(
-            odds, low, high, y, value.gains, classes=2, present=0.0, distance=torch.sigmoid, most=most
-        )
+        try:
+            self.found = best_cut(
+                odds, low, high, y, value.gains, classes=2, present=0.0, distance=torch.sigmoid, most=most
+            )
+        except Undefined as error:
+            raise Undefined("Threshold.fit", value.failure) from error
         if self.found.thinned:
             self.note = f"the metric has no formula: {MOST_CALLS:,} cuts were looked at, not every one"
         start = float(value.gains(table_of((odds > 0).long(), y, 2)))
