@@ -5,6 +5,7 @@ from metricgrad.decision.cut_points import CutPoints as CutPoints
 from metricgrad.decision.fitting import Fitted as Fitted
 from metricgrad.decision.fitting import cross_fitted as cross_fitted
 from metricgrad.decision.fitting import fit_rule as fit_rule
+from metricgrad.decision.label_thresholds import LabelThresholds as LabelThresholds
 from metricgrad.decision.prior_shift import PriorShift as PriorShift
 from metricgrad.decision.rule import Argmax as Argmax
 from metricgrad.decision.rule import Rule as Rule
@@ -18,6 +19,7 @@ __all__ = [
     "ClassBiases",
     "CutPoints",
     "Fitted",
+    "LabelThresholds",
     "PriorShift",
     "Rule",
     "SlopeDecode",

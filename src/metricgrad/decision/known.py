@@ -7,6 +7,7 @@ from typing import Any
 from metricgrad._checks import fail, nearest
 from metricgrad.decision.class_biases import ClassBiases
 from metricgrad.decision.cut_points import CutPoints
+from metricgrad.decision.label_thresholds import LabelThresholds
 from metricgrad.decision.prior_shift import PriorShift
 from metricgrad.decision.rule import Argmax, Rule
 from metricgrad.decision.scores import Kind
@@ -20,7 +21,11 @@ RULES: Mapping[str, type[Rule]] = {
 }
 """Rules of class scores by name; `auto` is the threshold for two classes and slope decode for more."""
 
-OF_FILES: Mapping[str, type[Rule]] = {**RULES, CutPoints.name: CutPoints}
+OF_FILES: Mapping[str, type[Rule]] = {
+    **RULES,
+    CutPoints.name: CutPoints,
+    LabelThresholds.name: LabelThresholds,
+}
 """Rules that a file may hold."""
 
 

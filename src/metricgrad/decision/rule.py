@@ -74,7 +74,7 @@ class Rule(nn.Module):
         self._fit(logs, truth, value)
         return self
 
-    def decide(self, p: Any) -> Classes:
+    def decide(self, p: Any) -> Int64[Tensor, "sample *label"]:
         """Decide classes [sample] for probabilities or logits; ties: the lowest class.
 
         Raises:
