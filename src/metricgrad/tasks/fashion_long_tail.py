@@ -23,8 +23,7 @@ from metricgrad._types import Observer
 from metricgrad.tasks.divisions import class_by_class, long_tail
 from metricgrad.tasks.fashion_mnist import PictureScores, as_inputs, pictures_folder, read_part
 from metricgrad.tasks.task import Task
-from metricgrad.tune.plan import Plan
-from metricgrad.tune.splits import ArraySplit, Splits
+from metricgrad.tune import ArraySplit, Plan, Splits
 
 __all__ = ["Options", "load"]
 
@@ -72,7 +71,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     fit = rest[long_tail(labels[rest], chosen.imbalance, chosen.split_seed)]
 
     def part(images: np.ndarray, classes: np.ndarray, **more: Any) -> ArraySplit:
-        return ArraySplit(as_inputs(images), torch.from_numpy(classes).long(), **more)
+        return ArraySplit(as_inputs(images), torch.tensor(classes).long(), **more)
 
     return Task(
         name="fashion_long_tail",

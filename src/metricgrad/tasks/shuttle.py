@@ -18,7 +18,7 @@ from metricgrad.tasks.table_file import read_table, table_file
 from metricgrad.tasks.tabular import TableOptions as Options
 from metricgrad.tasks.tabular import divided, standardised, table_task
 from metricgrad.tasks.task import Task
-from metricgrad.tune.plan import Plan
+from metricgrad.tune import Plan
 
 __all__ = ["Options", "load"]
 

@@ -14,8 +14,7 @@ from metricgrad._documents import WholeField
 from metricgrad.tasks.divisions import class_by_class
 from metricgrad.tasks.table_file import Table
 from metricgrad.tasks.task import Task
-from metricgrad.tune.plan import Plan
-from metricgrad.tune.splits import ArraySplit, Splits
+from metricgrad.tune import ArraySplit, Plan, Splits
 
 __all__ = ["Rows", "TableOptions", "divided", "one_hot", "standardised", "table_task"]
 
