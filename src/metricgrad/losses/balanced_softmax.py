@@ -69,5 +69,7 @@ def balanced_softmax_loss(
     tau = positive_number(caller, "tau", tau, zero=True)
     counts = counts_of_classes(caller, class_counts, logits, targets)
     wide = widened(logits)
-    adjustment = torch.xlogy(tau, counts / counts.sum()).to(wide.dtype)  # [class]; 0 for tau 0 even of no sample
+    adjustment = torch.xlogy(tau, counts / counts.sum()).to(
+        wide.dtype
+    )  # [class]; 0 for tau 0 even of no sample
     return -log_probability_of_target(caller, wide + adjustment, targets)

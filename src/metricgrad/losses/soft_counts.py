@@ -149,7 +149,9 @@ def _formula(caller: str, formula: str | Formula, *, of_classes: bool) -> Formul
         )
     if formula not in _FORMULAS:
         raise fail(
-            caller, f"formula is {formula!r}", f"f_<beta>, {', '.join(_FORMULAS)}, or a function of the counts"
+            caller,
+            f"formula is {formula!r}",
+            f"f_<beta>, {', '.join(_FORMULAS)}, or a function of the counts",
         )
     if of_classes and formula in ("balanced_accuracy", "g_mean", "matthews"):
         raise fail(
@@ -190,7 +192,9 @@ def _check_labels(caller: str, logits: Tensor, targets: Tensor) -> None:
     """Raise InputError unless there is a target 0 or 1 for every logit."""
     if not isinstance(targets, Tensor) or targets.shape != logits.shape or logits.ndim not in (1, 2):
         came = f"targets are {describe(targets)} for logits {describe(logits)}"
-        raise fail(caller, came, "one target per logit, [sample] or [sample, label], or class numbers [sample]")
+        raise fail(
+            caller, came, "one target per logit, [sample] or [sample, label], or class numbers [sample]"
+        )
     if not bool(((targets == 0) | (targets == 1) | ~counted_samples(targets)).all()):
         raise fail(caller, "a target is neither 0 nor 1", "0, 1, or -100 for what to ignore")
 
