@@ -69,10 +69,11 @@ class LossCase:
         target: the public function. One whose first argument is `ranks` is called with the soft ranks of its inputs.
         make_inputs: draws `(scores, relevance)` for a loss of ranks, else the positional arguments, from a generator;
             float64, without gradient. The last class of `logits` is no target.
-        settings: keyword arguments of the target.
+        settings: keyword arguments of the target; one that is a function gets the number of classes.
         limit: more of them, under which the loss reaches `exact` as the temperature of the ranks goes to 0.
         exact: `(*inputs) -> [unit]`, one minus the exact metric that the loss stands for, NaN where undefined.
         bounds: smallest and largest value.
+        whole: one value for all units together.
         skip: laws that do not apply, each with its reason.
     """
 
@@ -82,12 +83,14 @@ class LossCase:
     settings: Mapping[str, Any] = field(default_factory=dict)
     limit: Mapping[str, Any] = field(default_factory=dict)
     bounds: tuple[float, float] = (0.0, 1.0)
+    whole: bool = False
     skip: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """The name that a failing test shows."""
-        return "-".join([self.target.__name__, *(f"{key}={value}" for key, value in self.settings.items())])
+        shown = {key: getattr(value, "__name__", value) for key, value in self.settings.items()}
+        return "-".join([self.target.__name__, *(f"{key}={value}" for key, value in shown.items())])
 
     @property
     def takes(self) -> str:
@@ -551,6 +554,58 @@ def wrong(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.where(targets == losses.class_scores.IGNORED, torch.nan, errors)
 
 
+def binary_logits(generator: Generator) -> tuple[Tensor, Tensor]:
+    """One score per pixel, targets 0 or 1, two of them ignored."""
+    targets = (torch.rand(9, generator=generator) < 0.4).long()
+    targets[0], targets[3], targets[6] = 1, losses.class_scores.IGNORED, losses.class_scores.IGNORED
+    return torch.randn(9, generator=generator, dtype=torch.float64), targets
+
+
+def class_counts(classes: int) -> Tensor:
+    """Counts of classes; the last of five was never seen."""
+    return torch.tensor([1 + place % 4 if place != 4 or classes > 5 else 0 for place in range(classes)])
+
+
+def slopes(classes: int) -> Tensor:
+    """A matrix of gains, the largest on the diagonal."""
+    return torch.eye(classes) - (torch.arange(classes)[:, None] - torch.arange(classes)).abs() / 100
+
+
+def costs(classes: int) -> Tensor:
+    """A cost for every error."""
+    return 1 - torch.eye(classes)
+
+
+def not_ignored(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The units that have a loss."""
+    counted = targets != losses.class_scores.IGNORED
+    return outputs[counted], targets[counted]
+
+
+def missed_macro_f1(logits: Tensor, targets: Tensor) -> Tensor:
+    """One minus macro F1 of all samples together."""
+    return 1 - metrics.f_beta(*not_ignored(logits, targets), average="macro")
+
+
+def missed_iou(logits: Tensor, targets: Tensor) -> Tensor:
+    """One minus the mean IoU of the classes that are present, of all pixels together."""
+    decided, targets = not_ignored(logits.argmax(1), targets)
+    return torch.stack(
+        [
+            1
+            - ((decided == one) & (targets == one)).sum()
+            / ((decided == one) | (targets == one)).sum().double()
+            for one in targets.unique()
+        ]
+    ).mean()
+
+
+def missed_binary_iou(scores: Tensor, targets: Tensor) -> Tensor:
+    """One minus the IoU of class 1, of all pixels together."""
+    decided, targets = not_ignored(scores > 0, targets)
+    return 1 - (decided & (targets == 1)).sum() / (decided | (targets == 1)).sum().double()
+
+
 KS = (1, 2, 4)
 SHARP = {"cutoff_temperature": 1e-3, "offset": 0.5}
 PROXY = {
@@ -558,6 +613,9 @@ PROXY = {
     "items": "its rows are both queries and items",
     "masked": "its rows are both queries and items",
 }
+
+SMOOTH = {"limit": "there are no temperatures, it is smooth"}
+OF_ALL = {"undefined": "one value for all units together", "items": "all units share one value"}
 
 LOSS_CASES: tuple[LossCase, ...] = (
     LossCase(
@@ -607,5 +665,59 @@ LOSS_CASES: tuple[LossCase, ...] = (
             skip={"limit": "there are no temperatures, it is smooth"},
         )
         for exponent in (0.0, 0.7, 1.0)
+    ),
+    *(
+        LossCase(target, class_logits, wrong, settings, bounds=(0.0, math.inf), skip=SMOOTH)
+        for target, settings in (
+            (losses.balanced_softmax_loss, {"class_counts": class_counts}),
+            (losses.balanced_softmax_loss, {"class_counts": class_counts, "tau": 0.0}),
+            (losses.class_weighted_cross_entropy_loss, {"class_counts": class_counts}),
+            (losses.class_weighted_cross_entropy_loss, {"class_counts": class_counts, "beta": 0.9}),
+            (losses.focal_loss, {"gamma": 2.0}),
+            (losses.focal_loss, {"gamma": 0.5, "class_weights": class_counts}),
+        )
+    ),
+    LossCase(losses.slope_loss, class_logits, wrong, {"slopes": slopes}, bounds=(-1.0, 1.0), skip=SMOOTH),
+    LossCase(
+        losses.expected_cost_loss,
+        class_logits,
+        wrong,
+        {"cost_matrix": costs},
+        {"temperature": 1e-9},
+    ),
+    LossCase(
+        losses.expected_cost_loss,
+        class_logits,
+        wrong,
+        {"cost_matrix": costs, "entropy_weight": 0.1, "temperature": 2.0},
+        bounds=(-0.1 * math.log(5), 1.0),
+        skip=SMOOTH,
+    ),
+    LossCase(
+        losses.soft_confusion_loss,
+        class_logits,
+        missed_macro_f1,
+        {"metric": "macro_f1"},
+        {"temperature": 1e-9},
+        whole=True,
+        skip=OF_ALL,
+    ),
+    LossCase(
+        losses.soft_counts_loss,
+        class_logits,
+        missed_iou,
+        {"formula": "iou"},
+        {"temperature": 1e-9},
+        whole=True,
+        skip=OF_ALL,
+    ),
+    LossCase(losses.lovasz_softmax_loss, class_logits, missed_iou, whole=True, skip={**OF_ALL, **SMOOTH}),
+    LossCase(
+        losses.lovasz_hinge_loss,
+        binary_logits,
+        missed_binary_iou,
+        bounds=(0.0, math.inf),
+        whole=True,
+        skip={**OF_ALL, **SMOOTH, "masked": "a pixel has one score"},
     ),
 )

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from metricgrad import losses, positive_ranks
 from metricgrad.losses import contrastive
 from metricgrad.losses.class_scores import IGNORED
+from metricgrad.methods.objectives import loss_named, objectives, trained_as
 from metricgrad.relax import plain, positive_ranks_from_scores, tile
 from tests.laws.cases import LOSS_CASES, LossCase
 
@@ -22,16 +23,22 @@ def skip_unless(case: LossCase, law: str) -> None:
         pytest.skip(case.skip[law])
 
 
-def value(
-    case: LossCase, outputs: Tensor, targets: Tensor, temperature: float = 0.1, **settings: Any
-) -> Tensor:
-    """Return the loss of every unit; a loss of ranks gets the ranks of its scores."""
+def value(case: LossCase, outputs: Tensor, targets: Tensor, of_ranks: float = 0.1, **settings: Any) -> Tensor:
+    """Return the loss of every unit; a loss of ranks gets the ranks of its scores, of that temperature."""
     first = (
-        (positive_ranks_from_scores(outputs, targets, temperature=temperature),)
+        (positive_ranks_from_scores(outputs, targets, temperature=of_ranks),)
         if case.takes == "ranks"
         else (outputs, targets)
     )
-    return case.target(*first, **{**case.settings, **settings})
+    return case.target(*first, **{**settings_of(case, outputs), **settings})
+
+
+def settings_of(case: LossCase, outputs: Tensor) -> dict[str, Any]:
+    """The settings of a row, those per class for as many classes as there are."""
+    return {
+        key: setting(outputs.shape[1]) if callable(setting) else setting
+        for key, setting in case.settings.items()
+    }
 
 
 def slope(
@@ -50,8 +57,12 @@ def close(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
 
 
 def test_every_public_loss_has_a_row():
-    """The rows and `losses.__all__` name the same functions."""
-    assert {case.target.__name__ for case in LOSS_CASES} == set(losses.__all__)
+    """The rows and `losses.__all__` name the same functions; what remembers has its rows among the methods."""
+    functions = {name for name in losses.__all__ if name.endswith("_loss")}
+    assert {case.target.__name__ for case in LOSS_CASES} == functions
+    assert {name for name in losses.__all__ if name not in functions} == {
+        trained_as(name).__name__ for name in objectives() if trained_as(name) is not loss_named(name)
+    }
 
 
 @every_loss
@@ -64,9 +75,9 @@ def test_gradient_equals_differences(case: LossCase, seed: int):
 
 def without_a_loss(case: LossCase, targets: Tensor) -> Tensor:
     """Targets like these under which no unit has a loss."""
-    if case.takes in ("ranks", "scores"):
-        return torch.zeros_like(targets)
-    return torch.full_like(targets, IGNORED) if case.takes == "logits" else torch.arange(len(targets))
+    if case.takes == "logits" or case.whole:
+        return torch.full_like(targets, IGNORED)
+    return torch.zeros_like(targets) if case.takes in ("ranks", "scores") else torch.arange(len(targets))
 
 
 def first(values: Tensor) -> Tensor:
@@ -203,7 +214,7 @@ def test_order_does_not_matter(case: LossCase, seed: int):
     if case.takes == "ranks":
         items = torch.randperm(outputs.shape[1], generator=generator)
         outputs, targets, gradient = outputs[:, items], targets[:, items], gradient[:, items]
-    close(slope(case, outputs[rows], targets[rows]), (loss[rows], gradient[rows]))
+    close(slope(case, outputs[rows], targets[rows]), (loss if case.whole else loss[rows], gradient[rows]))
 
 
 @every_loss
@@ -220,7 +231,7 @@ def test_threads_leave_every_bit_in_place(case: LossCase):
             outputs = (
                 (positive_ranks(leaf, labels, temperature=0.1),) if case.takes == "ranks" else (leaf, labels)
             )
-            loss = case.target(*outputs, **case.settings)
+            loss = case.target(*outputs, **settings_of(case, rows))
             found.append((loss.detach(), *torch.autograd.grad(loss.sum(), leaf)))
     finally:
         torch.set_num_threads(threads)

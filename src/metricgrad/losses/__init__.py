@@ -1,21 +1,48 @@
-"""Differentiable losses, one idea a file, one value per unit, lower is better."""
+"""Differentiable losses, one idea a file, lower is better: one value per unit, or one for a whole batch.
+
+A loss that remembers something between calls has a class beside its function.
+"""
 
 from metricgrad.losses.average_precision import average_precision_loss as average_precision_loss
+from metricgrad.losses.balanced_softmax import balanced_softmax_loss as balanced_softmax_loss
+from metricgrad.losses.class_weighted_cross_entropy import (
+    class_weighted_cross_entropy_loss as class_weighted_cross_entropy_loss,
+)
 from metricgrad.losses.contrastive import supcon_loss as supcon_loss
+from metricgrad.losses.expected_cost import expected_cost_loss as expected_cost_loss
+from metricgrad.losses.focal import focal_loss as focal_loss
 from metricgrad.losses.generalized_cross_entropy import (
     generalized_cross_entropy_loss as generalized_cross_entropy_loss,
 )
+from metricgrad.losses.lovasz_hinge import lovasz_hinge_loss as lovasz_hinge_loss
+from metricgrad.losses.lovasz_softmax import lovasz_softmax_loss as lovasz_softmax_loss
 from metricgrad.losses.ndcg import ndcg_loss as ndcg_loss
 from metricgrad.losses.precision_at_k import precision_at_k_loss as precision_at_k_loss
 from metricgrad.losses.recall_at_k import recall_at_k_loss as recall_at_k_loss
 from metricgrad.losses.reciprocal_rank import reciprocal_rank_loss as reciprocal_rank_loss
+from metricgrad.losses.slope import SlopeLoss as SlopeLoss
+from metricgrad.losses.slope import slope_loss as slope_loss
+from metricgrad.losses.soft_confusion import SoftConfusionLoss as SoftConfusionLoss
+from metricgrad.losses.soft_confusion import soft_confusion_loss as soft_confusion_loss
+from metricgrad.losses.soft_counts import soft_counts_loss as soft_counts_loss
 
 __all__ = [
+    "SlopeLoss",
+    "SoftConfusionLoss",
     "average_precision_loss",
+    "balanced_softmax_loss",
+    "class_weighted_cross_entropy_loss",
+    "expected_cost_loss",
+    "focal_loss",
     "generalized_cross_entropy_loss",
+    "lovasz_hinge_loss",
+    "lovasz_softmax_loss",
     "ndcg_loss",
     "precision_at_k_loss",
     "recall_at_k_loss",
     "reciprocal_rank_loss",
+    "slope_loss",
+    "soft_confusion_loss",
+    "soft_counts_loss",
     "supcon_loss",
 ]

@@ -75,7 +75,8 @@ def checked_targets(
     targets, known = targets.long(), logits.shape[1] if classes is None else classes
     wrong = counted_samples(targets) & ((targets < 0) | (targets >= known))
     if bool(wrong.any()):
-        came = f"a target is {int(targets[wrong][0])} where {'logits' if classes is None else 'costs'} have {known} classes"
+        of_what = "logits" if classes is None else "costs"
+        came = f"a target is {int(targets[wrong][0])} where {of_what} have {known} classes"
         raise fail(caller, came, f"numbers from 0 to {known - 1}, or {IGNORED} for a sample to ignore")
     return targets
 

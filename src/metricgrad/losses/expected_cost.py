@@ -1,8 +1,8 @@
 """Expected cost: what a sample costs on average if the action is drawn from the softmax of its scores.
 
-For known costs: asymmetric errors, an option to reject, costs that differ from sample to sample. The softmax is read as a
-policy, and the loss is the risk of that policy. Start from a model trained with cross-entropy: where the policy is sure
-of a wrong action there is no gradient.
+For known costs: asymmetric errors, an option to reject, costs that differ from sample to sample. The softmax is read as
+a policy, and the loss is the risk of that policy. Start from a model trained with cross-entropy: where the policy is
+sure of a wrong action there is no gradient.
 """
 
 from collections.abc import Sequence

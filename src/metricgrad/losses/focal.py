@@ -1,7 +1,7 @@
 """Focal loss: cross-entropy in which samples that are already right lose their weight. A control for imbalance.
 
-Most samples of a frequent class are soon right. Their weight falls with the probability of their class, so that the rare
-and difficult ones decide.
+Most samples of a frequent class are soon right. Their weight falls with the probability of their class, so that the
+rare and difficult ones decide.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """The Lovász extension of the Jaccard loss: from whole sets of wrong pixels to errors that are real numbers.
 
-The Jaccard loss of a set of wrong pixels is 1 - IoU. Its extension to errors of any size is convex, piecewise linear, and
-equal to it where every error is 0 or 1. Two losses use it: one with errors of a softmax, one with hinge errors.
+The Jaccard loss of a set of wrong pixels is 1 - IoU. Its extension to errors of any size is convex, piecewise linear
+and equal to it where every error is 0 or 1. Two losses use it: one with errors of a softmax, one with hinge errors.
 """
 
 from collections.abc import Callable

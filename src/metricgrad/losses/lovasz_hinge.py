@@ -1,7 +1,5 @@
 """Lovász hinge: 1 - IoU of one class, extended to hinge errors of its scores. For binary segmentation."""
 
-from functools import partial
-
 from jaxtyping import Float, Shaped
 from torch import Tensor
 

@@ -1,8 +1,8 @@
-"""Slope loss: train on how a metric changes when one more sample of a class is taken for another, measured by calling it.
+"""Slope loss: train on how a metric changes when one more sample of a class is taken for another one.
 
-For a metric of decided classes that can only be called: a function of a library, of a team, of a competition. It is made
-linear at the soft confusion table of the last batches. A metric with a formula has `soft_confusion_loss`, which follows
-the same gradient without calls.
+For a metric of decided classes that can only be called: a function of a library, of a team, of a competition. Calls
+measure its slope at the soft confusion table of the last batches, and the loss is linear in that slope. A metric with a
+formula has `soft_confusion_loss`, which follows the same gradient without calls.
 """
 
 from typing import Any
@@ -88,8 +88,8 @@ class SlopeLoss(nn.Module):
         momentum: in 0 to below 1; share of the soft table that stays from batch to batch.
         refresh_every: steps between two measurements of the slopes, >= 1.
         temperature: > 0; see `slope_loss`.
-        pseudo_count: >= 0, added to every cell of the table before the slopes are measured: they stay finite for classes
-            that the last batches lack. 0.5 is a small share of a table of large batches.
+        pseudo_count: >= 0, added to every cell of the table before the slopes are measured: they stay finite for
+            classes that the last batches lack. 0.5 is a small share of a table of large batches.
         higher_is_better: the direction of a function, where it does not tell its own.
 
     Attributes:
@@ -106,8 +106,8 @@ class SlopeLoss(nn.Module):
 
     Cost:
         class^2 + 1 calls of a metric without a formula per measurement, each with class^2 weighted samples, or with
-        20,000 labels where it takes no `sample_weight`: raise `refresh_every` where that is slow. With a formula class^4
-        operations, which is for at most some 100 classes.
+        20,000 labels where it takes no `sample_weight`: raise `refresh_every` where that is slow. With a formula
+        class^4 operations, which is for at most some 100 classes.
 
     Example:
         >>> criterion = SlopeLoss(

@@ -1,8 +1,8 @@
 """Soft confusion: any metric that is a function of the confusion table, of a table that is counted with probabilities.
 
 F, MCC, kappa, balanced accuracy, G-mean, IoU, a cost: the one formula of the metric is given the soft table, so a new
-metric needs no loss of its own. A metric without a formula goes by `slope_loss`. A rule of decision fitted for the metric
-often brings more than training: compare with it.
+metric needs no loss of its own. A metric without a formula goes by `slope_loss`. A rule of decision that was fitted for
+the metric often brings more than training: compare with it.
 """
 
 import inspect
@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
@@ -75,7 +74,7 @@ def soft_confusion_loss(
     Example:
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]])
         >>> soft_confusion_loss(logits, torch.tensor([0, 1, 1]), metric="accuracy")
-        tensor(0.3231)
+        tensor(0.3232)
     """
     decided, targets = probabilities("soft_confusion_loss", logits, targets, temperature)
     return _of_table(_value("soft_confusion_loss", metric), soft_table(decided, targets)).to(decided.dtype)
@@ -100,7 +99,7 @@ class SoftConfusionLoss(nn.Module):
         >>> criterion = SoftConfusionLoss("macro_f1")
         >>> logits, targets = torch.randn(8, 3, generator=torch.manual_seed(0)), torch.arange(8) % 3
         >>> criterion(logits, targets), criterion.running.table.sum()
-        (tensor(0.7001), tensor(8., dtype=torch.float64))
+        (tensor(0.5477), tensor(8.0000, dtype=torch.float64))
     """
 
     def __init__(self, metric: Any, *, momentum: Number = 0.9, temperature: Number = 1.0) -> None:

@@ -1,8 +1,8 @@
 """Soft counts per label: 1 - F, IoU, ... of true and false positives that are counted with soft decisions.
 
-For outputs of one label (binary) or of several at once (multi-label), each judged by its own counts. Where one class per
-sample is predicted and the metric reads the whole confusion table, use `soft_confusion_loss`. If only the threshold is
-wrong, move the threshold: that needs no training.
+For outputs of one label (binary) or of several at once (multi-label), each judged by its own counts. Where one class
+per sample is predicted and the metric reads the whole confusion table, use `soft_confusion_loss`. If only the threshold
+is wrong, move the threshold: that needs no training.
 """
 
 import re
@@ -44,8 +44,8 @@ class _Decided(NamedTuple):
 
 
 def soft_counts_loss(
-    logits: Float[Tensor, "sample *label"],
-    targets: Shaped[Tensor, "sample *label"],
+    logits: Float[Tensor, "sample ..."],
+    targets: Shaped[Tensor, "sample ..."],
     *,
     formula: str | Formula = "f_1",
     average: Average = "macro",

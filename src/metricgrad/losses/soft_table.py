@@ -1,7 +1,7 @@
 """The soft confusion table of class scores: every sample is taken for each class as much as its probability says.
 
-Any function of a confusion table has a gradient through it. One batch is little for a ratio of counts, so that a running
-table remembers the batches before, without their gradient.
+Any function of a confusion table has a gradient through it. One batch is little for a ratio of counts, so a running
+table remembers the batches before it, without their gradient.
 """
 
 from typing import Any

@@ -16,6 +16,7 @@ from metricgrad._structures import moved, tensors_of
 from metricgrad._types import MethodRun
 from metricgrad._user_code import called, embedded
 from metricgrad.errors import Diverged, InputError
+from metricgrad.methods.asking import AskingLoss
 from metricgrad.methods.given_loss import GivenLoss, require_gradient
 from metricgrad.scale import SharedBackward, StagedBackward, current
 from metricgrad.scale.chunk import device_of
@@ -64,7 +65,8 @@ class Descent:
 
     Args:
         settings: see `DescentSettings`.
-        given: a loss within the objective; where it is one of the user, its parameters are trained beside the network.
+        parts: the losses within the objective. Parameters of one of the user are trained beside the network; one of
+            ours that asks for something of the run is given it, and what it remembers is kept.
 
     Attributes:
         parameters: of the network, those that are trained.
@@ -73,9 +75,11 @@ class Descent:
     """
 
     def __init__(
-        self, settings: DescentSettings, *, given: Callable[[Any, Any], Tensor] | None = None
+        self, settings: DescentSettings, *, parts: Sequence[Callable[[Any, Any], Tensor] | None] = ()
     ) -> None:
-        self.settings, self.given = settings, given if isinstance(given, GivenLoss) else None
+        self.settings = settings
+        self.given = next((part for part in parts if isinstance(part, GivenLoss)), None)
+        self.asking = [part for part in parts if isinstance(part, AskingLoss)]
 
     def begin(self, run: MethodRun, objective: Callable[[Any, Any], Tensor] | None = None) -> None:
         """Set the dropout rates and make the optimiser of the trainable parameters.
@@ -90,6 +94,8 @@ class Descent:
         if self.given is not None:
             self.given.begin(run.model, self.parameters[0].device)
             self.trained += self.given.parameters()
+        for part in self.asking:
+            part.begin(run)
         self._begin_large_batches(run)
         if self.settings.dropout is not None:
             for module in run.model.modules():
@@ -141,6 +147,7 @@ class Descent:
             "taken": self.taken,
             "chunks": {} if self.staged is None else dict(self.staged.measured),
             "beside": self.beside(),
+            "remembered": [part.state_dict() for part in self.asking],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -148,8 +155,14 @@ class Descent:
         self.optimiser.load_state_dict(dict(state["optimiser"]))
         self.taken = state["taken"]
         self.load_beside(state["beside"])
+        for part, remembered in zip(self.asking, state["remembered"], strict=True):
+            part.load_state_dict(remembered)
         if self.staged is not None:
             self.staged.measured = dict(state["chunks"])
+
+    def seen(self) -> dict[str, float]:
+        """Return what the losses of ours say of themselves."""
+        return {name: value for part in self.asking for name, value in part.seen().items()}
 
     def beside(self) -> dict[str, Any]:
         """Return the state of the user's loss; empty where it has none."""

@@ -22,7 +22,7 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
     def make(settings: Any) -> Direct:
         own = named_direct(name.objective, metric, settings.objective)
         both, given = with_proxy(str(name), own, settings, proxy)
-        return Direct(both, settings, own.loss, given=given)
+        return Direct(both, settings, own.loss, parts=[given])
 
     return Road(str(name), make, DescentSettings, with_weights(space(), proxy))
 

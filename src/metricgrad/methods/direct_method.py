@@ -24,7 +24,7 @@ class Direct:
         objective: what is followed; may hold more than the direct loss (a share of the proxy).
         settings: see `DescentSettings`; `objective` holds the arguments of `DirectLoss` and of the structure.
         loss: the direct loss within, whose state is kept.
-        given: a loss within the objective; where it is one of the user, its parameters are trained beside the network.
+        parts: further losses within the objective, see `Descent`.
     """
 
     def __init__(
@@ -33,9 +33,9 @@ class Direct:
         settings: DescentSettings,
         loss: DirectLoss,
         *,
-        given: Objective | None = None,
+        parts: Sequence[Objective | None] = (),
     ) -> None:
-        self.objective, self.descent = objective, Descent(settings, given=given)
+        self.objective, self.descent = objective, Descent(settings, parts=parts)
         self.loss, self.first_spread = loss, 0.0
 
     def begin(self, run: MethodRun) -> None:

@@ -27,7 +27,6 @@ from metricgrad.learned import (
 from metricgrad.learned.pairs import Pairs, PairSource
 from metricgrad.methods.descent import Descent, require_finite, require_whole_batches
 from metricgrad.methods.exam import HELD_OUT, Exam, Findings
-from metricgrad.methods.given_loss import GivenLoss
 from metricgrad.methods.learned_settings import LearnedSettings, check_objective, make_surrogate
 from metricgrad.methods.pair_maker import PairMaker, first_batches
 
@@ -55,7 +54,7 @@ class Learned:
         proxy: Callable[[Any, Any], Tensor] | None = None,
     ) -> None:
         self.settings = settings
-        self.descent = Descent(settings, given=proxy if isinstance(proxy, GivenLoss) else None)
+        self.descent = Descent(settings, parts=[proxy])
         self.filtered, self.proxy = filtered, proxy
         check_objective(settings.objective, filtered=filtered)  # they must fail now
 

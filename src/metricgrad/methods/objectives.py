@@ -2,7 +2,8 @@
 
 The name of the first parameter of a loss says what it takes, and with it what must be made of the outputs of a network:
 `ranks` of the positives, `embeddings` [sample, dim] with labels, `logits` or `probabilities` [sample, class], `scores`
-[sample] of class 1. The values that tries draw for its settings stand beside the loss, as `SPACE` of its module.
+[sample] of class 1. Beside the loss stand, in its module, the values that tries draw for its settings as `SPACE`, and,
+where it remembers something between steps, its class as `RUNNING`. What a keyword asks of the run is told in `asking`.
 """
 
 import inspect
@@ -14,11 +15,13 @@ from torch import Tensor
 
 from metricgrad import losses
 from metricgrad._checks import fail, nearest, require_settings
+from metricgrad._types import Metric
 from metricgrad.methods import of_embeddings, of_scores
+from metricgrad.methods.asking import asked_for, asking_loss
 from metricgrad.methods.grammar import read_loss
 from metricgrad.methods.trial import EMBEDDINGS, SCORES, Objective, tried
 
-__all__ = ["Objective", "loss_named", "named_objective", "objectives", "space"]
+__all__ = ["Objective", "loss_named", "named_objective", "objectives", "space", "trained_as"]
 
 
 class _Form(NamedTuple):
@@ -49,7 +52,15 @@ def loss_named(name: str) -> Callable[..., Tensor]:
     return getattr(losses, f"{name}_loss")
 
 
-def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool | None = None) -> Objective:
+def trained_as(name: str) -> Callable[..., Any]:
+    """Return what a method trains with under that name: the loss, or its class where it remembers something."""
+    loss = loss_named(name)
+    return getattr(sys.modules[loss.__module__], "RUNNING", loss)
+
+
+def named_objective(
+    name: str, settings: Mapping[str, Any], *, of_scores: bool | None = None, metric: Metric | None = None
+) -> Objective:
     """Build `(outputs, targets) -> loss` from the name of a loss and its settings.
 
     Args:
@@ -60,9 +71,11 @@ def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool |
         of_scores: True where the outputs are scores of samples, False where they are embeddings, None for what the
             loss takes. The ranks of scores [sample] under targets 0 or 1 are those of one query, `temperature` is then
             in units of score.
+        metric: of the run, for a loss that asks for it: one that does not suit fails now.
 
     Returns:
-        The objective: a scalar or one value per unit.
+        The objective: a scalar or one value per unit. One that asks for something of the run, or remembers something,
+        is an `asking.AskingLoss`, to be begun with the stage.
 
     Raises:
         InputError: unknown name or argument; the message names the nearest known ones. The loss takes other outputs.
@@ -70,11 +83,12 @@ def named_objective(name: str, settings: Mapping[str, Any], *, of_scores: bool |
     name, options = read_loss(name)
     settings = _with_options(options, settings)
     loss, form = _found(name, of_scores)
-    known = {
-        key for key, value in inspect.signature(loss).parameters.items() if value.kind is value.KEYWORD_ONLY
-    }
-    known |= set(form.settings)
-    require_settings(f"loss {name}", settings, known)
+    made = trained_as(name)
+    require_settings(f"loss {name}", settings, {*_keywords(made), *form.settings})
+    if made is not loss or asked_for(made, settings):
+        return asking_loss(
+            name, made, settings, lambda loss, settings: form.objective(loss, name, settings), metric
+        )
     return tried(f"loss {name}", settings, lambda: form.objective(loss, name, settings), form.example)
 
 
@@ -82,8 +96,15 @@ def space(name: str, *, of_scores: bool | None = None) -> Mapping[str, tuple[Any
     """Return the settings of a named objective that tries may draw: as many for a surrogate as for a proxy."""
     loss, form = _found(read_loss(name)[0], of_scores)
     beside = getattr(sys.modules[loss.__module__], "SPACE", {})
-    own = {key: values for key, values in beside.items() if key in inspect.signature(loss).parameters}
+    known = _keywords(trained_as(read_loss(name)[0]))
+    own = {key: values for key, values in beside.items() if key in known}
     return {f"objective.{key}": values for key, values in {**form.space, **own}.items()}
+
+
+def _keywords(loss: Callable[..., Any]) -> list[str]:
+    """Return the names of the settings of a loss: its keywords, and every parameter of a class."""
+    parameters = inspect.signature(loss).parameters.values()
+    return [one.name for one in parameters if inspect.isclass(loss) or one.kind is one.KEYWORD_ONLY]
 
 
 def _found(name: str, of_scores: bool | None) -> tuple[Callable[..., Tensor], _Form]:

@@ -50,14 +50,18 @@ def taking_probabilities(loss: Callable[..., Tensor], name: str, settings: Mappi
 def _of_classes(
     loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], read: Callable[[Tensor], Tensor]
 ) -> Objective:
-    """A loss of class scores: samples to ignore have no loss, they are not losses of 0."""
+    """A loss of class scores: samples to ignore have no loss, they are not losses of 0.
+
+    One value for a whole batch is left as it is; one value per image counts where a pixel does.
+    """
 
     def objective(outputs: Any, targets: Any) -> Tensor:
         classes = one_column(targets)
-        return mean_valid(
-            loss(read(one_tensor(f"surrogate:{name}", outputs)), classes, **settings),
-            counted_samples(classes),
-        )
+        losses = loss(read(one_tensor(f"surrogate:{name}", outputs)), classes, **settings)
+        if losses.ndim == 0:
+            return losses
+        counted = counted_samples(classes)
+        return mean_valid(losses, counted if counted.ndim == 1 else counted.flatten(1).any(1))
 
     return objective
 

@@ -23,25 +23,25 @@ class Surrogate:
     Args:
         objective: `(outputs, targets) -> Tensor`, a scalar or one value per unit (then averaged).
         settings: see `DescentSettings`.
-        given: a loss within the objective; where it is one of the user, its parameters are trained beside the network.
+        parts: the losses within the objective, see `Descent`.
     """
 
     def __init__(
-        self, objective: Objective, settings: DescentSettings, *, given: Objective | None = None
+        self, objective: Objective, settings: DescentSettings, *, parts: Sequence[Objective | None] = ()
     ) -> None:
-        self.objective, self.descent = objective, Descent(settings, given=given)
+        self.objective, self.descent = objective, Descent(settings, parts=parts)
 
     def begin(self, run: MethodRun) -> None:
         """Set the dropout rates and make the optimiser of the trainable parameters."""
         self.descent.begin(run, self.objective)
 
     def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
-        """Take one step; returns the loss before it.
+        """Take one step; returns the loss before it, and what a loss within it says of itself.
 
         Raises:
             Diverged: the loss or its gradient is NaN or infinite; the weights have not moved.
         """
-        return {"loss": self.descent.follow(batch)}
+        return {"loss": self.descent.follow(batch), **self.descent.seen()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the descent."""
@@ -77,7 +77,7 @@ def road_for_loss(proxy: Proxy) -> Road:
                 "0: the control arm is the proxy alone",
             )
         own = proxy_objective(proxy, settings.objective)
-        return Surrogate(own, settings, given=own)
+        return Surrogate(own, settings, parts=[own])
 
     return Road(f"proxy:{name}", make, DescentSettings, space)
 
@@ -87,9 +87,9 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
     objectives.named_objective(name.loss, {}, of_scores=of_scores)  # an unknown name must fail now, not later
 
     def make(settings: Any) -> Surrogate:
-        loss = objectives.named_objective(name.loss, settings.objective, of_scores=of_scores)
+        loss = objectives.named_objective(name.loss, settings.objective, of_scores=of_scores, metric=metric)
         both, given = with_proxy(str(name), loss, settings, proxy)
-        return Surrogate(both, settings, given=given)
+        return Surrogate(both, settings, parts=[loss, given])
 
     space = {**SPACE, **objectives.space(name.loss, of_scores=of_scores)}
     return Road(str(name), make, DescentSettings, with_weights(space, proxy))
@@ -102,7 +102,7 @@ def _suits(metric: Metric) -> MethodName | str:
 
 
 def _roads() -> dict[str, Any]:
-    return {f"surrogate:{name}": objectives.loss_named(name) for name in objectives.objectives()}
+    return {f"surrogate:{name}": objectives.trained_as(name) for name in objectives.objectives()}
 
 
 FAMILY = Family(

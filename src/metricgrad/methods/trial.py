@@ -26,6 +26,16 @@ EMBEDDINGS = (
     torch.tensor([0, 0, 1, 1, 2, 2]),
 )
 """Rows of three classes [sample, dim] and their labels; also class scores [sample, class]."""
+
+
+def class_scores(columns: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Return class scores [sample, column], and targets of some classes."""
+    targets = torch.arange(2 * columns) % min(columns, classes)
+    return torch.eye(columns).repeat(2, 1) + torch.linspace(-1, 1, 2 * columns**2).view(
+        2 * columns, columns
+    ), targets
+
+
 SCORES = (torch.tensor([0.8, 0.45, 0.3, 0.9, 0.15, 0.6]), torch.tensor([1, 0, 1, 1, 0, 0]))
 """Scores [sample], which may be probabilities, and targets 0 or 1."""
 

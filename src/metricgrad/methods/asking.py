@@ -1,0 +1,165 @@
+"""A loss of ours that asks, by the names of its keywords, for what only a run knows, or remembers between steps.
+
+A keyword `metric` is given the metric of the run, `class_counts` how often each class comes in fit, `cost_matrix` the
+costs of the metric. A setting of the same name comes first. What such a loss remembers goes into the checkpoint.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metricgrad._checks import fail
+from metricgrad._types import MethodRun, Metric
+from metricgrad.methods.class_counts import class_counts
+from metricgrad.methods.trial import Objective, class_scores, tried
+from metricgrad.metrics import adapt
+
+__all__ = ["AskingLoss", "asked_for", "asking_loss"]
+
+ASKED = ("metric", "class_counts", "cost_matrix")
+PER_CLASS = ("class_counts", "class_weights", "cost_matrix")
+"""Settings whose last axis is that of the logits."""
+
+Build = Callable[[Callable[..., Tensor], Mapping[str, Any]], Objective]
+"""(a loss, its settings) -> objective."""
+
+
+def asked_for(loss: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a loss asks of the run: the keywords of these names that the settings do not give."""
+    known = inspect.signature(loss).parameters
+    return tuple(name for name in ASKED if name in known and name not in settings)
+
+
+def asking_loss(
+    name: str, loss: Callable[..., Any], settings: Mapping[str, Any], build: Build, metric: Metric | None
+) -> "AskingLoss":
+    """Return a loss that asks, after it was tried with its settings on made-up rows, and with the metric of the run.
+
+    Args:
+        name: of the loss, without `_loss`.
+        loss: our function, or the class of one that remembers.
+        settings: of the loss.
+        build: makes the objective.
+        metric: of the run; None where it is not known yet.
+
+    Raises:
+        InputError: the settings, or the metric, do not fit.
+    """
+    widths = [torch.as_tensor(settings[key]) for key in PER_CLASS if settings.get(key) is not None]
+    example = class_scores(widths[-1].shape[-1] if widths else 3, len(widths[-1]) if widths else 3)
+    made_up = {
+        "metric": adapt("accuracy"),
+        "class_counts": example[1].bincount(minlength=example[0].shape[1]),
+        "cost_matrix": 1 - torch.eye(example[0].shape[1]),
+    }
+
+    def ready() -> AskingLoss:
+        return AskingLoss(name, loss, settings, build)
+
+    if metric is not None:
+        ready().check(metric)
+    tried(f"loss {name}", settings, lambda: ready().given(made_up), example)
+    return ready()
+
+
+class AskingLoss:
+    """A named loss as an objective, complete once a stage has begun.
+
+    Args:
+        name: of the loss.
+        loss: our function, or the class of one that remembers.
+        settings: of the loss.
+        build: makes the objective.
+    """
+
+    def __init__(
+        self, name: str, loss: Callable[..., Any], settings: Mapping[str, Any], build: Build
+    ) -> None:
+        self.name, self.loss, self.settings, self.build = name, loss, settings, build
+        self.asks = asked_for(loss, settings)
+        self.module: nn.Module | None = None
+        self.objective: Objective | None = None
+
+    def check(self, metric: Metric) -> None:
+        """Raise InputError where the metric of the run is not one that the loss can be given."""
+        if "cost_matrix" in self.asks:
+            _costs(self.name, metric)
+        if "metric" in self.asks:
+            self.given({"metric": metric})
+
+    def begin(self, run: MethodRun) -> None:
+        """Ask the run for what the loss needs, and forget what a former stage remembered.
+
+        Raises:
+            InputError: the run does not know it, or it does not fit the loss.
+        """
+        self.given({name: getattr(self, f"_{name}")(run) for name in self.asks})
+        if self.module is not None:
+            self.module.to(next(iter(run.parameters.values())).device)
+
+    def given(self, asked: Mapping[str, Any]) -> "AskingLoss":
+        """Make the objective with what was asked for."""
+        settings = {**self.settings, **{name: asked[name] for name in self.asks}}
+        if inspect.isclass(self.loss):
+            self.module = self.loss(**settings)
+            self.objective = self.build(self.module, {})
+            return self
+        counted = "class_counts" in self.asks
+        self.objective = self.build(partial(_of_all_classes, self.loss) if counted else self.loss, settings)
+        return self
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the loss of a batch."""
+        if self.objective is None:
+            raise RuntimeError(f"the loss {self.name} was not given what it asks for: call begin first")
+        return self.objective(outputs, targets)
+
+    def seen(self) -> dict[str, float]:
+        """Return what is worth logging beside the loss: how often the metric was called so far."""
+        calls = getattr(self.module, "calls", None)
+        return {} if calls is None else {"metric_calls": float(calls)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the loss remembers."""
+        return {} if self.module is None else dict(self.module.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        if self.module is not None:
+            self.module.load_state_dict(dict(state))
+
+    def _metric(self, run: MethodRun) -> Metric:
+        return run.metric
+
+    def _class_counts(self, run: MethodRun) -> Tensor:
+        if run.fit is None:
+            raise fail(f"loss {self.name}", "there is no fit split", "one: class_counts are counted in it")
+        return class_counts(run.fit)
+
+    def _cost_matrix(self, run: MethodRun) -> Any:
+        return _costs(self.name, run.metric)
+
+
+def _costs(name: str, metric: Metric) -> Any:
+    """Return the costs of a metric."""
+    costs = metric.settings.get("cost")
+    if costs is None:
+        raise fail(
+            f"loss {name}",
+            f"there is no cost_matrix, and the metric {metric.name} has no costs",
+            "a setting cost_matrix: [class, action]",
+        )
+    return costs
+
+
+def _of_all_classes(
+    loss: Callable[..., Tensor], logits: Tensor, targets: Tensor, *, class_counts: Tensor, **settings: Any
+) -> Tensor:
+    """A loss with counts up to the largest class of fit: the classes of the network beyond it have none."""
+    missing = max(0, logits.shape[-1] - len(class_counts))
+    counts = torch.cat([class_counts, class_counts.new_zeros(missing)])
+    return loss(logits, targets, class_counts=counts, **settings)
