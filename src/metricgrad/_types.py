@@ -221,7 +221,10 @@ class Method(Protocol):
         ...
 
     def step(self, batch: Sequence[Any]) -> Mapping[str, float]:
-        """Take one training step on a batch `(inputs, targets)`; return what is worth logging, `loss` among it."""
+        """Take one training step on a batch `(inputs, targets)`; return what is worth logging, `loss` among it.
+
+        `metric_calls`, where it is there, is how often the step called the exact metric; the run counts these calls.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class MethodCase:
         settings: of the method, small ones.
         about: tells rows of one name apart.
         skip: laws that do not apply, each with its reason.
+        calls: whether it calls the metric in its steps, without a judge.
         slow: whether a row like it is quick, so that this one may wait for the slow tests.
     """
 
@@ -66,6 +67,7 @@ class MethodCase:
     settings: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
     skip: Mapping[str, str] = field(default_factory=dict)
+    calls: bool = False
     slow: bool = False
 
     @property
@@ -109,6 +111,18 @@ def named(name: str) -> Callable[[Probe], Metric]:
         return dataclasses.replace(metric, measure=probe(metric.measure))
 
     return watched
+
+
+def foreign(probe: Probe) -> Metric:
+    """A metric that can only be called: a function of the user, watched."""
+
+    def share_right(predictions: Tensor, targets: Tensor) -> float:
+        return float((torch.as_tensor(predictions) == torch.as_tensor(targets)).double().mean())
+
+    metric = adapt(probe(share_right), higher_is_better=True)
+    metric.measure(torch.arange(CLASSES), torch.arange(CLASSES))  # a new function is tried out: no call of a method
+    probe.calls = 0
+    return metric
 
 
 def cost(probe: Probe) -> Metric:
@@ -161,12 +175,14 @@ EMBEDDED: dict[str, Any] = {"metric": named("recall@1"), "model": network, "spli
 SCORED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 CLASSED: dict[str, Any] = {"metric": named("accuracy"), "model": network, "splits": clouds}
 NO_BATCH = {"no number": "it follows the judge and reads no batch; of a metric that is NaN there is a law"}
+COUNTED: dict[str, Any] = {"metric": named("macro_f1"), "model": network, "splits": clouds}
 LEARNED: dict[str, Any] = {
     "metric": cost,
     "model": network,
     "splits": clouds,
     "settings": QUICKLY_LEARNED,
     "skip": ONE_PROCESS,
+    "calls": True,
 }
 
 OF_LOSSES = {
@@ -192,6 +208,19 @@ METHOD_CASES: tuple[MethodCase, ...] = (
     MethodCase("surrogate:recall_at_k", **EMBEDDED),
     MethodCase("surrogate:recall_at_k+simix", slow=True, **EMBEDDED),
     MethodCase("surrogate:average_precision", about="of scores", **SCORED),
+    *(
+        MethodCase(f"surrogate:{name}", **COUNTED)
+        for name in ("soft_confusion", "slope", "class_weighted_cross_entropy")
+    ),
+    MethodCase("surrogate:slope", about="of a function", calls=True, **{**COUNTED, "metric": foreign}),
+    MethodCase(
+        "surrogate:soft_counts",
+        proxy=lambda: "soft_confusion",
+        settings={"proxy_weight": 0.3},
+        about="with a proxy that remembers",
+        slow=True,
+        **COUNTED,
+    ),
     MethodCase(
         "surrogate:recall_at_k",
         proxy=Centres,

@@ -1,25 +1,30 @@
 """Every case of classification_losses.json."""
 
+import warnings
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from metricgrad.averages import mean_valid
-from metricgrad.losses import generalized_cross_entropy_loss
+from metricgrad.losses import (
+    expected_cost_loss,
+    generalized_cross_entropy_loss,
+    lovasz_hinge_loss,
+    lovasz_softmax_loss,
+    soft_counts_loss,
+)
 from metricgrad.losses.class_scores import counted_samples
+from metricgrad.losses.lovasz_extension import lovasz_extension
 from tests.oracles_json.reading import Case, cases, gradient, hold, leaf, renamed
 
 NOT_BUILT = (
     "domain_mixup_loss",
-    "expected_cost_loss",
-    "lovasz_extension",
-    "lovasz_hinge_loss",
-    "lovasz_softmax_loss",
     "mean_absolute_error_loss",
     "mixup_cross_entropy_loss",
     "recall_weighted_cross_entropy_loss",
-    "soft_confusion_loss",
     "structural_similarity_loss",
     "truncated_generalized_cross_entropy_loss",
 )
@@ -35,7 +40,98 @@ def generalized_cross_entropy(case: Case) -> dict[str, Any]:
     return {"loss": loss, "grad_outputs": gradient(loss, logits)}
 
 
+def expected_cost(case: Case) -> dict[str, Any]:
+    """The mean over samples, and the exact mean cost of the largest score."""
+    inputs, logits = case["inputs"], leaf(case["inputs"]["outputs"])
+    targets = torch.tensor(inputs["targets"]) if "targets" in inputs else None
+    given = {name: torch.tensor(inputs[name]).double() for name in ("cost_matrix", "costs") if name in inputs}
+    names = {"temperature": "temperature", "entropy_weight": "entropy_weight"}
+    loss = expected_cost_loss(logits, targets, **given, **renamed(case["params"], names)).mean()
+    costs = given.get("costs")
+    if costs is None and targets is not None and "cost_matrix" in given:
+        costs = given["cost_matrix"][targets]
+    assert costs is not None
+    exact = costs.gather(1, logits.argmax(1, keepdim=True)).mean()
+    return {
+        "loss": loss,
+        "grad_outputs": gradient(loss, logits),
+        "exact_mean_cost_of_argmax": exact,
+    }
+
+
+def soft_counts(case: Case) -> dict[str, Any]:
+    """The loss; the counts by functions that return one of them, and the metric of decisions at logit 0."""
+    params, targets = dict(case["params"]), torch.tensor(case["inputs"]["targets"])
+    logits = torch.tensor(case["inputs"]["outputs"], dtype=torch.float64).requires_grad_()
+    names = {"metric": "formula", "average": "average", "absent": "absent", "temperature": "temperature"}
+    names |= {"threshold": "threshold", "decision": "decision", "scale": "scale"}
+    settings = renamed(params, names, ["task"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "soft_counts_loss: with scale")
+        loss = soft_counts_loss(logits, targets, **settings)
+        counts = {
+            name: 1 - soft_counts_loss(logits, targets, **{**settings, "formula": one_count(place)})
+            for place, name in enumerate(("tp", "fp", "fn", "tn"))
+        }
+    sharp = {**settings, "temperature": 1e-9, "threshold": 0.0, "decision": "logit"}
+    exact = None if logits.ndim == 2 else 1 - soft_counts_loss(logits.detach(), targets, **sharp)
+    return {
+        "loss": loss,
+        "grad_outputs": gradient(loss, logits),
+        "soft_counts": {name: count.item() for name, count in counts.items()},
+        "exact_metric": exact,
+    }
+
+
+def one_count(place: int) -> Any:
+    """The formula that is one of the four counts."""
+    return lambda *counts: counts[place]
+
+
+def lovasz_softmax(case: Case) -> dict[str, Any]:
+    """The loss of all pixels."""
+    logits, targets = leaf(case["inputs"]["outputs"]), torch.tensor(case["inputs"]["targets"])
+    loss = lovasz_softmax_loss(logits, targets, **renamed(case["params"], {"classes": "classes"}))
+    return {"loss": loss, "grad_outputs": gradient(loss, logits)}
+
+
+def lovasz_hinge(case: Case) -> dict[str, Any]:
+    """The loss of all pixels."""
+    renamed(case["params"], {})
+    scores = torch.tensor(case["inputs"]["outputs"], dtype=torch.float64).requires_grad_()
+    loss = lovasz_hinge_loss(scores, torch.tensor(case["inputs"]["targets"], dtype=torch.int64))
+    return {"loss": loss, "grad_outputs": gradient(loss, scores)}
+
+
+def extension(case: Case) -> dict[str, Any]:
+    """The value, and by loops the largest one that the steps of any order of the errors give."""
+    errors = torch.tensor(case["inputs"]["errors"], dtype=torch.float64)
+    positives = torch.tensor(case["inputs"]["positives"]).bool()
+
+    def of_order(order: tuple[int, ...]) -> Tensor:
+        wrong = [positives.clone().fill_(False)]
+        for place in order:
+            wrong.append(wrong[-1].clone())
+            wrong[-1][place] = True
+        losses = [one.sum() / (one | positives).sum().double() for one in wrong]
+        steps = [after - before for before, after in pairwise(losses)]
+        return torch.stack([errors[place] * step for place, step in zip(order, steps, strict=True)]).sum()
+
+    largest = max(float(of_order(order)) for order in permutations(range(len(errors))))
+    return {"value": lovasz_extension(errors, positives), "max_over_greedy_orders": largest}
+
+
 @pytest.mark.parametrize("case", cases("classification_losses", NOT_BUILT))
 def test_case(case: Case):
     """A case of the file."""
-    hold(case, {"generalized_cross_entropy_loss": generalized_cross_entropy})
+    hold(
+        case,
+        {
+            "expected_cost_loss": expected_cost,
+            "generalized_cross_entropy_loss": generalized_cross_entropy,
+            "lovasz_extension": extension,
+            "lovasz_hinge_loss": lovasz_hinge,
+            "lovasz_softmax_loss": lovasz_softmax,
+            "soft_confusion_loss": soft_counts,
+        },
+    )

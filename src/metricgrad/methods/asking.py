@@ -83,6 +83,8 @@ class AskingLoss:
         self.asks = asked_for(loss, settings)
         self.module: nn.Module | None = None
         self.objective: Objective | None = None
+        self.seen: dict[str, float] = {}
+        """What is worth logging of the last call beside its value: how often it called the metric."""
 
     def check(self, metric: Metric) -> None:
         """Raise InputError where the metric of the run is not one that the loss can be given."""
@@ -116,12 +118,14 @@ class AskingLoss:
         """Return the loss of a batch."""
         if self.objective is None:
             raise RuntimeError(f"the loss {self.name} was not given what it asks for: call begin first")
-        return self.objective(outputs, targets)
+        before = self._calls()
+        loss = self.objective(outputs, targets)
+        made = self._calls() - before
+        self.seen = {"metric_calls": made} if made else {}
+        return loss
 
-    def seen(self) -> dict[str, float]:
-        """Return what is worth logging beside the loss: how often the metric was called so far."""
-        calls = getattr(self.module, "calls", None)
-        return {} if calls is None else {"metric_calls": float(calls)}
+    def _calls(self) -> float:
+        return float(getattr(self.module, "calls", 0))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the loss remembers."""

@@ -161,8 +161,8 @@ class Descent:
             self.staged.measured = dict(state["chunks"])
 
     def seen(self) -> dict[str, float]:
-        """Return what the losses of ours say of themselves."""
-        return {name: value for part in self.asking for name, value in part.seen().items()}
+        """Return what the losses of ours say of the last step."""
+        return {name: value for part in self.asking for name, value in part.seen.items()}
 
     def beside(self) -> dict[str, Any]:
         """Return the state of the user's loss; empty where it has none."""

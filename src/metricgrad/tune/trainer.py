@@ -88,6 +88,8 @@ class Trainer:
             if found is None:
                 raise
             raise Diverged(f"{found} ({error})") from error
+        if called := int(values.get("metric_calls", 0)):
+            self.evaluator.calls["fit"] += called
         state.summed += 1
         for name, value in values.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
