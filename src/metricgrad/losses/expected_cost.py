@@ -21,6 +21,7 @@ from metricgrad._checks import (
     require_matrix,
 )
 from metricgrad.losses.class_scores import checked_targets, counted_samples, widened
+from metricgrad.metrics.costs import cost_matrix as square_costs
 
 __all__ = ["expected_cost_loss"]
 
@@ -28,13 +29,14 @@ SPACE = {"temperature": (0.5, 1.0, 2.0), "entropy_weight": (0.0, 0.03, 0.1)}
 """Values that tries draw from."""
 
 Costs = Float[Tensor, "row action"] | Sequence[Sequence[float]]
+"""One row per class or per sample."""
 
 
 def expected_cost_loss(
     logits: Float[Tensor, "sample action"],
     targets: Integer[Tensor, " sample"] | None = None,
     *,
-    cost_matrix: Costs | None = None,
+    cost_matrix: Costs | str | None = None,
     costs: Costs | None = None,
     temperature: Number = 1.0,
     entropy_weight: Number = 0.0,
@@ -46,7 +48,7 @@ def expected_cost_loss(
         targets: class numbers from 0, which choose the row of `cost_matrix`; -100 for a sample to ignore. None where
             `costs` are given and no sample is ignored.
         cost_matrix: [class, action], what each action costs a sample of each class. There may be more actions than
-            classes, such as rejecting.
+            classes, such as rejecting. A text is read as that of the metric `expected_cost`; `tune` gives its costs.
         costs: [sample, action], the same for each sample by itself. One of the two is given.
         temperature: > 0; above 1 wrong actions of which the model is sure get a gradient.
         entropy_weight: reward for an undecided policy.
@@ -97,13 +99,17 @@ def expected_cost_loss(
 
 
 def _costs(
-    caller: str, logits: Tensor, targets: Tensor | None, cost_matrix: Costs | None, costs: Costs | None
+    caller: str, logits: Tensor, targets: Tensor | None, cost_matrix: Costs | str | None, costs: Costs | None
 ) -> tuple[Tensor, Tensor]:
     """Return the costs of every sample [sample, action] and the targets; 0 each where there are none."""
     if (cost_matrix is None) == (costs is None):
-        given = "neither" if costs is None else "both"
-        raise fail(caller, f"{given} of cost_matrix and costs came", "one of them")
-    table = torch.as_tensor(cost_matrix if costs is None else costs, device=logits.device).double()
+        raise fail(
+            caller, f"{'neither' if costs is None else 'both'} of cost_matrix and costs came", "one of them"
+        )
+    given = cost_matrix if costs is None else costs
+    table = torch.as_tensor(
+        square_costs(given) if isinstance(given, str) else given, device=logits.device
+    ).double()
     name = "costs" if cost_matrix is None else "cost_matrix"
     rows = len(logits) if cost_matrix is None else "class"
     if table.ndim != 2 or table.shape[1] != logits.shape[1] or rows not in ("class", len(table)):

@@ -15,7 +15,7 @@ from metricgrad._checks import Number, describe, fail, positive_number, whole_nu
 from metricgrad._types import Metric
 from metricgrad.errors import MetricFailed
 from metricgrad.losses.class_scores import counted_samples
-from metricgrad.losses.soft_table import RunningTable, probabilities, soft_table
+from metricgrad.losses.soft_table import RunningTable, of_saved_size, probabilities, soft_table
 from metricgrad.metrics import adapt
 from metricgrad.metrics.table_metric import TableMetric, confusion_slope
 
@@ -143,6 +143,7 @@ class SlopeLoss(nn.Module):
         self.register_buffer("slopes", torch.zeros(0, 0, dtype=torch.float64))
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_load_state_dict_pre_hook(of_saved_size)
 
     def forward(
         self, logits: Float[Tensor, "sample class"], targets: Integer[Tensor, " sample"]
@@ -169,12 +170,6 @@ class SlopeLoss(nn.Module):
                 f"batches{why}; expected a number. It is called with predicted and true class numbers."
             )
         return (slopes if value.higher_is_better else -slopes).nan_to_num(0.0)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take over slopes of any number of classes."""
-        saved = state_dict.get(f"{prefix}slopes", self.slopes)
-        self.slopes = torch.zeros_like(saved, device=self.slopes.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 RUNNING = SlopeLoss

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from metricgrad._checks import Number, fail, finite_number, positive_number
 from metricgrad.losses.class_scores import checked_targets, counted_samples, warn_of_probabilities, widened
 
-__all__ = ["RunningTable", "probabilities", "soft_table"]
+__all__ = ["RunningTable", "of_saved_size", "probabilities", "soft_table"]
 
 
 def probabilities(
@@ -93,6 +93,7 @@ class RunningTable(nn.Module):
         if not 0 <= self.momentum < 1:
             raise fail("RunningTable", f"momentum is {momentum!r}", "a number from 0 to below 1")
         self.register_buffer("table", torch.zeros(0, 0, dtype=torch.float64))
+        self.register_load_state_dict_pre_hook(of_saved_size)
 
     def forward(self, batch: Float64[Tensor, "true predicted"]) -> Float64[Tensor, "true predicted"]:
         """Return the running table with this batch in it, and remember it.
@@ -111,8 +112,10 @@ class RunningTable(nn.Module):
             self.table = running.detach()
         return running
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take over a table of any number of classes."""
-        saved = state_dict.get(f"{prefix}table", self.table)
-        self.table = torch.zeros_like(saved, device=self.table.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+def of_saved_size(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Let the buffers of a module have the sizes of those that it is about to load: a hook of `load_state_dict`."""
+    for name, buffer in list(module.named_buffers(recurse=False)):
+        saved = state_dict.get(f"{prefix}{name}")
+        if saved is not None and saved.shape != buffer.shape:
+            setattr(module, name, buffer.new_zeros(saved.shape))

@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from metricgrad._checks import fail
 from metricgrad._types import MethodRun, Metric
 from metricgrad.methods.class_counts import class_counts
-from metricgrad.methods.trial import Objective, class_scores, tried
-from metricgrad.metrics import adapt
+from metricgrad.methods.trial import EMBEDDINGS, Objective, example_for, tried
+from metricgrad.metrics import adapt, expected_cost
+from metricgrad.metrics.costs import cost_matrix
 
 __all__ = ["AskingLoss", "asked_for", "asking_loss"]
 
 ASKED = ("metric", "class_counts", "cost_matrix")
-PER_CLASS = ("class_counts", "class_weights", "cost_matrix")
-"""Settings whose last axis is that of the logits."""
-
 Build = Callable[[Callable[..., Tensor], Mapping[str, Any]], Objective]
 """(a loss, its settings) -> objective."""
 
@@ -49,8 +47,7 @@ def asking_loss(
     Raises:
         InputError: the settings, or the metric, do not fit.
     """
-    widths = [torch.as_tensor(settings[key]) for key in PER_CLASS if settings.get(key) is not None]
-    example = class_scores(widths[-1].shape[-1] if widths else 3, len(widths[-1]) if widths else 3)
+    example = example_for(settings, EMBEDDINGS)
     made_up = {
         "metric": adapt("accuracy"),
         "class_counts": example[1].bincount(minlength=example[0].shape[1]),
@@ -107,8 +104,8 @@ class AskingLoss:
         """Make the objective with what was asked for."""
         settings = {**self.settings, **{name: asked[name] for name in self.asks}}
         if inspect.isclass(self.loss):
-            self.module = self.loss(**settings)
-            self.objective = self.build(self.module, {})
+            module: Any = self.loss(**settings)
+            self.module, self.objective = module, self.build(module, {})
             return self
         counted = "class_counts" in self.asks
         self.objective = self.build(partial(_of_all_classes, self.loss) if counted else self.loss, settings)
@@ -151,13 +148,13 @@ class AskingLoss:
 def _costs(name: str, metric: Metric) -> Any:
     """Return the costs of a metric."""
     costs = metric.settings.get("cost")
-    if costs is None:
+    if metric.function is not expected_cost or costs is None:
         raise fail(
             f"loss {name}",
             f"there is no cost_matrix, and the metric {metric.name} has no costs",
             "a setting cost_matrix: [class, action]",
         )
-    return costs
+    return cost_matrix(costs)
 
 
 def _of_all_classes(

@@ -19,7 +19,7 @@ from metricgrad._types import Metric
 from metricgrad.methods import of_embeddings, of_scores
 from metricgrad.methods.asking import asked_for, asking_loss
 from metricgrad.methods.grammar import read_loss
-from metricgrad.methods.trial import EMBEDDINGS, SCORES, Objective, tried
+from metricgrad.methods.trial import EMBEDDINGS, SCORES, Objective, example_for, tried
 
 __all__ = ["Objective", "loss_named", "named_objective", "objectives", "space", "trained_as"]
 
@@ -89,7 +89,12 @@ def named_objective(
         return asking_loss(
             name, made, settings, lambda loss, settings: form.objective(loss, name, settings), metric
         )
-    return tried(f"loss {name}", settings, lambda: form.objective(loss, name, settings), form.example)
+    return tried(
+        f"loss {name}",
+        settings,
+        lambda: form.objective(loss, name, settings),
+        example_for(settings, form.example),
+    )
 
 
 def space(name: str, *, of_scores: bool | None = None) -> Mapping[str, tuple[Any, ...]]:

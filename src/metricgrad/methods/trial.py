@@ -13,8 +13,9 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad.errors import MetricgradError
+from metricgrad.metrics.costs import cost_matrix
 
-__all__ = ["EMBEDDINGS", "SCORES", "Objective", "fitting_settings", "tried"]
+__all__ = ["EMBEDDINGS", "SCORES", "Objective", "example_for", "fitting_settings", "tried"]
 
 Objective = Callable[[Any, Any], Tensor]
 """`(outputs, targets) -> loss`, a scalar or one value per unit."""
@@ -28,16 +29,28 @@ EMBEDDINGS = (
 """Rows of three classes [sample, dim] and their labels; also class scores [sample, class]."""
 
 
-def class_scores(columns: int, classes: int) -> tuple[Tensor, Tensor]:
-    """Return class scores [sample, column], and targets of some classes."""
-    targets = torch.arange(2 * columns) % min(columns, classes)
-    return torch.eye(columns).repeat(2, 1) + torch.linspace(-1, 1, 2 * columns**2).view(
-        2 * columns, columns
-    ), targets
-
-
 SCORES = (torch.tensor([0.8, 0.45, 0.3, 0.9, 0.15, 0.6]), torch.tensor([1, 0, 1, 1, 0, 0]))
 """Scores [sample], which may be probabilities, and targets 0 or 1."""
+PER_CLASS = ("class_counts", "class_weights", "cost_matrix")
+"""Settings with one number per class, or one row per class and in it one number per column of the outputs."""
+
+
+def example_for(settings: Mapping[str, Any], usual: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+    """Return the usual example, or class scores of as many classes as the settings have numbers for."""
+    for name in PER_CLASS:
+        if settings.get(name) is not None:
+            with fitting_settings(f"setting {name}", {name: settings[name]}):
+                given = settings[name]
+                numbers = torch.as_tensor(cost_matrix(given) if isinstance(given, str) else given)
+                known = torch.arange(len(numbers)) if numbers.ndim > 1 else numbers.nonzero()[:, 0]
+                return _class_scores(numbers.shape[-1], known[: numbers.shape[-1]])
+    return usual
+
+
+def _class_scores(columns: int, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return class scores [sample, column], and targets of these classes in turn."""
+    rows = torch.eye(columns).repeat(2, 1) + torch.linspace(-1, 1, 2 * columns**2).reshape(-1, columns)
+    return rows, classes[torch.arange(2 * columns) % len(classes)]
 
 
 def tried(
