@@ -120,7 +120,9 @@ def foreign(probe: Probe) -> Metric:
         return float((torch.as_tensor(predictions) == torch.as_tensor(targets)).double().mean())
 
     metric = adapt(probe(share_right), higher_is_better=True)
-    metric.measure(torch.arange(CLASSES), torch.arange(CLASSES))  # a new function is tried out: no call of a method
+    metric.measure(
+        torch.arange(CLASSES), torch.arange(CLASSES)
+    )  # a new function is tried out: no call of a method
     probe.calls = 0
     return metric
 
