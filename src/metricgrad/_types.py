@@ -22,10 +22,13 @@ __all__ = [
     "Structure",
 ]
 
-Reading = Literal["embeddings", "classes", "scores", "probabilities", "labels", "values", "texts", "boxes"]
+Reading = Literal[
+    "embeddings", "classes", "scores", "probabilities", "labels", "pixels", "values", "texts", "boxes"
+]
 """What a metric makes of the outputs: `classes` takes class ids or class scores, of which the largest decides;
 `scores` one number per sample, higher for class 1, of any scale; `labels` decisions or scores of several labels per
-sample, each of which is there or not; `values` numbers that are compared with targets."""
+sample, each of which is there or not; `pixels` class ids or class scores of every pixel of an image; `values` numbers
+that are compared with targets."""
 
 Observer = Callable[[Mapping[str, Any]], None]
 """Receives events (see `metricgrad._records`): progress, evaluations, notes. The default writes plain lines."""

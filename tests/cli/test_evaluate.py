@@ -199,3 +199,58 @@ def test_samples_are_drawn_by_a_column_of_groups(command: Command, tmp_path: Pat
     assert "of fewer than 20 it may be too narrow" in " ".join(
         command("evaluate", once, "--metric", "f1").out.split()
     )
+
+
+def test_columns_of_probabilities(command: Command, tmp_path: Path) -> None:
+    """Metrics of probabilities and of several classes read the columns of scores, classes by name."""
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(3), size=40)
+    names = np.array(["ant", "bee", "fly"])
+    truth = np.concatenate([names, generator.choice(names, 37)])
+    lines = [
+        ",".join([target, *(repr(float(p)) for p in row)])
+        for target, row in zip(truth, probabilities, strict=True)
+    ]
+    table = tmp_path / "p.csv"
+    table.write_text("\n".join(["target,score_ant,score_bee,score_fly", *lines]), encoding="utf-8")
+    asked = (
+        "log_loss",
+        "neg_brier_score",
+        "ece",
+        "roc_auc_ovr",
+        "roc_auc_ovo_weighted",
+        "macro_average_precision",
+    )
+    options = [option for name in asked for option in ("--metric", name)]
+    found = command("evaluate", table, *options, "--json", "--resamples", "50").json
+    targets = torch.from_numpy(np.searchsorted(names, truth))
+    for name, one in zip(asked, found, strict=True):
+        metric = adapt(name)
+        wanted = metric.summarise(metric.measure(torch.from_numpy(probabilities), targets))
+        assert one["value"] == pytest.approx(wanted, abs=1e-12)
+        assert one["low"] <= one["high"] and one["classes"] == {"ant": 0, "bee": 1, "fly": 2}
+    assert [one["metric"] for one in found][:2] == ["log_loss", "brier_score"]
+    assert not found[0]["higher_is_better"]
+
+
+def test_columns_that_are_no_probabilities(command: Command, tmp_path: Path) -> None:
+    """One sentence says what is wrong with them and what to write."""
+    table = tmp_path / "p.csv"
+    table.write_text("target,score_0,score_1,score_2\n0,0.3,0.3,0.3\n1,0.2,0.4,0.3\n", encoding="utf-8")
+    asked = ("evaluate", table, "--metric", "log_loss")
+    command(*asked).refused("rows sum to 0.9 ... 0.9", "log_loss:from_logits=true")
+    table.write_text("target,score\n0,-0.3\n1,0.3\n", encoding="utf-8")
+    command(*asked).refused("probabilities of class 1")
+    assert command("evaluate", table, "--metric", "log_loss:from_logits=true", "--json").json["value"] < 0.6
+    table.write_text("target,prediction\n0,0\n1,1\n", encoding="utf-8")
+    command(*asked).refused("needs a column score")
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"), [("f1_samples", "several labels"), ("mean_iou", "reads images")]
+)
+def test_what_no_table_holds(command: Command, tmp_path: Path, metric: str, message: str) -> None:
+    """Several labels per sample, images."""
+    table = tmp_path / "p.csv"
+    table.write_text("target,prediction\n0,0\n1,1\n", encoding="utf-8")
+    command("evaluate", table, "--metric", metric).refused(message)

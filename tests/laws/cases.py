@@ -19,6 +19,7 @@ from tests.oracles import multilabel as slow_multilabel
 from tests.oracles import overlap as slow_overlap
 from tests.oracles import probabilities as slow_probabilities
 from tests.oracles import retrieval as slow_retrieval
+from tests.oracles import segmentation as slow_segmentation
 from tests.oracles import sequence as slow_sequence
 
 
@@ -38,6 +39,7 @@ class MetricCase:
         empty: the value of no sample at all, where there is one for all.
         perfect: inputs on which the metric is at its best bound; `worst` at the other one.
         bounds: smallest and largest value.
+        unit: what a row of its statistics is, where it is no ranking.
         skip: laws that do not apply, each with its reason.
     """
 
@@ -53,6 +55,7 @@ class MetricCase:
     worst: tuple[Any, Any] | None = None
     bounds: tuple[float, float] = (0.0, 1.0)
     higher_is_better: bool = True
+    unit: str = "sample"
     skip: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -151,6 +154,15 @@ def label_decisions(generator: Generator) -> tuple[Tensor, Tensor]:
     """Decisions of four labels and their marks; the last label is neither there nor predicted."""
     scores, marks = label_scores(generator)
     return (scores > 0.3).long() * torch.tensor([1, 1, 1, 0]), marks
+
+
+def images(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Scores of four classes for every pixel (ties) and the classes of pixels, of which the last is never there."""
+    scores = torch.randint(-4, 5, (6, 4, 3, 2), generator=generator).double()  # [image, class, row, column]
+    targets = torch.randint(0, 3, (6, 3, 2), generator=generator)
+    targets[torch.rand(6, 3, 2, generator=generator) < 0.2] = -100
+    targets[5] = -100
+    return scores, targets
 
 
 def texts(generator: Generator) -> tuple[list[str], list[str]]:
@@ -346,6 +358,22 @@ AVERAGES = (
     ("weighted", class_scores),
 )
 
+
+def _of_images(target: Callable[..., Tensor], **settings: Any) -> MetricCase:
+    """A metric of the pixels of all images."""
+    classes = torch.tensor([[[0, 1], [1, 2]], [[2, 2], [0, -100]]])
+    right = torch.nn.functional.one_hot(classes.clamp(0), 3).movedim(3, 1).double()
+    return MetricCase(
+        target,
+        images,
+        getattr(slow_segmentation, target.__name__),
+        settings,
+        perfect=(right, classes),
+        worst=(right.roll(1, 1), classes),
+        unit="image",
+    )
+
+
 METRIC_CASES: tuple[MetricCase, ...] = (
     *_ranking(metrics.recall_at_k, k=3),
     *_ranking(metrics.recall_at_k, k=2, normalizer="min_k_positives"),
@@ -492,6 +520,11 @@ METRIC_CASES: tuple[MetricCase, ...] = (
     ),
     _of_labels(metrics.subset_accuracy),
     _of_labels(metrics.hamming_loss, higher=False),
+    *(
+        _of_images(target, average=average)
+        for target in (metrics.mean_iou, metrics.dice)
+        for average in ("macro", "micro", "weighted", "binary")
+    ),
     *_of_texts(metrics.edit_distance, each=True),
     *_of_texts(metrics.edit_distance, each=True, worst=("ab", "cde"), normalizer="longer"),
     *_of_texts(metrics.total_edit_distance, empty=0.0),

@@ -38,7 +38,7 @@ def test_facts_agree_with_the_laws(case: MetricCase) -> None:
     metric = records.metric_record(case.target, **case.settings)
     assert metric.higher_is_better == case.higher_is_better
     assert metric.bounds == case.bounds
-    assert metric.unit == ("query" if case.ranking else "sample")
+    assert metric.unit == ("query" if case.ranking else case.unit)
 
 
 @pytest.mark.parametrize(

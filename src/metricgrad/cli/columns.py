@@ -26,7 +26,11 @@ from metricgrad.metrics.foreign import ForeignFunction
 
 __all__ = ["Measured", "Predictions"]
 
-_NOT_OF_TABLES = {"boxes": "compares boxes", "labels": "reads several labels per sample"}
+_NOT_OF_TABLES = {
+    "boxes": "compares boxes",
+    "labels": "reads several labels per sample",
+    "pixels": "reads images",
+}
 """What no columns of a table are read as."""
 
 _THEMSELVES = (("0", "1"), ("false", "true"), ("-1", "1"), ("no", "yes"))

@@ -64,6 +64,8 @@ from metricgrad.metrics.retrieval import reciprocal_rank as reciprocal_rank
 from metricgrad.metrics.score_thresholds import partial_roc_auc as partial_roc_auc
 from metricgrad.metrics.score_thresholds import precision_at_recall as precision_at_recall
 from metricgrad.metrics.score_thresholds import recall_at_precision as recall_at_precision
+from metricgrad.metrics.segmentation import dice as dice
+from metricgrad.metrics.segmentation import mean_iou as mean_iou
 from metricgrad.metrics.sequence import character_error_rate as character_error_rate
 from metricgrad.metrics.sequence import edit_distance as edit_distance
 from metricgrad.metrics.sequence import sequence_accuracy as sequence_accuracy
@@ -84,6 +86,7 @@ __all__ = [
     "character_error_rate",
     "classification_metric",
     "cohen_kappa",
+    "dice",
     "edit_distance",
     "error_rate",
     "expected_calibration_error",
@@ -103,6 +106,7 @@ __all__ = [
     "log_loss",
     "macro_average_precision",
     "matthews_corrcoef",
+    "mean_iou",
     "metric_by_name",
     "metric_calls",
     "multilabel_f_beta",

@@ -16,6 +16,7 @@ from metricgrad.metrics import (
     probabilities,
     retrieval,
     score_thresholds,
+    segmentation,
     sequence,
 )
 from metricgrad.metrics.facts import Facts
@@ -32,6 +33,7 @@ FAMILIES: Mapping[str, tuple[Facts, ...]] = {
     "probabilities": probabilities.FACTS,
     "retrieval": retrieval.FACTS,
     "score_thresholds": score_thresholds.FACTS,
+    "segmentation": segmentation.FACTS,
     "sequence": sequence.FACTS,
 }
 

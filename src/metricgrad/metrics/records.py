@@ -32,10 +32,18 @@ _NOTHING: Mapping[Reading, tuple[Any, Any]] = {
     "scores": (torch.zeros(0), torch.zeros(0, dtype=torch.long)),
     "values": (torch.zeros(0), torch.zeros(0)),
     "labels": (torch.zeros(0, 2), torch.zeros(0, 2)),
+    "pixels": (torch.zeros(0, 1, 1, dtype=torch.long), torch.zeros(0, 1, 1, dtype=torch.long)),
     "texts": ([], []),
     "boxes": (torch.zeros(0, 4), torch.zeros(0, 4)),
 }
 """The least outputs and targets of every kind, on which settings are tried."""
+
+_WITH_A_THRESHOLD: Mapping[Reading, tuple[Any, Any]] = {
+    "classes": _NOTHING["scores"],
+    "labels": _NOTHING["labels"],
+    "pixels": (torch.zeros(0, 1, 1), torch.zeros(0, 1, 1, dtype=torch.long)),
+}
+"""The same where a threshold decides."""
 
 
 def retrieval_metric(
@@ -195,9 +203,8 @@ def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
     summarise = mean_of_units
     if facts.of_rows is not None:
         summarise = OfRows(partial(facts.of_rows, **_own(facts.of_rows, given)))
-    of_threshold = facts.reads in ("classes", "labels") and settings.get("threshold") is not None
-    reads = "scores" if of_threshold and facts.reads == "classes" else facts.reads
-    tried = rows(*(facts.nothing or _NOTHING[reads]))
+    of_threshold = facts.reads in _WITH_A_THRESHOLD and settings.get("threshold") is not None
+    tried = rows(*(facts.nothing or (_WITH_A_THRESHOLD if of_threshold else _NOTHING)[facts.reads]))
     if isinstance(summarise, OfRows):
         summarise(_table(tried))
     return Metric(
@@ -209,7 +216,7 @@ def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
         per_sample=facts.per_sample,
         unit=facts.unit,
         description=facts.description(given),
-        reads=reads,
+        reads="scores" if of_threshold and facts.reads == "classes" else facts.reads,
         function=facts.function,
         settings=settings,
         of_table=None if of_threshold else _of_table(facts, given),
