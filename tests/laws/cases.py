@@ -518,6 +518,10 @@ METRIC_CASES: tuple[MetricCase, ...] = (
         for make_inputs, beta in ((label_scores, 2.0), (label_decisions, 1.0))
         for average in ("macro", "micro", "weighted", "samples")
     ),
+    *(
+        _of_labels(metrics.multilabel_jaccard, label_decisions, average=average)
+        for average in ("macro", "micro", "weighted", "samples")
+    ),
     _of_labels(metrics.subset_accuracy),
     _of_labels(metrics.hamming_loss, higher=False),
     *(

@@ -13,6 +13,7 @@ several = pytest.mark.parametrize("inputs", [10, pytest.param(1000, marks=pytest
 TABLES = [
     "hamming_loss",
     *(f"multilabel_f_beta:beta=2,average={average}" for average in ("macro", "micro", "weighted")),
+    *(f"multilabel_jaccard_{average}" for average in ("macro", "micro", "weighted")),
 ]
 
 
@@ -50,11 +51,15 @@ def test_equals_scikit_learn(generator: torch.Generator, inputs: int) -> None:
         }
         for average in ("macro", "micro", "samples", "weighted"):
             settings = {"average": average, "zero_division": 1.0}
-            name = f"multilabel_f_beta:beta=0.5,average={average}"
+            f, jaccard = (
+                metrics.adapt(f"multilabel_{name}average={average}")
+                for name in ("f_beta:beta=0.5,", "jaccard:")
+            )
             if average == "weighted" and not truth.any():
-                wanted[metrics.adapt(name)] = math.nan
+                wanted |= {f: math.nan, jaccard: math.nan}
             elif truth.shape[1] > 1:  # one column is no set of labels for scikit-learn
-                wanted[metrics.adapt(name)] = sklearn.metrics.fbeta_score(truth, guess, beta=0.5, **settings)
+                wanted[f] = sklearn.metrics.fbeta_score(truth, guess, beta=0.5, **settings)
+                wanted[jaccard] = sklearn.metrics.jaccard_score(truth, guess, **settings)
         for metric, value in wanted.items():
             found = metric.summarise(metric.measure(decisions, marks))
             torch.testing.assert_close(
@@ -94,7 +99,14 @@ def test_tables_of_real_numbers_have_a_gradient(generator: torch.Generator, name
 
 
 @pytest.mark.parametrize(
-    "name", ["f1_samples", "subset_accuracy", "hamming_loss:threshold=0.5", "multilabel_f1:threshold=0"]
+    "name",
+    [
+        "f1_samples",
+        "jaccard_samples",
+        "subset_accuracy",
+        "hamming_loss:threshold=0.5",
+        "multilabel_f1:threshold=0",
+    ],
 )
 def test_what_is_no_function_of_tables_says_so(name: str) -> None:
     """Means over samples, and what decides by a threshold of its own."""

@@ -38,6 +38,15 @@ def multilabel_f_beta(outputs, targets, *, beta=1.0, average="macro"):
     return averaged(lambda *label: f_of_counts(*label, beta), outputs, targets, average)
 
 
+def multilabel_jaccard(outputs, targets, *, average="macro"):
+    """What is right among what is predicted or there."""
+
+    def value(tp, fp, fn):
+        return tp / (tp + fp + fn) if tp + fp + fn else 1.0
+
+    return averaged(value, outputs, targets, average)
+
+
 def subset_accuracy(outputs, targets):
     """Share of samples that are right in every label."""
     pairs = list(zip(decided(outputs), targets, strict=True))

@@ -28,6 +28,7 @@ from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
 from metricgrad.metrics.multilabel import hamming_loss as hamming_loss
 from metricgrad.metrics.multilabel import multilabel_f_beta as multilabel_f_beta
+from metricgrad.metrics.multilabel import multilabel_jaccard as multilabel_jaccard
 from metricgrad.metrics.multilabel import subset_accuracy as subset_accuracy
 from metricgrad.metrics.names import metric_by_name as metric_by_name
 from metricgrad.metrics.names import named_metrics as named_metrics
@@ -110,6 +111,7 @@ __all__ = [
     "metric_by_name",
     "metric_calls",
     "multilabel_f_beta",
+    "multilabel_jaccard",
     "named_metrics",
     "ndcg",
     "nearest_items",

@@ -4,7 +4,7 @@ They take decisions 0 and 1 [sample, label], or scores of them: `label_tables` s
 and losses reach the counts of every label. All return a float64 scalar tensor without gradient.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from metricgrad.metrics.label_tables import (
 )
 from metricgrad.metrics.of_rows import OfCounts, of_all
 
-__all__ = ["hamming_loss", "multilabel_f_beta", "subset_accuracy"]
+__all__ = ["hamming_loss", "multilabel_f_beta", "multilabel_jaccard", "subset_accuracy"]
 
 Outputs = Shaped[Tensor, "sample label"]
 Targets = Shaped[Tensor, "sample label"]
@@ -89,6 +89,57 @@ def _f_beta(beta: float) -> Callable[..., Tensor]:
     """The formula of one label."""
     weight = positive_number("multilabel_f_beta", "beta", beta)
     return partial(class_formulas.f_beta, beta=weight, average="binary")
+
+
+def multilabel_jaccard(
+    outputs: Outputs, targets: Targets, *, average: Average = "macro", threshold: float | None = None
+) -> Float64[Tensor, ""]:
+    """Jaccard index of several labels per sample: what is rightly predicted among what is predicted or there (exact).
+
+        J = tp / (tp + fp + fn)
+
+    Args:
+        outputs: decisions 0 and 1, probabilities or logits.
+        targets: 1 where the label is there, else 0 (or bool).
+        average: `macro` is the mean of the J of every label, `weighted` counts each as often as it is there, `micro`
+            adds the counts of all labels, `samples` is the mean over samples of the J of their labels.
+        threshold: above it a label is predicted; None: 0.5 where all outputs lie within [0, 1], else 0.
+
+    Returns:
+        float64 scalar in [0, 1], higher is better.
+
+    Raises:
+        InputError: shapes or types that do not fit, NaN, targets other than 0 and 1, an unknown average.
+
+    Edge cases:
+        A label (a sample) that is neither there nor predicted: 1, as nothing is wrong (scikit-learn's
+        `zero_division=1`). No sample: NaN. `weighted` where no label is ever there: NaN.
+
+    Gradient: none.
+
+    Cost: O(sample * label).
+
+    Reference:
+        [zhang2014multilabel]
+
+    Example:
+        >>> import torch
+        >>> outputs, targets = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [0, 1]])
+        >>> multilabel_jaccard(outputs, targets)
+        tensor(0.7500, dtype=torch.float64)
+    """
+    rows = label_rows("multilabel_jaccard", outputs, targets, threshold=threshold)
+    return of_all(partial(jaccard_of_labels, average=average), rows)
+
+
+def jaccard_of_labels(rows: Float[Tensor, "sample column"], *, average: Average = "macro") -> OfCounts:
+    """Jaccard index of rows as `label_rows` makes them."""
+    require_average("multilabel_jaccard", average)
+    return of_labels(_JACCARD, rows, average)
+
+
+_JACCARD = partial(class_formulas.jaccard, average="binary")
+"""The formula of one label."""
 
 
 def subset_accuracy(
@@ -170,11 +221,20 @@ def hamming_of_labels(rows: Float[Tensor, "sample column"]) -> OfCounts:
     return of_labels(class_formulas.error_rate, rows, "macro")
 
 
-def _f_beta_of_tables(settings: Mapping[str, Any]) -> Callable[[Tables], Tensor] | None:
-    """F as a function of the tables of labels, where it is one."""
-    if settings["average"] == "samples":
-        return None
-    return partial(averaged, _f_beta(settings["beta"]), average=settings["average"])
+def _of_tables(formula: Callable[..., Tensor], average: str) -> Callable[[Tables], Tensor] | None:
+    """The metric as a function of the tables of labels, where it is one."""
+    return None if average == "samples" else partial(averaged, formula, average=average)
+
+
+def _averages(name: str, **settings: Any) -> dict[str, dict[str, Any]]:
+    """Further names, with how labels are averaged."""
+    return {
+        **{
+            f"multilabel_{name}_{average}": {**settings, "average": average}
+            for average in ("macro", "micro", "weighted")
+        },
+        f"{name}_samples": {**settings, "average": "samples"},
+    }
 
 
 _of_labels = partial(Facts, reads="labels")
@@ -184,21 +244,22 @@ FACTS = (
         hamming_loss,
         rows=partial(label_rows, "hamming_loss"),
         of_rows=hamming_of_labels,
-        of_label_tables=lambda settings: partial(averaged, class_formulas.error_rate, average="macro"),
+        of_label_tables=lambda settings: _of_tables(class_formulas.error_rate, "macro"),
         higher_is_better=False,
     ),
     _of_labels(
         multilabel_f_beta,
         rows=partial(label_rows, "multilabel_f_beta"),
         of_rows=f_beta_of_labels,
-        of_label_tables=_f_beta_of_tables,
-        aliases={
-            "multilabel_f1": {"beta": 1.0},
-            "multilabel_f1_macro": {"beta": 1.0, "average": "macro"},
-            "multilabel_f1_micro": {"beta": 1.0, "average": "micro"},
-            "multilabel_f1_weighted": {"beta": 1.0, "average": "weighted"},
-            "f1_samples": {"beta": 1.0, "average": "samples"},
-        },
+        of_label_tables=lambda settings: _of_tables(_f_beta(settings["beta"]), settings["average"]),
+        aliases={"multilabel_f1": {"beta": 1.0}, **_averages("f1", beta=1.0)},
+    ),
+    _of_labels(
+        multilabel_jaccard,
+        rows=partial(label_rows, "multilabel_jaccard"),
+        of_rows=jaccard_of_labels,
+        of_label_tables=lambda settings: _of_tables(_JACCARD, settings["average"]),
+        aliases=_averages("jaccard"),
     ),
     _of_labels(subset_accuracy, rows=partial(all_right_rows, "subset_accuracy")),
 )

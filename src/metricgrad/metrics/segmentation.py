@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Float, Float64, Int, Shaped
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, finite_number, whole_number
@@ -163,7 +163,7 @@ def image_rows(
 
 def _class_ids(
     caller: str, outputs: Tensor, targets: Tensor, threshold: float | None
-) -> tuple[Int[Tensor, "image ..."], Int[Tensor, "image ..."]]:
+) -> tuple[Shaped[Tensor, "image ..."], Shaped[Tensor, "image ..."]]:
     """Predicted and true class ids of all pixels, on the CPU."""
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         raise fail(caller, f"outputs are {describe(outputs)}, targets are {describe(targets)}", "two tensors")
@@ -209,7 +209,7 @@ def _classes(
 
 
 def of_images(
-    formula: Callable[..., Tensor], rows: Float[Tensor, "image column"], *, average: Average = "macro"
+    formula: Callable[..., Tensor], rows: Float[Tensor, "image column"], *, average: str = "macro"
 ) -> OfCounts:
     """The formula of the pixels of all images, of rows as `image_rows` makes them."""
     return lambda times: formula(_Margins(times @ rows), average=average)
