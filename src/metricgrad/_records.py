@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from metricgrad._decision_records import CutCurve, DecisionTables, Picked, RuleFitted
 from metricgrad._documents import Unreadable
 from metricgrad._side_records import Fall, SideMeasured, SideMetrics
 
@@ -136,6 +137,7 @@ class Evaluated:
     value: float
     best: float
     best_step: int
+    argmax: float | None = None  # where a rule decides: the metric of the same outputs without it
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,9 @@ class Chosen:
     attempts: dict[str, dict[str, int]]  # seed -> arm -> attempt
     returned: dict[str, str]  # seed -> arm that select prefers among those that no side metric holds back
     best_seed: int
+    argmax: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )  # where rules decide: select values of the same weights without them
 
 
 @dataclass(frozen=True)
@@ -219,6 +224,7 @@ class Tested:
     value: float
     units: int
     undefined: int = 0
+    argmax: float | None = None  # where a rule decides: the metric of the same outputs without it
 
 
 @dataclass(frozen=True)
@@ -235,10 +241,12 @@ class Verdict:
     """What is claimed, from the test split alone.
 
     `arms` holds for each arm: `value` (mean over seeds), `low`, `high` (its own bootstrap interval or None) and
-    `select` (mean best select value). `gains` holds for each opponent (start and controls): `gain`, `low`, `high`
-    and `per_seed`, and the standard errors `unit_error` and `seed_error` (of the choice of units and of seeds).
-    `baseline` is the opponent that does better on select: the verdict stands against it. All figures are of the
-    `units` that are defined in every arm and seed; an older record does not say how many.
+    `select` (mean best select value). Where rules decide it also holds `argmax` (`value`, `low`, `high`, `select` of
+    the same weights without the rule) and `rule` (`gain`, `low`, `high` of the rule over argmax). `gains` holds for
+    each opponent (start and controls): `gain`, `low`, `high` and `per_seed`, and the standard errors `unit_error` and
+    `seed_error` (of the choice of units and of seeds). `baseline` is the opponent that does better on select: the
+    verdict stands against it. All figures are of the `units` that are defined in every arm and seed; an older record
+    does not say how many.
     """
 
     verdict: str  # gain | no evidence | worse | nothing claimed
@@ -331,10 +339,14 @@ _NAMES = {
         SideMetrics,
         SideMeasured,
         Fall,
+        RuleFitted,
+        Picked,
         Chosen,
         Tested,
         Curve,
         Verdict,
+        DecisionTables,
+        CutCurve,
         Finished,
         Resumed,
         Note,

@@ -17,8 +17,10 @@ from metricgrad.errors import InputError, Interrupted
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Result, Splits, tune
 from metricgrad.tune.arms import Contender
+from metricgrad.tune.asked import Asked
 from metricgrad.tune.given_data import UnpackedSplit, given_splits, numbered
-from metricgrad.tune.setup import Asked, Setup, resolved
+from metricgrad.tune.resolving import resolved
+from metricgrad.tune.setup import Setup
 from tests.tune.small_run import same_weights
 from tests.tune.test_resume import Raiser
 

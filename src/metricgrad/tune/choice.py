@@ -8,7 +8,7 @@ from metricgrad._records import Chosen
 from metricgrad.tune.arms import Arm
 from metricgrad.tune.stage import Stage
 
-__all__ = ["attempts_of", "chosen_method", "chosen_of", "without_value"]
+__all__ = ["attempts_of", "chosen_method", "chosen_of", "means_of", "without_value"]
 
 Better = Callable[[float, float], bool]
 """Whether the first value of the metric is better than the second."""
@@ -42,6 +42,12 @@ def chosen_of(
     returned = {seed: _best(of_seed, better) for seed, of_seed in free.items()}
     best_seed = _best({seed: select[seed][arm] for seed, arm in returned.items()}, better)
     return Chosen(select, attempts, returned, int(best_seed))
+
+
+def means_of(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Mean over seeds of every arm's value, from seed -> arm -> value."""
+    arms = {arm: None for of_seed in values.values() for arm in of_seed}
+    return {arm: float(np.mean([of_seed[arm] for of_seed in values.values()])) for arm in arms}
 
 
 def _best(values: Mapping[str, float], better: Better) -> str:

@@ -12,10 +12,10 @@ from metricgrad._checks import Whole, calling, describe, fail
 from metricgrad._records import CONTROL
 from metricgrad._types import Observer
 from metricgrad.tune.arms import PROXY, Contender
+from metricgrad.tune.asked import Asked, Equal
 from metricgrad.tune.compared import Comparison
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
-from metricgrad.tune.setup import Asked, Equal
 from metricgrad.tune.splits import Splits
 
 __all__ = ["compare"]
@@ -42,6 +42,7 @@ def compare(
     device: str | torch.device | None = None,
     side_metrics: Sequence[Any] = (),
     may_fall: float | Mapping[str, float] = 0.0,
+    decision: str | nn.Module = "auto",
     folder: str | Path | None = None,
     task: str | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -78,6 +79,7 @@ def compare(
         device: where networks, losses and batches go.
         side_metrics: metrics that must not get worse meanwhile; see `tune`.
         may_fall: how far each may fall; see `tune`.
+        decision: how class scores become classes, in every arm alike; see `tune`.
         folder: where the run lives. One that holds the same comparison unfinished is resumed: what is trained stays,
             and at most the steps since the last checkpoint are lost. None: a temporary folder, which `Comparison.save`
             copies.
@@ -146,6 +148,7 @@ def compare(
                 side_metrics=side_metrics,
                 may_fall=may_fall,
                 equal=equal,
+                decision=decision,
             ),
             folder=folder,
             task=task,

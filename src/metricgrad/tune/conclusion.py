@@ -1,25 +1,25 @@
 """The end of a run: the choice on select, the one reading of test, the verdict, and what is kept."""
 
 import time
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-from torch import Tensor, nn
+from collections.abc import Sequence
+from dataclasses import replace
 
 from metricgrad._records import Chosen, Finished, Progress
-from metricgrad.tune.choice import attempts_of, chosen_method, chosen_of, without_value
+from metricgrad.tune.choice import attempts_of, chosen_of, means_of, without_value
 from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.evidence import Selected, favourite, judge, opponent, read_test
+from metricgrad.tune.evidence import Reading, favourite, opponent, read_test
 from metricgrad.tune.falls import Beside, held_back, told_of
+from metricgrad.tune.finalists import Finalists
 from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.pictures import keep_pictures
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.stage import Stage
 from metricgrad.tune.state import RunState
-from metricgrad.tune.weights import load_model, save_model
+from metricgrad.tune.verdict import verdict_of
 
 __all__ = ["Conclusion"]
+
+BEST = "best.safetensors"
 
 
 class Conclusion:
@@ -38,63 +38,63 @@ class Conclusion:
 
     def conclude(self, stages: Sequence[Stage], state: RunState) -> int:
         """Choose on select, fsync the choice, only then read test; judge; keep the returned weights; their seed."""
+        setup = self.setup
         select, attempts = attempts_of(stages, state.values, self.evaluator.better)
-        arms = [arm.name for arm in self.setup.every_arm]
-        every = [(seed, arm) for seed in self.setup.seeds for arm in arms]
-        resamples = state.budget.resamples or self.setup.plan.resamples
-
-        def model_of(seed: int, arm: str) -> nn.Module:
-            return self._selected(seed, arm, attempts[str(seed)][arm])
-
+        every = [(seed, arm.name) for seed in setup.seeds for arm in setup.every_arm]
+        resamples = state.budget.resamples or setup.plan.resamples
+        finalists = Finalists(setup, self.folder, self.evaluator, attempts)
+        finalists.fit_rules(every)
         falls = self.beside.falls(
-            every,
-            model_of,
-            self.evaluator.outputs,
-            self.setup.splits,
-            start=self.setup.start.name,
-            resamples=resamples,
+            every, finalists.on_select, setup.splits, start=setup.start.name, resamples=resamples
         )
         chosen = chosen_of(select, attempts, held_back(falls), self.evaluator.better)
+        chosen = replace(chosen, argmax=finalists.argmax)
         self.folder.emit(chosen, durable=True)
-        values = {arm: float(np.mean([of_seed[arm] for of_seed in select.values()])) for arm in arms}
+        pictured = self._pictured(chosen)
+        read = self._read(every, finalists, pictured)
         marks = [*state.marks, *told_of(falls), *without_value(chosen)]
-        test, read = self.setup.splits.test, None
-        contender = self.setup.arm(favourite(self.setup.metric, values, self.setup.entrants))
-        pictured = (opponent(self.setup.metric, values, self.setup.entrants), contender.name)
-        if test is not None:
-            keep = pictured if getattr(test, "pictures", None) is not None else ()
-            read = read_test(
-                every, model_of, test, self.evaluator, self.folder, keep=keep, beside=self.beside
-            )
-        statistics = None if read is None else read.statistics
-        marks += self._unchanged(stages, chosen, statistics)
-        marks += self.beside.failed
-        method = chosen_method(chosen, contender)
-        calls = {**self.evaluator.calls, **self.beside.calls}
-        selected = Selected(self.setup.metric, method, values, calls, marks, self.setup.entrants)
-        verdict = judge(
-            selected, statistics, self.setup.seeds,
-            grouping=grouping_of("test", self.setup.splits, self.setup.metric),
-            resamples=resamples,
-            watch=lambda done, total: self.folder.emit(Progress("resamples of test", done, total, "resample")),
+        marks += [*self._unchanged(stages, chosen, read), *self.beside.failed]
+        verdict = verdict_of(
+            setup, chosen, read, calls={**self.evaluator.calls, **self.beside.calls}, marks=marks,
+            rules=finalists.rule_names, resamples=resamples, watch=self._watch,
         )  # fmt: skip
         self.folder.emit(verdict)
+        self._keep(chosen, finalists)
+        if setup.splits.test is not None and read is not None and read.outputs:
+            keep_pictures(read, pictured, setup.splits.test, setup.metric, self.folder)
         returned = chosen.returned[str(chosen.best_seed)]
-        facts = {"arm": returned, "seed": str(chosen.best_seed), "metric": self.setup.metric.name}
-        best = self.folder.path / "best.safetensors"
-        save_model(best, model_of(chosen.best_seed, returned), facts)
-        if test is not None and read is not None and read.outputs:
-            keep_pictures(read, pictured, test, self.setup.metric, self.folder)
-        self.folder.emit(Finished(returned, best.name, round(time.time() - self.began, 1)))
+        self.folder.emit(Finished(returned, BEST, round(time.time() - self.began, 1)))
         return chosen.best_seed
 
-    def _unchanged(
-        self, stages: Sequence[Stage], chosen: Chosen, statistics: Mapping[str, Sequence[Tensor]] | None
-    ) -> list[str]:
+    def _pictured(self, chosen: Chosen) -> tuple[str, str]:
+        """The opponent and the contender of the verdict, whose items may be shown."""
+        cast = self.setup.metric, means_of(chosen.select), self.setup.entrants
+        return opponent(*cast), favourite(*cast)
+
+    def _read(
+        self, every: Sequence[tuple[int, str]], finalists: Finalists, pictured: tuple[str, str]
+    ) -> Reading | None:
+        """Read test once with every model; None without a test split."""
+        test = self.setup.splits.test
+        if test is None:
+            return None
+        keep = pictured if getattr(test, "pictures", None) is not None else ()
+        return read_test(every, finalists.on_test, self.evaluator, self.folder, keep=keep, beside=self.beside)
+
+    def _watch(self, done: int, total: int) -> None:
+        self.folder.emit(Progress("resamples of test", done, total, "resample"))
+
+    def _keep(self, chosen: Chosen, finalists: Finalists) -> None:
+        """Keep the weights that are returned, with their rule."""
+        seed, arm = chosen.best_seed, chosen.returned[str(chosen.best_seed)]
+        facts = {"arm": arm, "seed": str(seed), "metric": self.setup.metric.name}
+        finalists.save(self.folder.path / BEST, seed, arm, facts)
+
+    def _unchanged(self, stages: Sequence[Stage], chosen: Chosen, read: Reading | None) -> list[str]:
         """Name the arms whose training changed no figure of the metric, with the learning rate that was too small."""
         values = {
             arm: [float(self.setup.metric.summarise(table)) for table in tables]
-            for arm, tables in (statistics or {}).items()
+            for arm, tables in ({} if read is None else read.statistics).items()
         }
         marks, start = [], self.setup.start.name
         for arm in [arm.name for arm in self.setup.arms]:
@@ -112,8 +112,3 @@ class Conclusion:
                 f"the learning rate was {' or '.join(sorted(rates))}: try a larger one, or more steps"
             )
         return marks
-
-    def _selected(self, seed: int, arm: str, attempt: int) -> nn.Module:
-        model = self.setup.build(seed)
-        load_model(self.folder.weights(seed, arm, attempt), model)
-        return model.eval()

@@ -5,7 +5,6 @@ from typing import Any
 
 from metricgrad.scale import current
 from metricgrad.tune.conclusion import Conclusion
-from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.opening import Opening
 from metricgrad.tune.setup import Setup
@@ -22,7 +21,7 @@ class Contest:
 
     def __init__(self, setup: Setup, folder: RunFolder, stop: StopRequest, task: str | None) -> None:
         self.setup, self.folder, self.stop, self.task = setup, folder, stop, task
-        self.evaluator = Evaluator(setup.metric)
+        self.evaluator = setup.evaluator()
         self.best_seed = setup.seeds[0]
 
     def go(

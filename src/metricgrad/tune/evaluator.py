@@ -1,7 +1,7 @@
 """Measure the exact metric on a split, and count how often that was done."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,11 +10,29 @@ from torch import Tensor, nn
 from metricgrad._checks import fail
 from metricgrad._structures import form
 from metricgrad._types import Metric, Split
+from metricgrad.decision import Fitted
+from metricgrad.metrics import metric_calls
 from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
 from metricgrad.tune.checkpoint import same_random_state
+from metricgrad.tune.deciding import Deciding
 from metricgrad.tune.outputs import Outputs, collect
 
-__all__ = ["Evaluator"]
+__all__ = ["FITTING", "Evaluator", "Valued"]
+
+FITTING = "select, to fit rules"
+"""What calls are counted under that a metric without a formula takes while rules are fitted."""
+
+
+class Valued(NamedTuple):
+    """The metric of a model on select.
+
+    Attributes:
+        value: what chooses; where a rule decides, of the decisions by rules that were fitted on the other half.
+        argmax: then of the same outputs without a rule; else None.
+    """
+
+    value: float
+    argmax: float | None
 
 
 class Evaluator:
@@ -22,13 +40,14 @@ class Evaluator:
 
     Args:
         metric: the exact metric.
+        deciding: how class scores become classes; None: the metric makes its own of the outputs.
 
     Attributes:
         calls: number of measurements by split name.
     """
 
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric
+    def __init__(self, metric: Metric, deciding: Deciding | None = None) -> None:
+        self.metric, self.deciding = metric, deciding
         self.calls: Counter[str] = Counter()
 
     def outputs(self, model: nn.Module, split: Split) -> Outputs:
@@ -39,7 +58,7 @@ class Evaluator:
         """Return the metric's statistics [unit, stat] of what a model gave for a split; random states stay.
 
         Args:
-            found: from `outputs`.
+            found: from `outputs`; a metric that reads classes is measured on what was decided, where something was.
             name: of the split, for the count.
 
         Raises:
@@ -47,6 +66,8 @@ class Evaluator:
         """
         self.calls[name] += 1
         with same_random_state():
+            if found.decided is not None and self.metric.reads == "classes":
+                return self.metric.measure(*self._read(found.decided, found.targets)).cpu()
             outputs, targets = self._read(found.outputs, found.targets)
             if found.reference_outputs is None:
                 return self.metric.measure(outputs, targets).cpu()
@@ -88,6 +109,31 @@ class Evaluator:
                 "one part of a batch for the targets.",
             )  # fmt: skip
         return outputs, targets.to(outputs.device)
+
+    def valued(self, model: nn.Module, split: Split) -> Valued:
+        """Measure a model on select: what chooses steps and arms, and the same without a rule where one decides."""
+        found = self.outputs(model, split)
+        without = self.summarised(self.measured(found, "select"))
+        crossed = self.crossed(found)
+        if crossed.decided is None:
+            return Valued(without, None)
+        return Valued(self.summarised(self.measured(crossed, "select")), without)
+
+    def crossed(self, found: Outputs) -> Outputs:
+        """Decide every item of select by the rule that was fitted on the other half; unchanged where none applies."""
+        fitted = self.fitted(found)
+        return found if fitted is None else found._replace(decided=fitted.decisions)
+
+    def fitted(self, found: Outputs) -> Fitted | None:
+        """Fit the rule on select; None where none applies. The calls of a metric without a formula are counted."""
+        if self.deciding is None:
+            return None
+        before = metric_calls(self.metric)
+        with same_random_state():
+            fitted = self.deciding.fitted(found)
+        if calls := metric_calls(self.metric) - before:
+            self.calls[FITTING] += calls
+        return fitted
 
     def value(self, model: nn.Module, split: Split, name: str) -> float:
         """Return the metric of the model on a split."""

@@ -1,16 +1,16 @@
 """Read the test split once, for all arms and seeds, and say what may be claimed from it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metricgrad._records import CONTROL, Curve, Entrant, Progress, Role, Tested, Verdict
 from metricgrad._resampling import Watch
-from metricgrad._types import Metric, Split
+from metricgrad._types import Metric
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.interval import Interval
 from metricgrad.metrics import metric_calls, retrieval_ranks
@@ -35,16 +35,17 @@ class Reading:
     Attributes:
         statistics: of every arm and seed.
         outputs: of the first seed's model of the arms that were to be kept.
+        argmax: where rules decide, the statistics of the same outputs without them; else empty.
     """
 
     statistics: Statistics
     outputs: Mapping[str, Outputs]
+    argmax: Statistics = field(default_factory=dict)
 
 
 def read_test(
     chosen: Sequence[tuple[int, str]],
-    model_of: Callable[[int, str], nn.Module],
-    test: Split,
+    outputs_of: Callable[[int, str], Outputs],
     evaluator: Evaluator,
     folder: RunFolder,
     *,
@@ -53,25 +54,30 @@ def read_test(
 ) -> Reading:
     """Read the test split once with every model, and keep the statistics in `test.safetensors`.
 
+    Where a rule decides, those of the same outputs without it stand beside them, under `ARM/NUMBER/argmax`.
+
     Args:
         chosen: (seed, arm) of every model, seed by seed.
-        model_of: makes the network of one of them, with the selected weights; one at a time is held.
-        test: the locked split.
+        outputs_of: what the model of one of them gives for the test split, with the selected weights.
         evaluator: measures and counts.
         folder: of the run.
         keep: arms whose outputs are kept, those of the first seed: whatever shows single items reads them.
         beside: measures the side metrics on the same outputs.
     """
     statistics: dict[str, list[Tensor]] = {}
+    argmax: dict[str, list[Tensor]] = {}
     shares: dict[str, list[list[float]]] = {}
     kept: dict[str, Outputs] = {}
     for number, (seed, arm) in enumerate(chosen):
         folder.emit(Progress("test", number, len(chosen), "model"))
-        found = evaluator.outputs(model_of(seed, arm), test)
-        measured = evaluator.measured(found, "test")
+        found = outputs_of(seed, arm)
+        measured, without = evaluator.measured(found, "test"), None
+        if found.decided is not None:
+            argmax.setdefault(arm, []).append(evaluator.measured(found.undecided, "test"))
+            without = evaluator.summarised(argmax[arm][-1])
         undefined = int(measured[:, 0].isnan().sum())
         value = float(evaluator.metric.summarise(measured))
-        folder.emit(Tested(seed, arm, value, units=len(measured), undefined=undefined))
+        folder.emit(Tested(seed, arm, value, units=len(measured), undefined=undefined, argmax=without))
         statistics.setdefault(arm, []).append(measured)
         if beside is not None:
             beside.measured(found, seed, arm, "test")
@@ -80,11 +86,16 @@ def read_test(
         if arm in keep and seed == chosen[0][0]:
             kept[arm] = found.on_cpu()
     folder.emit(Progress("test", len(chosen), len(chosen), "model"))
-    named = {f"{arm}/{index}": item for arm, items in statistics.items() for index, item in enumerate(items)}
+    named = {
+        f"{arm}/{index}{mark}": item
+        for mark, tables in (("", statistics), ("/argmax", argmax))
+        for arm, items in tables.items()
+        for index, item in enumerate(items)
+    }
     save_weights(folder.path / "test.safetensors", named)
     for arm, values in shares.items():
         folder.emit(Curve(arm, list(CURVE_KS), [float(value) for value in np.mean(values, axis=0)]))
-    return Reading(statistics, kept)
+    return Reading(statistics, kept, argmax)
 
 
 def _shares_found(found: Outputs) -> list[float]:

@@ -8,12 +8,11 @@ fall; where no interval can be given, it is not, and the reader is told.
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from metricgrad._records import Progress
 from metricgrad._resampling import Watch
 from metricgrad._side_records import Fall, SideMeasured
-from metricgrad._types import Split
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.errors import MetricFailed, RunFolderError
 from metricgrad.tune.evaluator import Evaluator
@@ -63,35 +62,32 @@ class Beside:
     def on_select(
         self,
         models: Sequence[tuple[int, str]],
-        model_of: Callable[[int, str], nn.Module],
-        outputs_of: Callable[[nn.Module, Split], Outputs],
-        select: Split,
+        outputs_of: Callable[[int, str], Outputs],
     ) -> Measured:
         """Measure the model of every (seed, arm) on select, one after the other."""
         self.folder.emit(described(self.sides))
         statistics: dict[tuple[str, int, str], Tensor | None] = {}
         for number, (seed, arm) in enumerate(models):
             self.folder.emit(Progress("side metrics", number, len(models), "model"))
-            statistics |= self.measured(outputs_of(model_of(seed, arm), select), seed, arm, "select")
+            statistics |= self.measured(outputs_of(seed, arm), seed, arm, "select")
         self.folder.emit(Progress("side metrics", len(models), len(models), "model"))
         return statistics
 
     def falls(
         self,
         models: Sequence[tuple[int, str]],
-        model_of: Callable[[int, str], nn.Module],
-        outputs_of: Callable[[nn.Module, Split], Outputs],
+        outputs_of: Callable[[int, str], Outputs],
         splits: Splits,
         *,
         start: str,
         resamples: int,
     ) -> list[Fall]:
-        """Measure every model on select and write how far each fell below the start of its seed."""
+        """Measure every model on select, by what `outputs_of` gives, and write how far each fell below its start."""
         if not self.sides:
             return []
         falls = falls_of(
             self.sides,
-            self.on_select(models, model_of, outputs_of, splits.select),
+            self.on_select(models, outputs_of),
             start=start,
             grouping_of=lambda side: grouping_of("select", splits, side.metric),
             resamples=resamples,

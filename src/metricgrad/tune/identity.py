@@ -72,6 +72,7 @@ def identity_of(
             "plan": setup.plan.model_dump(exclude={"resamples"}),  # they train nothing
             "arms": arms,
             "equal": setup.equal,
+            **({} if setup.deciding is None else {"decision": setup.deciding.name}),
             **({"side_metrics": _sides(setup)} if _sides(setup) else {}),
         },
         "found": {
@@ -123,7 +124,9 @@ def _code_of(setup: Setup) -> tuple[dict[str, Any], list[str]]:
 def _given(setup: Setup) -> dict[str, Any]:
     """Code of the user that a run is known by, beside its model; a side metric that is only measured is none of it."""
     sides = {f"side metric {side.metric.name}": side.metric for side in setup.side_metrics if side.holds_back}
-    return {"metric": setup.metric, "proxy": setup.proxy, **sides}
+    rule = None if setup.deciding is None else setup.deciding.rule
+    rules = {"decision": rule} if isinstance(rule, nn.Module) else {}
+    return {"metric": setup.metric, "proxy": setup.proxy, **rules, **sides}
 
 
 def _together(*hashes: str) -> str:

@@ -14,13 +14,14 @@ from typing import Any
 from metricgrad._checks import caller, describe, fail
 from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
+from metricgrad.tune.asked import Asked
 from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
 from metricgrad.tune.folder import opened
 from metricgrad.tune.groups import shared_groups
 from metricgrad.tune.identity import differing, identity_of, note_changes
+from metricgrad.tune.resolving import resolved
 from metricgrad.tune.result import Result
-from metricgrad.tune.setup import Asked, resolved
 from metricgrad.tune.state import read_state
 from metricgrad.tune.stop import StopRequest
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from metricgrad._checks import fail
 from metricgrad._structures import items_of, joined, moved, pair, tensors_of
@@ -27,16 +27,24 @@ class Outputs(NamedTuple):
         targets: of the same items, joined in the same way.
         reference_outputs: of the split that queries are ranked against; None where it is the split itself.
         reference_targets: of these.
+        decided: the class that a rule decides for every item, [item]: what a metric that reads classes is measured on.
+            None where no rule is fitted: the metric makes its own of the outputs.
     """
 
     outputs: Any
     targets: Any
     reference_outputs: Any = None
     reference_targets: Any = None
+    decided: Tensor | None = None
 
     def on_cpu(self) -> "Outputs":
         """The same on the CPU."""
         return Outputs(*(moved(part, torch.device("cpu")) for part in self))
+
+    @property
+    def undecided(self) -> "Outputs":
+        """The same as the network gives it, without what a rule decides."""
+        return self._replace(decided=None)
 
 
 def collect(model: nn.Module, split: Split, *, stay: bool = False) -> Outputs:

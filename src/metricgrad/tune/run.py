@@ -11,10 +11,10 @@ from metricgrad._checks import Whole, calling
 from metricgrad._records import CONTENDER, CONTROL
 from metricgrad._types import Observer
 from metricgrad.tune.arms import PROXY, Contender
+from metricgrad.tune.asked import Asked
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
-from metricgrad.tune.setup import Asked
 from metricgrad.tune.splits import Splits
 
 __all__ = ["tune"]
@@ -37,6 +37,7 @@ def tune(
     device: str | torch.device | None = None,
     side_metrics: Sequence[Any] = (),
     may_fall: float | Mapping[str, float] = 0.0,
+    decision: str | nn.Module = "auto",
     folder: str | Path | None = None,
     task: str | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -78,6 +79,11 @@ def tune(
         may_fall: how far each may fall, in its own units: a number from 0 for all of them, or a mapping by name. An arm
             whose model falls further below the start on select is not returned: the lower end of the paired interval
             of its fall lies above this. `math.inf`: the side metric is only measured.
+        decision: how class scores become classes, for a metric that reads classes: `auto` (a cut between two classes, a
+            decision by slopes between more), `argmax`, the name of a rule, or a rule of `metricgrad.decision`. It is
+            fitted for every arm alike, start and controls included: on select every item is decided by the rule that
+            was fitted on the other half, on test by the one that was fitted on all of select. The figures of the same
+            weights with argmax stand beside. For any other metric `auto` changes nothing, and a rule is refused.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder,
             which `Result.save` copies.
         task: name of the task, for the record.
@@ -143,6 +149,7 @@ def tune(
                 device=device,
                 side_metrics=side_metrics,
                 may_fall=may_fall,
+                decision=decision,
             ),
             folder=folder,
             task=task,

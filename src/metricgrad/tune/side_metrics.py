@@ -145,8 +145,9 @@ def try_side_metrics(
 def read_beside(evaluator: Evaluator, found: Outputs, split: str) -> Any:
     """Return the statistics of a side metric on what was computed for another metric.
 
-    A metric of queries is measured where the outputs are; any other one on the CPU, without a reference.
+    A metric of queries is measured where the outputs are; any other one on the CPU, without a reference. One that reads
+    classes is measured on what was decided, where a rule decides.
     """
     if evaluator.metric.unit != "query":
-        found = Outputs(found.outputs, found.targets).on_cpu()
+        found = found._replace(reference_outputs=None, reference_targets=None).on_cpu()
     return evaluator.measured(found, split)

@@ -171,7 +171,7 @@ def _cost(setup: Setup, attempt: Attempt) -> Cost:
     step = sum(timed) / len(timed)
     warm = max(0.0, sum(spans[1 : 1 + _UNTIMED_STEPS]) - _UNTIMED_STEPS * step)  # in the first steps
     began = time.perf_counter()
-    Evaluator(setup.metric).value(setup.build(seed), splits.select, "timing")
+    setup.evaluator().valued(setup.build(seed), splits.select)
     examined = time.perf_counter()
     examine()
     exam = time.perf_counter() - examined

@@ -13,7 +13,7 @@ from metricgrad.errors import Collapsed, Distrusted, Diverged, JudgeEnded, Trial
 from metricgrad.scale import current
 from metricgrad.tune.checkpoint import random_state, same_random_state
 from metricgrad.tune.divergence import parameter_that_diverged, what_diverged
-from metricgrad.tune.evaluator import Evaluator
+from metricgrad.tune.evaluator import Evaluator, Valued
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.stage import Stage, Standing
@@ -94,21 +94,21 @@ class Trainer:
         for name, value in values.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
 
-    def _measured(self) -> float | str:
+    def _measured(self) -> Valued | str:
         """The value on `select`; in words why there is none, where the model has diverged."""
         if self.state.step == 0:  # a model that came so has not diverged
-            return self.evaluator.value(self.model, self.select, "select")
+            return self.evaluator.valued(self.model, self.select)
         found = parameter_that_diverged(self.parameters)
         if found is not None:
             return found
         try:
-            value = self.evaluator.value(self.model, self.select, "select")
+            valued = self.evaluator.valued(self.model, self.select)
         except Exception as error:
             found = self._diverged_on_select()
             if found is None:
                 raise
             return f"{found} ({error})"
-        return (self._diverged_on_select() if math.isnan(value) else None) or value
+        return (self._diverged_on_select() if math.isnan(valued.value) else None) or valued
 
     def _diverged_on_select(self) -> str | None:
         self.model.eval()
@@ -123,9 +123,10 @@ class Trainer:
             Diverged: there is no value, since weights or outputs are not finite.
         """
         state, stage = self.state, self.stage
-        value = current().led(self._measured)
-        if isinstance(value, str):
-            raise Diverged(value)
+        found = current().led(self._measured)
+        if isinstance(found, str):
+            raise Diverged(found)
+        value, argmax = found
         # Step 0 is the start arm's: the others are models that were trained, so their first evaluation replaces it.
         untrained = state.best_step == 0 and stage.role != "start"
         if state.step == 0 or untrained or self.evaluator.better(value, state.best):
@@ -139,7 +140,14 @@ class Trainer:
             self.folder.emit(Stepped(**stage.key, step=state.step, values=means))
             state.sums, state.summed = {}, 0
         self.folder.emit(
-            Evaluated(**stage.key, step=state.step, value=value, best=state.best, best_step=state.best_step)
+            Evaluated(
+                **stage.key,
+                step=state.step,
+                value=value,
+                best=state.best,
+                best_step=state.best_step,
+                argmax=argmax,
+            )
         )
         self.value = value
         self._examine()

@@ -45,7 +45,7 @@ def train(
     current().same_weights(model)
     trained_beside: Mapping[str, Any] = {}
     if stage.steps == 0:
-        value = current().led(lambda: evaluator.value(model, setup.splits.select, "select"))
+        value, _ = current().led(lambda: evaluator.valued(model, setup.splits.select))
         weights = weights_of(model)
     else:
         method = setup.method(stage.arm, stage.attempt)

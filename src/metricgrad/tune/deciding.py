@@ -1,0 +1,126 @@
+"""How the class scores of every arm become classes: by one rule, fitted for the metric on the same select data.
+
+On select every item is decided by the rule that was fitted on the other half, so that the metric of these decisions
+may choose steps and arms. On test the rule decides that was fitted on all of select, for the weights of that arm.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metricgrad._checks import caller, describe, fail
+from metricgrad._columns import are_probabilities, one_column
+from metricgrad._types import Metric
+from metricgrad.decision import Fitted, fit_rule
+from metricgrad.tune.outputs import Outputs
+
+__all__ = ["ARGMAX", "AUTO", "Deciding", "decided_by", "deciding_of", "scores_of"]
+
+AUTO, ARGMAX = "auto", "argmax"
+"""Whatever rule suits the outputs; none."""
+
+
+class Deciding:
+    """The rule that is fitted for every arm.
+
+    Args:
+        metric: of the run; it reads classes.
+        rule: `auto`, the name of a rule, or a rule.
+    """
+
+    def __init__(self, metric: Metric, rule: str | nn.Module) -> None:
+        self.metric, self.rule = metric, rule
+
+    @property
+    def name(self) -> str:
+        """What was asked for, for the record."""
+        return self.rule if isinstance(self.rule, str) else str(getattr(self.rule, "name", type(self.rule)))
+
+    def fitted(self, found: Outputs) -> Fitted | None:
+        """Fit the rule to all items; each is also decided by the rule of the other half. None where no rule applies."""
+        pool = self._pool(found)
+        if pool is None:
+            return None
+        scores, targets = pool
+        # Logits of an early network may lie within [0, 1] by chance: what they are is not guessed from that.
+        inputs = "auto" if scores.ndim == 1 else "probabilities" if are_probabilities(scores) else "logits"
+        return fit_rule(scores, targets, self.metric, self.rule, inputs=inputs)
+
+    def by(self, rule: nn.Module, found: Outputs) -> Outputs:
+        """Decide every item by a rule that was fitted before."""
+        scores = scores_of(found.outputs)
+        if scores is None:  # the outputs of select were class scores
+            raise fail(
+                self.metric.name, f"outputs are {describe(found.outputs)}", "class scores, as on select"
+            )
+        return found._replace(decided=decided_by(rule, scores))
+
+    def _pool(self, found: Outputs) -> tuple[Tensor, Tensor] | None:
+        """Class scores and the numbers of the classes, on the CPU; None where outputs or targets are something else."""
+        scores, targets = scores_of(found.outputs), found.targets
+        if scores is None or not isinstance(targets, Tensor):
+            return None
+        targets = one_column(targets.detach()).cpu()
+        classes = 2 if scores.ndim == 1 else scores.shape[1]
+        known = (
+            targets.ndim == 1
+            and len(targets) == len(scores)
+            and bool(((targets >= 0) & (targets < classes) & (targets == targets.long())).all())
+        )
+        return (scores, targets.long()) if known else None
+
+    def check(self, found: Outputs) -> None:
+        """Raise InputError where a rule was named that cannot decide these outputs."""
+        if self.rule != AUTO and self._pool(found) is None:
+            raise fail(
+                caller(), f"decision is {self.name!r}, but outputs are {describe(found.outputs)} and targets "
+                f"{describe(found.targets)}",
+                "class scores [sample, class] and the number of the class of every sample",
+                "decision='auto' leaves outputs that no rule can decide as they are.",
+            )  # fmt: skip
+
+
+def scores_of(outputs: Any) -> Tensor | None:
+    """Class scores [sample, class], or one score of class 1 per sample [sample], on the CPU; None for anything else."""
+    if not isinstance(outputs, Tensor):
+        return None
+    scores = one_column(outputs.detach()).cpu()
+    if (
+        not scores.is_floating_point()
+        or scores.ndim not in (1, 2)
+        or (scores.ndim == 2 and scores.shape[1] < 2)
+    ):
+        return None
+    return scores
+
+
+def decided_by(rule: nn.Module, scores: Tensor) -> Tensor:
+    """The class that a rule decides for every row of scores [item]."""
+    with torch.no_grad():
+        return rule(scores)
+
+
+def deciding_of(given: Any, metric: Metric) -> Deciding | None:
+    """Return how a run decides; None where outputs are left as they are.
+
+    Args:
+        given: `auto`, the name of a rule, or a rule.
+        metric: of the run.
+
+    Raises:
+        InputError: no rule, or a rule for a metric that does not read classes.
+    """
+    if not isinstance(given, str | nn.Module):
+        raise fail(
+            caller(), f"decision is {describe(given)}", "'auto', 'argmax', the name of a rule, or a rule"
+        )
+    if given == ARGMAX or (given == AUTO and metric.reads != "classes"):
+        return None
+    if metric.reads != "classes":
+        reads = "outputs as they are" if metric.reads is None else metric.reads
+        raise fail(
+            caller(), f"decision is {given!r}, but {metric.name} reads {reads}", "a metric of decided classes (f1)",
+            "A rule would change nothing of it: leave decision out.",
+        )  # fmt: skip
+    return Deciding(metric, given)

@@ -1,0 +1,104 @@
+"""The models that stand for the arms of every seed, and what they give for a split: outputs, and decided classes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from metricgrad._decision_records import RuleFitted
+from metricgrad._records import Progress
+from metricgrad.decision import Fitted
+from metricgrad.tune.evaluator import Evaluator
+from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.outputs import Outputs
+from metricgrad.tune.setup import Setup
+from metricgrad.tune.weights import load_model, save_model
+
+__all__ = ["Finalists"]
+
+
+class Finalists:
+    """The try of every seed and arm that select prefers, with the rule that decides for its weights.
+
+    Args:
+        setup: of the run.
+        folder: of the run, with the weights of all tries.
+        evaluator: measures, and counts.
+        attempts: seed -> arm -> number of the try.
+
+    Attributes:
+        rules: of every seed and arm, fitted on all of select; empty where no rule applies.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        folder: RunFolder,
+        evaluator: Evaluator,
+        attempts: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        self.setup, self.folder, self.evaluator, self.attempts = setup, folder, evaluator, attempts
+        self.rules: dict[tuple[int, str], Fitted] = {}
+
+    def network(self, seed: int, arm: str) -> nn.Module:
+        """The network of an arm with the weights that stand for it."""
+        model = self.setup.build(seed)
+        load_model(self.folder.weights(seed, arm, self.attempts[str(seed)][arm]), model)
+        return model.eval()
+
+    def fit_rules(self, models: Sequence[tuple[int, str]]) -> None:
+        """Fit the rule of every (seed, arm) on select and write what it says; nothing where the run has none."""
+        if self.setup.deciding is None:
+            return
+        for number, (seed, arm) in enumerate(models):
+            self.folder.emit(Progress("rules", number, len(models), "model"))
+            found = self.evaluator.outputs(self.network(seed, arm), self.setup.splits.select)
+            fitted = self.evaluator.fitted(found)
+            if fitted is not None:
+                self.rules[seed, arm] = fitted
+                self.folder.emit(_record_of(seed, arm, fitted))
+        self.folder.emit(Progress("rules", len(models), len(models), "model"))
+
+    def on_select(self, seed: int, arm: str) -> Outputs:
+        """What the model gives for select, each item decided by the rule that was fitted on the other half."""
+        return self.evaluator.crossed(
+            self.evaluator.outputs(self.network(seed, arm), self.setup.splits.select)
+        )
+
+    def on_test(self, seed: int, arm: str) -> Outputs:
+        """What the model gives for test, decided by the rule that was fitted on all of select."""
+        test, deciding = self.setup.splits.test, self.setup.deciding
+        assert test is not None
+        found, fitted = self.evaluator.outputs(self.network(seed, arm), test), self.rules.get((seed, arm))
+        return found if deciding is None or fitted is None else deciding.by(fitted.rule, found)
+
+    def save(self, path: Path, seed: int, arm: str, facts: Mapping[str, str]) -> None:
+        """Write the weights of an arm, with its rule, into a file."""
+        save_model(path, self.network(seed, arm), facts)
+
+    @property
+    def rule_names(self) -> set[str]:
+        """Names of the rules that decide."""
+        return {fitted.rule.name for fitted in self.rules.values()}
+
+    @property
+    def argmax(self) -> dict[str, dict[str, float]]:
+        """Seed -> arm -> the metric on select without the rule."""
+        values: dict[str, dict[str, float]] = {}
+        for (seed, arm), fitted in self.rules.items():
+            values.setdefault(str(seed), {})[arm] = fitted.argmax_value
+        return values
+
+
+def _record_of(seed: int, arm: str, fitted: Fitted) -> RuleFitted:
+    return RuleFitted(
+        seed,
+        arm,
+        fitted.rule.name,
+        fitted.rule.words(),
+        fitted.argmax_value,
+        fitted.value,
+        fitted.cross_fitted,
+        fitted.note or "",
+        fitted.calls,
+    )

@@ -1,0 +1,44 @@
+"""From the arguments of a call to what is run; everything that can be checked is, before anything is written."""
+
+from metricgrad.metrics import adapt
+from metricgrad.tune.asked import Asked, check_forms, plan_of, seeds_of, start_plan_of
+from metricgrad.tune.cast import cast_of
+from metricgrad.tune.deciding import deciding_of
+from metricgrad.tune.networks import SeededModel
+from metricgrad.tune.plan import Plan
+from metricgrad.tune.setup import Setup
+from metricgrad.tune.side_metrics import side_metrics_of
+from metricgrad.tune.tryout import try_out
+from metricgrad.tune.usable import usable_splits
+
+__all__ = ["resolved"]
+
+
+def resolved(asked: Asked) -> Setup:
+    """Check everything that can be checked before anything is written."""
+    plan, start_plan = plan_of("plan", asked.plan), start_plan_of(asked)
+    check_forms(asked)
+    build = SeededModel(asked.model, asked.device)
+    exact = adapt(asked.metric, higher_is_better=asked.higher_is_better)
+    deciding = deciding_of(asked.decision, exact)
+    sides = side_metrics_of(asked.side_metrics, asked.may_fall, exact)
+    splits, told = usable_splits(asked.splits, exact, plan.batch)
+    seeds = seeds_of(asked.seed)
+    start, arms = cast_of(asked, exact, plan.tries)
+    setup = Setup(
+        build,
+        splits,
+        exact,
+        arms,
+        start,
+        plan,
+        start_plan or Plan(),
+        seeds,
+        asked.proxy,
+        told,
+        sides,
+        asked.equal,
+        deciding,
+    )
+    try_out(setup)
+    return setup

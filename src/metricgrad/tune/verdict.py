@@ -1,0 +1,96 @@
+"""The verdict of a run, with the figures of argmax beside those of the rules where rules decide."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from metricgrad._records import Chosen, Verdict
+from metricgrad._resampling import Watch
+from metricgrad._types import Metric
+from metricgrad.differences import Differences, Grouping
+from metricgrad.interval import Interval
+from metricgrad.tune.choice import chosen_method, means_of
+from metricgrad.tune.evidence import Reading, Selected, favourite, judge
+from metricgrad.tune.groups import grouping_of
+from metricgrad.tune.setup import Setup
+
+__all__ = ["verdict_of"]
+
+
+def verdict_of(
+    setup: Setup,
+    chosen: Chosen,
+    read: Reading | None,
+    *,
+    calls: Mapping[str, int],
+    marks: Sequence[str],
+    rules: Collection[str],
+    resamples: int,
+    watch: Watch,
+) -> Verdict:
+    """Judge the contender on test, and say what the rules brought.
+
+    Args:
+        setup: of the run.
+        chosen: what select says.
+        read: what the models say of test; None without a test split.
+        calls: measurements by split.
+        marks: what a reader must know.
+        rules: names of the rules that decide; empty where none does.
+        resamples: number of draws.
+        watch: is told how far they are.
+    """
+    metric, values = setup.metric, means_of(chosen.select)
+    contender = setup.arm(favourite(metric, values, setup.entrants))
+    selected = Selected(metric, chosen_method(chosen, contender), values, calls, marks, setup.entrants)
+    grouping = grouping_of("test", setup.splits, metric)
+    verdict = judge(
+        selected, None if read is None else read.statistics, setup.seeds,
+        grouping=grouping, resamples=resamples, watch=watch,
+    )  # fmt: skip
+    if not rules:
+        return verdict
+    found = {arm: {"argmax": {"select": value}} for arm, value in means_of(chosen.argmax).items()}
+    if read is not None:
+        for arm, figures in _without_rules(metric, read, grouping, resamples).items():
+            found[arm] = {"rule": figures["rule"], "argmax": {**found[arm]["argmax"], **figures["argmax"]}}
+    arms = {arm: {**figures, **found.get(arm, {})} for arm, figures in verdict.arms.items()}
+    return replace(verdict, arms=arms, sentence=f"{verdict.sentence} {_sentence(verdict, arms, rules)}")
+
+
+def _without_rules(
+    metric: Metric, read: Reading, grouping: Grouping, resamples: int
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """For each arm its value with argmax and what its rule gains over that, both with intervals, paired over units."""
+    tables: dict[tuple[str, bool], Sequence[Tensor]] = {}
+    for arm in read.argmax:
+        tables |= {(arm, True): read.statistics[arm], (arm, False): read.argmax[arm]}
+    named = {f"{arm}/{decided}": table for (arm, decided), table in tables.items()}
+    compared = Differences(metric, named, grouping, resamples)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    return {
+        arm: {
+            "argmax": _figures("value", compared.interval({f"{arm}/False": 1.0})),
+            "rule": _figures("gain", compared.interval({f"{arm}/True": sign, f"{arm}/False": -sign})),
+        }
+        for arm in read.argmax
+    }
+
+
+def _figures(name: str, found: Interval) -> dict[str, float | None]:
+    return {name: found.value, "low": found.low, "high": found.high}
+
+
+def _sentence(verdict: Verdict, arms: Mapping[str, Mapping[str, Any]], rules: Collection[str]) -> str:
+    """By which rule the decisions were made, and what stands without it."""
+    named = " or ".join(sorted(rule.replace("_", " ") for rule in rules))
+    told = f"Every arm decides by the rule that select fits for its weights ({named})"
+    if verdict.baseline is None:
+        return f"{told}."
+    before, after = (arms[arm]["argmax"]["value"] for arm in (verdict.contender, verdict.baseline))
+    if not np.isfinite([before, after]).all():
+        return f"{told}."
+    return f"{told}; with argmax {before:.4f} against {after:.4f} on test."
