@@ -10,6 +10,7 @@ import typer
 from metricgrad.cli.options import (
     ColumnOption,
     ConfidenceOption,
+    DecisionOption,
     DecimalCommaOption,
     DelimiterOption,
     DirectionOption,
@@ -52,6 +53,7 @@ _OPTIONS = {
         "steps",
         "minutes",
         "equal",
+        "decision",
         "run",
         "csv",
         "assignments",
@@ -135,6 +137,7 @@ def compare(
     steps: StepsOption = None,
     minutes: MinutesOption = None,
     equal: EqualOption = None,
+    decision: DecisionOption = None,
     run: FolderOption = None,
     csv: CsvOption = None,
     assignments: AssignmentsOption = None,

@@ -26,6 +26,7 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
         "methods": _names(given["methods"]),
         "controls": _names(given["controls"]),
         "equal": given["equal"],
+        "decision": given["decision"],
         "plan": {"steps": given["steps"], "minutes": given["minutes"]},
     }
     recipe = given_keys(what, options, given["assignments"] or [])

@@ -9,6 +9,7 @@ __all__ = [
     "ColumnOption",
     "ConfidenceOption",
     "DecimalCommaOption",
+    "DecisionOption",
     "DelimiterOption",
     "DirectionOption",
     "FolderOption",
@@ -63,6 +64,13 @@ HeaderOption = Annotated[
 ]
 DecimalCommaOption = Annotated[
     bool, typer.Option("--decimal-comma", help="Numbers of PREDICTIONS are written as 0,5.")
+]
+DecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|argmax|RULE",
+        help="How class scores become classes, in every arm alike; auto fits a rule on select.",
+    ),
 ]
 GroupsOption = Annotated[
     str | None,

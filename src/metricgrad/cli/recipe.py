@@ -74,6 +74,8 @@ class Recipe(BaseModel):
         higher_is_better: the direction, for a metric that does not say it itself.
         side_metrics: metrics that must not get worse, named like `metric`; they are measured for every arm.
         may_fall: how far each may fall below the start on select, in its own units: a number for all, or one by name.
+        decision: how class scores become classes, for a metric that reads classes: `auto` (a rule fitted on select, in
+            every arm alike), `argmax`, or the name of a rule.
         method: `auto`, or `family:objective` such as `surrogate:average_precision`; several, separated by commas, share
             the tries.
         methods: of a contest (`metricgrad compare`): names like `method`, or each with `method`, `name` and `settings`.
@@ -97,6 +99,7 @@ class Recipe(BaseModel):
     higher_is_better: StrictBool | None = None
     side_metrics: list[str] = Field(default_factory=list)
     may_fall: float | dict[str, float] = 0.0
+    decision: str = "auto"
     method: str = "auto"
     methods: list[str | Entry] | None = Field(default=None, min_length=1)
     controls: list[str | Entry] | None = None

@@ -77,6 +77,7 @@ def resolve(
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
         "side_metrics": sides,
         "may_fall": complete.may_fall,
+        "decision": complete.decision,
         "plan": complete.plan,
         "higher_is_better": complete.higher_is_better,
         "proxy_settings": complete.proxy_settings,

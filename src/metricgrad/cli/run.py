@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from metricgrad.cli.options import FolderOption
+from metricgrad.cli.options import DecisionOption, FolderOption
 from metricgrad.cli.output import (
     AssignmentsOption,
     JsonOption,
@@ -49,6 +49,7 @@ def tune(
     ] = None,
     side_metric: SideMetricOption = None,
     may_fall: MayFallOption = None,
+    decision: DecisionOption = None,
     method: Annotated[
         str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")
     ] = None,
@@ -88,6 +89,7 @@ def tune(
         "metric": metric,
         "side_metrics": side_metric,
         "may_fall": may_fall,
+        "decision": decision,
         "method": method,
         "device": device,
         "plan": plan,

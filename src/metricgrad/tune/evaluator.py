@@ -119,6 +119,14 @@ class Evaluator:
             return Valued(without, None)
         return Valued(self.summarised(self.measured(crossed, "select")), without)
 
+    def after_select(self, model: nn.Module, select: Split, split: Split, name: str) -> float:
+        """Return the metric of a model on a split, where a rule decides by the one that select fits for it."""
+        found = self.outputs(model, split)
+        fitted = None if self.deciding is None else self.fitted(self.outputs(model, select))
+        if self.deciding is not None and fitted is not None:
+            found = self.deciding.by(fitted.rule, found)
+        return self.summarised(self.measured(found, name))
+
     def crossed(self, found: Outputs) -> Outputs:
         """Decide every item of select by the rule that was fitted on the other half; unchanged where none applies."""
         fitted = self.fitted(found)

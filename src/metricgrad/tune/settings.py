@@ -21,6 +21,7 @@ from metricgrad._records import Entrant, Role, arms_of, record_of
 from metricgrad._types import Observer
 from metricgrad.metrics import adapt
 from metricgrad.tune.checkpoint import load_weights, write_atomically
+from metricgrad.tune.deciding import AUTO, deciding_of
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.result import Result
@@ -82,10 +83,12 @@ def choose_settings(
                 "observer": observer,
             }
         )
-        evaluator = Evaluator(adapt(call["metric"], higher_is_better=call.get("higher_is_better")))
+        metric = adapt(call["metric"], higher_is_better=call.get("higher_is_better"))
+        evaluator = Evaluator(metric, deciding_of(call.get("decision", AUTO), metric))
         entrants = arms_of(record_of(result.events[0]))
         for (arm, attempt, chosen), model in _trained(result, call, number):
-            values.setdefault((arm, attempt), []).append(evaluator.value(model, held_out, "held-out"))
+            value = evaluator.after_select(model, splits.select, held_out, "held-out")
+            values.setdefault((arm, attempt), []).append(value)
             settings[arm, attempt] = chosen
     return [
         Trial(arm, attempt, settings[arm, attempt][1], found, settings[arm, attempt][0], entrant.role)
