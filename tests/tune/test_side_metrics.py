@@ -118,7 +118,11 @@ def test_every_arm_is_measured_on_select_and_test_and_counted_by_name(fallen: Re
     verdict = fallen.event("verdict")
     assert verdict is not None
     calls = verdict["metric_calls"]
-    assert (calls["select (accuracy)"], calls["test (accuracy)"], calls["test"]) == (6, 6, 6)
+    assert (calls["select (accuracy)"], calls["test (accuracy)"], calls["test"]) == (
+        6,
+        6,
+        12,
+    )  # and with argmax
 
 
 def test_the_figures_of_the_metric_are_those_of_a_run_without(fallen: Result) -> None:

@@ -10,8 +10,8 @@ import typer
 from metricgrad.cli.options import (
     ColumnOption,
     ConfidenceOption,
-    DecisionOption,
     DecimalCommaOption,
+    DecisionOption,
     DelimiterOption,
     DirectionOption,
     FolderOption,

@@ -29,6 +29,9 @@ RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume ru
 SideMetricOption = Annotated[
     list[str] | None, typer.Option(help="A metric that must not get worse, measured for every arm.")
 ]
+MethodOption = Annotated[
+    str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")
+]
 MayFallOption = Annotated[
     float | None,
     typer.Option(
@@ -50,9 +53,7 @@ def tune(
     side_metric: SideMetricOption = None,
     may_fall: MayFallOption = None,
     decision: DecisionOption = None,
-    method: Annotated[
-        str | None, typer.Option(help="auto, or family:objective; several, with commas, share the tries.")
-    ] = None,
+    method: MethodOption = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="The first seed; the others count up from it.")
     ] = None,

@@ -52,7 +52,7 @@ class Conclusion:
         self.folder.emit(chosen, durable=True)
         pictured = self._pictured(chosen)
         read = self._read(every, finalists, pictured)
-        marks = [*state.marks, *told_of(falls), *without_value(chosen)]
+        marks = [*state.marks, *finalists.told, *told_of(falls), *without_value(chosen)]
         marks += [*self._unchanged(stages, chosen, read), *self.beside.failed]
         verdict = verdict_of(
             setup, chosen, read, calls={**self.evaluator.calls, **self.beside.calls}, marks=marks,

@@ -13,9 +13,10 @@ from metricgrad._checks import caller, describe, fail
 from metricgrad._columns import are_probabilities, one_column
 from metricgrad._types import Metric
 from metricgrad.decision import Fitted, fit_rule
+from metricgrad.decision.rule import Rule
 from metricgrad.tune.outputs import Outputs
 
-__all__ = ["ARGMAX", "AUTO", "Deciding", "decided_by", "deciding_of", "scores_of"]
+__all__ = ["ARGMAX", "AUTO", "Deciding", "as_outputs", "decided_by", "deciding_of", "scores_of"]
 
 AUTO, ARGMAX = "auto", "argmax"
 """Whatever rule suits the outputs; none."""
@@ -29,13 +30,13 @@ class Deciding:
         rule: `auto`, the name of a rule, or a rule.
     """
 
-    def __init__(self, metric: Metric, rule: str | nn.Module) -> None:
+    def __init__(self, metric: Metric, rule: str | Rule) -> None:
         self.metric, self.rule = metric, rule
 
     @property
     def name(self) -> str:
         """What was asked for, for the record."""
-        return self.rule if isinstance(self.rule, str) else str(getattr(self.rule, "name", type(self.rule)))
+        return self.rule if isinstance(self.rule, str) else self.rule.name
 
     def fitted(self, found: Outputs) -> Fitted | None:
         """Fit the rule to all items; each is also decided by the rule of the other half. None where no rule applies."""
@@ -71,8 +72,8 @@ class Deciding:
         return (scores, targets.long()) if known else None
 
     def check(self, found: Outputs) -> None:
-        """Raise InputError where a rule was named that cannot decide these outputs."""
-        if self.rule != AUTO and self._pool(found) is None:
+        """Raise InputError where a rule was named that does not exist, or cannot decide these outputs."""
+        if self.fitted(found) is None:
             raise fail(
                 caller(), f"decision is {self.name!r}, but outputs are {describe(found.outputs)} and targets "
                 f"{describe(found.targets)}",
@@ -85,9 +86,9 @@ def scores_of(outputs: Any) -> Tensor | None:
     """Class scores [sample, class], or one score of class 1 per sample [sample], on the CPU; None for anything else."""
     if not isinstance(outputs, Tensor):
         return None
-    scores = one_column(outputs.detach()).cpu()
+    scores = one_column(outputs.detach()).cpu().double()
     if (
-        not scores.is_floating_point()
+        not outputs.is_floating_point()
         or scores.ndim not in (1, 2)
         or (scores.ndim == 2 and scores.shape[1] < 2)
     ):
@@ -101,6 +102,22 @@ def decided_by(rule: nn.Module, scores: Tensor) -> Tensor:
         return rule(scores)
 
 
+def as_outputs(metric: Metric, found: Outputs) -> Tensor:
+    """Decided classes in the form in which a metric that reads classes takes outputs.
+
+    Class numbers for ours; one score per sample for one that compares it with a threshold; for a record of anybody else
+    scores [sample, class] of 0 and 1, as the network's are what it is known to take.
+    """
+    decided, threshold = found.decided, metric.settings.get("threshold")
+    assert decided is not None
+    if threshold is not None:
+        return torch.where(decided == 1, threshold + 1.0, threshold - 1.0)
+    if metric.function is not None:
+        return decided
+    columns = found.outputs.shape[1] if one_column(found.outputs).ndim == 2 else 2
+    return nn.functional.one_hot(decided, columns).float()
+
+
 def deciding_of(given: Any, metric: Metric) -> Deciding | None:
     """Return how a run decides; None where outputs are left as they are.
 
@@ -111,7 +128,7 @@ def deciding_of(given: Any, metric: Metric) -> Deciding | None:
     Raises:
         InputError: no rule, or a rule for a metric that does not read classes.
     """
-    if not isinstance(given, str | nn.Module):
+    if not isinstance(given, str | Rule):
         raise fail(
             caller(), f"decision is {describe(given)}", "'auto', 'argmax', the name of a rule, or a rule"
         )

@@ -77,6 +77,12 @@ class Finalists:
         save_model(path, self.network(seed, arm), facts)
 
     @property
+    def told(self) -> list[str]:
+        """Why argmax was kept, where the reason is one and the same for all."""
+        notes = {fitted.note for fitted in self.rules.values()}
+        return [f"select: {note}" for note in notes if note and len(notes) == 1]
+
+    @property
     def rule_names(self) -> set[str]:
         """Names of the rules that decide."""
         return {fitted.rule.name for fitted in self.rules.values()}

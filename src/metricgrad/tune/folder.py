@@ -8,6 +8,8 @@ import contextlib
 import io
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ try:
 except ImportError:  # a system without POSIX locks: two writers in one folder are then not noticed
     fcntl = None
 
-__all__ = ["FollowedFolder", "RunFolder", "opened", "read_config"]
+__all__ = ["FollowedFolder", "RunFolder", "leave", "opened", "read_config"]
 
 
 class RunFolder:
@@ -225,3 +227,15 @@ def opened(path: Path, observer: Observer) -> Iterator[RunFolder]:
         yield folder
     finally:
         folder.close()
+
+
+def leave(path: Path, show: Observer) -> None:
+    """Remove the temporary folder of a run that failed, or name it where there is something to resume."""
+    state = read_state(path)
+    if state is None or not state.begun:
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    text = (
+        f"the run is kept in {path}: the same call with folder={str(path)!r} goes on from its last checkpoint"
+    )
+    show({"event": "note", "time": time.time(), "text": text})

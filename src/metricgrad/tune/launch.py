@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -17,12 +16,11 @@ from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.asked import Asked
 from metricgrad.tune.contents import contents_of, shared_rows
 from metricgrad.tune.contest import Contest
-from metricgrad.tune.folder import opened
+from metricgrad.tune.folder import leave, opened
 from metricgrad.tune.groups import shared_groups
 from metricgrad.tune.identity import differing, identity_of, note_changes
 from metricgrad.tune.resolving import resolved
 from metricgrad.tune.result import Result
-from metricgrad.tune.state import read_state
 from metricgrad.tune.stop import StopRequest
 
 __all__ = ["launched", "plain_lines"]
@@ -67,24 +65,12 @@ def launched(
             ) from error
         except BaseException:
             if folder is None and processes.leader:
-                _leave(path, show)
+                leave(path, show)
             raise
         result = Result(path, temporary=folder is None and processes.leader)
         result.take(setup.build(run.best_seed))
         processes.wait()  # a temporary folder goes with the result of process 0
     return result
-
-
-def _leave(path: Path, show: Observer) -> None:
-    """Remove the temporary folder of a run that failed, or name it where there is something to resume."""
-    state = read_state(path)
-    if state is None or not state.begun:
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    text = (
-        f"the run is kept in {path}: the same call with folder={str(path)!r} goes on from its last checkpoint"
-    )
-    show({"event": "note", "time": time.time(), "text": text})
 
 
 def _check_same(processes: Processes, identity: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from metricgrad._records import Chosen, Verdict
@@ -13,6 +12,7 @@ from metricgrad._types import Metric
 from metricgrad.differences import Differences, Grouping
 from metricgrad.interval import Interval
 from metricgrad.tune.choice import chosen_method, means_of
+from metricgrad.tune.deciding import ARGMAX
 from metricgrad.tune.evidence import Reading, Selected, favourite, judge
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.setup import Setup
@@ -53,11 +53,10 @@ def verdict_of(
     )  # fmt: skip
     if not rules:
         return verdict
-    found = {arm: {"argmax": {"select": value}} for arm, value in means_of(chosen.argmax).items()}
-    if read is not None:
-        for arm, figures in _without_rules(metric, read, grouping, resamples).items():
-            found[arm] = {"rule": figures["rule"], "argmax": {**found[arm]["argmax"], **figures["argmax"]}}
-    arms = {arm: {**figures, **found.get(arm, {})} for arm, figures in verdict.arms.items()}
+    beside = {} if read is None else _without_rules(metric, read, grouping, resamples)
+    arms = {arm: {**figures, **beside.get(arm, {})} for arm, figures in verdict.arms.items()}
+    for arm, value in means_of(chosen.argmax).items():
+        arms[arm]["argmax"] = {"select": value, **arms[arm].get("argmax", {})}
     return replace(verdict, arms=arms, sentence=f"{verdict.sentence} {_sentence(verdict, arms, rules)}")
 
 
@@ -86,11 +85,11 @@ def _figures(name: str, found: Interval) -> dict[str, float | None]:
 
 def _sentence(verdict: Verdict, arms: Mapping[str, Mapping[str, Any]], rules: Collection[str]) -> str:
     """By which rule the decisions were made, and what stands without it."""
-    named = " or ".join(sorted(rule.replace("_", " ") for rule in rules))
+    if set(rules) == {ARGMAX}:
+        return "Every arm decides by argmax: select shows no gain of a rule."
+    named = " or ".join(sorted(rules))
     told = f"Every arm decides by the rule that select fits for its weights ({named})"
     if verdict.baseline is None:
         return f"{told}."
     before, after = (arms[arm]["argmax"]["value"] for arm in (verdict.contender, verdict.baseline))
-    if not np.isfinite([before, after]).all():
-        return f"{told}."
     return f"{told}; with argmax {before:.4f} against {after:.4f} on test."

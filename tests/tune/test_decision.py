@@ -1,0 +1,202 @@
+"""Decision rules in every arm: fitted on select, cross-fitted where they choose, with argmax beside them."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import f1_score
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from metricgrad.decision import Threshold
+from metricgrad.errors import InputError, Interrupted, RunFolderError
+from metricgrad.metrics import adapt
+from metricgrad.tune import ArraySplit, Plan, Result, Splits
+from metricgrad.tune.checkpoint import load_weights
+from tests.tune.decided_run import classifier, decided_run, decided_splits, drawn
+from tests.tune.small_run import figures, same_weights, small_run
+from tests.tune.test_resume import Raiser
+
+ARMS = ("start", "continued", "tuned")
+
+
+def of(result: Result, name: str) -> list[Any]:
+    """The events of that name."""
+    return [event for event in result.events if event["event"] == name]
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run of two classes and two seeds."""
+    return decided_run(tmp_path_factory.mktemp("decided") / "run")
+
+
+def outputs_of(result: Result, seed: int, arm: str, split: Any) -> tuple[Tensor, Tensor]:
+    """Scores and targets of the model that stands for an arm."""
+    model = classifier()
+    model.load_state_dict(load_weights(result.folder / "arms" / f"seed{seed}-{arm}-try0.safetensors"))
+    with torch.no_grad():
+        return model(split.inputs), split.targets
+
+
+def test_every_arm_decides_by_a_cut_that_select_fits_for_its_weights(decided: Result) -> None:
+    """Start and control included; test is decided by the cut of all of select, as scikit would with that threshold."""
+    splits, f1 = decided_splits(), adapt("f1")
+    tested = {(event["seed"], event["arm"]): event for event in of(decided, "tested")}
+    rules = {(event["seed"], event["arm"]): event for event in of(decided, "rule_fitted")}
+    assert set(rules) == set(tested) == {(seed, arm) for seed in (0, 1) for arm in ARMS}
+    gained = 0
+    for (seed, arm), event in tested.items():
+        scores, targets = outputs_of(decided, seed, arm, splits.select)
+        assert_close(rules[seed, arm]["argmax"], f1.summarise(f1.measure(scores, targets)))
+        rule = Threshold(inputs="logits").fit(scores, targets, "f1")
+        scores, targets = outputs_of(decided, seed, arm, splits.test)
+        assert_close(event["argmax"], f1.summarise(f1.measure(scores, targets)))
+        if rules[seed, arm]["rule"] == "threshold":
+            assert_close(event["value"], f1.summarise(f1.measure(rule.decide(scores), targets)))
+            assert rules[seed, arm]["cross_fitted"] > rules[seed, arm]["argmax"]
+            gained += 1
+    assert gained > 3
+
+
+def test_the_cross_fitted_value_chooses(decided: Result) -> None:
+    """What select says of the arms is what their rules say of the half that they have not seen; argmax beside it."""
+    chosen = of(decided, "chosen")[0]
+    for event in of(decided, "rule_fitted"):
+        seed, arm = str(event["seed"]), event["arm"]
+        assert chosen["select"][seed][arm] == event["cross_fitted"]
+        assert chosen["argmax"][seed][arm] == event["argmax"]
+    for event in of(decided, "stage_finished"):
+        best = [
+            one
+            for one in of(decided, "evaluated")
+            if (one["seed"], one["arm"], one["step"]) == (event["seed"], event["arm"], event["best_step"])
+        ]
+        assert best[-1]["value"] == event["value"] and best[-1]["argmax"] is not None
+
+
+def test_argmax_stands_beside_the_rule_in_the_verdict_and_in_the_statistics(decided: Result) -> None:
+    """Values, intervals, the gain of the rule itself; tables of test with the name of the arm and `argmax`."""
+    verdict, tables, f1 = (
+        of(decided, "verdict")[0],
+        load_file(decided.folder / "test.safetensors"),
+        adapt("f1"),
+    )
+    for arm in ARMS:
+        figures_of = verdict["arms"][arm]
+        with_rule, without = (
+            sum(f1.summarise(tables[f"{arm}/{seed}{mark}"]) for seed in (0, 1)) / 2
+            for mark in ("", "/argmax")
+        )
+        assert_close(figures_of["value"], with_rule)
+        assert_close(figures_of["argmax"]["value"], without)
+        assert_close(figures_of["rule"]["gain"], with_rule - without)
+        assert figures_of["rule"]["low"] <= figures_of["rule"]["gain"] <= figures_of["rule"]["high"]
+    assert "decides by the rule that select fits for its weights (" in verdict["sentence"]
+
+
+def test_with_argmax_nothing_is_fitted(tmp_path: Path) -> None:
+    """No rule, no second figure; what the folder is known by does not speak of decisions."""
+    result = decided_run(tmp_path / "run", decision="argmax", seed=0)
+    assert not of(result, "rule_fitted") and of(result, "tested")[0]["argmax"] is None
+    assert "decision:" not in (tmp_path / "run" / "config.yaml").read_text()
+    assert not any(name.endswith("argmax") for name in load_file(tmp_path / "run" / "test.safetensors"))
+
+
+def test_other_metrics_are_left_as_they_are(tmp_path: Path) -> None:
+    """A run of embeddings knows nothing of decisions, and a rule is refused there before anything is written."""
+    result = small_run(tmp_path / "run", steps=4, seed=0, start_plan=None)
+    assert not of(result, "rule_fitted") and all(
+        "argmax" not in arm for arm in of(result, "verdict")[0]["arms"]
+    )
+    with pytest.raises(InputError, match="recall@1 reads embeddings"):
+        small_run(tmp_path / "other", decision="threshold")
+    with pytest.raises(InputError, match="roc_auc reads scores"):
+        decided_run(tmp_path / "other", metric="roc_auc", decision="threshold")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decision": "treshold"}, "threshold"),
+        ({"decision": 3}, "decision is 3"),
+        ({"decision": "threshold", "classes": 3}, "3 classes"),
+    ],
+)
+def test_a_rule_that_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """A name that is none, something else than a rule, a cut for three classes."""
+    with pytest.raises(InputError, match=message):
+        decided_run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resumed_is_uninterrupted_and_another_decision_is_another_run(
+    tmp_path: Path, decided: Result
+) -> None:
+    """A run that is stopped goes on to the same bits; with another rule its folder is refused."""
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        decided_run(folder, observer=Raiser("evaluated", 5, signal.SIGTERM))
+    with pytest.raises(RunFolderError, match="decision"):
+        decided_run(folder, decision="argmax")
+    resumed = decided_run(folder)
+    assert all(map(torch.equal, figures(resumed), figures(decided)))
+    assert same_weights(folder, decided.folder) == []
+    assert [{**one, "time": 0} for one in of(resumed, "rule_fitted")] == [
+        {**one, "time": 0} for one in of(decided, "rule_fitted")
+    ]
+
+
+def test_a_small_pool_keeps_argmax_and_says_so(tmp_path: Path) -> None:
+    """30 rows of select: the figures are those of argmax, and a note says why."""
+    result = decided_run(tmp_path / "run", splits=decided_splits((200, 30, 100)), seed=0)
+    assert all(event["rule"] == "argmax" and "30" in event["note"] for event in of(result, "rule_fitted"))
+    assert all(event["value"] == event["argmax"] for event in of(result, "tested"))
+    assert any("wants 50 items" in mark for mark in of(result, "verdict")[0]["marks"])
+
+
+def test_a_class_that_select_lacks_and_a_select_of_one_class(tmp_path: Path) -> None:
+    """Both run to their end; of one class nothing can be fitted."""
+    splits = decided_splits(classes=3)
+    inputs, targets = drawn(400, 1, classes=3)
+    for kept in (targets < 2, targets == 0):
+        select = ArraySplit(inputs[kept], targets[kept], batch=256)
+        result = decided_run(
+            None, classes=3, splits=Splits(splits.fit, select, splits.test), seed=0, plan=Plan(steps=2)
+        )
+        assert len(of(result, "tested")) == 3
+    assert {event["rule"] for event in of(result, "rule_fitted")} == {"argmax"}
+
+
+def test_the_calls_of_a_metric_that_can_only_be_called_are_counted() -> None:
+    """What its rules take stands beside what is measured."""
+    called = decided_run(
+        metric=f1_score,
+        splits=decided_splits((200, 60, 60)),
+        plan=Plan(steps=1, resamples=20),
+        seed=0,
+        start_plan=None,
+    )
+    calls = of(called, "verdict")[0]["metric_calls"]
+    assert calls["select, to fit rules"] > 3 * 3 * 50
+    assert {event["rule"] for event in of(called, "rule_fitted")} <= {"threshold", "argmax"}
+
+
+def test_one_score_per_sample_decides_by_a_cut(tmp_path: Path) -> None:
+    """A network of one output and a metric with a threshold of its own."""
+    model = nn.Linear(5, 1)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets.float())
+
+    result = decided_run(
+        tmp_path / "run", model=model, proxy=loss, metric="f_beta:threshold=0", method="direct:f_beta", seed=0
+    )
+    assert {event["rule"] for event in of(result, "rule_fitted")} <= {"threshold", "argmax"}
+    assert len(of(result, "tested")) == 3
