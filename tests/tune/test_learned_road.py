@@ -181,13 +181,10 @@ def test_surrogate_steps_leave_the_model_and_model_steps_the_surrogate() -> None
     method = begun()
     method._warm_up()
     assert all(parameter.grad is None for parameter in method.model.parameters())
-    inputs, targets = next(iter(clouds().fit))
-    outputs = method.model(inputs)
-    errors = method.errors(outputs.detach(), targets)
-    z, y = method.kind.compare(outputs, targets)
-    method.teacher.zero_grad(set_to_none=True)
+    pairs = method.maker.trained(next(iter(clouds().fit)))
+    method.teacher.optimiser.zero_grad(set_to_none=True)
     before = [parameter.detach().clone() for parameter in method.surrogate.parameters()]
-    method._follow(outputs, targets, z, y, errors)
+    method._follow(pairs)
     assert all(parameter.grad is None for parameter in method.surrogate.parameters())
     assert all(
         torch.equal(one, other) for one, other in zip(before, method.surrogate.parameters(), strict=True)
@@ -213,9 +210,9 @@ def test_too_few_kept_samples_call_for_a_lesson() -> None:
     method = begun(filtered=True, patience=2, objective={"full_below": 0.0, "zero_above": 1e-12})
     batch = next(iter(clouds().fit))
     method.step(batch)
-    taught = method.counts["taught"]
+    taught = method.teacher.taken
     method.step(batch)
-    assert method.counts["taught"] == taught + QUICK["surrogate_steps"] + QUICK["extra_steps"]
+    assert method.teacher.taken == taught + QUICK["surrogate_steps"] + QUICK["extra_steps"]
 
 
 def failing(share: float, how: str) -> Any:

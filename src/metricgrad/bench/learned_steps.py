@@ -69,7 +69,7 @@ def _steps(case: Case) -> dict[str, Callable[[], float]]:
         "proxy step": lambda: proxy.step(batch)["loss"],
         "surrogate step": _lesson(case, 1.0, lambda: pairs),
         "surrogate step, no penalty": _lesson(case, 0.0, lambda: pairs),
-        "surrogate step, pairs drawn": _lesson(case, 1.0, lambda: training.pairs.draw(size)),
+        "surrogate step, pairs drawn": _lesson(case, 1.0, lambda: training.teacher.pairs.draw(size)),
         "LS model step": lambda: ls.step(batch)["loss"],
         "FEDS model step": lambda: feds.step(batch)["loss"],
         f"LS training step, {training.settings.surrogate_steps} to 1": lambda: training.step(batch)["loss"],

@@ -130,6 +130,18 @@ class LearnedSurrogate(nn.Module):
         """Return what a model step minimises for every pair: the estimate, or its square."""
         return estimates if self.loss_power == 1 else estimates.square()
 
+    def model_loss(
+        self, estimates: Float[Tensor, "sample"], errors: Float[Tensor, "sample"]
+    ) -> tuple[Float[Tensor, ""], float]:
+        """Return what a model step minimises, and the share of the samples that count in it.
+
+        Args:
+            estimates: e_hat of every sample.
+            errors: the metric of every sample, as an error >= 0; a plain surrogate does not ask for it.
+        """
+        losses = self.loss(estimates)
+        return losses.sum() / len(losses), 1.0
+
     def _mean_fit(self, estimates: Tensor, errors: Tensor) -> Tensor:
         return (estimates - self.metric_scale * errors).square().sum() / max(1, len(errors))
 

@@ -115,6 +115,15 @@ class FilteredSurrogate(LearnedSurrogate):
         misses = torch.where((misses - self.zero_above).abs() <= rounding, self.zero_above, misses)
         return ramp_filter(misses, full_below=self.full_below, zero_above=self.zero_above)
 
+    def model_loss(
+        self, estimates: Float[Tensor, "sample"], errors: Float[Tensor, "sample"]
+    ) -> tuple[Float[Tensor, ""], float]:
+        """Return the filtered mean over the samples, and the share of those that have weight."""
+        if self.filter_on == "surrogate":
+            return super().model_loss(estimates, errors)
+        weights = self.weights(estimates, errors)
+        return filtered_mean(self.loss(estimates), weights), float((weights > 0).float().mean())
+
     def _mean_fit(self, estimates: Tensor, errors: Tensor) -> Tensor:
         if self.filter_on == "model":
             return super()._mean_fit(estimates, errors)

@@ -1,19 +1,38 @@
 """Pairs of output and target of a network, with what the metric says of them: what teaches and what examines."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from metricgrad._structures import moved, one_tensor, pair
+from metricgrad._types import Metric
 from metricgrad._user_code import embedded
 from metricgrad.learned import SampleErrors
 from metricgrad.learned.pairs import Pairs
 from metricgrad.scale.chunk import taken
 
-__all__ = ["PairMaker", "first_batches"]
+__all__ = ["PairMaker", "Trained", "first_batches"]
+
+
+class Trained(NamedTuple):
+    """A batch in training.
+
+    Attributes:
+        outputs: of the network, with their graph.
+        targets: on its device.
+        z: the outputs in the comparison space, with their graph.
+        y: the targets there.
+        errors: of every sample; NaN where the metric has none.
+    """
+
+    outputs: Tensor
+    targets: Any
+    z: Tensor
+    y: Tensor
+    errors: Tensor
 
 
 class PairMaker:
@@ -21,12 +40,29 @@ class PairMaker:
 
     Args:
         model: the network.
-        errors: the metric, per sample.
+        metric: of the run, a mean over samples.
         device: where the pairs go.
+        symmetrize: see `SampleErrors`.
+
+    Attributes:
+        errors: the metric, per sample.
+        kind: of the outputs.
     """
 
-    def __init__(self, model: nn.Module, errors: SampleErrors, device: torch.device) -> None:
-        self.model, self.errors, self.kind, self.device = model, errors, errors.kind, device
+    def __init__(
+        self, model: nn.Module, metric: Metric, device: torch.device, *, symmetrize: bool = False
+    ) -> None:
+        self.model, self.device = model, device
+        self.errors = SampleErrors(metric, symmetrize=symmetrize)
+        self.kind = self.errors.kind
+
+    def trained(self, batch: Sequence[Any]) -> Trained:
+        """Run the model on a batch as it is, and measure every sample."""
+        inputs, targets = batch
+        targets = moved(targets, self.device)
+        outputs = one_tensor("learned", embedded(self.model, moved(inputs, self.device)))
+        errors = self.errors(outputs.detach(), targets)
+        return Trained(outputs, targets, *self.kind.compare(outputs, targets), errors)
 
     def outputs(self, inputs: Any) -> Tensor:
         """Run the model as it will be used."""
