@@ -18,8 +18,7 @@ from metricgrad._types import Observer
 from metricgrad.tasks.film_head import FilmHead
 from metricgrad.tasks.png import Pictures
 from metricgrad.tasks.task import Task
-from metricgrad.tune.plan import Plan
-from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
+from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits
 
 __all__ = ["Options", "load"]
 

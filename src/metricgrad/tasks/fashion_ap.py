@@ -27,8 +27,7 @@ from metricgrad._types import Observer
 from metricgrad.tasks.binary import binary_cross_entropy
 from metricgrad.tasks.fashion_mnist import PictureScores, as_inputs, pictures_folder, read_part
 from metricgrad.tasks.task import Task
-from metricgrad.tune.plan import Plan
-from metricgrad.tune.splits import ArraySplit, Splits
+from metricgrad.tune import ArraySplit, Plan, Splits
 
 __all__ = ["Options", "PictureScore", "load"]
 

@@ -31,8 +31,7 @@ from metricgrad.errors import MissingExtraError
 from metricgrad.tasks.binary import binary_cross_entropy
 from metricgrad.tasks.divisions import class_by_class
 from metricgrad.tasks.task import Task
-from metricgrad.tune.plan import Plan
-from metricgrad.tune.splits import ArraySplit, Splits
+from metricgrad.tune import ArraySplit, Plan, Splits
 
 __all__ = ["Options", "load", "read_table", "table_file"]
 

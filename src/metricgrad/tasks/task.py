@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from metricgrad._types import OutputKind
-from metricgrad.tune.plan import Plan
-from metricgrad.tune.splits import Splits
+from metricgrad.tune import Plan, Splits
 
 __all__ = ["Task"]
 
