@@ -49,15 +49,18 @@ def test_progress_that_cannot_be_written(tmp_path: Path, streams: str) -> None:
     [OSError(28, "No space left on device"), ValueError("I/O operation on closed file"), BrokenPipeError()],
 )
 def test_plain_lines_of_a_run_from_python(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """The observer of a run without one drops what cannot be written."""
+    """The observer of a run without one tries to write, and drops what cannot be written."""
+    tried = []
 
     class Broken:
         def write(self, text: str) -> int:
+            tried.append(text)
             raise error
 
     for stream in (Broken(), None):
         monkeypatch.setattr(sys, "stderr", stream)
         plain_lines({"event": "note", "text": "a"})
+    assert tried == ["a\n"]
 
 
 @pytest.mark.slow

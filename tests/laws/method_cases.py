@@ -236,7 +236,7 @@ METHOD_CASES: tuple[MethodCase, ...] = (
     MethodCase("direct:multiclass", **CLASSED),
     MethodCase("learned", slow=True, **LEARNED),
     MethodCase("learned+filter", **LEARNED),
-    MethodCase("climb", about="asks for the metric", skip=NO_BATCH, **CLASSED),
+    MethodCase("search", about="asks for the metric", skip=NO_BATCH, **CLASSED),
     MethodCase("proxy", proxy=lambda: "supcon", about="one of ours", **EMBEDDED),
     MethodCase("proxy", proxy=of_classes, about="a function", **CLASSED),
     MethodCase("proxy", proxy=Centres, about="with parameters", **EMBEDDED),

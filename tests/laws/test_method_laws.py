@@ -29,8 +29,8 @@ from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.passes import seed_everything
 from metricgrad.tune.pool import fit_and_pool
-from tests.laws.climb import CLIMB
 from tests.laws.method_cases import METHOD_CASES, MethodCase, Probe
+from tests.laws.random_search import RANDOM_SEARCH
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def _few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _a_family_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside our families stands one whose method asks for the exact metric."""
-    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, CLIMB))
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, RANDOM_SEARCH))
 
 
 every_method = pytest.mark.parametrize(

@@ -18,35 +18,35 @@ from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Result, Splits, t
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.pool import fit_and_pool
-from tests.laws.climb import CLIMB, Climb
+from tests.laws.random_search import RANDOM_SEARCH, RandomSearch
 from tests.tune.small_run import figures, same_weights, small_splits
 
 SEEN: dict[str, list[Any]] = {}
 
 
 @pytest.fixture(autouse=True)
-def climb(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The family `climb` for a while, watched, and nothing seen yet."""
+def search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The family `search` for a while, watched, and nothing seen yet."""
     SEEN.update(runs=[], fit=[])
 
-    def begin(method: Climb, run: MethodRun, begin: Any = Climb.begin) -> None:
+    def begin(method: RandomSearch, run: MethodRun, begin: Any = RandomSearch.begin) -> None:
         SEEN["runs"].append(run)
         begin(method, run)
 
-    def step(method: Climb, batch: Any, step: Any = Climb.step) -> Any:
+    def step(method: RandomSearch, batch: Any, step: Any = RandomSearch.step) -> Any:
         SEEN["fit"].append(batch[0])
         return step(method, batch)
 
-    monkeypatch.setattr(Climb, "begin", begin)
-    monkeypatch.setattr(Climb, "step", step)
-    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, CLIMB))
+    monkeypatch.setattr(RandomSearch, "begin", begin)
+    monkeypatch.setattr(RandomSearch, "step", step)
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, RANDOM_SEARCH))
 
 
 def _run(folder: Path | None = None, *, steps: int = 6, **changes: Any) -> Result:
     arguments: dict[str, Any] = {
         "metric": "recall@1",
         "proxy": "supcon",
-        "method": "climb",
+        "method": "search",
         "plan": Plan(steps=steps, checkpoint_every=2),
         "observer": lambda event: None,
         "folder": folder,
@@ -81,7 +81,7 @@ def test_its_gradient_sees_no_row_of_the_pool_and_the_control_sees_all_of_fit() 
 def test_whole_classes_are_held_back_and_the_same_ones_for_the_same_seed() -> None:
     """A fifth of the classes, every item of each."""
     splits, metric = small_splits(), adapt("recall@1")
-    pools = [fit_and_pool(splits, metric, Climb(), seed)[1] for seed in (3, 3, 4)]  # type: ignore[arg-type]
+    pools = [fit_and_pool(splits, metric, RandomSearch(), seed)[1] for seed in (3, 3, 4)]  # type: ignore[arg-type]
     classes = [set(pool.targets.tolist()) for pool in pools]  # type: ignore[union-attr]
     assert classes[0] == classes[1] != classes[2]
     assert all(len(found) == 4 for found in classes)  # a fifth of 20
@@ -94,9 +94,9 @@ def test_items_are_held_back_for_a_metric_of_samples_and_groups_where_fit_has_th
     fit = ArraySplit(torch.randn(50, 3), torch.arange(50) % 2, batch=7)
     groups = [f"patient {item // 5}" for item in range(50)]
     metric = adapt("accuracy")
-    rest, pool = fit_and_pool(Splits(fit, fit), metric, Climb(), 0)  # type: ignore[arg-type]
+    rest, pool = fit_and_pool(Splits(fit, fit), metric, RandomSearch(), 0)  # type: ignore[arg-type]
     assert (len(rest.inputs), len(pool.inputs)) == (40, 10)  # type: ignore[attr-defined, union-attr]
-    _, pool = fit_and_pool(Splits(fit, fit, groups={"fit": groups}), metric, Climb(), 0)  # type: ignore[arg-type]
+    _, pool = fit_and_pool(Splits(fit, fit, groups={"fit": groups}), metric, RandomSearch(), 0)  # type: ignore[arg-type]
     places = {int((fit.inputs == row).all(1).nonzero()) for row in pool.inputs}  # type: ignore[union-attr]
     assert len({place // 5 for place in places}) == 2
     assert len(places) == 10
@@ -108,7 +108,7 @@ def test_views_go_with_their_items() -> None:
     fit = ClassBatchSplit(
         inputs, labels, classes_per_batch=3, samples_per_class=2, views=torch.stack([inputs + 100])
     )
-    rest, pool = fit_and_pool(Splits(fit, fit), adapt("recall@1"), Climb(), 1)  # type: ignore[arg-type]
+    rest, pool = fit_and_pool(Splits(fit, fit), adapt("recall@1"), RandomSearch(), 1)  # type: ignore[arg-type]
     assert torch.equal(rest.views[0], rest.inputs + 100)  # type: ignore[attr-defined]
     assert float(pool.inputs.max()) < 50  # type: ignore[union-attr]
 

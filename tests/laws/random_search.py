@@ -12,10 +12,10 @@ from metricgrad.methods.family import Family
 from metricgrad.methods.grammar import MethodName
 from metricgrad.methods.road import Road
 
-__all__ = ["CLIMB", "Climb"]
+__all__ = ["RANDOM_SEARCH", "RandomSearch"]
 
 
-class Climb:
+class RandomSearch:
     """Moves the weights at random and keeps what the judge prefers."""
 
     judge_calls = 9
@@ -58,14 +58,14 @@ class _Nothing(BaseModel):
     """No settings."""
 
 
-_ROAD = Road("climb", lambda settings: Climb(), _Nothing, {})
+_ROAD = Road("search", lambda settings: RandomSearch(), _Nothing, {})
 
-CLIMB = Family(
-    "climb",
-    "It climbs.",
+RANDOM_SEARCH = Family(
+    "search",
+    "It searches.",
     _Nothing,
     lambda metric: "it never suits",
     lambda name, metric, proxy: _ROAD,
-    lambda: {str(MethodName("climb")): Climb},
+    lambda: {str(MethodName("search")): RandomSearch},
 )
 """Not one of ours: a test puts it into `families.FAMILIES` for a while."""
