@@ -254,3 +254,14 @@ def test_what_no_table_holds(command: Command, tmp_path: Path, metric: str, mess
     table = tmp_path / "p.csv"
     table.write_text("target,prediction\n0,0\n1,1\n", encoding="utf-8")
     command("evaluate", table, "--metric", metric).refused(message)
+
+
+def test_average_precision_is_that_of_a_ranking(command: Command, tmp_path: Path) -> None:
+    """scikit-learn's metric of that name is told by ours."""
+    table = tmp_path / "p.csv"
+    table.write_text("target,score\n0,0.2\n1,0.7\n", encoding="utf-8")
+    for name in ("average_precision", "map"):
+        command("evaluate", table, "--metric", name).refused(
+            "binary_average_precision", "macro_average_precision"
+        )
+    assert command("evaluate", table, "--metric", "binary_average_precision", "--json").json["value"] == 1

@@ -280,7 +280,7 @@ def test_what_is_no_metric_of_truth_and_prediction(function, told: str) -> None:
 def test_every_scorer_is_taken(name: str) -> None:
     """Each has a direction and reads something."""
     found = metrics.adapt(sklearn.metrics.get_scorer(name))
-    assert found.reads in ("classes", "scores", "probabilities", "values")
+    assert found.reads in ("classes", "labels", "scores", "probabilities", "values")
     assert found.higher_is_better is not name.startswith("neg_")
 
 

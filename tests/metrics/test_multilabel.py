@@ -1,6 +1,7 @@
 """Metrics of several labels per sample: scikit-learn, the tables of labels, and what outputs are read as."""
 
 import math
+from functools import partial
 
 import pytest
 import sklearn.metrics
@@ -166,3 +167,33 @@ def test_resamples_are_repetitions(generator: torch.Generator, name: str) -> Non
     wanted = [metric.summarise(rows.repeat_interleave(one.long(), 0)) for one in times]
     found = metric.summarise.of_counts(rows)(times)
     torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_functions_of_scikit_learn_read_labels(generator: torch.Generator, logits: bool) -> None:
+    """Targets of several columns are several labels: scores become decisions as for a metric of ours."""
+    scores = torch.randn(30, 4, generator=generator)
+    outputs, marks = scores if logits else scores.sigmoid(), torch.randint(2, (30, 4), generator=generator)
+    decisions = (scores > 0).long()
+    for metric, ours, reads in (
+        (partial(sklearn.metrics.f1_score, average="samples", zero_division=1), "f1_samples", "labels"),
+        (sklearn.metrics.get_scorer("jaccard_samples"), "jaccard_samples", "labels"),
+        (partial(sklearn.metrics.f1_score, average="macro"), "multilabel_f1_macro", "classes"),
+        (sklearn.metrics.accuracy_score, "subset_accuracy", "classes"),
+        (sklearn.metrics.hamming_loss, "hamming_loss", "classes"),
+    ):
+        theirs, wanted = metrics.adapt(metric), metrics.adapt(ours)
+        assert theirs.reads == reads
+        found = theirs.summarise(theirs.measure(outputs, marks))
+        of_decisions = wanted.summarise(wanted.measure(decisions, marks))
+        if ours != "jaccard_samples":  # a sample without a label, there or predicted, is 0 for their scorer
+            torch.testing.assert_close(found, of_decisions, rtol=0, atol=1e-12)
+        assert 0 < found < 1
+
+
+def test_a_metric_of_one_class_says_what_takes_several() -> None:
+    """Where targets have several columns."""
+    with pytest.raises(
+        InputError, match="Several labels per sample are what multilabel_f_beta and hamming_loss take"
+    ):
+        metrics.f_beta(torch.zeros(3, 2), torch.zeros(3, 2), average="macro")

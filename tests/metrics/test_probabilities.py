@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 
 import pytest
 import sklearn.metrics
@@ -252,3 +253,18 @@ def test_names_of_scikit_learn() -> None:
     assert metrics.adapt("roc_auc_ovo_weighted").function is metrics.roc_auc_ovo
     assert "are read as logits" in metrics.adapt("log_loss").description
     assert "are read as logits" not in metrics.adapt("log_loss:from_logits=false").description
+
+
+def test_areas_of_scikit_learn_need_probabilities(generator: torch.Generator) -> None:
+    """Their function of several classes is given probabilities, or the message says so; ours takes logits."""
+    logits, targets = torch.randn(30, 3, generator=generator), torch.arange(30) % 3
+    for theirs in (
+        partial(sklearn.metrics.roc_auc_score, multi_class="ovr"),
+        sklearn.metrics.get_scorer("roc_auc_ovr"),
+    ):
+        metric = metrics.adapt(theirs)
+        assert metric.reads == "probabilities"
+        found = metric.summarise(metric.measure(logits.double().softmax(1), targets))
+        close(metrics.roc_auc_ovr(logits, targets), found)
+        with pytest.raises(InputError, match="are no probabilities"):
+            metric.measure(logits, targets)

@@ -18,6 +18,7 @@ from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels, re
 from metricgrad.errors import InputError
 from metricgrad.interval import bootstrap
 from metricgrad.metrics.progress import watched
+from metricgrad.metrics.retrieval import average_precision
 
 __all__ = ["document", "of_embeddings", "of_predictions", "told"]
 
@@ -26,6 +27,12 @@ Figure = tuple[Metric, Tensor, dict[str, Any], Labels | None]
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Draws events."""
+
+_OF_SAMPLES = (
+    " The average precision of one score per sample is binary_average_precision, that of a score of each class "
+    "macro_average_precision."
+)
+"""What scikit-learn means by the name of a metric of rankings."""
 
 _LONG = 10**7
 """Similarities that take long enough to say what is going on before the first of them are there."""
@@ -136,7 +143,7 @@ def of_predictions(
         if exact.unit == "query":
             raise InputError(
                 f"{exact.name} ranks items for each query; expected --embeddings and --labels, "
-                "not predictions."
+                f"not predictions.{_OF_SAMPLES if exact.function is average_precision else ''}"
             )
     table = read_predictions(path, said, {} if groups is None else {"--groups": groups})
     members = table.columns.get("--groups")

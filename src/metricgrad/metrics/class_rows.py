@@ -56,7 +56,15 @@ def class_ids(
             f"(by name: {caller}:threshold=0).",
         )
     if truths.shape != predictions.shape:
-        raise fail(caller, f"targets are {describe(targets)}", f"{len(predictions)} whole class ids [sample]")
+        remedy = (
+            "Several labels per sample are what multilabel_f_beta and hamming_loss take; pixels, mean_iou."
+        )
+        raise fail(
+            caller,
+            f"targets are {describe(targets)}",
+            f"{len(predictions)} whole class ids [sample]",
+            remedy if truths.ndim > 1 else "",
+        )
     if truths.is_floating_point():  # as a loss of logits wants them: whole numbers all the same
         truths = truths.detach().cpu().double().numpy()
     return predictions.cpu(), whole_labels(caller, "targets", truths).cpu()

@@ -8,7 +8,9 @@ lower case are the same.
 `recall@10`, `recall_at_10` and `recall` are three metrics, because the field uses one name for them: `recall@10` is
 what metric learning prints (any relevant item among the first 10, `hit_at_k`), `recall_at_10` the share of the relevant
 items that is among them, `recall` that of a class of a classifier. Every record says in its description which one it
-is. scikit-learn's names of scorers are understood: `f1_macro`, `balanced_accuracy`, `matthews_corrcoef`.
+is. scikit-learn's names of scorers are understood: `f1_macro`, `balanced_accuracy`, `matthews_corrcoef`, `roc_auc_ovr`,
+`neg_log_loss` (which is `log_loss`, without its sign). One of them is another metric here: `average_precision` is that
+of a ranking, and scikit-learn's is `binary_average_precision` or, of several classes, `macro_average_precision`.
 """
 
 import inspect

@@ -21,6 +21,7 @@ from metricgrad._checks import describe, extra, fail
 from metricgrad._columns import are_probabilities, logit_of_class_1, one_column, order_of_class_1
 from metricgrad._types import Reading
 from metricgrad.metrics.foreign import Foreign, name_of, parameters
+from metricgrad.metrics.label_tables import label_rows
 
 __all__ = ["is_scikit", "read_scikit"]
 
@@ -57,26 +58,37 @@ def read_scikit(metric: Any) -> Foreign:
         up = known_up if up is None else up
         up = _from_name(name) if up is None else up
         response = response or known_response
+    bound = {**(metric.keywords if isinstance(metric, partial) else {}), **settings}
+    if (
+        theirs and "multi_class" in bound
+    ):  # the area under the ROC curve of several classes needs probabilities
+        response = "predict_proba"
     of_classes = response is not None if not theirs else re.search(r"classification|cluster", _module(metric))
     wanted, argument = _decoder(response or _from_parameters(metric), of_classes=bool(of_classes))
     direction = "" if up is None else f", {'higher' if up else 'lower'} is better"
     kind = f"scikit-learn {origin} {name}" if theirs else f"{origin} {name} in scikit-learn's order"
-    bound = metric.keywords if isinstance(metric, partial) else {}
-    shown = "".join(f", {key}={value!r}" for key, value in {**bound, **settings}.items())
+    shown = "".join(f", {key}={value!r}" for key, value in bound.items())
+    of_labels = theirs and bound.get("average") == "samples"
     return Foreign(
         name=name,
         call=partial(_call, partial(metric, **settings) if settings else metric),
         higher_is_better=up,
         found=f"{kind}: called as f(targets, {argument}{shown}){direction}",
         read=partial(_read, wanted, name),
-        reads=None if wanted is _values and not theirs else _READINGS[wanted],
+        reads="labels" if of_labels else None if wanted is _values and not theirs else _READINGS[wanted],
         weighted="sample_weight" in parameters(metric),
     )
 
 
 def _read(wanted: Callable[[str, Tensor], Tensor], name: str, outputs: Any, targets: Any) -> tuple[Any, Any]:
-    """Outputs as the function wants them, and targets of one column as [sample]."""
-    return wanted(name, outputs) if isinstance(outputs, Tensor) else outputs, one_column(targets)
+    """Outputs as the function wants them, and targets of one column as [sample]; of several labels decisions."""
+    targets = one_column(targets)
+    if not isinstance(outputs, Tensor):
+        return outputs, targets
+    if wanted is _classes and isinstance(targets, Tensor) and targets.ndim == 2:
+        decisions, marks = label_rows(name, outputs, targets).long().tensor_split(2, dim=1)
+        return decisions, marks
+    return wanted(name, outputs), targets
 
 
 def _call(function: Callable[..., Any], outputs: Any, targets: Any, **weights: Any) -> Any:

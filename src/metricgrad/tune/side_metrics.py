@@ -19,7 +19,7 @@ from metricgrad.tune.splits import Splits
 
 __all__ = ["SideMetric", "described", "read_beside", "side_metrics_of", "try_side_metrics"]
 
-_OF_SCORES = ("classes", "scores", "probabilities", "values")
+_OF_SCORES = ("classes", "scores", "probabilities", "labels", "pixels", "values")
 
 
 @dataclass(frozen=True)
