@@ -159,11 +159,11 @@ def readings(
     return rows
 
 
-def statistics_of(found: Comparison) -> dict[str, list[Tensor]]:
-    """The test statistics of every arm and seed, as the run folder keeps them."""
+def statistics_of(found: Comparison, part: str = "") -> dict[str, list[Tensor]]:
+    """The test statistics of every arm and seed, as the run folder keeps them; `/argmax`: those without a rule."""
     tables = load_file(found.result.folder / "test.safetensors")
-    seeds = max(int(name.rpartition("/")[2]) for name in tables) + 1
-    return {row.name: [tables[f"{row.name}/{seed}"] for seed in range(seeds)] for row in found.table}
+    seeds = 1 + max(int(name.split("/")[1]) for name in tables)
+    return {row.name: [tables[f"{row.name}/{seed}{part}"] for seed in range(seeds)] for row in found.table}
 
 
 def shown(value: float | None, form: str) -> str:

@@ -43,4 +43,12 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     chosen = options if isinstance(options, Options) else Options(**options)
     table = read_table(table_file("income", "income", chosen.folder), task="income")
     rows = divided(table, SHARES, chosen.split_seed)
-    return table_task("income", table, one_hot(table), rows, batch=chosen.batch, seed=chosen.split_seed)
+    return table_task(
+        "income",
+        table,
+        one_hot(table),
+        rows,
+        batch=chosen.batch,
+        seed=chosen.split_seed,
+        metric="quadratic_kappa",  # the further off, the worse
+    )
