@@ -76,6 +76,10 @@ class CutPoints(Rule):
         """As `decide`, without its checks."""
         return self._choose(p.double().reshape(-1))
 
+    def example(self) -> Tensor:
+        """Two values."""
+        return torch.zeros(2)
+
     def _read(self, caller: str, p: Any) -> Values:
         values = p.detach().cpu() if isinstance(p, Tensor) else torch.as_tensor(np.asarray(p))
         if values.ndim == 2 and values.shape[1] == 1:

@@ -13,33 +13,23 @@ from metricgrad._checks import extra, fail
 __all__ = ["write_onnx"]
 
 
-def write_onnx(
-    path: Path | str,
-    rule: nn.Module,
-    columns: int,
-    network: nn.Module | None = None,
-    inputs: Tensor | None = None,
-) -> Path:
+def write_onnx(path: Path | str, rule: nn.Module, example: Tensor, network: nn.Module | None = None) -> Path:
     """Write scores -> classes, or inputs -> network -> classes, with any number of items.
 
     Args:
         path: of the file.
         rule: a fitted rule.
-        columns: of the scores it reads, where no network is given.
+        example: what the graph takes, two items or more.
         network: takes one tensor and gives the scores.
-        inputs: an example of what it takes, of two items or more.
 
     Raises:
-        InputError: a network without inputs.
+        InputError: fewer than two items, which would fix the number of items.
         MissingExtraError: onnx or onnxscript is not installed.
     """
     for module in ("onnx", "onnxscript"):
         extra(module, "onnx", "writing an ONNX graph")
-    if network is not None and (inputs is None or len(inputs) < 2):
-        raise fail(
-            "to_onnx", "a network was given without inputs", "an example of its inputs, two items or more"
-        )
-    example = torch.zeros(2, columns) if inputs is None else inputs.detach().cpu()
+    if len(example) < 2:
+        raise fail("to_onnx", f"the example has {len(example)} items", "two or more")
     whole = rule if network is None else nn.Sequential(network, rule)
     log = logging.getLogger("torch.onnx")
     level = log.level
@@ -49,7 +39,7 @@ def write_onnx(
             warnings.simplefilter("ignore")  # of the exporter, about its own parts
             program = torch.onnx.export(
                 copy.deepcopy(whole).cpu().eval(),
-                (example,),
+                (example.detach().cpu(),),
                 input_names=["scores" if network is None else "inputs"],
                 output_names=["classes"],
                 dynamic_shapes=({0: torch.export.Dim("sample")},),

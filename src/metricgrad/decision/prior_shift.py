@@ -103,7 +103,12 @@ class PriorShift(Rule):
             raise fail("PriorShift.fit", came, f"a number >= 0 for each of {self.classes} classes")
         counts = counts if self.class_counts is not None and bool((counts > 0).all()) else _counted(counts)
         self.prior = counts / counts.sum()
-        tables = [table_of(self._by(tau, logs), y, self.classes) for tau in self.grid]
+        here = self.seen[logs.argmax(1)]  # the others keep argmax
+        rest = table_of(logs.argmax(1)[~here], y[~here], self.classes)
+        among, prior = logs[here].masked_fill(~self.seen, -torch.inf), self.prior.log()
+        tables = [
+            table_of((among - tau * prior).argmax(1), y[here], self.classes) + rest for tau in self.grid
+        ]
         gains = value.gains(torch.stack(tables))
         start = float(value.gains(table_of(logs.argmax(1), y, self.classes)))
         best = float(gains.max())
@@ -113,10 +118,6 @@ class PriorShift(Rule):
         equal = [tau for tau, gain in zip(self.grid, gains.tolist(), strict=True) if gain >= best - _EQUAL]
         tau = min(equal, key=abs) if best > start + MARGIN else 0.0
         self.tau = torch.tensor(tau, dtype=torch.float64)
-
-    def _by(self, tau: float, logs: LogScores) -> Classes:
-        largest = logs.argmax(1)
-        return torch.where(self.seen[largest], self._among_seen(logs - tau * self.prior.log()), largest)
 
     def _choose(self, logs: LogScores) -> Classes:
         return self._among_seen(logs + self.biases)

@@ -104,6 +104,10 @@ class Rule(nn.Module):
         """Whether arrays from a file can be those of a fitted rule."""
         return bool(self.seen.any())
 
+    def example(self) -> Tensor:
+        """Scores of two items."""
+        return torch.zeros(2, self.classes)
+
     def to_onnx(
         self, path: Path | str, *, network: nn.Module | None = None, inputs: Tensor | None = None
     ) -> Path:
@@ -114,14 +118,19 @@ class Rule(nn.Module):
         Args:
             path: of the file.
             network: takes one tensor and gives the scores that the rule was fitted to.
-            inputs: an example of what it takes, of two items or more.
+            inputs: an example of what the graph takes, of two items or more: needed with a network, and for scores that
+                are one number per sample.
 
         Raises:
             InputError: not fitted, or a network without inputs.
             MissingExtraError: onnx or onnxscript is not installed.
         """
         self._require_fitted(f"{type(self).__name__}.to_onnx")
-        return write_onnx(path, self, self.classes, network, inputs)
+        if network is not None and inputs is None:
+            raise fail(
+                "to_onnx", "a network was given without inputs", "an example of its inputs, two items or more"
+            )
+        return write_onnx(path, self, self.example() if inputs is None else inputs, network)
 
     def class_name(self, k: int) -> str:
         """What class k is called."""
