@@ -23,7 +23,6 @@ import csv
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import NamedTuple
@@ -35,13 +34,11 @@ from torch import Tensor
 from metricgrad.differences import Differences, Grouping
 from metricgrad.interval import Interval, bootstrap, mean_of_units, paired_bootstrap
 from metricgrad.metrics import adapt
-from metricgrad.metrics.classification import f_beta_of_rows
-from metricgrad.metrics.of_rows import OfRows
 
 CSV = Path(__file__).parent.parent / "docs" / "interval-coverage.csv"
 PAGE = CSV.parent / "statistics.md"
 REPETITIONS, RESAMPLES = 1000, 500
-F1 = OfRows(partial(f_beta_of_rows, beta=1.0))
+F1 = adapt("f1").summarise
 FILES = ("accuracy, two files", "F1, two files", "recall@1, two files")
 PRESENT, FOUND, FALSE = 0.3, 0.7, 0.1  # share of the class; share of it that is predicted; of the others
 
