@@ -177,6 +177,7 @@ EMBEDDED: dict[str, Any] = {"metric": named("recall@1"), "model": network, "spli
 SCORED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 CLASSED: dict[str, Any] = {"metric": named("accuracy"), "model": network, "splits": clouds}
 NO_BATCH = {"no number": "it follows the judge and reads no batch; of a metric that is NaN there is a law"}
+LABELLED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 COUNTED: dict[str, Any] = {"metric": named("macro_f1"), "model": network, "splits": clouds}
 LEARNED: dict[str, Any] = {
     "metric": cost,
@@ -192,6 +193,7 @@ OF_LOSSES = {
     "embeddings": EMBEDDED,
     "scores": SCORED,
     "logits": CLASSED,
+    "label_logits": LABELLED,
     "probabilities": CLASSED,
 }
 """By what a loss takes, the task on which the first one of its kind is followed."""

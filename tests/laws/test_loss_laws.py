@@ -221,8 +221,10 @@ def test_order_does_not_matter(case: LossCase, seed: int):
 def test_threads_leave_every_bit_in_place(case: LossCase):
     """A batch that several threads share gives the same bits each time, so that a resumed run can."""
     rows = torch.randn(1024, 64, generator=Generator().manual_seed(0))
-    rows = rows[:, 0] if case.takes == "scores" else rows
-    labels = torch.arange(len(rows)) % {"scores": 2, "logits": 64}.get(case.takes, 170)
+    one_score = case.make_inputs(Generator())[0].ndim == 1
+    rows = rows[:, 0] if one_score else rows
+    classes = 2 if one_score else 64 if case.takes in ("logits", "label_logits") else 170
+    labels = torch.arange(len(rows)) % classes
     threads, found = torch.get_num_threads(), []
     torch.set_num_threads(4)
     try:

@@ -214,7 +214,7 @@ def measured(walk: Walk, report: Mapping[str, Any]) -> int:
 def kind_of(explained: Any) -> str:
     """What tells one road of a family from another: what its loss takes, or else what stands for it."""
     first = next(iter(inspect.signature(explained).parameters), "")
-    takes = ("ranks", "embeddings", "logits", "scores", "probabilities")
+    takes = ("ranks", "embeddings", "logits", "label_logits", "scores", "probabilities")
     return first if inspect.isfunction(explained) and first in takes else explained.__name__
 
 

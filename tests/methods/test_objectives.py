@@ -79,7 +79,7 @@ def test_a_loss_of_other_outputs_is_refused(name: str, metric: str) -> None:
 
 def test_every_loss_says_what_it_takes() -> None:
     """So that it runs by its name, as a surrogate and as a proxy."""
-    known = {"ranks", "embeddings", "logits", "scores", "probabilities"}
+    known = {"ranks", "embeddings", "logits", "label_logits", "scores", "probabilities"}
     for name in objectives():
         assert next(iter(inspect.signature(loss_named(name)).parameters)) in known, name
         assert road_for_loss(name).name == f"proxy:{name}"

@@ -11,12 +11,12 @@ __all__ = ["lovasz_hinge_loss"]
 
 
 def lovasz_hinge_loss(
-    scores: Float[Tensor, "..."], targets: Shaped[Tensor, "..."], *, per_image: bool = False
+    label_logits: Float[Tensor, "..."], targets: Shaped[Tensor, "..."], *, per_image: bool = False
 ) -> Float[Tensor, "..."]:
-    """Return the Lovász extension of 1 - IoU at the errors max(0, 1 - score * (2 target - 1)) (surrogate of IoU).
+    """Return the Lovász extension of 1 - IoU at the errors max(0, 1 - logit * (2 target - 1)) (surrogate of IoU).
 
     Args:
-        scores: of class 1, one per pixel: above 0 the pixel is taken for class 1. [pixel] or [image, ...].
+        label_logits: scores of class 1, one per pixel: above 0 the pixel is taken for it. [pixel] or [image, ...].
         targets: 0 or 1 (or bool) of the same shape; -100 for a pixel to ignore.
         per_image: one value per image, of its own pixels, instead of one for the whole batch; see
             `lovasz_softmax_loss`.
@@ -50,12 +50,16 @@ def lovasz_hinge_loss(
         tensor(1.7000)
     """
     caller = "lovasz_hinge_loss"
-    if not isinstance(targets, Tensor) or targets.shape != scores.shape or (per_image and scores.ndim < 2):
-        came = f"targets are {describe(targets)} for scores {describe(scores)}"
+    if (
+        not isinstance(targets, Tensor)
+        or targets.shape != label_logits.shape
+        or (per_image and label_logits.ndim < 2)
+    ):
+        came = f"targets are {describe(targets)} for label_logits {describe(label_logits)}"
         raise fail(caller, came, "one target per score" + (", [image, ...]" if per_image else ""))
     if not bool(((targets == 0) | (targets == 1) | ~counted_samples(targets)).all()):
         raise fail(caller, "a target is neither 0 nor 1", "0, 1, or -100 for a pixel to ignore")
-    return of_images(_of_pixels, scores, targets, per_image=per_image)
+    return of_images(_of_pixels, label_logits, targets, per_image=per_image)
 
 
 def _of_pixels(scores: Tensor, targets: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class _Decided(NamedTuple):
 
 
 def soft_counts_loss(
-    logits: Float[Tensor, "sample ..."],
+    label_logits: Float[Tensor, "sample ..."],
     targets: Shaped[Tensor, "sample ..."],
     *,
     formula: str | Formula = "f_1",
@@ -61,7 +61,7 @@ def soft_counts_loss(
         s = sigmoid((logit - threshold) / temperature), or softmax(logits / temperature) of one class per sample
 
     Args:
-        logits: [sample] of one label, [sample, label] of several, or [sample, class] of one class per sample.
+        label_logits: [sample] of one label, [sample, label] of several, or [sample, class] of one class per sample.
         targets: 0 or 1 of the same shape, or class numbers [sample]; -100 for what to ignore.
         formula: M: `f_<beta>` (`f_1`, `f_0.5`), `iou`, `precision`, `recall`, `accuracy`, `balanced_accuracy` (of
             recall and specificity), `g_mean` (their geometric mean), `matthews`, or a function of the four counts
@@ -116,22 +116,22 @@ def soft_counts_loss(
             raise fail(caller, f"{name} is {value!r}", " or ".join(map(repr, get_args(known))))
     warmth = positive_number(caller, "temperature", temperature)
     cut = finite_number(caller, "threshold", threshold)
-    of_classes = isinstance(targets, Tensor) and logits.ndim == 2 and targets.ndim == 1
+    of_classes = isinstance(targets, Tensor) and label_logits.ndim == 2 and targets.ndim == 1
     value = _formula(caller, formula, of_classes=of_classes)
     if decision == "logit":
-        warn_of_probabilities(caller, logits)
+        warn_of_probabilities(caller, label_logits)
     if of_classes:
         if cut or decision != "logit":
             raise fail(caller, "one class per sample with a threshold", "labels 0 or 1, each with its logit")
-        decided = _of_classes(caller, logits, targets, warmth)
+        decided = _of_classes(caller, label_logits, targets, warmth)
     else:
-        _check_labels(caller, logits, targets)
+        _check_labels(caller, label_logits, targets)
         steep = positive_number(caller, "scale", scale) if decision == "probability" else None
-        decided = _of_labels(caller, logits, targets, warmth, cut, steep)
+        decided = _of_labels(caller, label_logits, targets, warmth, cut, steep)
     counts, present = _counts(decided), (decided.true & decided.counted).any(0)
     if average == "micro":
         counts, present = counts.sum(1, keepdim=True), present.any(0, keepdim=True)
-    wanted = present if absent == "skip" and average == "macro" and logits.ndim == 2 else present | True
+    wanted = present if absent == "skip" and average == "macro" and label_logits.ndim == 2 else present | True
     if not bool(decided.counted.any()) or not bool(wanted.any()):
         return decided.yes.flatten()[:0].sum()
     return (1 - value(*counts[:, wanted]).mean()).to(decided.yes.dtype)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from metricgrad._checks import fail
 from metricgrad._types import MethodRun, Metric
 from metricgrad.methods.class_counts import class_counts
-from metricgrad.methods.trial import EMBEDDINGS, Objective, example_for, tried
+from metricgrad.methods.trial import LOGITS, Objective, example_for, tried
 from metricgrad.metrics import adapt, expected_cost
 from metricgrad.metrics.costs import cost_matrix
 
@@ -47,20 +47,18 @@ def asking_loss(
     Raises:
         InputError: the settings, or the metric, do not fit.
     """
-    example = example_for(settings, EMBEDDINGS)
+    example = example_for(settings, LOGITS)
     made_up = {
         "metric": adapt("accuracy"),
         "class_counts": example[1].bincount(minlength=example[0].shape[1]),
         "cost_matrix": 1 - torch.eye(example[0].shape[1]),
     }
 
-    def ready() -> AskingLoss:
-        return AskingLoss(name, loss, settings, build)
-
-    if metric is not None:
-        ready().check(metric)
-    tried(f"loss {name}", settings, lambda: ready().given(made_up), example)
-    return ready()
+    own = {key: value for key, value in settings.items() if key != "metric"}  # it may be one of other classes
+    tried(f"loss {name}", own, lambda: AskingLoss(name, loss, own, build).given(made_up), example)
+    made = AskingLoss(name, loss, settings, build)
+    made.check(settings.get("metric", metric))
+    return made
 
 
 class AskingLoss:
@@ -83,12 +81,12 @@ class AskingLoss:
         self.seen: dict[str, float] = {}
         """What is worth logging of the last call beside its value: how often it called the metric."""
 
-    def check(self, metric: Metric) -> None:
-        """Raise InputError where the metric of the run is not one that the loss can be given."""
-        if "cost_matrix" in self.asks:
+    def check(self, metric: Any) -> None:
+        """Raise InputError where a metric is not one that the loss can be given; None for one that is not known."""
+        if metric is not None and "cost_matrix" in self.asks:
             _costs(self.name, metric)
-        if "metric" in self.asks:
-            self.given({"metric": metric})
+        if metric is not None and inspect.isclass(self.loss):
+            self.loss(**{**self.settings, "metric": metric})
 
     def begin(self, run: MethodRun) -> None:
         """Ask the run for what the loss needs, and forget what a former stage remembered.

@@ -1,9 +1,10 @@
 """A loss of ours as an objective `(outputs, targets) -> loss`, by its name.
 
 The name of the first parameter of a loss says what it takes, and with it what must be made of the outputs of a network:
-`ranks` of the positives, `embeddings` [sample, dim] with labels, `logits` or `probabilities` [sample, class], `scores`
-[sample] of class 1. Beside the loss stand, in its module, the values that tries draw for its settings as `SPACE`, and,
-where it remembers something between steps, its class as `RUNNING`. What a keyword asks of the run is told in `asking`.
+`ranks` of the positives, `embeddings` [sample, dim] with labels, `logits` or `probabilities` [sample, class],
+`label_logits` [sample, label], `scores` [sample] of class 1. Beside the loss stand, in its module, the values that
+tries draw for its settings as `SPACE`, and, where it remembers something between steps, its class as `RUNNING`. What a
+loss asks of the run by a keyword stands in `asking`.
 """
 
 import inspect
@@ -19,7 +20,7 @@ from metricgrad._types import Metric
 from metricgrad.methods import of_embeddings, of_scores
 from metricgrad.methods.asking import asked_for, asking_loss
 from metricgrad.methods.grammar import read_loss
-from metricgrad.methods.trial import EMBEDDINGS, SCORES, Objective, example_for, tried
+from metricgrad.methods.trial import EMBEDDINGS, LABELS, LOGITS, SCORES, Objective, example_for, tried
 
 __all__ = ["Objective", "loss_named", "named_objective", "objectives", "space", "trained_as"]
 
@@ -143,7 +144,8 @@ _FORMS: tuple[Mapping[str, _Form], Mapping[str, _Form]] = (
             of_scores.taking_ranks, SCORES, ("temperature", "step"), {"temperature": (0.1, 0.3, 1.0)}
         ),
         "scores": _Form(of_scores.taking_scores, SCORES),
-        "logits": _Form(of_scores.taking_logits, EMBEDDINGS),
+        "logits": _Form(of_scores.taking_logits, LOGITS),
+        "label_logits": _Form(of_scores.taking_label_logits, LABELS),
         "probabilities": _Form(of_scores.taking_probabilities, EMBEDDINGS),
     },
 )

@@ -13,7 +13,7 @@ from metricgrad.losses.class_scores import counted_samples
 from metricgrad.methods.trial import Objective
 from metricgrad.relax import positive_ranks_from_scores
 
-__all__ = ["taking_logits", "taking_probabilities", "taking_ranks", "taking_scores"]
+__all__ = ["taking_label_logits", "taking_logits", "taking_probabilities", "taking_ranks", "taking_scores"]
 
 SCORE_TEMPERATURE = 0.3
 """Default rank temperature on scores of samples, which spread over several units (logits)."""
@@ -42,6 +42,17 @@ def taking_logits(loss: Callable[..., Tensor], name: str, settings: Mapping[str,
     return _of_classes(loss, name, settings, class_logits)
 
 
+def taking_label_logits(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
+    """One logit per label or pixel, with a target 0 or 1 each; or logits [sample, class] with class numbers."""
+
+    def objective(outputs: Any, targets: Any) -> Tensor:
+        logits, labels = one_column(one_tensor(f"surrogate:{name}", outputs)), one_column(targets)
+        one_channel = logits.ndim == labels.ndim + 1 and logits.shape[1] == 1
+        return _mean(loss(logits.squeeze(1) if one_channel else logits, labels, **settings), labels)
+
+    return objective
+
+
 def taking_probabilities(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
     """Probabilities [sample, class]."""
     return _of_classes(loss, name, settings, class_probabilities)
@@ -50,20 +61,24 @@ def taking_probabilities(loss: Callable[..., Tensor], name: str, settings: Mappi
 def _of_classes(
     loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any], read: Callable[[Tensor], Tensor]
 ) -> Objective:
-    """A loss of class scores: samples to ignore have no loss, they are not losses of 0.
-
-    One value for a whole batch is left as it is; one value per image counts where a pixel does.
-    """
+    """A loss of class scores."""
 
     def objective(outputs: Any, targets: Any) -> Tensor:
         classes = one_column(targets)
-        losses = loss(read(one_tensor(f"surrogate:{name}", outputs)), classes, **settings)
-        if losses.ndim == 0:
-            return losses
-        counted = counted_samples(classes)
-        return mean_valid(losses, counted if counted.ndim == 1 else counted.flatten(1).any(1))
+        return _mean(loss(read(one_tensor(f"surrogate:{name}", outputs)), classes, **settings), classes)
 
     return objective
+
+
+def _mean(losses: Tensor, targets: Any) -> Tensor:
+    """Average a loss: samples to ignore, and images of which all is ignored, have no loss; they are not losses of 0.
+
+    One value for a whole batch is left as it is.
+    """
+    if losses.ndim == 0:
+        return losses
+    counted = counted_samples(targets)
+    return mean_valid(losses, counted if counted.ndim == 1 else counted.flatten(1).any(1))
 
 
 def _score(name: str, outputs: Any) -> Tensor:

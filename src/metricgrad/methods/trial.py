@@ -15,7 +15,16 @@ from metricgrad._checks import describe, fail
 from metricgrad.errors import MetricgradError
 from metricgrad.metrics.costs import cost_matrix
 
-__all__ = ["EMBEDDINGS", "SCORES", "Objective", "example_for", "fitting_settings", "tried"]
+__all__ = [
+    "EMBEDDINGS",
+    "LABELS",
+    "LOGITS",
+    "SCORES",
+    "Objective",
+    "example_for",
+    "fitting_settings",
+    "tried",
+]
 
 Objective = Callable[[Any, Any], Tensor]
 """`(outputs, targets) -> loss`, a scalar or one value per unit."""
@@ -26,11 +35,27 @@ EMBEDDINGS = (
     ),
     torch.tensor([0, 0, 1, 1, 2, 2]),
 )
-"""Rows of three classes [sample, dim] and their labels; also class scores [sample, class]."""
+"""Rows of three classes [sample, dim] and their labels."""
 
 
 SCORES = (torch.tensor([0.8, 0.45, 0.3, 0.9, 0.15, 0.6]), torch.tensor([1, 0, 1, 1, 0, 0]))
 """Scores [sample], which may be probabilities, and targets 0 or 1."""
+LOGITS = (
+    torch.tensor(
+        [
+            [2.0, -1.0, 0.5],
+            [0.3, 1.0, -2.0],
+            [1.5, 0.2, 0.1],
+            [-0.5, 1.2, 1.0],
+            [0.4, -0.3, 0.6],
+            [-1.0, 0.5, 2.0],
+        ]
+    ),
+    torch.tensor([0, 0, 1, 1, 2, 2]),
+)
+"""Class scores [sample, class] and class numbers."""
+LABELS = (LOGITS[0], torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 0]]))
+"""The same scores, one per label, and targets 0 or 1."""
 PER_CLASS = ("class_counts", "class_weights", "cost_matrix")
 """Settings with one number per class, or one row per class and in it one number per column of the outputs."""
 
