@@ -519,7 +519,8 @@ METRIC_CASES: tuple[MetricCase, ...] = (
         for average in ("macro", "micro", "weighted", "samples")
     ),
     *(
-        _of_labels(metrics.multilabel_jaccard, label_decisions, average=average)
+        _of_labels(target, label_decisions, average=average)
+        for target in (metrics.multilabel_jaccard, metrics.multilabel_precision, metrics.multilabel_recall)
         for average in ("macro", "micro", "weighted", "samples")
     ),
     _of_labels(metrics.subset_accuracy),

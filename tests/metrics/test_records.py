@@ -192,3 +192,20 @@ def test_only_metrics_of_ours_have_a_function() -> None:
     """One of the user is known by itself."""
     found = metrics.adapt(lambda outputs, targets: 1.0, higher_is_better=True)
     assert found.function is None and found.settings == {}
+
+
+@pytest.mark.parametrize(
+    ("function", "settings"),
+    [
+        (metrics.log_loss, {}),
+        (metrics.expected_calibration_error, {"bins": 5}),
+        (metrics.partial_roc_auc, {"max_fpr": 0.5}),
+        (metrics.roc_auc_ovr, {"average": "weighted"}),
+        (metrics.multilabel_jaccard, {"average": "samples"}),
+        (metrics.mean_iou, {"ignore_index": 255}),
+    ],
+)
+def test_every_metric_of_a_classifier_has_a_record(function, settings) -> None:
+    """Of scores, probabilities, labels and pixels as of decided classes."""
+    metric = metrics.classification_metric(function, **settings)
+    assert metric.function is function and metric.settings.items() >= settings.items()

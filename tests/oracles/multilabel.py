@@ -47,6 +47,24 @@ def multilabel_jaccard(outputs, targets, *, average="macro"):
     return averaged(value, outputs, targets, average)
 
 
+def multilabel_precision(outputs, targets, *, average="macro"):
+    """What is right among what is predicted."""
+
+    def value(tp, fp, fn):
+        return tp / (tp + fp) if tp + fp else float(fn == 0)
+
+    return averaged(value, outputs, targets, average)
+
+
+def multilabel_recall(outputs, targets, *, average="macro"):
+    """What is right among what is there."""
+
+    def value(tp, fp, fn):
+        return tp / (tp + fn) if tp + fn else float(fp == 0)
+
+    return averaged(value, outputs, targets, average)
+
+
 def subset_accuracy(outputs, targets):
     """Share of samples that are right in every label."""
     pairs = list(zip(decided(outputs), targets, strict=True))

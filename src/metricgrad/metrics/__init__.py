@@ -26,9 +26,11 @@ from metricgrad.metrics.classification import roc_auc as roc_auc
 from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
+from metricgrad.metrics.label_shares import multilabel_jaccard as multilabel_jaccard
+from metricgrad.metrics.label_shares import multilabel_precision as multilabel_precision
+from metricgrad.metrics.label_shares import multilabel_recall as multilabel_recall
 from metricgrad.metrics.multilabel import hamming_loss as hamming_loss
 from metricgrad.metrics.multilabel import multilabel_f_beta as multilabel_f_beta
-from metricgrad.metrics.multilabel import multilabel_jaccard as multilabel_jaccard
 from metricgrad.metrics.multilabel import subset_accuracy as subset_accuracy
 from metricgrad.metrics.names import metric_by_name as metric_by_name
 from metricgrad.metrics.names import named_metrics as named_metrics
@@ -112,6 +114,8 @@ __all__ = [
     "metric_calls",
     "multilabel_f_beta",
     "multilabel_jaccard",
+    "multilabel_precision",
+    "multilabel_recall",
     "named_metrics",
     "ndcg",
     "nearest_items",

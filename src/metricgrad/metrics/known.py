@@ -9,6 +9,7 @@ from metricgrad._checks import describe, fail
 from metricgrad.metrics import (
     classes,
     classification,
+    label_shares,
     multilabel,
     neighbours,
     one_vs_rest,
@@ -26,6 +27,7 @@ __all__ = ["FACTS", "FAMILIES", "facts_of", "is_known"]
 FAMILIES: Mapping[str, tuple[Facts, ...]] = {
     "classes": classes.FACTS,
     "classification": classification.FACTS,
+    "label_shares": label_shares.FACTS,
     "multilabel": multilabel.FACTS,
     "neighbours": neighbours.FACTS,
     "one_vs_rest": one_vs_rest.FACTS,

@@ -4,27 +4,18 @@ They take decisions 0 and 1 [sample, label], or scores of them: `label_tables` s
 and losses reach the counts of every label. All return a float64 scalar tensor without gradient.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
-from metricgrad._checks import positive_number
 from metricgrad.metrics import class_formulas
 from metricgrad.metrics.facts import Facts
-from metricgrad.metrics.label_tables import (
-    Average,
-    Tables,
-    averaged,
-    label_rows,
-    of_labels,
-    require_average,
-)
+from metricgrad.metrics.label_metric import facts_of_labels, label_value
+from metricgrad.metrics.label_tables import Average, averaged, label_rows, of_labels
 from metricgrad.metrics.of_rows import OfCounts, of_all
 
-__all__ = ["hamming_loss", "multilabel_f_beta", "multilabel_jaccard", "subset_accuracy"]
+__all__ = ["hamming_loss", "multilabel_f_beta", "subset_accuracy"]
 
 Outputs = Shaped[Tensor, "sample label"]
 Targets = Shaped[Tensor, "sample label"]
@@ -73,73 +64,15 @@ def multilabel_f_beta(
         >>> multilabel_f_beta(outputs, targets)
         tensor(0.8333, dtype=torch.float64)
     """
-    rows = label_rows("multilabel_f_beta", outputs, targets, threshold=threshold)
-    return of_all(partial(f_beta_of_labels, beta=beta, average=average), rows)
-
-
-def f_beta_of_labels(
-    rows: Float[Tensor, "sample column"], *, beta: float = 1.0, average: Average = "macro"
-) -> OfCounts:
-    """F-measure of rows as `label_rows` makes them."""
-    require_average("multilabel_f_beta", average)
-    return of_labels(_f_beta(beta), rows, average)
-
-
-def _f_beta(beta: float) -> Callable[..., Tensor]:
-    """The formula of one label."""
-    weight = positive_number("multilabel_f_beta", "beta", beta)
-    return partial(class_formulas.f_beta, beta=weight, average="binary")
-
-
-def multilabel_jaccard(
-    outputs: Outputs, targets: Targets, *, average: Average = "macro", threshold: float | None = None
-) -> Float64[Tensor, ""]:
-    """Jaccard index of several labels per sample: what is rightly predicted among what is predicted or there (exact).
-
-        J = tp / (tp + fp + fn)
-
-    Args:
-        outputs: decisions 0 and 1, probabilities or logits.
-        targets: 1 where the label is there, else 0 (or bool).
-        average: `macro` is the mean of the J of every label, `weighted` counts each as often as it is there, `micro`
-            adds the counts of all labels, `samples` is the mean over samples of the J of their labels.
-        threshold: above it a label is predicted; None: 0.5 where all outputs lie within [0, 1], else 0.
-
-    Returns:
-        float64 scalar in [0, 1], higher is better.
-
-    Raises:
-        InputError: shapes or types that do not fit, NaN, targets other than 0 and 1, an unknown average.
-
-    Edge cases:
-        A label (a sample) that is neither there nor predicted: 1, as nothing is wrong (scikit-learn's
-        `zero_division=1`). No sample: NaN. `weighted` where no label is ever there: NaN.
-
-    Gradient: none.
-
-    Cost: O(sample * label).
-
-    Reference:
-        [zhang2014multilabel]
-
-    Example:
-        >>> import torch
-        >>> outputs, targets = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [0, 1]])
-        >>> multilabel_jaccard(outputs, targets)
-        tensor(0.7500, dtype=torch.float64)
-    """
-    rows = label_rows("multilabel_jaccard", outputs, targets, threshold=threshold)
-    return of_all(partial(jaccard_of_labels, average=average), rows)
-
-
-def jaccard_of_labels(rows: Float[Tensor, "sample column"], *, average: Average = "macro") -> OfCounts:
-    """Jaccard index of rows as `label_rows` makes them."""
-    require_average("multilabel_jaccard", average)
-    return of_labels(_JACCARD, rows, average)
-
-
-_JACCARD = partial(class_formulas.jaccard, average="binary")
-"""The formula of one label."""
+    return label_value(
+        multilabel_f_beta,
+        class_formulas.f_beta,
+        outputs,
+        targets,
+        average=average,
+        threshold=threshold,
+        beta=beta,
+    )
 
 
 def subset_accuracy(
@@ -221,45 +154,17 @@ def hamming_of_labels(rows: Float[Tensor, "sample column"]) -> OfCounts:
     return of_labels(class_formulas.error_rate, rows, "macro")
 
 
-def _of_tables(formula: Callable[..., Tensor], average: str) -> Callable[[Tables], Tensor] | None:
-    """The metric as a function of the tables of labels, where it is one."""
-    return None if average == "samples" else partial(averaged, formula, average=average)
-
-
-def _averages(name: str, **settings: Any) -> dict[str, dict[str, Any]]:
-    """Further names, with how labels are averaged."""
-    return {
-        **{
-            f"multilabel_{name}_{average}": {**settings, "average": average}
-            for average in ("macro", "micro", "weighted")
-        },
-        f"{name}_samples": {**settings, "average": "samples"},
-    }
-
-
-_of_labels = partial(Facts, reads="labels")
+_hamming = partial(averaged, class_formulas.error_rate, average="macro")
 
 FACTS = (
-    _of_labels(
+    Facts(
         hamming_loss,
+        reads="labels",
         rows=partial(label_rows, "hamming_loss"),
         of_rows=hamming_of_labels,
-        of_label_tables=lambda settings: _of_tables(class_formulas.error_rate, "macro"),
+        of_label_tables=lambda settings: _hamming,
         higher_is_better=False,
     ),
-    _of_labels(
-        multilabel_f_beta,
-        rows=partial(label_rows, "multilabel_f_beta"),
-        of_rows=f_beta_of_labels,
-        of_label_tables=lambda settings: _of_tables(_f_beta(settings["beta"]), settings["average"]),
-        aliases={"multilabel_f1": {"beta": 1.0}, **_averages("f1", beta=1.0)},
-    ),
-    _of_labels(
-        multilabel_jaccard,
-        rows=partial(label_rows, "multilabel_jaccard"),
-        of_rows=jaccard_of_labels,
-        of_label_tables=lambda settings: _of_tables(_JACCARD, settings["average"]),
-        aliases=_averages("jaccard"),
-    ),
-    _of_labels(subset_accuracy, rows=partial(all_right_rows, "subset_accuracy")),
+    facts_of_labels(multilabel_f_beta, class_formulas.f_beta, "f1", beta=1.0),
+    Facts(subset_accuracy, reads="labels", rows=partial(all_right_rows, "subset_accuracy")),
 )

@@ -46,6 +46,19 @@ _WITH_A_THRESHOLD: Mapping[Reading, tuple[Any, Any]] = {
 """The same where a threshold decides."""
 
 
+_OF_CLASSIFIERS = (
+    "classification",
+    "classes",
+    "label_shares",
+    "multilabel",
+    "one_vs_rest",
+    "probabilities",
+    "score_thresholds",
+    "segmentation",
+)
+"""Families of metrics that `classification_metric` makes records of."""
+
+
 def retrieval_metric(
     function: Callable[..., Tensor],
     *,
@@ -159,10 +172,10 @@ def sample_metric(function: Callable[..., Tensor], *, name: str | None = None, *
 def classification_metric(
     function: Callable[..., Tensor], *, name: str | None = None, **settings: Any
 ) -> Metric:
-    """Make the record of a metric of a classifier (exact; the unit is the sample).
+    """Make the record of a metric of a classifier (exact; the unit is the sample, of pixels the image).
 
     Args:
-        function: one of the functions of `metrics.classification` and of `metrics.classes`, e.g. `f_beta`.
+        function: a metric of decided classes, scores, probabilities, several labels or pixels, e.g. `f_beta`.
         name: what tables call it; by default the name of the function.
         **settings: settings of the function (`beta`, `average`, `positive_class`).
 
@@ -171,7 +184,7 @@ def classification_metric(
         (prediction or score, target) of each sample and compute in `summarise`.
 
     Raises:
-        InputError: not a function of that module, a setting that it does not have or that does not fit.
+        InputError: another function, a setting that it does not have or that does not fit.
 
     Edge cases: as the function; an undefined summary is NaN, and the bootstrap leaves such resamples out.
 
@@ -186,7 +199,7 @@ def classification_metric(
         >>> tuple(rows.shape), metric.summarise(rows)
         ((4, 2), 0.5)
     """
-    return _record(facts_of("classification_metric", function, "classification", "classes"), name, settings)
+    return _record(facts_of("classification_metric", function, *_OF_CLASSIFIERS), name, settings)
 
 
 def metric_record(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
