@@ -5,6 +5,7 @@ All methods are this one procedure with another loss, so that the arms of a run 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -12,14 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from metricgrad._documents import NumberField
-from metricgrad._structures import moved, tensors_of
 from metricgrad._types import MethodRun
-from metricgrad._user_code import called, embedded
 from metricgrad.errors import Diverged, InputError
 from metricgrad.methods.asking import AskingLoss
-from metricgrad.methods.given_loss import GivenLoss, require_gradient
-from metricgrad.scale import SharedBackward, StagedBackward, current
-from metricgrad.scale.chunk import device_of
+from metricgrad.methods.batch_gradient import BatchGradient
+from metricgrad.methods.given_loss import GivenLoss
+from metricgrad.scale import current
 
 __all__ = ["SPACE", "Descent", "DescentSettings", "require_finite", "require_whole_batches"]
 
@@ -88,7 +87,7 @@ class Descent:
             run: what the method was given.
             objective: what `follow` lowers; None for a method that brings its own backward pass to `step`.
         """
-        self.model, self.objective, self.steps, self.taken = run.model, objective, run.steps, 0
+        self.steps, self.taken = run.steps, 0
         self.parameters = list(run.parameters.values())
         self.trained = list(self.parameters)
         if self.given is not None:
@@ -96,7 +95,7 @@ class Descent:
             self.trained += self.given.parameters()
         for part in self.asking:
             part.begin(run)
-        self._begin_large_batches(run)
+        self.gradient = None if objective is None else BatchGradient(run, objective)
         if self.settings.dropout is not None:
             for module in run.model.modules():
                 if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -117,8 +116,9 @@ class Descent:
         Raises:
             Diverged: the loss or its gradient is NaN or infinite; the weights have not moved.
         """
-        inputs, targets = batch
-        return self.step(lambda: self._backward(inputs, targets))
+        if self.gradient is None:
+            raise RuntimeError("a descent without an objective is given its backward pass")
+        return self.step(partial(self.gradient, *batch, step=self.taken))
 
     def step(self, backward: Callable[[], Tensor]) -> float:
         """Take one step along the gradient that `backward` adds; returns the loss that it returns.
@@ -145,7 +145,7 @@ class Descent:
         return {
             "optimiser": self.optimiser.state_dict(),
             "taken": self.taken,
-            "chunks": {} if self.staged is None else dict(self.staged.measured),
+            "chunks": {} if self.gradient is None else self.gradient.measured,
             "beside": self.beside(),
             "remembered": [part.state_dict() for part in self.asking],
         }
@@ -157,8 +157,8 @@ class Descent:
         self.load_beside(state["beside"])
         for part, remembered in zip(self.asking, state["remembered"], strict=True):
             part.load_state_dict(remembered)
-        if self.staged is not None:
-            self.staged.measured = dict(state["chunks"])
+        if self.gradient is not None:
+            self.gradient.measured = state["chunks"]
 
     def seen(self) -> dict[str, float]:
         """Return what the losses of ours say of the last step."""
@@ -172,42 +172,6 @@ class Descent:
         """Go on from the state of the user's loss in another stage."""
         if self.given is not None:
             self.given.load_state_dict(state)
-
-    def _begin_large_batches(self, run: MethodRun) -> None:
-        """Several processes share a batch; one that is larger than memory goes through the network in chunks."""
-        self.shared = self.staged = None
-        if self.objective is None:
-            return
-        if current().size > 1:
-            self.shared = SharedBackward(
-                run.model,
-                self.objective,
-                parameters=self.parameters,
-                chunk=run.chunk,
-                seed=run.seed,
-                processes=current(),
-            )
-            self.staged = self.shared.staged
-        elif run.chunk is not None:
-            self.staged = StagedBackward(run.model, self.objective, chunk=run.chunk)
-
-    def _backward(self, inputs: Any, targets: Any) -> Tensor:
-        """Add the gradient of the mean objective and return its value."""
-        if self.objective is None:
-            raise RuntimeError("a descent without an objective is given its backward pass")
-        if self.shared is not None:
-            return self.shared(inputs, moved(targets, self.parameters[0].device), step=self.taken)
-        if self.staged is not None:
-            return self.staged(inputs, moved(targets, self.parameters[0].device))
-        outputs = embedded(self.model, moved(inputs, device_of(self.model)))
-        device = next((value.device for value in tensors_of(outputs)), self.parameters[0].device)
-        loss = self.objective(outputs, moved(targets, device))
-        loss = loss if loss.ndim == 0 else loss.mean()
-        require_gradient("training", loss, outputs)
-        called(
-            "the backward pass", loss.backward, expected="a loss and a network that torch can differentiate"
-        )
-        return loss
 
     def _clipped(self) -> float:
         """Clip the gradient, where there is a limit; returns its norm before."""
