@@ -72,6 +72,7 @@ def soft_confusion_loss(
         [benedict2022sigmoidf1]
 
     Example:
+        >>> import torch
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]])
         >>> soft_confusion_loss(logits, torch.tensor([0, 1, 1]), metric="accuracy")
         tensor(0.3232)
@@ -96,6 +97,7 @@ class SoftConfusionLoss(nn.Module):
         The table is a buffer, so that `state_dict` holds it. In eval mode nothing is remembered.
 
     Example:
+        >>> import torch
         >>> criterion = SoftConfusionLoss("macro_f1")
         >>> logits, targets = torch.randn(8, 3, generator=torch.manual_seed(0)), torch.arange(8) % 3
         >>> criterion(logits, targets), criterion.running.table.sum()
