@@ -6,9 +6,6 @@ One thread. `TunedThresholdClassifierCV` gets the same scores from a classifier 
 looks at its 100 cuts (the default); ours looks at every cut between two distinct scores.
 """
 
-import time
-from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import TunedThresholdClassifierCV
 
 from benchmarks.results import keep
+from metricgrad.bench.timer import medians, turn
 from metricgrad.decision import SlopeDecode, Threshold, fit_rule
 
 ITEMS = 100_000
@@ -50,31 +48,20 @@ def scores(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.nn.functional.one_hot(y, classes) * 2.0 + noise + shares.log(), y
 
 
-def seconds(run: Callable[[], object], repeats: int = 5) -> float:
-    """Median time of a call, after one that is not counted."""
-    run()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - start)
-    return median(taken)
-
-
 def test_decision() -> None:
     """Print and keep the times; hold the 2 seconds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         logits, y = scores(50)
-        slope = seconds(lambda: SlopeDecode().fit(logits, y, "macro_f1"), 3)
-        door = seconds(lambda: fit_rule(logits, y, "macro_f1"), 1)
+        slope = turn(lambda: SlopeDecode().fit(logits, y, "macro_f1"))
+        door = turn(lambda: fit_rule(logits, y, "macro_f1"))
         logits, y = scores(2)
         p = logits.softmax(1)[:, 1]
-        ours = seconds(lambda: Threshold().fit(p, y, "f1"))
         features, labels = p.numpy()[:, None], y.numpy()
         tuned = TunedThresholdClassifierCV(PassThrough(), scoring="f1", cv="prefit", refit=False)
-        theirs = seconds(lambda: tuned.fit(features, labels), 3)
+        calls = {"ours": lambda: Threshold().fit(p, y, "f1"), "theirs": lambda: tuned.fit(features, labels)}
+        ours, theirs = medians(calls, 3).values()
         f1_of_ours = fit_rule(p, y, "f1").value
     finally:
         torch.set_num_threads(threads)
