@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metricgrad._types import Metric
 from metricgrad.cli.aligned_files import Rows
-from metricgrad.cli.figures import told
+from metricgrad.cli.figure_document import told
 from metricgrad.cli.output import console
 from metricgrad.differences import Difference, Differences, plural
 

@@ -1,8 +1,7 @@
 """`metricgrad evaluate`: an exact metric of files, with an interval, undefined units counted, the name explained."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +19,7 @@ from metricgrad.cli.options import (
     ResamplesOption,
     SeedOption,
 )
-from metricgrad.cli.output import JsonOption, console, examples, noted, print_json
+from metricgrad.cli.output import JsonOption, examples, noted, print_json
 from metricgrad.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,7 +97,8 @@ def evaluate(
         raise InputError(
             f"evaluate: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
         )
-    from metricgrad.cli.figures import document, of_embeddings, of_predictions
+    from metricgrad.cli.figure_document import document, draw
+    from metricgrad.cli.figures import of_embeddings, of_predictions
     from metricgrad.cli.named import metric_named
     from metricgrad.cli.naming import Said, assigned
     from metricgrad.cli.progress import Drawing
@@ -119,7 +119,7 @@ def evaluate(
         print_json(found[0] if len(found) == 1 else found)
         return
     for one in found:
-        _draw(one)
+        draw(one)
 
 
 def _refuse_options_of_tables(positive_class: str | None, groups: str | None, said: "Said") -> None:
@@ -148,57 +148,3 @@ def _refuse_options_of_embeddings(
             "evaluate: --header and --column label are for label files; a table of predictions has a header, and "
             "--column target."
         )
-
-
-def _draw(found: Mapping[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from metricgrad.interval import FEWEST_GROUPS
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    many = "queries" if found["unit"] == "query" else f"{found['unit']}s"
-    direction = "higher is better" if found["higher_is_better"] else "lower is better"
-    table.add_row(found["metric"], Text(f"{found['value']:.4f}  ({direction})"))
-    if found["low"] is None:
-        table.add_row(
-            "interval", Text("none can be given: one number stands for the whole set, or too few units")
-        )
-    else:
-        of = many
-        if found["groups"] is not None:
-            of = f"{found['groups']:,} {'classes' if found['unit'] == 'query' else 'groups'}"
-        how = f"{found['confidence']:.0%} bootstrap over {of}, {found['resamples']:,} resamples"
-        if found["undefined_resamples"]:
-            how += f", undefined on {found['undefined_resamples']:,} others"
-        if (found["groups"] or found["units"] - found["undefined"]) < FEWEST_GROUPS:
-            how += f"; of fewer than {FEWEST_GROUPS} it may be too narrow"
-        table.add_row("interval", Text(f"{found['low']:.4f} to {found['high']:.4f}  ({how})"))
-    if found["unit"] != "whole":
-        undefined = f", {found['undefined']:,} of them undefined (no relevant item) and left out"
-        table.add_row(many, Text(f"{found['units']:,}{undefined if found['undefined'] else ''}"))
-    if "items" in found:
-        table.add_row("items", Text(f"{found['items']:,} ranked, {found['dim']:,} dimensions"))
-    if found.get("classes"):
-        renamed = [
-            f"{_shown(name)} is class {index}"
-            for name, index in found["classes"].items()
-            if name != str(index)
-        ]
-        shown = f"from the column {found['column']}" + (f"; {', '.join(renamed[:6])}" if renamed else "")
-        table.add_row("classes", Text(f"{len(found['classes'])}, {shown}"))
-        if found["positive_class"] is not None:
-            table.add_row("positive", Text(_shown(found["positive_class"])))
-    elif "column" in found:
-        table.add_row("values", Text(f"of the columns {found['column']} and target"))
-    if found.get("delimiter") not in (None, "comma"):
-        table.add_row("delimiter", Text(found["delimiter"]))
-    table.add_row("means", Text(found["means"] or "as the callable computes it"))
-    console().print(table)
-
-
-def _shown(name: str) -> str:
-    """A class as a terminal may show it: what would steer it is spelt out."""
-    return name if name.isprintable() else ascii(name)

@@ -3,30 +3,21 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from metricgrad._labels import Labels
 from metricgrad._types import Metric
 from metricgrad.cli.columns import Predictions
+from metricgrad.cli.figure_document import Figure, Progress, told
 from metricgrad.cli.naming import Said
 from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels, read_predictions
 from metricgrad.errors import InputError
-from metricgrad.interval import bootstrap
 from metricgrad.metrics.progress import watched
 from metricgrad.metrics.retrieval import average_precision
 
-__all__ = ["document", "of_embeddings", "of_predictions", "told"]
-
-Figure = tuple[Metric, Tensor, dict[str, Any], Labels | None]
-"""A metric, its statistics, facts about what they are of, and which units share their fate: queries of one class do."""
-
-Progress = Callable[[Mapping[str, Any]], None]
-"""Draws events."""
+__all__ = ["of_embeddings", "of_predictions"]
 
 _OF_SAMPLES = (
     " The average precision of one score per sample is binary_average_precision, that of a score of each class "
@@ -36,40 +27,6 @@ _OF_SAMPLES = (
 
 _LONG = 10**7
 """Similarities that take long enough to say what is going on before the first of them are there."""
-
-
-def document(
-    figure: Figure, progress: Progress, *, resamples: int, confidence: float, seed: int
-) -> dict[str, Any]:
-    """The figure, its interval and what they are of."""
-    exact, statistics, facts, groups = figure
-    interval = None
-    if exact.unit != "whole":
-        interval = bootstrap(
-            [statistics],
-            exact.summarise,
-            groups=groups,
-            resamples=resamples,
-            confidence=confidence,
-            seed=seed,
-            watch=partial(told, progress, f"{exact.name} interval", "resample"),
-        )
-    return {
-        "metric": exact.name,
-        "means": exact.description,
-        "value": float(exact.summarise(statistics)),
-        "low": None if interval is None else interval.low,
-        "high": None if interval is None else interval.high,
-        "confidence": confidence,
-        "resamples": 0 if interval is None else interval.resamples,
-        "undefined_resamples": 0 if interval is None else interval.undefined,
-        "groups": None if interval is None or groups is None else interval.groups,
-        "higher_is_better": exact.higher_is_better,
-        "unit": exact.unit,
-        "units": len(statistics),
-        "undefined": int(statistics.isnan().any(1).sum()),
-        **facts,
-    }
 
 
 def of_embeddings(
@@ -124,11 +81,6 @@ def of_embeddings(
             {"items": many, "dim": queries.shape[1]},
             names,
         )
-
-
-def told(progress: Progress, name: str, unit: str, done: int, total: int) -> None:
-    """Show how many queries are ranked, or resamples drawn."""
-    progress({"event": "progress", "what": name, "done": done, "total": total, "unit": unit})
 
 
 def of_predictions(

@@ -1,0 +1,80 @@
+"""The plots of the page, as it needs them."""
+
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from metricgrad.report import fit, plot, trust
+from metricgrad.report.reading import Run
+
+__all__ = ["figures", "surrogate"]
+
+
+class _Figure(NamedTuple):
+    """A plot as the page needs it: the data of plotly, a heading, and what a reader who cannot see it is told."""
+
+    data: Markup
+    label: str
+    height: int
+
+
+def figures(run: Run) -> dict[str, Any]:
+    """The plots by the name under which the template shows them; None where there is nothing to draw."""
+    metric = run.start.metric
+    losses = {
+        arm: _figure(plot.loss_figure(run, arm), f"Training loss of the {arm} arm over steps")
+        for arm in run.arms
+    }
+    return {
+        "gain_plot": _figure(
+            plot.gain_figure(run),
+            f"Gain of the {run.contender} model in test {metric} with interval; the table beside it",
+        ),
+        "select_plot": _figure(
+            plot.select_figure(run), f"Select {metric} over training steps by arm and seed"
+        ),
+        "start_plot": _figure(
+            plot.select_figure(run, start_stage=True), f"Select {metric} of the start model"
+        ),
+        "loss_plots": {arm: figure for arm, figure in losses.items() if figure},
+        "hit_plot": _figure(plot.hit_figure(run), "Hits among the k nearest over k by arm; numbers below"),
+        "hit_gain_plot": _figure(
+            plot.hit_gain_figure(run), "Hits among the k nearest, difference to the start"
+        ),
+    }
+
+
+def surrogate(run: Run) -> dict[str, Any] | None:
+    """What the page shows of a learned surrogate; None for a run without one."""
+    stages = trust.fitted_stages(run)
+    if not stages:
+        return None
+    pairs = []
+    for stage in stages:
+        found = []
+        for event in trust.shown_events(stage):
+            label = f"Estimate against metric, seed {stage.seed}, step {event.step}"
+            title = f"Step {event.step:,}" if event.step else "Step 0, after the warm-up of the surrogate"
+            if figure := _figure(fit.pair_figure(stage, event), label):
+                found.append((f"fit-{stage.seed}-{event.step}", title, figure))
+        pairs += [(stage.seed, found)] if found else []
+    curves = [
+        (f"fit-{name}", title, _figure(figure, f"{title} of the learned surrogate over training steps"))
+        for name, (title, figure) in fit.curve_figures(run).items()
+    ]
+    return {
+        "reading": trust.trust_reading(run),
+        "table": trust.trust_table(run),
+        "pairs": pairs,
+        "key": fit.pair_key(run),
+        "curves": curves,
+    }
+
+
+def _figure(figure: go.Figure | None, label: str) -> _Figure | None:
+    """A plot as JSON that may stand inside a script element: no `<` can end the element."""
+    if figure is None:
+        return None
+    text = str(figure.to_json()).replace("<", "\\u003c")
+    return _Figure(Markup(text), label, int(figure.layout.height))  # pyright: ignore[reportAttributeAccessIssue]
