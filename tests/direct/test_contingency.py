@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from metricgrad import metrics
 from metricgrad.direct import contingency
 from metricgrad.direct.contingency import Contingency, best_counts
+from metricgrad.direct.counts import COUNTS
 from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.errors import InputError
 
@@ -376,3 +378,29 @@ def test_no_units(kernel: str):
     scores, targets = torch.zeros(0, 3), torch.zeros(0, 3)
     output, value = Contingency().augment(scores, targets, epsilon=1.0, sign=1)
     assert (output.shape, value.shape) == ((0, 3), (0,))
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("error_rate", "error_rate"),
+        ("balanced_error", "balanced_error"),
+        ("f_beta", "f_beta:beta=2"),
+        ("dice", "f1"),
+        ("iou", "jaccard"),
+    ],
+)
+def test_losses_of_counts_are_the_metrics_of_their_tables(name: str, metric: str) -> None:
+    """For every pair of counts, of up to four positives and negatives."""
+    of_table = metrics.adapt(metric).of_table
+    assert of_table is not None
+    for P, N in itertools.product(range(5), repeat=2):
+        a, b = torch.meshgrid(torch.arange(P + 1.0), torch.arange(N + 1.0), indexing="ij")
+        a, b = a.double(), b.double()
+        found = COUNTS[name].loss(
+            a, b, torch.tensor(float(P)), torch.tensor(float(N)), 2.0 if name == "f_beta" else 1.0
+        )
+        tables = torch.stack([torch.stack([N - b, b], -1), torch.stack([P - a, a], -1)], -2)
+        value = of_table(tables) if "error" in name else 1 - of_table(tables)
+        if P + N:
+            torch.testing.assert_close(found, value, rtol=0, atol=1e-15)

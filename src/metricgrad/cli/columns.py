@@ -20,6 +20,7 @@ from torch import Tensor
 from metricgrad._checks import describe, nearest
 from metricgrad._types import Metric
 from metricgrad.cli.cells import class_texts, is_number, is_whole, numbers, plain_texts, require_one_spelling
+from metricgrad.cli.class_order import numbers_that_count
 from metricgrad.cli.tables import Table
 from metricgrad.errors import InputError
 from metricgrad.metrics.foreign import ForeignFunction
@@ -240,6 +241,9 @@ class Predictions:
             and _turns(metric, found)
         ):
             raise self._asks(metric)
+        named = numbers_that_count(metric, self.table.path, classes)
+        if named is not None:
+            return _renumbered(found, named)
         positive = classes[-1] if self._says_itself and len(classes) == 2 else None
         return Measured(found.outputs, found.targets, found.column, found.classes, positive)
 
@@ -268,6 +272,13 @@ class Predictions:
 def _text_array(path: Path, name: str, cells: Sequence[Any]) -> np.ndarray:
     """Texts for a function of the user: an array, which compares with another and is gone through like a list."""
     return np.array(plain_texts(path, name, cells), dtype=object)
+
+
+def _renumbered(found: Measured, named: dict[str, int]) -> Measured:
+    """Predictions and targets by other numbers of their classes."""
+    numbers = torch.tensor([named[name] for name in found.classes])
+    outputs = found.outputs.argmax(1) if found.outputs.ndim == 2 else found.outputs
+    return Measured(numbers[outputs], numbers[found.targets], found.column, named)
 
 
 def _against_the_rest(found: Measured, positive: str) -> Measured:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from metricgrad._safe import ratio, share
+from metricgrad._safe import share
+from metricgrad.metrics.class_formulas import f_of_class, jaccard_of_class
 
 __all__ = ["COUNTS", "CountLoss", "Loss"]
 
@@ -36,11 +37,11 @@ def _balanced_error(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> 
 
 
 def _f_beta(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
-    return 1 - ratio((1 + beta**2) * a, a + b + beta**2 * P, otherwise=1)
+    return 1 - f_of_class(a, a + b, P, weight=beta**2)
 
 
 def _iou(a: Tensor, b: Tensor, P: Tensor, N: Tensor, beta: float) -> Tensor:
-    return 1 - ratio(a, P + b, otherwise=1)
+    return 1 - jaccard_of_class(a, a + b, P)
 
 
 COUNTS = {

@@ -8,6 +8,7 @@ exactly, also where counts are no whole numbers.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import torch
@@ -28,8 +29,10 @@ __all__ = [
     "error_rate",
     "expected_cost",
     "f_beta",
+    "f_of_class",
     "g_mean",
     "jaccard",
+    "jaccard_of_class",
     "matthews_corrcoef",
     "precision",
     "recall",
@@ -49,7 +52,7 @@ def accuracy(counted: Confusion) -> Value:
 
 def error_rate(counted: Confusion) -> Value:
     """Share of the samples that are wrong."""
-    return 1 - accuracy(counted)
+    return ratio((counted.present - counted.right).sum(-1), counted.samples, otherwise=UNDEFINED)
 
 
 def balanced_accuracy(counted: Confusion) -> Value:
@@ -78,12 +81,8 @@ def f_beta(
     average: Average | None = None,
     positive_class: int | None = None,
 ) -> Value:
-    """F-measure: (1 + beta^2) tp / ((1 + beta^2) tp + beta^2 fn + fp), whose divisor is beta^2 present + predicted."""
-    weight = positive_number("f_beta", "beta", beta) ** 2
-
-    def value(right: Tensor, predicted: Tensor, present: Tensor) -> Tensor:
-        return ratio((1 + weight) * right, weight * present + predicted, otherwise=0.0)
-
+    """Weighted harmonic mean of precision and recall, of one class or averaged."""
+    value = partial(f_of_class, weight=positive_number("f_beta", "beta", beta) ** 2)
     return _averaged("f_beta", value, counted, average, positive_class)
 
 
@@ -114,11 +113,7 @@ def jaccard(
     counted: Confusion, *, average: Average | None = None, positive_class: int | None = None
 ) -> Value:
     """Samples rightly taken for a class, among those that are taken for it or of it."""
-
-    def value(right: Tensor, predicted: Tensor, present: Tensor) -> Tensor:
-        return ratio(right, predicted + present - right, otherwise=0.0)
-
-    return _averaged("jaccard", value, counted, average, positive_class)
+    return _averaged("jaccard", jaccard_of_class, counted, average, positive_class)
 
 
 def matthews_corrcoef(counted: Confusion) -> Value:
@@ -155,6 +150,16 @@ def expected_cost(counted: Confusion, *, cost: Costs) -> Value:
         came = f"there is a class {int(numbers.max())}"
         raise fail("expected_cost", came, f"classes 0 to {len(costs) - 1}, which cost has rows for")
     return ratio(counted.total(costs[numbers][:, numbers]), counted.samples, otherwise=UNDEFINED)
+
+
+def f_of_class(right: Tensor, predicted: Tensor, present: Tensor, *, weight: float) -> Tensor:
+    """(1 + beta^2) tp / ((1 + beta^2) tp + beta^2 fn + fp) of counts of one class; `weight` is beta^2."""
+    return ratio((1 + weight) * right, weight * present + predicted, otherwise=1.0)
+
+
+def jaccard_of_class(right: Tensor, predicted: Tensor, present: Tensor) -> Tensor:
+    """Tp / (tp + fn + fp) of counts of one class."""
+    return ratio(right, predicted + present - right, otherwise=1.0)
 
 
 def _recall(right: Tensor, predicted: Tensor, present: Tensor) -> Tensor:
