@@ -158,3 +158,47 @@ def test_every_class_has_a_row_of_costs(outputs: Tensor, targets: Tensor, messag
         of_table = metrics.adapt("expected_cost:cost=0 1; 5 0").of_table
         assert of_table is not None
         of_table(torch.ones(3, 3))
+
+
+THEIRS_WITH_A_FORMULA = [
+    sklearn.metrics.accuracy_score,
+    sklearn.metrics.balanced_accuracy_score,
+    sklearn.metrics.matthews_corrcoef,
+    sklearn.metrics.zero_one_loss,
+    sklearn.metrics.get_scorer("jaccard_weighted"),
+    partial(sklearn.metrics.f1_score, average="macro"),
+    partial(sklearn.metrics.fbeta_score, beta=2.0, average="weighted", zero_division=0),
+    partial(sklearn.metrics.precision_score, average="macro"),
+    partial(sklearn.metrics.recall_score, average="micro"),
+]
+THEIRS_WITHOUT = [
+    sklearn.metrics.cohen_kappa_score,
+    sklearn.metrics.f1_score,
+    sklearn.metrics.log_loss,
+    partial(sklearn.metrics.accuracy_score, normalize=False),
+    partial(sklearn.metrics.balanced_accuracy_score, adjusted=True),
+    partial(sklearn.metrics.f1_score, average="macro", labels=[0, 1]),
+    partial(sklearn.metrics.f1_score, average="macro", zero_division=1.0),
+    partial(sklearn.metrics.f1_score, average="samples"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@pytest.mark.parametrize("function", THEIRS_WITH_A_FORMULA)
+def test_a_metric_of_scikit_learn_has_our_formula(
+    generator: torch.Generator, function: Callable[..., Any]
+) -> None:
+    """It is measured by calling it, and tables have the same value without a call."""
+    metric = metrics.adapt(function)
+    assert metric.of_table is not None and metric.function is None
+    for table in tables(generator, 8):
+        called = metric.summarise(metric.measure(*expanded(table)))
+        before = metrics.metric_calls(metric)
+        assert float(metric.of_table(table)) == pytest.approx(called, abs=1e-12)
+        assert metrics.metric_calls(metric) == before > 0
+
+
+@pytest.mark.parametrize("function", THEIRS_WITHOUT)
+def test_a_formula_is_given_only_where_it_is_the_same(function: Callable[..., Any]) -> None:
+    """Other settings, undefined values of other kinds, metrics of probabilities."""
+    assert metrics.adapt(function).of_table is None

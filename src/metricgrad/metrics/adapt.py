@@ -192,6 +192,7 @@ def _foreign(foreign: Foreign, higher_is_better: bool | None, unit: Unit | None,
         unit="whole" if unit == "whole" else "sample",
         description=f"{foreign.found}{direction}; {drawn}",
         reads=foreign.reads,
+        of_table=foreign.of_table,
     )
 
 

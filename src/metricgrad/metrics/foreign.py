@@ -82,6 +82,7 @@ class Foreign:
         reads: what that makes of the outputs; None where nobody says it.
         bounds: smallest and largest value.
         weighted: whether `call` also takes `sample_weight=`, a weight per sample.
+        of_table: the same as a function of confusion tables, where there is a formula of ours for it.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Foreign:
     reads: Reading | None = None
     bounds: tuple[float, float] = (-math.inf, math.inf)
     weighted: bool = False
+    of_table: Callable[[Tensor], Tensor] | None = None
 
 
 class ForeignFunction:

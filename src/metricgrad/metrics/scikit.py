@@ -22,6 +22,7 @@ from metricgrad._columns import are_probabilities, logit_of_class_1, one_column,
 from metricgrad._types import Reading
 from metricgrad.metrics.foreign import Foreign, name_of, parameters
 from metricgrad.metrics.label_tables import label_rows
+from metricgrad.metrics.scikit_tables import formula_of
 
 __all__ = ["is_scikit", "read_scikit"]
 
@@ -77,6 +78,7 @@ def read_scikit(metric: Any) -> Foreign:
         read=partial(_read, wanted, name),
         reads="labels" if of_labels else None if wanted is _values and not theirs else _READINGS[wanted],
         weighted="sample_weight" in parameters(metric),
+        of_table=formula_of(name, bound) if theirs else None,
     )
 
 
