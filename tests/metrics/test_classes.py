@@ -183,7 +183,7 @@ THEIRS_WITHOUT = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:A single label was found")
+@pytest.mark.filterwarnings("ignore:A single label was found", "ignore:y_pred contains classes not in y_true")
 @pytest.mark.parametrize("function", THEIRS_WITH_A_FORMULA)
 def test_a_metric_of_scikit_learn_has_our_formula(
     generator: torch.Generator, function: Callable[..., Any]
