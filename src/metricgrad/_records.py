@@ -49,8 +49,9 @@ __all__ = [
 
 START, CONTROL, CONTENDER = "start", "continued", "tuned"
 """What the arms of a run are called that gives them no names; the start is always called so."""
-Role = Literal["start", "control", "contender"]
-"""Of an arm: the model as it came; what else the time could have been spent on; what is to be shown."""
+Role = Literal["start", "control", "candidate", "contender"]
+"""Of an arm: the model as it came; what else the time could have been spent on; what a portfolio may return beside
+these; what is to be shown."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -61,6 +62,9 @@ class Entrant:
     name: str
     role: Role
     method: str = ""  # names of its roads; empty for a start that is not trained
+    members: list[str] = field(
+        default_factory=list
+    )  # of a portfolio: the arms it chooses from; it trains nothing
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class RunStarted:
     splits: dict[str, dict[str, Any]]  # fit / select / test -> {"items": int, "classes": int, ...}
     versions: dict[str, str]
     threads: int
-    arms: list[Entrant] = field(default_factory=list)  # start, controls, contenders; see `arms_of`
+    arms: list[Entrant] = field(default_factory=list)  # start, controls, candidates, contenders
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,7 @@ def test_a_small_pool_keeps_argmax_and_says_so(tmp_path: Path) -> None:
     assert any("wants 50 items" in mark for mark in of(result, "verdict")[0]["marks"])
 
 
+@pytest.mark.slow
 def test_a_class_that_select_lacks_and_a_select_of_one_class(tmp_path: Path) -> None:
     """Both run to their end; of one class nothing can be fitted."""
     splits = decided_splits(classes=3)

@@ -71,8 +71,8 @@ def fit_rule(
 
     Edge cases:
         Argmax is kept, with a note, where the pool has fewer items than the rule wants (threshold 50, slope 200, prior
-        800, biases 3,000), where the metric is undefined for all candidates, and where the cross-fitted value is not
-        above that of argmax.
+        800, biases 3,000), where the metric is undefined for all candidates, where the rule decides the whole pool as
+        argmax does, and where the cross-fitted value is not above that of argmax.
 
     Gradient: none.
 
@@ -111,8 +111,10 @@ def fit_rule(
         flat = "every slope decode has the value of argmax: the prior shift was tried instead"
         wanted = new_rule("prior", pool.kind, pool.value.classes, class_counts)
         fitted = wanted.fit(pool.scores, pool.y, pool.value)
-    decisions = _crossed(pool, wanted)
-    value, crossed = pool.value_of(fitted.decide(pool.scores)), pool.value_of(decisions)
+    decisions, on_all = _crossed(pool, wanted), fitted.decide(pool.scores)
+    if bool((on_all == decided).all()):  # what the halves find is not what the rule would do
+        return kept(f"argmax was kept: {wanted.name}, fitted on the whole pool, decides as argmax does")
+    value, crossed = pool.value_of(on_all), pool.value_of(decisions)
     if math.isnan(crossed):
         return kept(f"argmax was kept: {Undefined(wanted.name, pool.value.failure)}")
     sign = 1 if pool.value.higher_is_better else -1

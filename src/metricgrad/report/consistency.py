@@ -50,7 +50,9 @@ def _wrong_in_arms(started: RunStarted) -> str | None:
     if len({arm.name.lower() for arm in arms}) < len(arms):
         return "names two arms alike"
     if roles.count("start") != 1 or "contender" not in roles or roles != sorted(roles, key=ROLES.index):
-        return f"has the roles {', '.join(roles)}, not a start, controls and at least one contender"
+        return (
+            f"has the roles {', '.join(roles)}, not a start, controls, candidates and at least one contender"
+        )
     return None
 
 

@@ -94,7 +94,7 @@ class Run:
 
     @property
     def arms(self) -> list[str]:
-        """Names of the arms in the order start, controls, contenders."""
+        """Names of the arms in the order start, controls, candidates, contenders."""
         return [arm.name for arm in self.cast]
 
     @functools.cached_property
@@ -118,8 +118,8 @@ class Run:
 
     @property
     def trained(self) -> list[str]:
-        """Names of the controls and contenders."""
-        return [arm.name for arm in self.cast if arm.role != "start"]
+        """Names of the controls, candidates and contenders that were trained: a portfolio is not."""
+        return [arm.name for arm in self.cast if arm.role != "start" and not arm.members]
 
     @property
     def progress(self) -> tuple[int, int]:

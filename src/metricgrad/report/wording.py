@@ -239,10 +239,14 @@ def proxy_name(run: Run) -> str | None:
 
 def arm_meaning(run: Run, arm: str) -> str:
     """What an arm is, in a few words."""
-    method = next(one.method for one in run.cast if one.name == arm)
+    one = next(one for one in run.cast if one.name == arm)
+    method = one.method
+    if one.members:
+        return f"chooses among {', '.join(one.members)} and means of their weights"
     return {
         "start": "the model as it came",
         "control": f"control: {method.removeprefix('proxy:')} for the same budget",
+        "candidate": f"candidate: {method}",
         "contender": method,
     }[run.role(arm)]
 

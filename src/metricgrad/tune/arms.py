@@ -14,10 +14,23 @@ from metricgrad.methods.families import roads as roads_named
 from metricgrad.methods.road import Road
 from metricgrad.methods.surrogate import road_for_loss
 
-__all__ = ["PROXY", "Arm", "Attempt", "Contender", "arm_of", "check_names", "check_proxy", "shared_tries"]
+__all__ = [
+    "PORTFOLIO",
+    "PROXY",
+    "Arm",
+    "Attempt",
+    "Contender",
+    "arm_of",
+    "check_names",
+    "check_proxy",
+    "shared_tries",
+]
 
 PROXY = "proxy"
 """As the method of a control: the loss that the model was trained with."""
+
+PORTFOLIO = "the portfolio"
+"""As the method of an arm that trains nothing and chooses among others."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
@@ -41,22 +54,26 @@ class Arm:
     Attributes:
         name: free, but for the start's; part of file names, and unique whatever the case of its letters.
         role: start, control or contender.
-        attempts: what it may try; none of a start that is not trained.
+        attempts: what it may try; none of a start that is not trained, and of a portfolio.
+        members: of a portfolio, the names of the arms that it chooses from once they are trained.
     """
 
     name: str
     role: Role
     attempts: Sequence[Attempt] = ()
+    members: Sequence[str] = ()
 
     @property
     def method(self) -> str:
         """Names of its roads, each once."""
+        if self.members:
+            return PORTFOLIO
         return ", ".join(dict.fromkeys(attempt.road.name for attempt in self.attempts))
 
     @property
     def entrant(self) -> Entrant:
         """What the record says of it."""
-        return Entrant(self.name, self.role, self.method)
+        return Entrant(self.name, self.role, self.method, list(self.members))
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ def _best(values: Mapping[str, float], better: Better) -> str:
 
 def chosen_method(chosen: Chosen, arm: Arm) -> str:
     """Name the roads of the tries that stand for an arm."""
+    if not arm.attempts:
+        return arm.method
     attempts = [chosen.attempts[seed][arm.name] for seed in chosen.attempts]
     return " or ".join(dict.fromkeys(arm.attempts[attempt].road.name for attempt in attempts))
 

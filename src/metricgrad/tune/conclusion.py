@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from metricgrad._records import Chosen, Finished, Progress
-from metricgrad.tune.choice import attempts_of, chosen_of, means_of, without_value
 from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.evidence import Reading, favourite, opponent, read_test
-from metricgrad.tune.falls import Beside, held_back, told_of
+from metricgrad.tune.evidence import Reading, read_test
+from metricgrad.tune.falls import Beside
 from metricgrad.tune.finalists import Finalists
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.pictures import keep_pictures
+from metricgrad.tune.selection import selected
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.stage import Stage
 from metricgrad.tune.state import RunState
-from metricgrad.tune.verdict import verdict_of
+from metricgrad.tune.verdict import spoken_of, verdict_of
 
 __all__ = ["Conclusion"]
 
@@ -39,24 +38,14 @@ class Conclusion:
     def conclude(self, stages: Sequence[Stage], state: RunState) -> int:
         """Choose on select, fsync the choice, only then read test; judge; keep the returned weights; their seed."""
         setup = self.setup
-        select, attempts = attempts_of(stages, state.values, self.evaluator.better)
-        every = [(seed, arm.name) for seed in setup.seeds for arm in setup.every_arm]
-        resamples = state.budget.resamples or setup.plan.resamples
-        finalists = Finalists(setup, self.folder, self.evaluator, attempts)
-        finalists.fit_rules(every)
-        falls = self.beside.falls(
-            every, finalists.on_select, setup.splits, start=setup.start.name, resamples=resamples
-        )
-        chosen = chosen_of(select, attempts, held_back(falls), self.evaluator.better)
-        chosen = replace(chosen, argmax=finalists.argmax)
-        self.folder.emit(chosen, durable=True)
-        pictured = self._pictured(chosen)
-        read = self._read(every, finalists, pictured)
-        marks = [*state.marks, *finalists.told, *told_of(falls), *without_value(chosen)]
-        marks += [*self._unchanged(stages, chosen, read), *self.beside.failed]
+        found = selected(setup, self.folder, self.evaluator, self.beside, stages, state)
+        chosen, finalists = found.chosen, found.finalists
+        pictured = spoken_of(setup, chosen)
+        read = self._read(finalists, pictured)
+        marks = [*state.marks, *found.marks, *self._unchanged(stages, chosen, read), *self.beside.failed]
         verdict = verdict_of(
             setup, chosen, read, calls={**self.evaluator.calls, **self.beside.calls}, marks=marks,
-            rules=finalists.rule_names, resamples=resamples, watch=self._watch,
+            rules=finalists.rule_names, resamples=state.budget.resamples or setup.plan.resamples, watch=self._watch,
         )  # fmt: skip
         self.folder.emit(verdict)
         self._keep(chosen, finalists)
@@ -66,18 +55,12 @@ class Conclusion:
         self.folder.emit(Finished(returned, BEST, round(time.time() - self.began, 1)))
         return chosen.best_seed
 
-    def _pictured(self, chosen: Chosen) -> tuple[str, str]:
-        """The opponent and the contender of the verdict, whose items may be shown."""
-        cast = self.setup.metric, means_of(chosen.select), self.setup.entrants
-        return opponent(*cast), favourite(*cast)
-
-    def _read(
-        self, every: Sequence[tuple[int, str]], finalists: Finalists, pictured: tuple[str, str]
-    ) -> Reading | None:
+    def _read(self, finalists: Finalists, pictured: tuple[str, str]) -> Reading | None:
         """Read test once with every model; None without a test split."""
         test = self.setup.splits.test
         if test is None:
             return None
+        every = [(seed, arm.name) for seed in self.setup.seeds for arm in self.setup.every_arm]
         keep = pictured if getattr(test, "pictures", None) is not None else ()
         return read_test(every, finalists.on_test, self.evaluator, self.folder, keep=keep, beside=self.beside)
 
@@ -97,7 +80,7 @@ class Conclusion:
             for arm, tables in ({} if read is None else read.statistics).items()
         }
         marks, start = [], self.setup.start.name
-        for arm in [arm.name for arm in self.setup.arms]:
+        for arm in [arm.name for arm in self.setup.trained]:
             on_select = [of_seed[arm] == of_seed[start] for of_seed in chosen.select.values()]
             if not all(on_select) or values.get(arm) != values.get(start):
                 continue

@@ -11,12 +11,22 @@ from torch import Tensor, nn
 
 from metricgrad._checks import caller, describe, fail
 from metricgrad._columns import are_probabilities, one_column
-from metricgrad._types import Metric
+from metricgrad._types import Metric, Split
 from metricgrad.decision import Fitted, fit_rule
 from metricgrad.decision.rule import Rule
+from metricgrad.methods.class_counts import class_counts
 from metricgrad.tune.outputs import Outputs
 
-__all__ = ["ARGMAX", "AUTO", "Deciding", "as_outputs", "decided_by", "deciding_of", "scores_of"]
+__all__ = [
+    "ARGMAX",
+    "AUTO",
+    "Deciding",
+    "as_outputs",
+    "decided_by",
+    "deciding_of",
+    "names_classes",
+    "scores_of",
+]
 
 AUTO, ARGMAX = "auto", "argmax"
 """Whatever rule suits the outputs; none."""
@@ -28,10 +38,12 @@ class Deciding:
     Args:
         metric: of the run; it reads classes.
         rule: `auto`, the name of a rule, or a rule.
+        fit: where a rule that was named learns how frequent classes are.
     """
 
-    def __init__(self, metric: Metric, rule: str | Rule) -> None:
-        self.metric, self.rule = metric, rule
+    def __init__(self, metric: Metric, rule: str | Rule, fit: Split | None = None) -> None:
+        self.metric, self.rule, self.fit = metric, rule, fit
+        self._counts: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -40,13 +52,27 @@ class Deciding:
 
     def fitted(self, found: Outputs) -> Fitted | None:
         """Fit the rule to all items; each is also decided by the rule of the other half. None where no rule applies."""
-        pool = self._pool(found)
+        pool = pool_of(found)
         if pool is None:
             return None
         scores, targets = pool
         # Logits of an early network may lie within [0, 1] by chance: what they are is not guessed from that.
         inputs = "auto" if scores.ndim == 1 else "probabilities" if are_probabilities(scores) else "logits"
-        return fit_rule(scores, targets, self.metric, self.rule, inputs=inputs)
+        classes = 2 if scores.ndim == 1 else scores.shape[1]
+        counts = self._class_counts(classes)
+        return fit_rule(scores, targets, self.metric, self.rule, class_counts=counts, inputs=inputs)
+
+    def argmax(self, found: Outputs) -> Fitted | None:
+        """What argmax decides, in the form of a rule; None where no rule applies."""
+        return Deciding(self.metric, ARGMAX).fitted(found)
+
+    def _class_counts(self, classes: int) -> Tensor | None:
+        """How often each class comes in fit; None where any rule is taken, and for a rule that brings its own."""
+        if self.fit is None or self.rule in (AUTO, ARGMAX) or isinstance(self.rule, Rule):
+            return None
+        if self._counts is None:
+            self._counts = class_counts(self.fit)
+        return nn.functional.pad(self._counts, (0, classes - len(self._counts)))
 
     def by(self, rule: nn.Module, found: Outputs) -> Outputs:
         """Decide every item by a rule that was fitted before."""
@@ -57,20 +83,6 @@ class Deciding:
             )
         return found._replace(decided=decided_by(rule, scores))
 
-    def _pool(self, found: Outputs) -> tuple[Tensor, Tensor] | None:
-        """Class scores and the numbers of the classes, on the CPU; None where outputs or targets are something else."""
-        scores, targets = scores_of(found.outputs), found.targets
-        if scores is None or not isinstance(targets, Tensor):
-            return None
-        targets = one_column(targets.detach()).cpu()
-        classes = 2 if scores.ndim == 1 else scores.shape[1]
-        known = (
-            targets.ndim == 1
-            and len(targets) == len(scores)
-            and bool(((targets >= 0) & (targets < classes) & (targets == targets.long())).all())
-        )
-        return (scores, targets.long()) if known else None
-
     def check(self, found: Outputs) -> None:
         """Raise InputError where a rule was named that does not exist, or cannot decide these outputs."""
         if self.fitted(found) is None:
@@ -80,6 +92,27 @@ class Deciding:
                 "class scores [sample, class] and the number of the class of every sample",
                 "decision='auto' leaves outputs that no rule can decide as they are.",
             )  # fmt: skip
+
+
+def pool_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
+    """Class scores and the numbers of the classes, on the CPU; None where outputs or targets are something else."""
+    scores, targets = scores_of(found.outputs), found.targets
+    if scores is None or not isinstance(targets, Tensor):
+        return None
+    targets = one_column(targets.detach()).cpu()
+    classes = 2 if scores.ndim == 1 else scores.shape[1]
+    known = (
+        targets.ndim == 1
+        and len(targets) == len(scores)
+        and bool(((targets >= 0) & (targets < classes) & (targets == targets.long())).all())
+    )
+    return (scores, targets.long()) if known else None
+
+
+def names_classes(found: Outputs) -> bool:
+    """Whether outputs are scores [sample, class] and targets the number of one of these classes."""
+    pool = pool_of(found)
+    return pool is not None and pool[0].ndim == 2
 
 
 def scores_of(outputs: Any) -> Tensor | None:
@@ -118,12 +151,13 @@ def as_outputs(metric: Metric, found: Outputs) -> Tensor:
     return nn.functional.one_hot(decided, columns).float()
 
 
-def deciding_of(given: Any, metric: Metric) -> Deciding | None:
+def deciding_of(given: Any, metric: Metric, fit: Split | None = None) -> Deciding | None:
     """Return how a run decides; None where outputs are left as they are.
 
     Args:
         given: `auto`, the name of a rule, or a rule.
         metric: of the run.
+        fit: its training split.
 
     Raises:
         InputError: no rule, or a rule for a metric that does not read classes.
@@ -140,4 +174,4 @@ def deciding_of(given: Any, metric: Metric) -> Deciding | None:
             caller(), f"decision is {given!r}, but {metric.name} reads {reads}", "a metric of decided classes (f1)",
             "A rule would change nothing of it: leave decision out.",
         )  # fmt: skip
-    return Deciding(metric, given)
+    return Deciding(metric, given, fit)

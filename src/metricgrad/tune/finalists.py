@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from metricgrad._decision_records import RuleFitted
 from metricgrad._records import Progress
 from metricgrad.decision import Fitted
+from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs
 from metricgrad.tune.setup import Setup
-from metricgrad.tune.weights import load_model, save_model
+from metricgrad.tune.weights import load_into, save_model
 
 __all__ = ["Finalists"]
 
@@ -35,16 +37,28 @@ class Finalists:
         setup: Setup,
         folder: RunFolder,
         evaluator: Evaluator,
-        attempts: Mapping[str, Mapping[str, int]],
+        attempts: dict[str, dict[str, int]],
     ) -> None:
         self.setup, self.folder, self.evaluator, self.attempts = setup, folder, evaluator, attempts
         self.rules: dict[tuple[int, str], Fitted] = {}
 
+    def weights(self, seed: int, arm: str) -> dict[str, Any]:
+        """The weights that stand for an arm."""
+        return load_weights(self.folder.weights(seed, arm, self.attempts[str(seed)][arm]))
+
     def network(self, seed: int, arm: str) -> nn.Module:
         """The network of an arm with the weights that stand for it."""
         model = self.setup.build(seed)
-        load_model(self.folder.weights(seed, arm, self.attempts[str(seed)][arm]), model)
+        load_into(model, self.weights(seed, arm))
         return model.eval()
+
+    def install(self, seed: int, arm: str, weights: Mapping[str, Any], fitted: Fitted | None) -> None:
+        """Let weights, with what decides for them, stand for an arm that was not trained."""
+        self.attempts[str(seed)][arm] = 0
+        save_weights(self.folder.weights(seed, arm, 0), weights)
+        if fitted is not None:
+            self.rules[seed, arm] = fitted
+            self.folder.emit(_record_of(seed, arm, fitted))
 
     def fit_rules(self, models: Sequence[tuple[int, str]]) -> None:
         """Fit the rule of every (seed, arm) on select and write what it says; nothing where the run has none."""
@@ -61,9 +75,9 @@ class Finalists:
 
     def on_select(self, seed: int, arm: str) -> Outputs:
         """What the model gives for select, each item decided by the rule that was fitted on the other half."""
-        return self.evaluator.crossed(
-            self.evaluator.outputs(self.network(seed, arm), self.setup.splits.select)
-        )
+        found = self.evaluator.outputs(self.network(seed, arm), self.setup.splits.select)
+        fitted = self.rules.get((seed, arm))
+        return found if fitted is None else found._replace(decided=fitted.decisions)
 
     def on_test(self, seed: int, arm: str) -> Outputs:
         """What the model gives for test, decided by the rule that was fitted on all of select."""

@@ -51,6 +51,7 @@ def identity_of(
             "role": arm.role,
             "method": arm.method,
             "tries": [{"method": one.road.name, **one.settings.model_dump()} for one in arm.attempts],
+            **({"members": list(arm.members)} if arm.members else {}),
         }
         for arm in setup.arms
     }

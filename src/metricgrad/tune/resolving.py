@@ -3,7 +3,8 @@
 from metricgrad.metrics import adapt
 from metricgrad.tune.asked import Asked, check_forms, plan_of, seeds_of, start_plan_of
 from metricgrad.tune.cast import cast_of
-from metricgrad.tune.deciding import deciding_of
+from metricgrad.tune.deciding import deciding_of, names_classes
+from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.setup import Setup
@@ -20,11 +21,15 @@ def resolved(asked: Asked) -> Setup:
     check_forms(asked)
     build = SeededModel(asked.model, asked.device)
     exact = adapt(asked.metric, higher_is_better=asked.higher_is_better)
-    deciding = deciding_of(asked.decision, exact)
     sides = side_metrics_of(asked.side_metrics, asked.may_fall, exact)
     splits, told = usable_splits(asked.splits, exact, plan.batch)
+    deciding = deciding_of(asked.decision, exact, splits.fit)
     seeds = seeds_of(asked.seed)
-    start, arms = cast_of(asked, exact, plan.tries)
+
+    def of_classes() -> bool:
+        return names_classes(Evaluator(exact).outputs(build(seeds[0]), splits.select))
+
+    start, arms = cast_of(asked, exact, plan.tries, of_classes)
     setup = Setup(
         build,
         splits,

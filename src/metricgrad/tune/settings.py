@@ -84,7 +84,7 @@ def choose_settings(
             }
         )
         metric = adapt(call["metric"], higher_is_better=call.get("higher_is_better"))
-        evaluator = Evaluator(metric, deciding_of(call.get("decision", AUTO), metric))
+        evaluator = Evaluator(metric, deciding_of(call.get("decision", AUTO), metric, splits.fit))
         entrants = arms_of(record_of(result.events[0]))
         for (arm, attempt, chosen), model in _trained(result, call, number):
             value = evaluator.after_select(model, splits.select, held_out, "held-out")

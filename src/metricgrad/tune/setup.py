@@ -27,7 +27,7 @@ class Setup:
         build: seed -> start model, always the same one for the same seed.
         splits: fit, select, test.
         metric: the exact metric.
-        arms: controls, then contenders.
+        arms: controls, candidates, contenders.
         start: the start; without attempts where `build` gives a trained model.
         plan: of the arms.
         start_plan: of the start model's training.
@@ -55,8 +55,18 @@ class Setup:
 
     @property
     def every_arm(self) -> list[Arm]:
-        """Start, controls, contenders."""
+        """Start, controls, candidates, contenders."""
         return [self.start, *self.arms]
+
+    @property
+    def trained(self) -> list[Arm]:
+        """Controls, candidates and contenders without the portfolios, which train nothing."""
+        return [arm for arm in self.arms if not arm.members]
+
+    @property
+    def portfolios(self) -> list[Arm]:
+        """The arms that choose among others."""
+        return [arm for arm in self.arms if arm.members]
 
     def named(self, role: Role) -> list[Arm]:
         """The arms of a role."""

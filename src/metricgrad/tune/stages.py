@@ -36,7 +36,7 @@ def budget_of(setup: Setup, began: float) -> Budget:
     if setup.equal == "time":
         arm_steps = steps_in_equal_time(setup, allowed.steps, allowed.costs or costs_of(setup))
     every = plan.evaluate_every or max(1, allowed.steps // EVALUATIONS)
-    stages = len(setup.seeds) * (len(setup.start.attempts) + len(setup.arms) * plan.tries)
+    stages = len(setup.seeds) * sum(len(arm.attempts) for arm in setup.every_arm)
     budget = Budget(
         allowed.steps,
         every,
@@ -72,7 +72,7 @@ def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
                     chunk=setup.plan.chunk,
                     method=arm.attempts[attempt].road.name,
                 )
-                for arm in setup.arms
+                for arm in setup.trained
             ]
     return _numbered(stages)
 

@@ -89,7 +89,7 @@ def _kind(arm: Arm, attempt: Attempt) -> tuple[str, str]:
 
 def steps_in_equal_time(setup: Setup, steps: int, costs: Costs) -> dict[str, int]:
     """Steps of every arm that take as long as `steps` steps take the mean arm, warm-ups included; at least one."""
-    of_arm = {arm.name: [costs[_kind(arm, attempt)] for attempt in arm.attempts] for arm in setup.arms}
+    of_arm = {arm.name: [costs[_kind(arm, attempt)] for attempt in arm.attempts] for arm in setup.trained}
     once = {arm: sum(cost.once for cost in found) for arm, found in of_arm.items()}
     step = {arm: sum(cost.step for cost in found) for arm, found in of_arm.items()}
     share = sum(once[arm] + steps * step[arm] for arm in of_arm) / len(of_arm)

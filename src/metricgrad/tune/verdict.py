@@ -13,11 +13,11 @@ from metricgrad.differences import Differences, Grouping
 from metricgrad.interval import Interval
 from metricgrad.tune.choice import chosen_method, means_of
 from metricgrad.tune.deciding import ARGMAX
-from metricgrad.tune.evidence import Reading, Selected, favourite, judge
+from metricgrad.tune.evidence import Reading, Selected, favourite, judge, opponent
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.setup import Setup
 
-__all__ = ["verdict_of"]
+__all__ = ["spoken_of", "verdict_of"]
 
 
 def verdict_of(
@@ -58,6 +58,12 @@ def verdict_of(
     for arm, value in means_of(chosen.argmax).items():
         arms[arm]["argmax"] = {"select": value, **arms[arm].get("argmax", {})}
     return replace(verdict, arms=arms, sentence=f"{verdict.sentence} {_sentence(verdict, arms, rules)}")
+
+
+def spoken_of(setup: Setup, chosen: Chosen) -> tuple[str, str]:
+    """The opponent and the contender of the verdict."""
+    cast = setup.metric, means_of(chosen.select), setup.entrants
+    return opponent(*cast), favourite(*cast)
 
 
 def _without_rules(

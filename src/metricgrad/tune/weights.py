@@ -4,7 +4,7 @@
 (`_orig_mod.`, `module.`). Weights are kept without those, so that they fit the network with the wrapper and without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from metricgrad.errors import CheckpointError
 from metricgrad.tune.checkpoint import load_weights, save_weights
 
-__all__ = ["beside_of", "load_beside", "load_into", "load_model", "own_names", "save_model", "weights_of"]
+__all__ = [
+    "averaged",
+    "beside_of",
+    "load_beside",
+    "load_into",
+    "load_model",
+    "own_names",
+    "save_model",
+    "weights_of",
+]
 
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -86,6 +95,17 @@ def load_into(model: nn.Module, weights: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"the weights do not fit {type(model).__name__}: {reason[:300]}. Expected those of the same network."
         ) from error
+
+
+def averaged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean of state dicts of one network; what is no floating-point tensor is the first one's."""
+    first = states[0]
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
+        if isinstance(value, Tensor) and value.is_floating_point()
+        else value
+        for name, value in first.items()
+    }
 
 
 def load_model(path: Path, model: nn.Module) -> None:
