@@ -87,7 +87,7 @@ def test_resumed_run_is_the_uninterrupted_one(method: str, tmp_path: Path):
         ("direct:auc", "roc_auc", 0),
         ("direct:precision_at_5", "binary_average_precision", 0),
         ("surrogate:average_precision", "binary_average_precision", 0),
-        ("auto", "f1", 2),
+        ("direct:f_beta", "f1", 2),
         ("direct:multiclass", "error_rate", 3),
         ("direct:f_beta", "macro_f1", 3),
     ],
@@ -97,9 +97,7 @@ def test_scores_of_samples(method: str, metric: str, columns: int):
     result = run_scores(method, metric, columns=columns)
     started = result.event("run_started")
     assert started is not None
-    assert started["method"] == (
-        method if method != "auto" else f"direct:{'f_beta' if columns else 'average_precision'}"
-    )
+    assert started["method"] == (method if method != "auto" else "direct:average_precision")
     stepped = [event for event in result.events if event["event"] == "stepped" and event["arm"] == "tuned"]
     assert stepped
     if not method.startswith("surrogate"):

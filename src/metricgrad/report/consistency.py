@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from metricgrad._checks import describe
+from metricgrad._decision_records import CutCurve, DecisionTables
 from metricgrad._records import ROLES, Curve, Finished, Fitted, RunStarted, Verdict, arms_of
 
 __all__ = ["time_of", "wrong_in"]
@@ -37,7 +38,18 @@ def wrong_in(record: Any, arms: Collection[str]) -> str | None:
     if isinstance(record, Fitted):
         wrong = next((point for point in (*record.local, *record.generated) if len(point) != 2), None)
         return None if wrong is None else f"has the point {wrong}, not a pair (metric, estimate)"
+    if isinstance(record, DecisionTables | CutCurve):
+        return _wrong_in_decisions(record)
     return _wrong_in_verdict(record, arms) if isinstance(record, Verdict) else None
+
+
+def _wrong_in_decisions(record: DecisionTables | CutCurve) -> str | None:
+    """Tables are square and alike, curves have a value for every cut."""
+    if isinstance(record, CutCurve):
+        lengths = {len(record.cuts), len(record.values), len(record.low), len(record.high)}
+        return None if len(lengths) == 1 else f"has curves of {sorted(lengths)} points"
+    sizes = {len(record.argmax), len(record.fitted), *map(len, (*record.argmax, *record.fitted))}
+    return None if len(sizes) == 1 else "has tables that are not square"
 
 
 def _wrong_in_arms(started: RunStarted) -> str | None:

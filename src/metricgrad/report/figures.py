@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from metricgrad.report import fit, plot, trust
+from metricgrad.report import decisions, fit, plot, trust
 from metricgrad.report.reading import Run
 
 __all__ = ["figures", "surrogate"]
@@ -33,6 +33,9 @@ def figures(run: Run) -> dict[str, Any]:
         ),
         "select_plot": _figure(
             plot.select_figure(run), f"Select {metric} over training steps by arm and seed"
+        ),
+        "cut_plot": _figure(
+            decisions.cut_figure(run), f"Select {metric} over the cut between two classes, with its band"
         ),
         "start_plot": _figure(
             plot.select_figure(run, start_stage=True), f"Select {metric} of the start model"

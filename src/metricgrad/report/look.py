@@ -1,7 +1,8 @@
 """How an arm looks in every figure and table: by its role, and its number among the arms of that role.
 
 The first of each role (grey, vermilion, blue) differ for all common kinds of colour vision and stand out from a white
-and from a near-black page. More arms of a role than there are colours repeat them with another dash. `page.css`
+and from a near-black page. More arms of a role than there are colours repeat them with another dash; candidates
+take colours that only a fourth contender and later ones have. `page.css`
 holds the same colours, and those that take their place on a dark page.
 """
 
@@ -15,16 +16,19 @@ __all__ = ["Look", "look_of", "look_of_role"]
 _COLOURS: dict[Role, tuple[str, ...]] = {
     "start": ("#7a828c",),
     "control": ("#d55e00", "#e69f00", "#b0413e"),
+    "candidate": ("#2f7d32", "#7a5195", "#8c6d31"),
     "contender": ("#1f7fc4", "#8c6d31", "#7a5195", "#2f7d32", "#c2185b", "#00838f"),
 }
 _DASHES: dict[Role, tuple[str, ...]] = {
     "start": ("dot",),
     "control": ("dash", "dashdot"),
+    "candidate": ("longdashdot", "longdash"),
     "contender": ("solid", "longdash", "longdashdot"),
 }
 _MARKERS: dict[Role, tuple[str, ...]] = {
     "start": ("square",),
     "control": ("diamond", "triangle-up", "triangle-down"),
+    "candidate": ("pentagon", "star", "hexagon"),
     "contender": ("circle", "cross", "x", "star", "pentagon", "hexagon"),
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metricgrad._checks import describe, fail
+from metricgrad._decision_records import CutCurve, DecisionTables, Picked, RuleFitted
 from metricgrad._documents import Unreadable
 from metricgrad._layout import check_layout
 from metricgrad._record_file import read_record
@@ -87,6 +88,10 @@ class Run:
         default_factory=dict
     )  # (metric, arm, seed, split) ->
     falls: dict[tuple[str, str, int], Fall] = field(default_factory=dict)  # (side metric, arm, seed) ->
+    rules: dict[tuple[str, int], RuleFitted] = field(default_factory=dict)  # (arm, seed) ->
+    picks: dict[tuple[str, int], Picked] = field(default_factory=dict)  # (portfolio, seed) ->
+    confusion: DecisionTables | None = None  # of the returned arm
+    cuts: CutCurve | None = None  # of the returned arm
     verdict: Verdict | None = None
     finished: Finished | None = None
     resumed: list[Resumed] = field(default_factory=list)
@@ -255,6 +260,14 @@ def _fold(run: Run, record: Any) -> None:
         run.side_metrics = record.metrics
     elif isinstance(record, SideMeasured):
         run.sides[record.metric, record.arm, record.seed, record.split] = record
+    elif isinstance(record, RuleFitted):
+        run.rules[record.arm, record.seed] = record
+    elif isinstance(record, Picked):
+        run.picks[record.arm, record.seed] = record
+    elif isinstance(record, DecisionTables):
+        run.confusion = record
+    elif isinstance(record, CutCurve):
+        run.cuts = record
     elif isinstance(record, Fall):
         run.falls[record.metric, record.arm, record.seed] = record
     elif isinstance(record, Resumed):

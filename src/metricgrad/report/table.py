@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from metricgrad.report.decisions import RULES, rule_of
 from metricgrad.report.reading import Run, condense
 from metricgrad.report.side import FALL, side_tables
 from metricgrad.report.wording import (
@@ -122,17 +123,22 @@ def _rich(rows: list[list[str]]) -> Table:
 
 def _arm_titles(run: Run) -> list[str]:
     """Column titles after the arm's name, over which the metric's stands."""
-    return [*(["test", ""] if _tested(run) else []), "select", "trained for"]
+    rules = ["decides by"] if run.rules else []
+    argmax = ["test at argmax"] if run.rules and _tested(run) else []
+    return [*(["test", ""] if _tested(run) else []), *argmax, "select", *rules, "trained for"]
 
 
 def _arm_rows(run: Run) -> list[list[str]]:
-    """One row an arm: name, test value and interval where there is a test split, select value."""
+    """One row an arm: name, test value and interval where there is a test split, select value, its rule."""
     rows = []
     for arm in run.arms:
         numbers = run.verdict.arms.get(arm, {}) if run.verdict else {}
         test = [number(numbers.get("value")), interval(numbers)] if _tested(run) else []
+        argmax = [number(numbers.get("argmax", {}).get("value"))] if run.rules and _tested(run) else []
+        rules = [rule_of(run, arm)] if run.rules else []
         seconds = run.seconds_of(arm)
-        rows.append([arm, *test, number(run.select_of(arm)), "" if seconds is None else duration(seconds)])
+        trained = "" if seconds is None else duration(seconds)
+        rows.append([arm, *test, *argmax, number(run.select_of(arm)), *rules, trained])
     return rows
 
 
@@ -177,6 +183,7 @@ def _explanations(run: Run) -> list[str]:
     elif len(run.trained) > 1:
         lines.append("The arms took equal steps, not equal time; the last column says how long each trained.")
     sides = side_tables(run)
+    lines += [RULES] if run.rules else []
     lines += [f"{side.name}: {side.meaning}" for side in sides] + ([FALL] if sides else [])
     lines += [gain_meaning(run)] if run.verdict.gains else []
     lines += [text] if (text := interval_meaning(run)) else []

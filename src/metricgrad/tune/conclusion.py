@@ -41,7 +41,7 @@ class Conclusion:
         found = selected(setup, self.folder, self.evaluator, self.beside, stages, state)
         chosen, finalists = found.chosen, found.finalists
         pictured = spoken_of(setup, chosen)
-        read = self._read(finalists, pictured)
+        read = self._read(chosen, finalists, pictured)
         marks = [*state.marks, *found.marks, *self._unchanged(stages, chosen, read), *self.beside.failed]
         verdict = verdict_of(
             setup, chosen, read, calls={**self.evaluator.calls, **self.beside.calls}, marks=marks,
@@ -49,19 +49,22 @@ class Conclusion:
         )  # fmt: skip
         self.folder.emit(verdict)
         self._keep(chosen, finalists)
-        if setup.splits.test is not None and read is not None and read.outputs:
-            keep_pictures(read, pictured, setup.splits.test, setup.metric, self.folder)
-        returned = chosen.returned[str(chosen.best_seed)]
-        self.folder.emit(Finished(returned, BEST, round(time.time() - self.began, 1)))
+        finalists.show_rule(*_best(chosen), None if read is None else read.outputs)
+        test = setup.splits.test
+        if test is not None and read is not None and getattr(test, "pictures", None) is not None:
+            keep_pictures(read, setup.seeds[0], pictured, test, setup.metric, self.folder)
+        self.folder.emit(Finished(_best(chosen)[1], BEST, round(time.time() - self.began, 1)))
         return chosen.best_seed
 
-    def _read(self, finalists: Finalists, pictured: tuple[str, str]) -> Reading | None:
+    def _read(self, chosen: Chosen, finalists: Finalists, pictured: tuple[str, str]) -> Reading | None:
         """Read test once with every model; None without a test split."""
         test = self.setup.splits.test
         if test is None:
             return None
         every = [(seed, arm.name) for seed in self.setup.seeds for arm in self.setup.every_arm]
-        keep = pictured if getattr(test, "pictures", None) is not None else ()
+        keep = {_best(chosen)} if finalists.rules else set()
+        if getattr(test, "pictures", None) is not None:
+            keep |= {(self.setup.seeds[0], arm) for arm in pictured}
         return read_test(every, finalists.on_test, self.evaluator, self.folder, keep=keep, beside=self.beside)
 
     def _watch(self, done: int, total: int) -> None:
@@ -69,7 +72,7 @@ class Conclusion:
 
     def _keep(self, chosen: Chosen, finalists: Finalists) -> None:
         """Keep the weights that are returned, with their rule."""
-        seed, arm = chosen.best_seed, chosen.returned[str(chosen.best_seed)]
+        seed, arm = _best(chosen)
         facts = {"arm": arm, "seed": str(seed), "metric": self.setup.metric.name}
         finalists.save(self.folder.path / BEST, seed, arm, facts)
 
@@ -95,3 +98,8 @@ class Conclusion:
                 f"the learning rate was {' or '.join(sorted(rates))}: try a larger one, or more steps"
             )
         return marks
+
+
+def _best(chosen: Chosen) -> tuple[int, str]:
+    """Seed and arm of the model that is returned."""
+    return chosen.best_seed, chosen.returned[str(chosen.best_seed)]

@@ -25,6 +25,7 @@ __all__ = [
     "decided_by",
     "deciding_of",
     "names_classes",
+    "pool_of",
     "scores_of",
 ]
 

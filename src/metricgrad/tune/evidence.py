@@ -34,12 +34,12 @@ class Reading:
 
     Attributes:
         statistics: of every arm and seed.
-        outputs: of the first seed's model of the arms that were to be kept.
+        outputs: of the models, by seed and arm, whose outputs were to be kept.
         argmax: where rules decide, the statistics of the same outputs without them; else empty.
     """
 
     statistics: Statistics
-    outputs: Mapping[str, Outputs]
+    outputs: Mapping[tuple[int, str], Outputs]
     argmax: Statistics = field(default_factory=dict)
 
 
@@ -49,7 +49,7 @@ def read_test(
     evaluator: Evaluator,
     folder: RunFolder,
     *,
-    keep: Collection[str] = (),
+    keep: Collection[tuple[int, str]] = (),
     beside: Beside | None = None,
 ) -> Reading:
     """Read the test split once with every model, and keep the statistics in `test.safetensors`.
@@ -61,13 +61,13 @@ def read_test(
         outputs_of: what the model of one of them gives for the test split, with the selected weights.
         evaluator: measures and counts.
         folder: of the run.
-        keep: arms whose outputs are kept, those of the first seed: whatever shows single items reads them.
+        keep: models whose outputs are kept: whatever shows single items reads them.
         beside: measures the side metrics on the same outputs.
     """
     statistics: dict[str, list[Tensor]] = {}
     argmax: dict[str, list[Tensor]] = {}
     shares: dict[str, list[list[float]]] = {}
-    kept: dict[str, Outputs] = {}
+    kept: dict[tuple[int, str], Outputs] = {}
     for number, (seed, arm) in enumerate(chosen):
         folder.emit(Progress("test", number, len(chosen), "model"))
         found = outputs_of(seed, arm)
@@ -83,8 +83,8 @@ def read_test(
             beside.measured(found, seed, arm, "test")
         if evaluator.metric.unit == "query":
             shares.setdefault(arm, []).append(_shares_found(found))
-        if arm in keep and seed == chosen[0][0]:
-            kept[arm] = found.on_cpu()
+        if (seed, arm) in keep:
+            kept[seed, arm] = found.on_cpu()
     folder.emit(Progress("test", len(chosen), len(chosen), "model"))
     named = {
         f"{arm}/{index}{mark}": item

@@ -8,8 +8,9 @@ from torch import nn
 
 from metricgrad._decision_records import RuleFitted
 from metricgrad._records import Progress
-from metricgrad.decision import Fitted
+from metricgrad.decision import Fitted, Threshold
 from metricgrad.tune.checkpoint import load_weights, save_weights
+from metricgrad.tune.decided import cut_curve, decision_tables
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs
@@ -89,6 +90,26 @@ class Finalists:
     def save(self, path: Path, seed: int, arm: str, facts: Mapping[str, str]) -> None:
         """Write the weights of an arm, with its rule, into a file."""
         save_model(path, self.network(seed, arm), facts)
+
+    def show_rule(self, seed: int, arm: str, tested: Mapping[tuple[int, str], Outputs] | None) -> None:
+        """Write what the rule of a model changes: confusion tables, and the metric over the cut where it is one.
+
+        Args:
+            seed: of the model.
+            arm: of the model.
+            tested: what models give for test, this one among them; None without a test split.
+        """
+        fitted = self.rules.get((seed, arm))
+        if fitted is None:
+            return
+        on_select = self.on_select(seed, arm)
+        shown, split = (on_select, "select") if tested is None else (tested[seed, arm], "test")
+        tables, curve = decision_tables(shown, seed, arm, split), None
+        if isinstance(fitted.rule, Threshold):
+            curve = cut_curve(on_select, fitted.rule, self.evaluator.metric, seed, arm)
+        for record in (tables, curve):
+            if record is not None:
+                self.folder.emit(record)
 
     @property
     def told(self) -> list[str]:

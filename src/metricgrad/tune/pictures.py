@@ -12,15 +12,17 @@ __all__ = ["keep_pictures"]
 
 
 def keep_pictures(
-    read: Reading, arms: tuple[str, str], test: Split, metric: Metric, folder: RunFolder
+    read: Reading, seed: int, arms: tuple[str, str], test: Split, metric: Metric, folder: RunFolder
 ) -> None:
     """Keep queries or samples that changed with the first seed between two arms, with pictures."""
-    before, after = (read.outputs[arm] for arm in arms)
+    before, after = (read.outputs[seed, arm] for arm in arms)
     try:
         if metric.unit == "query":
             write_gallery(before, after, arms, test, folder)
         elif metric.kind is not None:
-            sides = [(read.outputs[arm], read.statistics[arm][0]) for arm in arms]
+            sides = [
+                (found, read.statistics[arm][0]) for found, arm in zip((before, after), arms, strict=True)
+            ]
             write_examples(sides[0], sides[1], arms, test, metric, folder)
     except MissingExtraError as error:
         folder.emit(Note(f"no gallery: {error}"))

@@ -1,0 +1,159 @@
+"""The decision rules of a run: which rule every arm decides by, what it brought, and what a portfolio chose from.
+
+Pure functions of a folded record.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from metricgrad.report.look import look_of, look_of_role
+from metricgrad.report.plot import dressed
+from metricgrad.report.reading import Run
+from metricgrad.report.wording import interval, number, signed
+
+__all__ = ["RULES", "cut_figure", "cut_meaning", "decision_tables", "rule_of"]
+
+RULES = (
+    "Decisions: every arm by the rule that select fits for its weights; on select each half by the rule of the other "
+    "half. At argmax: the same weights without a rule."
+)
+_MOST_CLASSES = 30
+
+
+class DecisionTable(NamedTuple):
+    """A heading, titles and rows of text."""
+
+    heading: str
+    titles: list[str]
+    rows: list[list[str]]
+
+
+def rule_of(run: Run, arm: str) -> str:
+    """The rule that an arm decides by; each once where seeds have different ones."""
+    names = [run.rules[arm, seed].rule for seed in sorted(run.start.seeds) if (arm, seed) in run.rules]
+    return " or ".join(dict.fromkeys(names))
+
+
+def decision_tables(run: Run) -> list[DecisionTable]:
+    """All tables of the section, those without a row left out."""
+    found = [_gain_table(run), _rule_table(run), *_pick_tables(run), *_confusion_tables(run)]
+    return [table for table in found if table.rows]
+
+
+def _rule_table(run: Run) -> DecisionTable:
+    """Every arm and seed: the metric on select with argmax and with the rule, and the rule in words."""
+    rows = []
+    for arm in run.arms:
+        for seed in sorted(run.start.seeds):
+            found = run.rules.get((arm, seed))
+            if found is not None:
+                told = (
+                    found.words
+                    if not found.note
+                    else f"{found.words} {found.note[0].upper()}{found.note[1:]}."
+                )
+                rows.append([str(seed), arm, number(found.argmax), number(found.cross_fitted), told])
+    titles = ["seed", "arm", "argmax", "rule, cross-fitted", "the rule in words"]
+    return DecisionTable("Rules of the arms, values on select", titles, rows)
+
+
+def _gain_table(run: Run) -> DecisionTable:
+    """What the rule brought each arm on test, with its paired interval."""
+    figures = {} if run.verdict is None else run.verdict.arms
+    rows = [
+        [
+            arm,
+            number(figures[arm]["argmax"].get("value")),
+            interval(figures[arm]["argmax"]),
+            number(figures[arm].get("value")),
+            interval(figures[arm]),
+            signed(figures[arm]["rule"].get("gain")),
+            interval(figures[arm]["rule"], sign=True),
+        ]
+        for arm in run.arms
+        if "rule" in figures.get(arm, {})
+    ]
+    titles = ["arm", "argmax", "interval", "with its rule", "interval", "gain of the rule", "interval"]
+    return DecisionTable("What the rules bring on test", titles, rows)
+
+
+def _pick_tables(run: Run) -> list[DecisionTable]:
+    """For each portfolio and seed its candidates by value, with a mark at what it returned."""
+    tables = []
+    for (arm, seed), pick in sorted(run.picks.items()):
+        rows = [
+            [one.name, number(one.value), "returned" if one.name == pick.returned else ""]
+            for one in pick.candidates
+        ]
+        tables.append(DecisionTable(f"Candidates of {arm}, seed {seed}", ["candidate", "select", ""], rows))
+    return tables
+
+
+def _confusion_tables(run: Run) -> list[DecisionTable]:
+    """Confusion tables of the returned arm, with argmax and with its rule; none of very many classes."""
+    found = run.confusion
+    if found is None or len(found.argmax) > _MOST_CLASSES:
+        return []
+    return [
+        DecisionTable(f"{found.arm}, seed {found.seed}, {found.split}: {way}", *_cells(table))
+        for way, table in (("argmax", found.argmax), ("with its rule", found.fitted))
+    ]
+
+
+def _cells(table: Sequence[Sequence[int]]) -> tuple[list[str], list[list[str]]]:
+    titles = ["true \\ decided", *map(str, range(len(table)))]
+    return titles, [[str(true), *(f"{count:,}" for count in row)] for true, row in enumerate(table)]
+
+
+def cut_figure(run: Run) -> go.Figure | None:
+    """The metric over the cut on select, with its bootstrap band, the fitted cut and that of argmax.
+
+    Returns:
+        the figure, or None where the returned arm decides by no cut.
+    """
+    cuts = run.cuts
+    if cuts is None or not any(value is not None for value in cuts.values):
+        return None
+    figure, colour = go.Figure(), look_of(run, cuts.arm).colour
+    if cuts.resamples:
+        figure.add_scatter(
+            x=[*cuts.cuts, *reversed(cuts.cuts)],
+            y=[*cuts.high, *reversed(cuts.low)],
+            fill="toself",
+            mode="none",
+            fillcolor=colour,
+            opacity=0.18,
+            name="95 % band",
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        x=cuts.cuts,
+        y=cuts.values,
+        mode="lines",
+        line={"width": 2.5, "color": colour},
+        name=cuts.arm,
+        hovertemplate="cut %{x:.3f}: %{y:.4f}<extra></extra>",
+    )
+    grey = look_of_role("start").colour
+    for cut, dash in ((cuts.cut, "solid"), (cuts.default, "dot")):
+        figure.add_vline(x=cut, line_width=1.5, line_color=grey, line_dash=dash)
+    return dressed(
+        figure, x="cut (log odds of class 1)", y=f"select {run.start.metric}", height=340, legend=False
+    )
+
+
+def cut_meaning(run: Run) -> str:
+    """How the figure of the cut is to be read."""
+    cuts = run.cuts
+    if cuts is None:
+        return ""
+    spread = ""
+    if cuts.cut_low is not None and cuts.cut_high is not None:
+        bounds = interval({"low": cuts.cut_low, "high": cuts.cut_high}, sign=True)
+        spread = f" The best cut of 90 % of {cuts.resamples:,} resamples lies in {bounds}."
+    return (
+        f"Line: {run.start.metric} on select over the cut, weights of {cuts.arm}, seed {cuts.seed}; band: pointwise "
+        f"95 % bootstrap. Solid mark: the fitted cut ({signed(cuts.cut)}); dotted: argmax.{spread}"
+    )
