@@ -201,3 +201,53 @@ def test_one_score_per_sample_decides_by_a_cut(tmp_path: Path) -> None:
     )
     assert {event["rule"] for event in of(result, "rule_fitted")} <= {"threshold", "argmax"}
     assert len(of(result, "tested")) == 3
+
+
+def test_the_result_holds_the_rule_and_decides_by_it(decided: Result, tmp_path: Path) -> None:
+    """Kept beside the weights, read again with the network given; classes as the rule decides the outputs."""
+    inputs = drawn(50, 7)[0]
+    assert isinstance(decided.rule, Threshold) and decided.model is not None
+    expected = decided.rule.decide(decided.model(inputs).detach())
+    assert_close(decided.predict(inputs), expected)
+    loaded = Result.load(decided.save(tmp_path / "copy").parent / "copy", model=classifier())
+    assert loaded.rule is not None and torch.equal(loaded.rule.cut, decided.rule.cut)
+    assert_close(loaded.predict(inputs), expected)
+    with pytest.raises(InputError, match="no network"):
+        Result.load(tmp_path / "copy").predict(inputs)
+
+
+def test_predict_without_a_rule(tmp_path: Path) -> None:
+    """Argmax that was kept gives classes and no rule; argmax that was asked for leaves the outputs."""
+    small = decided_run(splits=decided_splits((200, 30, 100)), seed=0, plan=Plan(steps=1), start_plan=None)
+    inputs = drawn(20, 7)[0]
+    assert small.rule is None and small.model is not None
+    with torch.no_grad():
+        assert_close(small.predict(inputs), small.model(inputs).argmax(1))
+    asked = decided_run(decision="argmax", seed=0, plan=Plan(steps=1), start_plan=None)
+    assert asked.rule is None and asked.predict(inputs).shape == (20, 2)
+
+
+def test_the_record_shows_what_the_rule_changes(decided: Result) -> None:
+    """Tables of test before and after, a curve over the cut with its band, and both on the page."""
+    tables, curve = of(decided, "decision_tables")[-1], of(decided, "cut_curve")[-1]
+    arm, seed = decided.returned, of(decided, "chosen")[0]["best_seed"]
+    assert (tables["arm"], tables["split"], curve["arm"]) == (arm, "test", arm)
+    scores, targets = outputs_of(decided, seed, str(arm), decided_splits().test)
+    assert decided.rule is not None
+    for name, guess in (("argmax", scores.argmax(1)), ("fitted", decided.rule.decide(scores))):
+        counted = torch.zeros(2, 2, dtype=torch.int64)
+        for true, predicted in zip(targets.tolist(), guess.tolist(), strict=True):
+            counted[true, predicted] += 1
+        assert tables[name] == counted.tolist()
+    scores, targets = outputs_of(decided, seed, str(arm), decided_splits().select)
+    f1, odds = adapt("f1"), scores[:, 1].double() - scores[:, 0].double()
+    for cut, value, low, high in zip(
+        *(curve[name][::10] for name in ("cuts", "values", "low", "high")), strict=True
+    ):
+        assert_close(value, f1.summarise(f1.measure((odds > cut).long(), targets)))
+        assert low <= high
+    assert curve["cut_low"] <= curve["cut_high"] and curve["resamples"] == 200
+    text = decided.summary()
+    assert "test at argmax" in text and "decides by" in text and "threshold" in text
+    page = decided.report().read_text()
+    assert "What the rules bring on test" in page and "with its rule" in page and "cut-plot" in page

@@ -13,9 +13,10 @@ from metricgrad.tune.checkpoint import load_weights, save_weights
 from metricgrad.tune.decided import cut_curve, decision_tables
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
+from metricgrad.tune.kept_rule import save_with_rule
 from metricgrad.tune.outputs import Outputs
 from metricgrad.tune.setup import Setup
-from metricgrad.tune.weights import load_into, save_model
+from metricgrad.tune.weights import load_into
 
 __all__ = ["Finalists"]
 
@@ -89,7 +90,8 @@ class Finalists:
 
     def save(self, path: Path, seed: int, arm: str, facts: Mapping[str, str]) -> None:
         """Write the weights of an arm, with its rule, into a file."""
-        save_model(path, self.network(seed, arm), facts)
+        fitted = self.rules.get((seed, arm))
+        save_with_rule(path, self.network(seed, arm), None if fitted is None else fitted.rule, facts)
 
     def show_rule(self, seed: int, arm: str, tested: Mapping[tuple[int, str], Outputs] | None) -> None:
         """Write what the rule of a model changes: confusion tables, and the metric over the cut where it is one.

@@ -14,8 +14,10 @@ from metricgrad._documents import Unreadable
 from metricgrad._layout import check_layout
 from metricgrad._record_file import read_record
 from metricgrad._records import record_of
+from metricgrad.decision import Argmax
+from metricgrad.decision.rule import Rule
 from metricgrad.errors import InputError, RunFolderError
-from metricgrad.tune.checkpoint import load_weights
+from metricgrad.tune.kept_rule import network_and_rule, predicted
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.weights import load_into
 
@@ -123,7 +125,36 @@ class Result:
 
     def weights(self) -> dict[str, Any]:
         """Return the state dict of the returned model (of the seed that `select` prefers), under its own names."""
-        return load_weights(self.folder / "best.safetensors")
+        return network_and_rule(self.folder / "best.safetensors")[0]
+
+    @property
+    def rule(self) -> Rule | None:
+        """The rule of the returned model; None where the largest score decides, or nothing is decided."""
+        rule = network_and_rule(self.folder / "best.safetensors")[1]
+        return None if isinstance(rule, Argmax) else rule
+
+    def predict(self, inputs: Any) -> Any:
+        """Return what the returned model says of a batch: decided classes [item] for a metric that reads classes.
+
+        Args:
+            inputs: as the network takes them.
+
+        Returns:
+            Classes by the rule of the run, or by argmax where that was kept. For any other metric, and for a run with
+            `decision="argmax"`, the outputs of the network.
+
+        Raises:
+            InputError: the result has no network: it was loaded without one.
+
+        For an ONNX graph of both see `rule.to_onnx(path, network=result.model, inputs=...)`.
+        """
+        if self.model is None:
+            raise fail(
+                "Result.predict",
+                f"the result of {self.folder} has no network",
+                "one: Result.load(folder, model=...)",
+            )
+        return predicted(self.model, network_and_rule(self.folder / "best.safetensors")[1], inputs)
 
     def summary(self) -> str:
         """Return the closing table as plain text."""

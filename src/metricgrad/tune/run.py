@@ -62,7 +62,9 @@ def tune(
             ("supcon"). A module with parameters (ArcFace) is copied and trained beside the network.
             Without it there is no control arm, and the result says so.
         method: `auto`, or `family:objective` (`surrogate:recall_at_k`, `direct:average_precision`, ...). Several,
-            separated by commas, share the tries out among them: select chooses the method, too.
+            separated by commas, share the tries out among them: select chooses the method, too. For a metric that reads
+            classes `auto` is a portfolio: it trains several losses and returns the best by select, with its rule, where
+            that is surely better than the start with its rule.
         plan: budget of the arms, or its fields as a dict.
         higher_is_better: direction of a metric that does not tell its own.
         seed: one or several; each draws its own batches, and its own start model where `model` is a callable.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad.errors import CheckpointError
-from metricgrad.tune.checkpoint import load_weights, save_weights
+from metricgrad.tune.checkpoint import load_weights
 
 __all__ = [
     "averaged",
@@ -21,7 +21,6 @@ __all__ = [
     "load_into",
     "load_model",
     "own_names",
-    "save_model",
     "weights_of",
 ]
 
@@ -111,8 +110,3 @@ def averaged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def load_model(path: Path, model: nn.Module) -> None:
     """Put the weights of a file into a network of their form."""
     load_into(model, load_weights(path))
-
-
-def save_model(path: Path, model: nn.Module, facts: Mapping[str, str] | None = None) -> None:
-    """Write the weights of a network into a file, with facts about them."""
-    save_weights(path, weights_of(model), facts)

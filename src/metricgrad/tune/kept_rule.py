@@ -1,0 +1,81 @@
+"""The rule of the returned arm, kept with its weights in one file, and the network that decides by it.
+
+The arrays of the rule stand beside the weights, under names that begin with `decision_rule.`; what it is stands in the
+header. A file without a rule, such as one of an earlier version, is read as before.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from metricgrad._checks import fail
+from metricgrad._documents import Unreadable, json_value
+from metricgrad._structures import form, moved
+from metricgrad._user_code import embedded
+from metricgrad.decision.rule import Rule
+from metricgrad.decision.rule_file import arrays_of, facts_of, rule_of
+from metricgrad.errors import CheckpointError, InputError
+from metricgrad.scale.chunk import device_of
+from metricgrad.tune.checkpoint import load_weights, same_random_state, save_weights
+from metricgrad.tune.deciding import decided_by, scores_of
+from metricgrad.tune.tensor_file import content_of_tensors, header_of
+from metricgrad.tune.weights import weights_of
+
+__all__ = ["network_and_rule", "predicted", "save_with_rule"]
+
+PREFIX, FACTS = "decision_rule.", "decision_rule"
+
+
+def save_with_rule(path: Path, model: nn.Module, rule: Rule | None, facts: Mapping[str, str]) -> None:
+    """Write the weights of a network and, where there is one, its rule."""
+    weights, header = weights_of(model), dict(facts)
+    if rule is not None:
+        weights |= {PREFIX + name: array for name, array in arrays_of(rule).items()}
+        header[FACTS] = json.dumps(facts_of(rule))
+    save_weights(path, weights, header)
+
+
+def network_and_rule(path: Path) -> tuple[dict[str, Any], Rule | None]:
+    """Read the weights of a network, under its own names, and its rule.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds a rule that is none.
+    """
+    weights, facts = load_weights(path), header_of(content_of_tensors(path)).get(FACTS)
+    if facts is None:
+        return weights, None
+    arrays = {name: value for name, value in weights.items() if name.startswith(PREFIX)}
+    try:
+        rule = rule_of(
+            json_value(str(facts)), {name.removeprefix(PREFIX): value for name, value in arrays.items()}
+        )
+    except (Unreadable, InputError) as error:
+        raise CheckpointError(
+            f"{path} holds a decision rule that cannot be read: {error} Restore the file from a copy."
+        ) from error
+    return {name: value for name, value in weights.items() if name not in arrays}, rule
+
+
+def predicted(model: nn.Module, rule: Rule | None, inputs: Any) -> Any:
+    """What a network gives for a batch, in eval mode without gradients: classes [item] where a rule decides."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), same_random_state():
+            outputs = embedded(model, moved(inputs, device_of(model)))
+    finally:
+        model.train(training)
+    if rule is None:
+        return outputs
+    scores = scores_of(outputs)
+    if scores is None:
+        raise fail(
+            "Result.predict",
+            f"the network returns {form(outputs)}",
+            "class scores, as the rule was fitted to",
+        )
+    return decided_by(rule, scores)
