@@ -8,7 +8,7 @@ from markupsafe import Markup
 from metricgrad.report import decisions, fit, plot, trust
 from metricgrad.report.reading import Run
 
-__all__ = ["figures", "surrogate"]
+__all__ = ["decided", "figures", "surrogate"]
 
 
 class _Figure(NamedTuple):
@@ -34,9 +34,6 @@ def figures(run: Run) -> dict[str, Any]:
         "select_plot": _figure(
             plot.select_figure(run), f"Select {metric} over training steps by arm and seed"
         ),
-        "cut_plot": _figure(
-            decisions.cut_figure(run), f"Select {metric} over the cut between two classes, with its band"
-        ),
         "start_plot": _figure(
             plot.select_figure(run, start_stage=True), f"Select {metric} of the start model"
         ),
@@ -45,6 +42,19 @@ def figures(run: Run) -> dict[str, Any]:
         "hit_gain_plot": _figure(
             plot.hit_gain_figure(run), "Hits among the k nearest, difference to the start"
         ),
+    }
+
+
+def decided(run: Run) -> dict[str, Any] | None:
+    """What the page shows of decision rules; None for a run without any."""
+    if not run.rules:
+        return None
+    label = f"Select {run.start.metric} over the cut between two classes, with its band"
+    return {
+        "meaning": decisions.RULES,
+        "tables": decisions.decision_tables(run),
+        "cut": _figure(decisions.cut_figure(run), label),
+        "cut_meaning": decisions.cut_meaning(run),
     }
 
 

@@ -16,8 +16,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from metricgrad.report import decisions, documents, sections, side, wording
-from metricgrad.report.figures import figures, surrogate
+from metricgrad.report import documents, sections, side, wording
+from metricgrad.report.figures import decided, figures, surrogate
 from metricgrad.report.look import look_of
 from metricgrad.report.page_file import write_page
 from metricgrad.report.reading import Run, read_run
@@ -72,9 +72,7 @@ def _page(folder: Path, run: Run, lines: int) -> str:
         arms=sections.arm_rows(run),
         gains=sections.gain_rows(run),
         contenders=sections.contender_table(run),
-        decisions=decisions.decision_tables(run),
-        rules=decisions.RULES,
-        cut_meaning=decisions.cut_meaning(run),
+        decided=decided(run),
         sides=side.side_tables(run, every_interval=True),
         fall=side.FALL,
         facts=sections.fact_rows(run),
