@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -87,6 +87,8 @@ def test_what_is_dumped_is_read(value: Any) -> None:
     assert json_value(json.dumps(value)) == value
 
 
+@example("*a" + "1" * 5000)
+@example("!x" + "1" * 5000 + " a")
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 @settings(max_examples=120, deadline=None)
 def test_random_yaml_is_read_or_refused(text: str) -> None:

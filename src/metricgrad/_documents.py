@@ -155,7 +155,7 @@ def yaml_document(text: bytes | str, *, own: bool = False) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise Unreadable(f"it is not YAML: {problem}", mark.line + 1 if mark else None) from error
+        raise Unreadable(f"it is not YAML: {problem[:200]}", mark.line + 1 if mark else None) from error
     reader = _Reader(own)
     return Document(None if node is None else reader.value(node, ""), reader.lines)
 
@@ -251,7 +251,7 @@ def _check_outline(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) is not None:
-            raise Unreadable(f"it is not YAML of plain values: the tag {event.tag!r} is not read", line)
+            raise Unreadable(f"it is not YAML of plain values: the tag {event.tag[:80]!r} is not read", line)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         values += 1
         if depth > DEEPEST or values > 3 * MOST_VALUES:
