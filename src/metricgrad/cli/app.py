@@ -9,7 +9,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from metricgrad.cli import bench, cite, compare, doctor, evaluate, explain, listing, report, run, settings
+from metricgrad.cli import (
+    bench,
+    cite,
+    compare,
+    decide,
+    doctor,
+    evaluate,
+    explain,
+    listing,
+    report,
+    run,
+    settings,
+)
 from metricgrad.cli.output import complain, examples
 from metricgrad.errors import Interrupted, MetricgradError
 
@@ -79,6 +91,7 @@ app.command("resume", epilog=run.RESUME_EXAMPLES)(run.resume)
 app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("decide", epilog=decide.EXAMPLES)(decide.decide)
 app.command("list", epilog=listing.EXAMPLES)(listing.list_names)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("cite", epilog=cite.EXAMPLES)(cite.cite)

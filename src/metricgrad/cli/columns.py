@@ -99,6 +99,39 @@ class Predictions:
             return self._of_scores(metric)
         return self._of_classes(metric)
 
+    def decided_by_scores(self, metric: Metric) -> tuple[list[str], str | None]:
+        """Return the classes by number for a metric of decided classes, and which is the positive one, if there is one.
+
+        They are those of the columns score_<class>; beside one column score the two of the targets, the positive last.
+
+        Raises:
+            InputError: no column of scores; one score and more than two classes; a positive class that is not told, or
+                is told where there is none.
+        """
+        classes, one = self._classes, "score" in self.table.columns
+        if not one and len(self._scored) < 2:
+            raise self._lacks(metric, "score", "score_<class> of each class")
+        if one and len(classes) != 2:
+            raise InputError(
+                f"{self.table.path} has one column of scores and {len(classes)} classes among its targets; expected "
+                "score_<class> for each class, or two classes."
+            )
+        if self.positive_class is not None and len(classes) > 2:
+            raise InputError(
+                f"--positive-class is {self.positive_class!r}, but {self.table.path} has scores of {len(classes)} "
+                "classes; expected it for two classes. A metric of many is their average, such as macro_f1."
+            )
+        if one and not self._says_itself:
+            raise self._asks("the column score")
+        if not self._says_itself and len(classes) == 2 and _turns(metric, self._as_they_stand()):
+            raise self._asks(metric.name)
+        return classes, classes[-1] if self._says_itself and len(classes) == 2 else None
+
+    def _as_they_stand(self) -> Measured:
+        """The class of the larger score of each sample."""
+        found = self._matrix()
+        return Measured(found.outputs.argmax(1), found.targets, found.column)
+
     @property
     def _scored(self) -> dict[str, str]:
         """Columns score_<class> by the class as it stands there."""
@@ -212,7 +245,7 @@ class Predictions:
         if "score" not in self.table.columns and len(scored) < 2:
             raise self._lacks(metric, "score", "score_<class> of two classes")
         if not self._says_itself:
-            raise self._asks(metric)
+            raise self._asks(metric.name)
         column = "score" if "score" in self.table.columns else scored[self._column_of(classes[-1])]
         outputs = numbers(self.table.path, column, self.table.columns[column])
         targets = torch.tensor([int(text == classes[-1]) for text in self._texts["target"]])
@@ -240,7 +273,7 @@ class Predictions:
             and len(classes) == 2
             and _turns(metric, found)
         ):
-            raise self._asks(metric)
+            raise self._asks(metric.name)
         named = numbers_that_count(metric, self.table.path, classes)
         if named is not None:
             return _renumbered(found, named)
@@ -259,12 +292,12 @@ class Predictions:
         """The class as its column spells it."""
         return dict(zip(self._texts["score_<class>"], self._scored, strict=True))[name]
 
-    def _asks(self, metric: Metric) -> InputError:
+    def _asks(self, what: str) -> InputError:
         """The question for the positive class."""
         shown = self._classes[:6]
         more = ", ..." if len(self._classes) > 6 else ""
         return InputError(
-            f"{metric.name} of {self.table.path} is that of one class against the others, and "
+            f"{what} of {self.table.path} is that of one class against the others, and "
             f"{', '.join(map(describe, shown))}{more} do not say which one; expected --positive-class with one of them."
         )
 

@@ -17,6 +17,7 @@ from metricgrad.cli.options import (
     FolderOption,
     GroupsOption,
     HeaderOption,
+    IdOption,
     LabelsOption,
     PositiveClassOption,
     ReferenceLabelsOption,
@@ -95,9 +96,6 @@ CsvOption = Annotated[
 BaselineOption = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="The file that the others are compared with; the first one."),
-]
-IdOption = Annotated[
-    str | None, typer.Option("--id", metavar="COLUMN", help="Which rows belong together; else the column id.")
 ]
 ByOrderOption = Annotated[
     bool, typer.Option("--by-order", help="Rows belong together as they stand, whatever their ids are.")

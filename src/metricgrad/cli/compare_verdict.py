@@ -12,7 +12,7 @@ from metricgrad.cli.figure_document import told
 from metricgrad.cli.output import console
 from metricgrad.differences import Difference, Differences, plural
 
-__all__ = ["document", "draw"]
+__all__ = ["document", "draw", "ends"]
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Draws events."""
@@ -121,7 +121,7 @@ def _sentence(
         ((arm, found),) = ((one.arm, one.interval) for one in others)
         values = (compared.interval({name: 1.0}).value for name in (arm, baseline))
         parts[0] += ": {} {:.4f} against {:.4f}, {:+.4f} ({:.0%} interval {})".format(
-            metric.name, *values, found.value + 0.0, found.confidence, _range(found.low, found.high, "+")
+            metric.name, *values, found.value + 0.0, found.confidence, ends(found.low, found.high, "+")
         )
     else:
         level = f"{1 - compared.confidence:.3g}"
@@ -153,9 +153,9 @@ def draw(found: Mapping[str, Any]) -> None:
         table.add_row(
             Text(one["file"]),
             f"{one['value']:.4f}",
-            _range(one["low"], one["high"], ""),
+            ends(one["low"], one["high"], ""),
             "" if baseline else f"{one['difference'] + 0.0:+.4f}",
-            "" if baseline else _range(one["difference_low"], one["difference_high"], "+"),
+            "" if baseline else ends(one["difference_low"], one["difference_high"], "+"),
             *("" if baseline or one[key] is None else f"{one[key]:.3g}" for key in keys),
             "baseline" if baseline else one["verdict"],
         )
@@ -166,7 +166,7 @@ def draw(found: Mapping[str, Any]) -> None:
         screen.print(Text(line), soft_wrap=True)
 
 
-def _range(low: float | None, high: float | None, sign: str) -> str:
+def ends(low: float | None, high: float | None, sign: str) -> str:
     """Both ends; a dash where there is no interval."""
     return "-" if low is None or high is None else f"{low + 0.0:{sign}.4f} to {high + 0.0:{sign}.4f}"
 

@@ -15,6 +15,7 @@ __all__ = [
     "FolderOption",
     "GroupsOption",
     "HeaderOption",
+    "IdOption",
     "LabelsOption",
     "PositiveClassOption",
     "ReferenceLabelsOption",
@@ -75,6 +76,10 @@ DecisionOption = Annotated[
 GroupsOption = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Of PREDICTIONS: samples of one group (a patient) go together."),
+]
+IdOption = Annotated[
+    str | None,
+    typer.Option("--id", metavar="COLUMN", help="The column that names the rows; else the column id."),
 ]
 ConfidenceOption = Annotated[float, typer.Option(help="How often the interval should hold the truth.")]
 ResamplesOption = Annotated[int, typer.Option(min=1, max=1_000_000, help="Draws of groups for the interval.")]

@@ -106,14 +106,18 @@ def complain(error: BaseException) -> None:
 
 
 @contextmanager
-def noted() -> Iterator[list[str]]:
-    """Hear the warnings of a command; afterwards they are printed on stderr as notes, once each, and in the list."""
+def noted(*, quiet: bool = False) -> Iterator[list[str]]:
+    """Hear the warnings of a command; afterwards they are printed on stderr as notes, once each, and in the list.
+
+    Args:
+        quiet: they are in the list only.
+    """
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always", UserWarning)
         yield notes
     notes += dict.fromkeys(" ".join(str(one.message).split()) for one in heard)
-    for note in notes:
+    for note in [] if quiet else notes:
         sys.stderr.write(f"note: {note}\n")
 
 

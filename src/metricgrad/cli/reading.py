@@ -102,6 +102,8 @@ def read_predictions(
     said: Said = _NOTHING,
     kept: Mapping[str, str] = _NONE,
     maybe: Mapping[str, str] = _NONE,
+    *,
+    target: bool = True,
 ) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
 
@@ -111,6 +113,7 @@ def read_predictions(
         kept: further columns that must be there, by the option that names them; they are read as they stand, under
             the name of the option.
         maybe: the same for columns that need not be there; a name in small letters fits any case.
+        target: whether it must be there.
 
     Raises:
         InputError: no such file, not a table, no `target`, none of the others, no row.
@@ -137,10 +140,11 @@ def read_predictions(
         roles.update({name: option for option, name in further.items()})
         return [*roles, *scores]
 
-    usual = {*NAMES["target"], *(name.lower() for name in said.columns.values())}
+    own = (*said.columns.values(), *kept.values(), *maybe.values())
+    usual = {*NAMES["target"], *(name.lower() for name in own)}
     table = read_table(path, usual, wanted, said.delimiter)
     shown = describe(", ".join(table.names))
-    if "target" not in roles.values():
+    if target and "target" not in roles.values():
         raise InputError(
             f"{path} has the columns {shown}; expected one named target. Say --column target=NAME."
         )
@@ -150,7 +154,7 @@ def read_predictions(
             f"{path} has the columns {shown}; expected prediction, score or score_<class> beside target. Say --column "
             "prediction=NAME or --column score=NAME."
         )
-    if not columns["target"]:
+    if not all(columns.values()):
         raise InputError(f"{path} has no row; expected one line per sample after the header.")
     if said.decimal_comma:
         columns = {

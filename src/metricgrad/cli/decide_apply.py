@@ -1,0 +1,57 @@
+"""`metricgrad decide` with the file of a rule: it decides the rows of another file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metricgrad.cli.decided import beside, require_others, write_decisions
+from metricgrad.cli.scored import Names, kind_of, said_of, scored_as
+from metricgrad.decision import load_rule
+from metricgrad.decision.known import RULES
+from metricgrad.errors import InputError
+
+__all__ = ["apply_file"]
+
+_OF_FITTING = ("metric", "test", "test_fraction", "groups", "out", "positive_class", "higher_is_better")
+"""Options that say nothing where a fitted rule is applied."""
+
+
+def apply_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Decide the rows of a table by a rule from a file, write the decisions, and return the document.
+
+    Args:
+        given: the options of the command by name.
+
+    Raises:
+        InputError: an option of fitting, or a file does not fit.
+    """
+    for name in _OF_FITTING:
+        if given[name] is not None:
+            raise InputError(
+                f"decide: --{name.replace('_', '-')} came with the file of a rule; expected it where a rule is fitted."
+            )
+    rule = load_rule(given["rule"])
+    if rule.name not in RULES:
+        raise InputError(
+            f"decide: {given['rule']} holds a rule {rule.name}, which reads something else than scores of classes; "
+            f"expected one of {', '.join(RULES)}."
+        )
+    _, path = beside(given["predictions"], None, given["decided"])
+    require_others([path], [given["predictions"], Path(given["rule"])])
+    names = Names(list(rule.class_names) or [str(number) for number in range(rule.classes)])
+    scored = scored_as(
+        given["predictions"], said_of(given), names, groups=None, ids=given["ids"], target=False
+    )
+    kind_of(scored, rule.inputs if given["inputs"] == "auto" else given["inputs"])
+    decided = rule.decide(scored.scores)
+    write_decisions(path, scored, decided)
+    counts = decided.bincount(minlength=rule.classes).tolist()
+    return {
+        "file": str(scored.path),
+        "rows": len(scored),
+        "rule": rule.name,
+        "metric": rule.metric,
+        "words": rule.words(),
+        "decided": dict(zip(names.classes, counts, strict=True)),
+        "written": {"decisions": str(path)},
+    }

@@ -1,0 +1,92 @@
+"""What a rule changes on rows that it was not fitted to: the metric with an interval, tables, the other metrics."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from metricgrad._types import Metric
+from metricgrad.cli.aligned_files import Rows
+from metricgrad.cli.compare_verdict import document
+from metricgrad.cli.scored import Scored
+from metricgrad.decision import Fitted
+from metricgrad.decision.rule import Argmax, table_of
+from metricgrad.decision.scores import Kind, log_scores
+from metricgrad.differences import Grouping
+from metricgrad.metrics.names import metric_by_name
+
+__all__ = ["evidence", "larger_score"]
+
+_ALWAYS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")
+_OF_POSITIVE = ("f1", "precision", "recall", "specificity")
+"""Metrics that are shown beside the one that was asked for; the second ones where a class is positive."""
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+def larger_score(scores: Tensor, kind: Kind) -> Tensor:
+    """Decide without a rule [row]: the class of the largest score, of one score class 1 above one half."""
+    return log_scores(scores, kind).argmax(1)
+
+
+def evidence(
+    metric: Metric,
+    judged: Scored,
+    before: Tensor,
+    after: Tensor,
+    fitted: Fitted,
+    progress: Progress,
+    **draws: Any,
+) -> dict[str, Any]:
+    """Measure both decisions of the same rows.
+
+    Args:
+        metric: that the rule was fitted for.
+        judged: the rows.
+        before: their classes without a rule.
+        after: their classes by the rule.
+        fitted: the rule.
+        progress: is told how far the draws are.
+        draws: resamples, confidence and seed of the interval.
+    """
+    assert judged.targets is not None
+    targets, names = judged.targets, judged.names
+    kept = isinstance(fitted.rule, Argmax)
+    arms = ["argmax", "argmax (kept)" if kept else fitted.rule.name]
+    grouping = Grouping(None, metric.unit)
+    if judged.groups is not None:
+        grouping = Grouping(judged.groups, "group")
+    facts = {"rows": len(judged), "rows_left_out": [0, 0]}
+    rows = Rows([metric.measure(one, targets) for one in (before, after)], grouping, facts)
+    found = document(metric, arms, rows, arms[0], progress, **draws)
+    first, second = found.pop("files")
+    found.pop("baseline")
+    claim = second["verdict"]
+    if kept:
+        claim, found["verdict"] = (
+            "nothing claimed",
+            f"Nothing is claimed: {fitted.note or 'argmax was asked for'}.",
+        )
+    tables = [table_of(one, targets, len(names.classes)) for one in (before, after)]
+    shown = _ALWAYS + (_OF_POSITIVE if names.positive else ())
+    return {
+        **found,
+        "before": {key: first[key] for key in ("value", "low", "high")},
+        "after": {key: second[key] for key in ("value", "low", "high")},
+        "difference": {
+            "value": second["difference"],
+            "low": second["difference_low"],
+            "high": second["difference_high"],
+            "p_value": second["p_value"],
+            "claim": claim,
+        },
+        "tables": dict(zip(("before", "after"), (one.long().tolist() for one in tables), strict=True)),
+        "others": [_other(name, *tables) for name in shown],
+    }
+
+
+def _other(name: str, before: Tensor, after: Tensor) -> dict[str, Any]:
+    """One more metric of both tables."""
+    of_table = metric_by_name(name).of_table
+    assert of_table is not None
+    return {"metric": name, "before": float(of_table(before)), "after": float(of_table(after))}

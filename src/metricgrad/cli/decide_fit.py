@@ -1,0 +1,69 @@
+"""`metricgrad decide` without a rule: one is fitted to some rows, judged on the others, and written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from metricgrad._types import Metric
+from metricgrad.cli.decide_evidence import evidence, larger_score
+from metricgrad.cli.decided import beside, require_others, write_decisions, write_rule
+from metricgrad.cli.named import metric_named
+from metricgrad.cli.parting import parts
+from metricgrad.cli.progress import Drawing
+from metricgrad.cli.scored import kind_of
+from metricgrad.decision import fit_rule
+from metricgrad.metrics.table_metric import TableMetric
+
+__all__ = ["fit_file"]
+
+
+def fit_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit a rule, judge it on other rows, write it with its decisions, and return the document.
+
+    Args:
+        given: the options of the command by name.
+
+    Raises:
+        InputError: an option, the metric or a file does not fit.
+    """
+    exact = _metric_of_classes(given)
+    rule_path, decided_path = beside(given["predictions"], given["out"], given["decided"])
+    read = [path for path in (given["predictions"], given["test"]) if path is not None]
+    require_others([rule_path, decided_path], read)
+    pool, judged, parted = parts(exact, given)
+    names, kind = pool.names, kind_of(pool, given["inputs"])
+    kind_of(judged, kind)
+    value = TableMetric(exact, len(names.classes))
+    fitted = fit_rule(pool.scores, pool.targets, value, given["rule"] or "auto", inputs=kind)
+    fitted.rule.class_names = tuple(names.classes)
+    after = fitted.rule.decide(judged.scores)
+    draws = {name: given[name] for name in ("resamples", "confidence", "seed")}
+    with Drawing(quiet=given["quiet"]) as progress:
+        found = evidence(exact, judged, larger_score(judged.scores, kind), after, fitted, progress, **draws)
+    write_rule(rule_path, fitted.rule)
+    write_decisions(decided_path, judged, after)
+    return {
+        "file": str(pool.path),
+        "classes": names.classes,
+        "positive_class": names.positive,
+        "scores": kind,
+        "rule": fitted.rule.name,
+        "words": fitted.rule.words(),
+        "note": fitted.note,
+        "calls": fitted.calls,
+        "parts": parted,
+        "pool": {
+            "rows": len(pool),
+            "argmax": fitted.argmax_value,
+            "value": fitted.value,
+            "cross_fitted": fitted.cross_fitted,
+        },
+        **found,
+        "written": {"rule": str(rule_path), "decisions": str(decided_path)},
+    }
+
+
+def _metric_of_classes(given: Mapping[str, Any]) -> Metric:
+    """The metric; InputError for one that does not judge decided classes, before any file is read."""
+    exact = metric_named(given["metric"], given["higher_is_better"])
+    TableMetric(exact, 2)
+    return exact

@@ -1,0 +1,73 @@
+"""What `metricgrad decide` writes: the rule, and a table of decisions: id, target and decision of each row."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from metricgrad.cli.scored import Scored
+from metricgrad.decision import Rule, save_rule
+from metricgrad.errors import InputError
+
+__all__ = ["beside", "require_others", "write_decisions", "write_rule"]
+
+
+def beside(predictions: Path, out: Path | None, decided: Path | None) -> tuple[Path, Path]:
+    """Paths of the rule and of the decisions: as they were said, else beside the predictions.
+
+    Example:
+        >>> [path.name for path in beside(Path("a.csv"), None, None)]
+        ['a-rule.json', 'a-decided.csv']
+    """
+    rule = out or predictions.with_name(f"{predictions.stem}-rule.json")
+    return rule, decided or rule.with_name(f"{predictions.stem}-decided.csv")
+
+
+def require_others(written: Sequence[Path], read: Sequence[Path]) -> None:
+    """Refuse to write over a file that is read, or twice to one file."""
+    places = [path.resolve() for path in (*read, *written)]
+    for path in written:
+        if places.count(path.resolve()) > 1:
+            raise InputError(
+                f"decide: {path} would be written over; expected another file (--out, --decided)."
+            )
+
+
+def write_rule(path: Path, rule: Rule) -> None:
+    """Write a rule.
+
+    Raises:
+        InputError: the file cannot be written, or does not end in .json or .safetensors.
+    """
+    with _writing(path, "--out"):
+        save_rule(rule, path)
+
+
+def write_decisions(path: Path, scored: Scored, decided: Tensor) -> None:
+    """Write a line for each row: its id (or its number, from 1), its target where it has one, and its class.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    classes = scored.names.classes
+    columns = {"row": scored.numbers.tolist()} if scored.ids is None else {"id": scored.ids}
+    if scored.targets is not None:
+        columns["target"] = [classes[one] for one in scored.targets.tolist()]
+    columns["decision"] = [classes[one] for one in decided.tolist()]
+    with _writing(path, "--decided"), path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+@contextmanager
+def _writing(path: Path, option: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}; expected a file in a folder that is there. {option} names "
+            "another one."
+        ) from error

@@ -1,0 +1,258 @@
+"""`metricgrad decide`: a rule fitted to one part of a file, judged on the other, written and applied."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metricgrad.decision import fit_rule, load_rule
+from metricgrad.metrics import adapt
+from tests.cli.outcome import Command
+from tests.cli.test_evaluate import write_predictions
+
+ROWS = 600
+Columns = dict[str, list[Any]]
+
+
+def binary(seed: int = 0, rows: int = ROWS) -> Columns:
+    """A rare class and the probability of it."""
+    random = np.random.default_rng(seed)
+    target = (random.random(rows) < 0.15).astype(int)
+    odds = 2 * target - 3 + random.normal(size=rows)
+    score = (1 / (1 + np.exp(-odds))).round(6)
+    return {"id": [f"r{row}" for row in range(rows)], "target": target.tolist(), "score": score.tolist()}
+
+
+def animals(seed: int = 0, rows: int = ROWS) -> Columns:
+    """Logits of three classes with names."""
+    random = np.random.default_rng(seed)
+    shares, names = np.array([0.7, 0.2, 0.1]), ("cat", "dog", "owl")
+    classes = random.choice(3, rows, p=shares)
+    logits = (1.5 * np.eye(3)[classes] + random.normal(size=(rows, 3)) + np.log(shares)).round(5)
+    columns = {f"score_{name}": logits[:, place].tolist() for place, name in enumerate(names)}
+    return {"target": [names[one] for one in classes], "herd": [row // 5 for row in range(rows)], **columns}
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    """A file of two classes."""
+    write_predictions(tmp_path / "p.csv", binary())
+    return tmp_path / "p.csv"
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """A file of three classes."""
+    write_predictions(tmp_path / "zoo.csv", animals())
+    return tmp_path / "zoo.csv"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_equals_the_library(command: Command, scores: Path) -> None:
+    """Fit and figures are those of `fit_rule` and of the metric on the rows that are not in the file of decisions."""
+    found = command("decide", scores, "--metric", "f1", "--json").json
+    decided = {row["id"]: row for row in rows_of(scores.with_name("p-decided.csv"))}
+    table = binary()
+    judging = torch.tensor([one in decided for one in table["id"]])
+    p, y = torch.tensor(table["score"], dtype=torch.float64), torch.tensor(table["target"])
+    fitted = fit_rule(p[~judging], y[~judging], "f1")
+    assert (found["pool"]["value"], found["pool"]["cross_fitted"]) == (fitted.value, fitted.cross_fitted)
+    f1, after = adapt("f1"), fitted.rule.decide(p[judging])
+    for key, classes in (("before", (p[judging] > 0.5).long()), ("after", after)):
+        assert found[key]["value"] == f1.summarise(f1.measure(classes, y[judging]))
+    assert [int(decided[one]["decision"]) for one in table["id"] if one in decided] == after.tolist()
+    assert (found["rule"], found["difference"]["claim"], found["rows"]) == ("threshold", "gain", 300)
+
+
+def test_the_verdict_is_that_of_compare(command: Command, scores: Path) -> None:
+    """The same files of predictions, the same interval, p-value and claim."""
+    found = command("decide", scores, "--metric", "mcc", "--json").json
+    table, kept = binary(), rows_of(scores.with_name("p-decided.csv"))
+    of_id = dict(zip(table["id"], table["score"], strict=True))
+    for name, prediction in (
+        ("before", [int(of_id[row["id"]] > 0.5) for row in kept]),
+        ("after", [row["decision"] for row in kept]),
+    ):
+        columns: Columns = {"target": [row["target"] for row in kept], "prediction": list(prediction)}
+        write_predictions(scores.with_name(f"{name}.csv"), columns)
+    files = [scores.with_name(f"{name}.csv") for name in ("before", "after")]
+    other = command("compare", *files, "--metric", "mcc", "--json").json["files"][1]
+    keys = ("difference", "difference_low", "difference_high", "p_value", "verdict")
+    assert list(found["difference"].values()) == [other[key] for key in keys]
+
+
+def test_the_rule_is_written_and_applied(command: Command, zoo: Path, tmp_path: Path) -> None:
+    """The file of the rule decides as the library does, by the names of columns, and needs no target."""
+    command("decide", zoo, "--metric", "macro_f1", "--groups", "herd", "--out", "rule.json", "--quiet")
+    new = animals(1)
+    columns = ["score_owl", "score_cat", "score_dog"]
+    write_predictions(tmp_path / "new.csv", {name: new[name] for name in columns})
+    found = command("decide", "new.csv", "--rule", "rule.json", "--json").json
+    rule = load_rule(tmp_path / "rule.json")
+    logits = torch.tensor([new[f"score_{name}"] for name in ("cat", "dog", "owl")], dtype=torch.float64).T
+    expected = [rule.class_names[one] for one in rule.decide(logits).tolist()]
+    rows = rows_of(tmp_path / "new-decided.csv")
+    assert [row["decision"] for row in rows] == expected
+    assert (list(rows[0]), rows[0]["row"]) == (["row", "decision"], "1")
+    assert found["decided"] == {name: expected.count(name) for name in ("cat", "dog", "owl")}
+
+
+def test_groups_and_classes_are_parted(command: Command, zoo: Path) -> None:
+    """No group is in both parts, every class is in both, and another seed parts otherwise."""
+    table, drawn = animals(), []
+    for seed in ("0", "1"):
+        command("decide", zoo, "--metric", "mcc", "--groups", "herd", "--seed", seed, "--quiet")
+        judging = {int(row["row"]) - 1 for row in rows_of(zoo.with_name("zoo-decided.csv"))}
+        herds = [
+            {table["herd"][row] for row in range(ROWS) if (row in judging) is part} for part in (True, False)
+        ]
+        assert not herds[0] & herds[1] and 0.4 < len(judging) / ROWS < 0.6
+        for name in ("cat", "dog", "owl"):
+            rows = [row for row in range(ROWS) if table["target"][row] == name]
+            assert 0.4 < sum(row in judging for row in rows) / len(rows) < 0.6
+        drawn.append(judging)
+    assert drawn[0] != drawn[1]
+
+
+def test_a_file_of_its_own_judges(command: Command, scores: Path, tmp_path: Path) -> None:
+    """All rows of the first file fit the rule, all of the second one judge it."""
+    write_predictions(tmp_path / "test.csv", binary(1, 200))
+    found = command("decide", scores, "--test", "test.csv", "--metric", "f1", "--json").json
+    assert (found["pool"]["rows"], found["rows"]) == (ROWS, 200)
+    assert len(rows_of(tmp_path / "p-decided.csv")) == 200
+
+
+def test_text_has_what_json_has(command: Command, zoo: Path) -> None:
+    """Figures, words, verdict, other metrics, tables and files."""
+    found = command("decide", zoo, "--metric", "macro_f1", "--json").json
+    text = command("decide", zoo, "--metric", "macro_f1").out
+    figures = [found[key][end] for key in ("before", "after") for end in ("value", "low", "high")]
+    figures += [one[key] for one in found["others"] for key in ("before", "after")]
+    assert all(f"{figure:.4f}" in text for figure in figures)
+    assert found["verdict"] in text and all(line in text for line in found["words"].splitlines())
+    assert all(f" {cell}" in text for table in found["tables"].values() for row in table for cell in row)
+    assert all(path in text for path in found["written"].values())
+
+
+MINE = """
+import numpy as np
+
+def right_positives(predictions, targets):
+    hit = int(((predictions == 1) & (targets == 1)).sum())
+    return 2 * hit / max(1, int((predictions == 1).sum() + (targets == 1).sum()))
+"""
+
+
+def test_a_function_of_the_user(command: Command, scores: Path, tmp_path: Path) -> None:
+    """It gets the rule that the formula gets; its calls are counted and printed."""
+    (tmp_path / "my_metric.py").write_text(MINE, encoding="utf-8")
+    arguments = (
+        "decide",
+        scores,
+        "--metric",
+        "my_metric:right_positives",
+        "--higher-is-better",
+        "--resamples",
+        "50",
+    )
+    found, ours = (command(*one, "--json").json for one in (arguments, ("decide", scores, "--metric", "f1")))
+    assert (found["words"], found["after"]["value"]) == (ours["words"], ours["after"]["value"])
+    assert found["calls"] > 100 and ours["calls"] == 0
+    assert f"{found['calls']:,} calls of the metric" in command(*arguments).out
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "note"),
+    [
+        ("small", binary(rows=60), "wants 50 items and the pool has 30"),
+        ("alone", {**binary(), "target": [0] * ROWS}, "one class only"),
+        ("useless", {"target": [0, 1] * 100, "score_0": [0.5] * 200, "score_1": [0.5] * 200}, "argmax gives"),
+    ],
+)
+def test_argmax_is_kept(command: Command, tmp_path: Path, name: str, columns: Columns, note: str) -> None:
+    """The documented fallback, with its reason: nothing is claimed."""
+    write_predictions(tmp_path / f"{name}.csv", columns)
+    found = command("decide", f"{name}.csv", "--metric", "mcc", "--json").json
+    assert found["rule"] == "argmax" and note in found["note"] and note in found["verdict"]
+    assert (found["difference"]["value"], found["difference"]["claim"]) == (0, "nothing claimed")
+
+
+def without(columns: Columns, *names: str) -> Columns:
+    """A table without some columns."""
+    return {name: cells for name, cells in columns.items() if name not in names}
+
+
+LETTERS = {**binary(), "target": ["ab"[one] for one in binary()["target"]]}
+HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 100}
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "words"),
+    [
+        (binary(), ["--metric", "roc_auc"], ["roc_auc", "reads scores", "no decision rule"]),
+        (binary(), ["--metric", "recall@1"], ["embeddings"]),
+        (binary(), ["--metric", "hamming_loss"], ["labels"]),
+        (binary(), [], ["no --metric is given"]),
+        (binary(), ["--metric", "f1", "--rule", "thresold"], ["thresold", "threshold"]),
+        (binary(), ["--metric", "f1", "--test-fraction", "1.5"], ["--test-fraction is 1.5"]),
+        (binary(), ["--metric", "f1", "--test", "in.csv", "--test-fraction", "0.5"], ["one of them"]),
+        (binary(), ["--metric", "f1", "--out", "in.csv"], ["written over"]),
+        (binary(), ["--metric", "f1", "--out", "no/rule.json"], ["cannot be written", "--out"]),
+        (binary(), ["--metric", "f1", "--column", "prediction=id"], ["--column prediction"]),
+        (binary(), ["--metric", "f1", "--inputs", "odds"], ["--inputs is 'odds'"]),
+        (binary(rows=1), ["--metric", "f1"], ["1 rows", "judge it"]),
+        (LETTERS, ["--metric", "mcc"], ["the column score", "--positive-class"]),
+        (without(binary(), "score"), ["--metric", "f1", "--column", "score=odds"], ["'odds'"]),
+        (animals(), ["--metric", "f1"], ["3 classes", "average"]),
+        (animals(), ["--metric", "macro_f1", "--rule", "threshold"], ["3 classes"]),
+        (animals(), ["--metric", "macro_f1", "--positive-class", "owl"], ["3 classes"]),
+        (animals(), ["--metric", "mcc", "--inputs", "probabilities"], ["in.csv", "from 0 to 1", "--inputs"]),
+        (without(animals(), "score_owl"), ["--metric", "mcc"], ["'owl'", "no column score_owl"]),
+        (HIGH, ["--metric", "mcc"], ["do not sum to 1", "1.1"]),
+        ({"target": [0, 1, 2], "score": [1, 2, 3]}, ["--metric", "mcc"], ["3 classes", "score_<class>"]),
+        ({"target": [0, 1], "score": ["nan", 1]}, ["--metric", "mcc"], ["NaN"]),
+        ({"target": [0, ""], "score": [0, 1]}, ["--metric", "mcc"], ["row 2", "empty cell"]),
+    ],
+)  # fmt: skip
+def test_bad_input(
+    command: Command, tmp_path: Path, columns: Columns, options: list[str], words: list[str]
+) -> None:
+    """One line that says what does not fit; nothing is written."""
+    write_predictions(tmp_path / "in.csv", columns)
+    command("decide", "in.csv", *options).refused(*words)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["in.csv"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "words"),
+    [
+        (without(animals(), "score_owl", "target"), [], ["no column 'score_owl'"]),
+        ({**animals(), "score_emu": [0] * ROWS}, [], ["'score_emu'"]),
+        ({**animals(), "target": ["emu"] * ROWS}, [], ["'emu'"]),
+        (animals(), ["--metric", "mcc"], ["--metric", "where a rule is fitted"]),
+        (animals(), ["--decided", "rule.json"], ["written over"]),
+        (binary(), [], ["one column of scores", "3 classes"]),
+    ],
+)
+def test_bad_input_of_a_rule(
+    command: Command, zoo: Path, tmp_path: Path, columns: Columns, options: list[str], words: list[str]
+) -> None:
+    """What a fitted rule cannot decide."""
+    command("decide", zoo, "--metric", "mcc", "--out", "rule.json", "--quiet")
+    write_predictions(tmp_path / "in.csv", columns)
+    command("decide", "in.csv", "--rule", "rule.json", *options).refused(*words)
+
+
+def test_a_file_that_is_no_rule(command: Command, scores: Path, tmp_path: Path) -> None:
+    """Said, not run."""
+    (tmp_path / "rule.json").write_text("{}", encoding="utf-8")
+    command("decide", scores, "--rule", "rule.json").refused("rule file")
+    command("decide", scores, "--rule", "none.json").refused("none.json")
