@@ -190,6 +190,23 @@ def without(columns: Columns, *names: str) -> Columns:
     return {name: cells for name, cells in columns.items() if name not in names}
 
 
+def grades(*names: object) -> Columns:
+    """The same scores for three classes of other names."""
+    table = animals()
+    of = dict(zip(("cat", "dog", "owl"), names, strict=True))
+    scores = {f"score_{name}": table[f"score_{animal}"] for animal, name in of.items()}
+    return {"target": [of[one] for one in table["target"]], **scores}
+
+
+def test_numbers_of_classes_that_count(command: Command, tmp_path: Path) -> None:
+    """A weighted kappa reads 1, 2, 3 as 0, 1, 2."""
+    found = []
+    for name, first in (("a.csv", 0), ("b.csv", 1)):
+        write_predictions(tmp_path / name, grades(first, first + 1, first + 2))
+        found.append(command("decide", name, "--metric", "quadratic_kappa", "--json").json["after"])
+    assert found[0] == found[1]
+
+
 LETTERS = {**binary(), "target": ["ab"[one] for one in binary()["target"]]}
 HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 100}
 
@@ -216,6 +233,8 @@ HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 10
         (animals(), ["--metric", "macro_f1", "--positive-class", "owl"], ["3 classes"]),
         (animals(), ["--metric", "mcc", "--inputs", "probabilities"], ["in.csv", "from 0 to 1", "--inputs"]),
         (without(animals(), "score_owl"), ["--metric", "mcc"], ["'owl'", "no column score_owl"]),
+        (animals(), ["--metric", "quadratic_kappa"], ["numbers of the classes", "'cat'"]),
+        (grades(1, 3, 4), ["--metric", "quadratic_kappa"], ["numbers of the classes", "1, 3, 4"]),
         (HIGH, ["--metric", "mcc"], ["do not sum to 1", "1.1"]),
         ({"target": [0, 1, 2], "score": [1, 2, 3]}, ["--metric", "mcc"], ["3 classes", "score_<class>"]),
         ({"target": [0, 1], "score": ["nan", 1]}, ["--metric", "mcc"], ["NaN"]),

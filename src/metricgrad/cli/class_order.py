@@ -1,16 +1,21 @@
 """Where the numbers of classes count (weighted kappa, costs), they are those that the file says, or it is refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from metricgrad._checks import describe
 from metricgrad._types import Metric
 from metricgrad.cli.cells import is_whole
 from metricgrad.errors import InputError
 
-__all__ = ["numbers_that_count"]
+__all__ = ["numbers_that_count", "require_places"]
+
+
+_MOST_NUMBERS = 1_000
+"""Of a table that is made to look whether they count."""
 
 
 def numbers_that_count(metric: Metric, path: Path, classes: Iterable[str]) -> dict[str, int] | None:
@@ -32,14 +37,49 @@ def numbers_that_count(metric: Metric, path: Path, classes: Iterable[str]) -> di
     return {name: int(name) for name in names}
 
 
+def require_places(metric: Metric, path: Path, classes: Sequence[str]) -> None:
+    """Refuse classes whose numbers count, where they are other ones than their places: 1, 3, 4 are not 0, 1, 2.
+
+    Numbers that only begin elsewhere are fine where the metric does not depend on that: 1, 2, 3 for a weighted kappa.
+
+    Args:
+        metric: called with tables whose rows are the places.
+        path: for the message.
+        classes: in their order.
+
+    Raises:
+        InputError: as `numbers_that_count`; the metric of a table would be another one by their numbers.
+    """
+    named = numbers_that_count(metric, path, classes)
+    if named is None or metric.of_table is None or list(named.values()) == list(range(len(classes))):
+        return
+    places = torch.tensor(list(named.values()))
+    most = int(places.max()) + 1
+    if int(places.min()) >= 0 and most <= _MOST_NUMBERS:
+        table = _some_table(len(classes))
+        wide = torch.zeros(most, most, dtype=table.dtype)
+        wide[places[:, None], places] = table
+        if bool(torch.isclose(metric.of_table(table), metric.of_table(wide), rtol=1e-9, atol=1e-12)):
+            return
+    raise InputError(
+        f"{metric.name} depends on the numbers of the classes, and those of {path} are {describe(', '.join(classes))}; "
+        f"expected 0 to {len(classes) - 1}, none left out."
+    )
+
+
+def _some_table(classes: int) -> Tensor:
+    """Of random counts, most of them right."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(classes, classes, generator=generator, dtype=torch.float64) + torch.eye(classes)
+
+
 def _numbers_count(metric: Metric, classes: int) -> bool:
     """Whether it names a class by its number, or its value of several classes changes when these change places."""
     if metric.settings.get("positive_class") is not None:
         return True
     if metric.of_table is None or classes < 3:
         return False
-    generator = torch.Generator().manual_seed(0)
-    table = torch.rand(classes, classes, generator=generator, dtype=torch.float64) + torch.eye(classes)
+    table = _some_table(classes)
     places = torch.arange(classes).roll(1)
     try:
         one, other = metric.of_table(table), metric.of_table(table[places][:, places])

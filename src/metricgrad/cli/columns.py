@@ -20,7 +20,7 @@ from torch import Tensor
 from metricgrad._checks import describe, nearest
 from metricgrad._types import Metric
 from metricgrad.cli.cells import class_texts, is_number, is_whole, numbers, plain_texts, require_one_spelling
-from metricgrad.cli.class_order import numbers_that_count
+from metricgrad.cli.class_order import numbers_that_count, require_places
 from metricgrad.cli.tables import Table
 from metricgrad.errors import InputError
 from metricgrad.metrics.foreign import ForeignFunction
@@ -125,6 +125,7 @@ class Predictions:
             raise self._asks("the column score")
         if not self._says_itself and len(classes) == 2 and _turns(metric, self._as_they_stand()):
             raise self._asks(metric.name)
+        require_places(metric, self.table.path, classes)
         return classes, classes[-1] if self._says_itself and len(classes) == 2 else None
 
     def _as_they_stand(self) -> Measured:

@@ -113,6 +113,7 @@ def decide(
     from metricgrad.cli.decide_apply import apply_file
     from metricgrad.cli.decide_fit import fit_file
     from metricgrad.cli.decide_text import draw, draw_applied
+    from metricgrad.cli.progress import Drawing
 
     applied = rule is not None and Path(rule).suffix in (".json", ".safetensors")
     if metric is None and not applied:
@@ -121,8 +122,8 @@ def decide(
         raise InputError(
             f"decide: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
         )
-    with noted(quiet=quiet) as notes:
-        found = apply_file(given) if applied else fit_file(given)
+    with noted(quiet=quiet) as notes, Drawing(quiet=quiet) as progress:
+        found = apply_file(given) if applied else fit_file(given, progress)
     if as_json:
         print_json({**found, "notes": notes})
     else:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from metricgrad.cli.decided import beside, require_others, write_decisions
-from metricgrad.cli.scored import Names, kind_of, said_of, scored_as
+from metricgrad.cli.score_kind import kind_of
+from metricgrad.cli.scored import Names, said_of, scored_as
 from metricgrad.decision import load_rule
 from metricgrad.decision.known import RULES
 from metricgrad.errors import InputError

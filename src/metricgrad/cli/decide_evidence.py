@@ -8,25 +8,16 @@ from torch import Tensor
 from metricgrad._types import Metric
 from metricgrad.cli.aligned_files import Rows
 from metricgrad.cli.compare_verdict import document
+from metricgrad.cli.other_metrics import other_metrics
 from metricgrad.cli.scored import Scored
-from metricgrad.decision import Fitted
-from metricgrad.decision.rule import Argmax, table_of
-from metricgrad.decision.scores import Kind, log_scores
+from metricgrad.decision import Argmax, Fitted
+from metricgrad.decision.rule import table_of
 from metricgrad.differences import Grouping
-from metricgrad.metrics.names import metric_by_name
 
-__all__ = ["evidence", "larger_score"]
-
-_ALWAYS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")
-_OF_POSITIVE = ("f1", "precision", "recall", "specificity")
-"""Metrics that are shown beside the one that was asked for; the second ones where a class is positive."""
+__all__ = ["Progress", "evidence"]
 
 Progress = Callable[[Mapping[str, Any]], None]
-
-
-def larger_score(scores: Tensor, kind: Kind) -> Tensor:
-    """Decide without a rule [row]: the class of the largest score, of one score class 1 above one half."""
-    return log_scores(scores, kind).argmax(1)
+"""Draws events."""
 
 
 def evidence(
@@ -68,7 +59,6 @@ def evidence(
             f"Nothing is claimed: {fitted.note or 'argmax was asked for'}.",
         )
     tables = [table_of(one, targets, len(names.classes)) for one in (before, after)]
-    shown = _ALWAYS + (_OF_POSITIVE if names.positive else ())
     return {
         **found,
         "before": {key: first[key] for key in ("value", "low", "high")},
@@ -81,12 +71,5 @@ def evidence(
             "claim": claim,
         },
         "tables": dict(zip(("before", "after"), (one.long().tolist() for one in tables), strict=True)),
-        "others": [_other(name, *tables) for name in shown],
+        "others": other_metrics(*tables, positive=names.positive is not None),
     }
-
-
-def _other(name: str, before: Tensor, after: Tensor) -> dict[str, Any]:
-    """One more metric of both tables."""
-    of_table = metric_by_name(name).of_table
-    assert of_table is not None
-    return {"metric": name, "before": float(of_table(before)), "after": float(of_table(after))}

@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricgrad._types import Metric
-from metricgrad.cli.decide_evidence import evidence, larger_score
+from metricgrad.cli.decide_evidence import Progress, evidence
 from metricgrad.cli.decided import beside, require_others, write_decisions, write_rule
 from metricgrad.cli.named import metric_named
 from metricgrad.cli.parting import parts
-from metricgrad.cli.progress import Drawing
-from metricgrad.cli.scored import kind_of
+from metricgrad.cli.score_kind import kind_of, larger_score
 from metricgrad.decision import fit_rule
 from metricgrad.metrics.table_metric import TableMetric
 
 __all__ = ["fit_file"]
 
 
-def fit_file(given: Mapping[str, Any]) -> dict[str, Any]:
+def fit_file(given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Fit a rule, judge it on other rows, write it with its decisions, and return the document.
 
     Args:
         given: the options of the command by name.
+        progress: is told how far the draws are.
 
     Raises:
         InputError: an option, the metric or a file does not fit.
@@ -37,8 +37,7 @@ def fit_file(given: Mapping[str, Any]) -> dict[str, Any]:
     fitted.rule.class_names = tuple(names.classes)
     after = fitted.rule.decide(judged.scores)
     draws = {name: given[name] for name in ("resamples", "confidence", "seed")}
-    with Drawing(quiet=given["quiet"]) as progress:
-        found = evidence(exact, judged, larger_score(judged.scores, kind), after, fitted, progress, **draws)
+    found = evidence(exact, judged, larger_score(judged.scores, kind), after, fitted, progress, **draws)
     write_rule(rule_path, fitted.rule)
     write_decisions(decided_path, judged, after)
     return {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +15,9 @@ from metricgrad.cli.columns import Predictions
 from metricgrad.cli.naming import Said, assigned
 from metricgrad.cli.reading import read_predictions
 from metricgrad.cli.tables import Table
-from metricgrad.decision.scores import Inputs, Kind, read_scores
 from metricgrad.errors import InputError
 
-__all__ = ["Names", "Scored", "kind_of", "read_scored", "said_of", "scored_as"]
+__all__ = ["Names", "Scored", "read_scored", "said_of", "scored_as"]
 
 
 @dataclass(frozen=True)
@@ -172,24 +171,6 @@ def _numbered(path: Path, texts: list[str], classes: list[str]) -> Tensor:
                 f"{path} row {row}: the target is {describe(text)}; expected one of {describe(', '.join(classes))}."
             )
     return torch.tensor([ids[text] for text in texts])
-
-
-def kind_of(scored: Scored, inputs: str) -> Kind:
-    """What the scores of a table are.
-
-    Args:
-        scored: the table.
-        inputs: `auto`, `probabilities` or `logits`, as the user said.
-
-    Raises:
-        InputError: probabilities that do not sum to 1 or leave [0, 1], probabilities where logits are said.
-    """
-    if inputs not in ("auto", "probabilities", "logits"):
-        raise InputError(f"decide: --inputs is {inputs!r}; expected auto, probabilities or logits.")
-    try:
-        return read_scores(str(scored.path), scored.scores, cast(Inputs, inputs))[1]
-    except InputError as error:
-        raise InputError(f"{error} The option is --inputs.") from error
 
 
 def said_of(given: Mapping[str, Any]) -> Said:
