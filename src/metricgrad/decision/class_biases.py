@@ -151,9 +151,16 @@ class ClassBiases(Rule):
                     continue  # the only class of the pool
                 own = torch.full_like(y, k)
                 cut = best_cut(
-                    logs[:, k] - top, other, own, y, gains, classes=self.classes, present=-float(biases[k]),
-                    rest=rest, most=most,
-                )  # fmt: skip
+                    logs[:, k] - top,
+                    other,
+                    own,
+                    y,
+                    gains,
+                    classes=self.classes,
+                    present=-float(biases[k]),
+                    rest=rest,
+                    most=most,
+                )
                 if cut.gain > best + MARGIN:
                     biases[k], best = -cut.at, cut.gain
             if best <= before:

@@ -173,9 +173,15 @@ def _by_tables(label: int, cuts: Tensor, odds: Odds, marks: Marks, metric: Metri
 
     y = marks[:, label].long()
     cut = best_cut(
-        odds[:, label], torch.zeros_like(y), torch.ones_like(y), y, gains,
-        classes=2, present=float(cuts[label]), distance=torch.sigmoid,
-    )  # fmt: skip
+        odds[:, label],
+        torch.zeros_like(y),
+        torch.ones_like(y),
+        y,
+        gains,
+        classes=2,
+        present=float(cuts[label]),
+        distance=torch.sigmoid,
+    )
     return _with(cuts, label, cut.at)
 
 

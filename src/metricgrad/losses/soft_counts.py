@@ -110,8 +110,10 @@ def soft_counts_loss(
     """
     caller = "soft_counts_loss"
     for name, value, known in (
-        ("average", average, Average), ("absent", absent, Absent), ("decision", decision, Decision)
-    ):  # fmt: skip
+        ("average", average, Average),
+        ("absent", absent, Absent),
+        ("decision", decision, Decision),
+    ):
         if value not in get_args(known):
             raise fail(caller, f"{name} is {value!r}", " or ".join(map(repr, get_args(known))))
     warmth = positive_number(caller, "temperature", temperature)

@@ -44,9 +44,15 @@ class Conclusion:
         read = self._read(chosen, finalists, pictured)
         marks = [*state.marks, *found.marks, *self._unchanged(stages, chosen, read), *self.beside.failed]
         verdict = verdict_of(
-            setup, chosen, read, calls={**self.evaluator.calls, **self.beside.calls}, marks=marks,
-            rules=finalists.rule_names, resamples=state.budget.resamples or setup.plan.resamples, watch=self._watch,
-        )  # fmt: skip
+            setup,
+            chosen,
+            read,
+            calls={**self.evaluator.calls, **self.beside.calls},
+            marks=marks,
+            rules=finalists.rule_names,
+            resamples=state.budget.resamples or setup.plan.resamples,
+            watch=self._watch,
+        )
         self.folder.emit(verdict)
         self._keep(chosen, finalists)
         finalists.show_rule(*_best(chosen), None if read is None else read.outputs)

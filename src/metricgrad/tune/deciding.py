@@ -88,11 +88,12 @@ class Deciding:
         """Raise InputError where a rule was named that does not exist, or cannot decide these outputs."""
         if self.fitted(found) is None:
             raise fail(
-                caller(), f"decision is {self.name!r}, but outputs are {describe(found.outputs)} and targets "
+                caller(),
+                f"decision is {self.name!r}, but outputs are {describe(found.outputs)} and targets "
                 f"{describe(found.targets)}",
                 "class scores [sample, class] and the number of the class of every sample",
                 "decision='auto' leaves outputs that no rule can decide as they are.",
-            )  # fmt: skip
+            )
 
 
 def pool_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
@@ -172,7 +173,9 @@ def deciding_of(given: Any, metric: Metric, fit: Split | None = None) -> Decidin
     if metric.reads != "classes":
         reads = "outputs as they are" if metric.reads is None else metric.reads
         raise fail(
-            caller(), f"decision is {given!r}, but {metric.name} reads {reads}", "a metric of decided classes (f1)",
+            caller(),
+            f"decision is {given!r}, but {metric.name} reads {reads}",
+            "a metric of decided classes (f1)",
             "A rule would change nothing of it: leave decision out.",
-        )  # fmt: skip
+        )
     return Deciding(metric, given, fit)

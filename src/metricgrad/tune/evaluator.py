@@ -94,9 +94,11 @@ class Evaluator:
             outputs = inputs_as_tensor(self.metric.name, outputs)
         if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_complex():
             raise fail(
-                self.metric.name, f"the network returns {form(outputs)}", "one dense tensor of real numbers",
+                self.metric.name,
+                f"the network returns {form(outputs)}",
+                "one dense tensor of real numbers",
                 "Wrap it in a module whose forward returns that alone, or give a function (outputs, targets) -> float.",
-            )  # fmt: skip
+            )
         if reads == "embeddings":
             return outputs, targets
         if isinstance(targets, np.ndarray | list | tuple):
@@ -104,10 +106,13 @@ class Evaluator:
         if not isinstance(targets, Tensor):
             texts = isinstance(targets, list)
             raise fail(
-                self.metric.name, f"targets are {form(targets)}", "one number per item",
-                "Splits(..., classes=[...]) gives class names numbers." if texts else "Splits(..., unpack=...) takes "
-                "one part of a batch for the targets.",
-            )  # fmt: skip
+                self.metric.name,
+                f"targets are {form(targets)}",
+                "one number per item",
+                "Splits(..., classes=[...]) gives class names numbers."
+                if texts
+                else "Splits(..., unpack=...) takes one part of a batch for the targets.",
+            )
         return outputs, targets.to(outputs.device)
 
     def valued(self, model: nn.Module, split: Split) -> Valued:

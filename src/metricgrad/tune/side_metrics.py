@@ -131,15 +131,17 @@ def try_side_metrics(
             evaluator.summarised(statistics)
         except Exception as error:  # whatever a metric does with outputs that are none of its own
             raise fail(
-                caller(), f"the side metric {name} cannot be measured on select ({error})",
+                caller(),
+                f"the side metric {name} cannot be measured on select ({error})",
                 "a metric of the same outputs and targets",
-            ) from error  # fmt: skip
+            ) from error
         labels = grouping_of("select", splits, side.metric).labels
         if labels is not None and side.metric.unit != "whole" and len(labels) != len(statistics):
             raise fail(
-                caller(), f"groups['select'] has {len(labels):,} labels, but {name} has {len(statistics):,} rows",
+                caller(),
+                f"groups['select'] has {len(labels):,} labels, but {name} has {len(statistics):,} rows",
                 "one group per item of select",
-            )  # fmt: skip
+            )
 
 
 def read_beside(evaluator: Evaluator, found: Outputs, split: str) -> Any:

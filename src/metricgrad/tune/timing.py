@@ -147,10 +147,18 @@ def _cost(setup: Setup, attempt: Attempt) -> Cost:
     times = [time.perf_counter()]
     method.begin(
         MethodRun(
-            model.train(), parameters, setup.metric, _UNTIMED_STEPS + _TIMED_STEPS, seed, setup.plan.chunk, fit,
-            splits.select if pool is None else None, pool=pool, judge=judge,
+            model.train(),
+            parameters,
+            setup.metric,
+            _UNTIMED_STEPS + _TIMED_STEPS,
+            seed,
+            setup.plan.chunk,
+            fit,
+            splits.select if pool is None else None,
+            pool=pool,
+            judge=judge,
         )
-    )  # fmt: skip
+    )
     examine()
     times.append(time.perf_counter())
     batches = training_batches(fit, seed)

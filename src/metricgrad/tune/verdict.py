@@ -48,9 +48,13 @@ def verdict_of(
     selected = Selected(metric, chosen_method(chosen, contender), values, calls, marks, setup.entrants)
     grouping = grouping_of("test", setup.splits, metric)
     verdict = judge(
-        selected, None if read is None else read.statistics, setup.seeds,
-        grouping=grouping, resamples=resamples, watch=watch,
-    )  # fmt: skip
+        selected,
+        None if read is None else read.statistics,
+        setup.seeds,
+        grouping=grouping,
+        resamples=resamples,
+        watch=watch,
+    )
     if not rules:
         return verdict
     beside = {} if read is None else _without_rules(metric, read, grouping, resamples)

@@ -293,7 +293,7 @@ def _decode(positives, negatives, sums, shares, line, of_rank, strength, concave
 @compiled()
 def _decode_queries(
     scores, kinds, weight, curve, of_rank, strengths, concave, limit, first, last, statistic, values
-):  # fmt: skip
+):
     for q in range(first, last):
         positive_items, positives = split(scores[q], kinds[q], 1)
         negative_items, negatives = split(scores[q], kinds[q], 0)
@@ -345,9 +345,16 @@ def _predict_queries(scores, kinds, first, last, statistic, values):
 
 
 def decoded(
-    scores: Tensor, kinds: Tensor, weight: Tensor, curve: Tensor, *, of_rank: bool, strengths: Sequence[float],
-    concave: bool, table_bytes: int,
-) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
+    scores: Tensor,
+    kinds: Tensor,
+    weight: Tensor,
+    curve: Tensor,
+    *,
+    of_rank: bool,
+    strengths: Sequence[float],
+    concave: bool,
+    table_bytes: int,
+) -> list[tuple[Tensor, Tensor]]:
     """Return for each strength the ranking that maximises F + strength * sum_i ell_i(c_i), and that maximum.
 
     Args:
