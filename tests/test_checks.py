@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from metricgrad._checks import finite_number, positive_number, require_ks, whole_number
+from metricgrad._checks import finite_number, positive_number, require_ks, tensor_of, whole_number
 from metricgrad.errors import InputError
 from metricgrad.learned import FilteredSurrogate, LearnedSurrogate, ramp_filter
 from metricgrad.losses import ndcg_loss, precision_at_k_loss, recall_at_k_loss, supcon_loss
@@ -153,3 +153,27 @@ def test_whole_settings_of_numpy():
     ):
         with pytest.raises(InputError, match="whole number"):
             refused()
+
+
+NUMBERS = np.arange(6.0).reshape(2, 3)
+READ_ONLY = np.broadcast_to(NUMBERS, (2, 3))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NUMBERS.tolist(), NUMBERS[::-1].copy()[::-1], NUMBERS.astype(">f8"), READ_ONLY, torch.from_numpy(NUMBERS)],
+    ids=["lists", "reversed", "bytes the other way round", "read-only", "tensor"],
+)  # fmt: skip
+def test_whatever_holds_numbers_is_a_tensor(value):
+    """Without a warning of numpy or torch."""
+    assert torch.equal(tensor_of("f", "x", value, "numbers"), torch.from_numpy(NUMBERS))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "a", [["a"]], [[1], [1, 2]], {}, 1j, torch.eye(2).to_sparse(), np.ma.array([1, 2], mask=[0, 1]), 10**30],
+)  # fmt: skip
+def test_what_holds_none_is_refused(value):
+    """In one sentence, whatever numpy or torch say of it."""
+    with pytest.raises(InputError, match=r"^f: x are .*; expected numbers"):
+        tensor_of("f", "x", value, "numbers")

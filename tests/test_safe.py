@@ -83,7 +83,8 @@ def test_what_they_are_worth_where_there_is_nothing() -> None:
         torch.tensor(torch.finfo(torch.float32).tiny).log().item()
     )
     assert smooth_norm(nothing[None], 0.0).item() == 0
-    assert or_one(torch.tensor(torch.nan)).isnan()
+    unknown = torch.tensor(torch.nan)
+    assert or_one(unknown).isnan() and ratio(unknown, unknown, otherwise=0.25).isnan()
 
 
 def test_a_row_of_zeros_has_no_direction() -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "require_matrix",
     "require_memory",
     "require_settings",
+    "tensor_of",
     "whole_number",
 ]
 
@@ -175,6 +176,30 @@ def require_matrix(caller: str, name: str, value: Tensor, axes: str) -> Tensor:
     if value.layout != torch.strided:
         raise fail(caller, f"{name} is sparse", f"a dense tensor ({axes})", f"Pass {name}.to_dense().")
     return value
+
+
+def tensor_of(caller: str, name: str, value: Any, expected: str) -> Tensor:
+    """Return real numbers (a tensor, an array, nested lists) as a dense tensor without gradient.
+
+    Raises:
+        InputError: texts, nothing, masked values, rows of different lengths, complex numbers, a sparse tensor.
+
+    Example:
+        >>> tensor_of("rule", "scores", [[1.0, 2.0]], "numbers")
+        tensor([[1., 2.]], dtype=torch.float64)
+    """
+    if isinstance(value, Tensor):
+        found = value.detach()
+    else:
+        try:
+            array = np.array(value, order="C")  # a copy that torch can take: some are read-only or reversed
+            found = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise fail(caller, f"{name} are {describe(value)}", expected) from error
+    if found.layout != torch.strided or found.is_complex() or np.ma.is_masked(value):
+        how = "masked" if np.ma.is_masked(value) else found.layout
+        raise fail(caller, f"{name} are {how} {found.dtype}", f"{expected}, dense and real")
+    return found
 
 
 def require_finite(caller: str, name: str, value: Tensor) -> Tensor:

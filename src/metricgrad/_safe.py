@@ -52,7 +52,7 @@ def or_one(scale: Shaped[Tensor, "*unit"], *, least: float = 0.0) -> Shaped[Tens
 def ratio(
     numerator: Shaped[Tensor, "..."], denominator: Shaped[Tensor, "..."], *, otherwise: float
 ) -> Float[Tensor, "..."]:
-    """Return numerator / denominator, and `otherwise` where the denominator is not positive.
+    """Return numerator / denominator, and `otherwise` where the denominator is not positive; NaN stays NaN.
 
     Gradient: exact; 0 where it is `otherwise`.
 
@@ -60,7 +60,7 @@ def ratio(
         >>> ratio(torch.tensor([1.0, 0.0]), torch.tensor([4.0, 0.0]), otherwise=1.0)
         tensor([0.2500, 1.0000])
     """
-    return torch.where(denominator > 0, numerator / or_one(denominator), otherwise)
+    return torch.where(denominator <= 0, otherwise, numerator / or_one(denominator))
 
 
 def log_above(x: Float[Tensor, "*unit"], floor: float | None = None) -> Float[Tensor, "*unit"]:

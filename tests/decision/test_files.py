@@ -149,3 +149,28 @@ def test_only_a_fitted_rule_is_saved(tmp_path):
         save_rule(Threshold(), tmp_path / "rule.json")
     with pytest.raises(InputError, match=r"\.json or \.safetensors"):
         save_rule(example(Argmax)[0], tmp_path / "rule.pkl")
+
+
+def test_a_file_that_cannot_be_written_and_what_is_no_rule(tmp_path):
+    """In a sentence, as what cannot be read."""
+    rule, _ = example(Threshold)
+    with pytest.raises(InputError, match="cannot be written: No such file"):
+        save_rule(rule, tmp_path / "nowhere" / "rule.json")
+    with pytest.raises(InputError, match="the rule is Linear"):
+        save_rule(nn.Linear(1, 1), tmp_path / "rule.json")  # pyright: ignore[reportArgumentType]
+
+
+def test_names_are_different_and_shares_sum_to_one(tmp_path):
+    """In a rule and in a file."""
+    rule, scores = example(PriorShift)
+    content = json.loads(save_rule(rule, tmp_path / "rule.json").read_text("utf-8"))
+    content["arrays"]["prior"] = [1.0, 1.0, 1.0]
+    (tmp_path / "shares.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(InputError, match="none of a fitted prior"):
+        load_rule(tmp_path / "shares.json")
+    content["class_names"] = ["a", "a", "b"]
+    (tmp_path / "names.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(InputError, match="3 names, 2 of them different"):
+        load_rule(tmp_path / "names.json")
+    with pytest.raises(InputError, match="3 names, 2 of them different"):
+        Argmax(class_names=["a", "a", "b"]).fit(scores, torch.zeros(len(scores)), "macro_f1")

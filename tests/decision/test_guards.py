@@ -238,3 +238,61 @@ def test_words_are_plain():
     rare = PriorShift().fit(logits, y, "balanced_error").words()
     assert "rare classes are decided more often" in rare
     assert "times" in ClassBiases(bags=1).fit(logits, y, "macro_f1").words()
+
+
+@pytest.mark.parametrize("p", [None, [["a", "b"]], [[1.0, 2.0], [1.0]], {"a": 1}, torch.eye(2).to_sparse()])
+def test_scores_that_are_no_numbers_are_refused(p):
+    """By every rule, when it is fitted and when it decides."""
+    fitted = Threshold().fit([0.1, 0.9], [0, 1], "f1")
+    for call in (
+        lambda: fit_rule(p, [0, 1], "f1"),
+        lambda: fitted.decide(p),
+        lambda: CutPoints().fit(p, [0, 1], "accuracy"),
+        lambda: LabelThresholds().fit(p, [[0, 1], [1, 0]], "multilabel_f1_macro"),
+    ):
+        with pytest.raises(InputError, match=r"(scores|values) are"):
+            call()
+
+
+@pytest.mark.parametrize("counts", ["abc", {"a": 1}, [math.inf, 1, 1], [math.nan, 1, 1], [1, 1]])
+def test_class_counts_that_do_not_fit_are_refused(counts):
+    """An infinite count would make every share NaN, and the rule one of nothing."""
+    logits, y = pool(1, 900, 3)
+    for rule in (
+        "prior",
+        ClassBiases(class_counts=counts) if counts != "abc" and counts != {"a": 1} else "prior",
+    ):
+        with pytest.raises(InputError, match="class_counts are"):
+            PriorShift(class_counts=counts).fit(logits, y, "macro_f1")
+        if not isinstance(rule, str):
+            with pytest.raises(InputError, match="class_counts are"):
+                rule.fit(logits, y, "macro_f1")
+
+
+@pytest.mark.parametrize("y", [[0, 1, 2_000_000], [0, math.nan, 1], ["a", "b", "c"]])
+def test_ordered_classes_that_are_none_are_refused(y):
+    """A table of millions of classes is not begun."""
+    with pytest.raises(InputError, match="target"):
+        CutPoints().fit([0.1, 0.5, 0.9], y, "accuracy")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_probabilities_of_half_precision_are_probabilities(dtype: torch.dtype, classes: int):
+    """Rounded, their rows sum to 1 only nearly; they are read as what they are, and decided as wide ones are."""
+    logits, y = pool(5, 400, classes, skew=1.5)
+    halves = logits.softmax(1).to(dtype)
+    found, wanted = (fit_rule(p, y, "balanced_accuracy") for p in (halves, logits.softmax(1)))
+    assert found.rule.inputs == "probabilities" and found.rule.name == wanted.rule.name != "argmax"
+    assert found.cross_fitted == pytest.approx(wanted.cross_fitted, abs=0.03)
+
+
+def test_why_a_metric_is_undefined_is_said_once():
+    """The sentence of the metric stands in that of the rule."""
+    logits, y = pool(1, 60, 2)
+
+    def broken(predictions: torch.Tensor, targets: torch.Tensor) -> float:
+        raise ValueError("no such thing")
+
+    note = fit_rule(logits, y, adapt(broken, higher_is_better=True)).note
+    assert "(broken: it raised ValueError: no such thing; expected" in note and note.count("raised") == 1

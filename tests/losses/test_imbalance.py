@@ -148,3 +148,27 @@ def test_what_does_not_fit_of_the_others(generator: torch.Generator) -> None:
         focal_loss(logits, targets, gamma=-1)
     with pytest.raises(InputError, match="class_weights are"):
         focal_loss(logits, targets, class_weights=[1.0])
+
+
+def test_a_class_is_not_ignored_because_its_number_is_that_of_a_byte() -> None:
+    """In eight bits -100 is 156, which is a class as any other."""
+    logits, targets = torch.zeros(2, 200), torch.tensor([156, 0])
+    counts, weights = torch.ones(200), torch.ones(200)
+    counts[156], weights[156] = 10, 3
+    for loss in (
+        class_weighted_cross_entropy_loss(logits, targets.to(torch.uint8), class_counts=counts),
+        focal_loss(logits, targets.to(torch.uint8), class_weights=weights),
+    ):
+        assert loss[0] != loss[1]
+    wanted = class_weighted_cross_entropy_loss(logits, targets, class_counts=counts)
+    assert torch.equal(
+        class_weighted_cross_entropy_loss(logits, targets.to(torch.uint8), class_counts=counts), wanted
+    )
+
+
+@pytest.mark.parametrize("counts", [None, ["a", "b", "c", "d"], {0: 1}, [[1], [1, 2]]])
+def test_counts_that_are_no_numbers(counts: Any, generator: torch.Generator) -> None:
+    """They are named like those that do not fit."""
+    for loss in (balanced_softmax_loss, class_weighted_cross_entropy_loss):
+        with pytest.raises(InputError, match=r"class_counts are .*one number per class \[4\]"):
+            loss(*inputs(generator), class_counts=counts)

@@ -132,3 +132,11 @@ def test_shapes_and_kinds_that_do_not_fit(generator: torch.Generator) -> None:
         soft_counts_loss(logits, targets[:, 0], formula="matthews")
     with pytest.raises(InputError, match="one class per sample with a threshold"):
         soft_counts_loss(logits, targets[:, 0], threshold=0.5)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_an_unknown_score_is_not_taken_for_nothing(formula: str, generator: torch.Generator) -> None:
+    """NaN stays NaN: a finite loss would have a gradient of NaN, and the weights would take it."""
+    logits, targets = labels(generator)
+    logits[3, 1] = torch.nan
+    assert soft_counts_loss(logits, targets, formula=formula).isnan()

@@ -141,3 +141,15 @@ def test_what_does_not_fit_is_refused(outputs, targets, settings, message: str) 
     """In one sentence."""
     with pytest.raises(InputError, match=message):
         metrics.mean_iou(outputs, targets, **settings)
+
+
+def test_class_156_of_an_eight_bit_mask_counts() -> None:
+    """In eight bits -100 is 156: a mask of many classes, as it is stored in a picture."""
+    targets = torch.tensor([[[156, 156, 0, 0]]], dtype=torch.uint8)
+    outputs = torch.tensor([[[0, 156, 0, 0]]], dtype=torch.uint8)
+    assert (
+        float(metrics.mean_iou(outputs, targets))
+        == float(metrics.mean_iou(outputs.long(), targets.long()))
+        < 1
+    )
+    assert float(metrics.mean_iou(outputs, targets, ignore_index=156)) == 1.0

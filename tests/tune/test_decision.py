@@ -251,3 +251,29 @@ def test_the_record_shows_what_the_rule_changes(decided: Result) -> None:
     assert "test at argmax" in text and "decides by" in text and "threshold" in text
     page = decided.report().read_text()
     assert "What the rules bring on test" in page and "with its rule" in page and "cut-plot" in page
+
+
+class Probable(nn.Module):
+    """A network whose outputs are probabilities of half precision, as under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = classifier(3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Rows that sum to 1 only nearly."""
+        return self.scores(inputs).softmax(1).bfloat16()
+
+
+def test_probabilities_of_half_precision_are_no_logits() -> None:
+    """Read as logits they would be flattened, and the rule would win less."""
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.nll_loss(outputs.float().clamp_min(1e-6).log(), targets)
+
+    plan = Plan(steps=1, resamples=20)
+    common: dict[str, Any] = {"classes": 3, "metric": "balanced_accuracy", "seed": 0, "plan": plan}
+    halves, wide = decided_run(model=Probable(), proxy=loss, **common), decided_run(**common)
+    start, wanted = (of(result, "rule_fitted")[0] for result in (halves, wide))
+    assert start["rule"] == wanted["rule"] == "slope"
+    assert start["cross_fitted"] == pytest.approx(wanted["cross_fitted"], abs=0.02)

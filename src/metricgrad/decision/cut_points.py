@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, require_finite, whole_number
+from metricgrad._checks import describe, fail, require_finite, tensor_of, whole_number
 from metricgrad.decision.cuts import best_cut
 from metricgrad.decision.rule import MARGIN, Classes, Rule, table_of
 from metricgrad.metrics.table_metric import TableMetric
@@ -16,6 +15,9 @@ __all__ = ["CutPoints"]
 
 _CALLS = 200
 """Places of one cut for which a metric is called that has no formula."""
+
+_MOST_CLASSES = 10_000
+"""Tables of more ordered classes would not fit into memory."""
 
 Values = Float64[Tensor, "sample"]
 
@@ -81,15 +83,23 @@ class CutPoints(Rule):
         return torch.zeros(2)
 
     def _read(self, caller: str, p: Any) -> Values:
-        values = p.detach().cpu() if isinstance(p, Tensor) else torch.as_tensor(np.asarray(p))
+        values = tensor_of(caller, "values", p, "one number per sample [sample]").cpu()
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
-        if values.ndim != 1 or values.is_complex():
+        if values.ndim != 1:
             raise fail(caller, f"values are {describe(values)}", "one number per sample [sample]")
         return require_finite(caller, "values", values.double())
 
     def _count_classes(self, scores: Values, y: Any) -> int:
-        return self.wanted or max(2, int(np.max(np.asarray(y), initial=1)) + 1)
+        if self.wanted is not None:
+            return self.wanted
+        known = tensor_of("CutPoints.fit", "targets", y, "class numbers").double()
+        largest = float(known.nan_to_num().max()) if known.numel() else 1.0
+        if largest >= _MOST_CLASSES:
+            raise fail(
+                "CutPoints.fit", f"a target is {largest:g}", f"class numbers from 0, below {_MOST_CLASSES:,}"
+            )
+        return max(2, int(largest) + 1)
 
     def _columns(self, scores: Values) -> int:
         return self.classes

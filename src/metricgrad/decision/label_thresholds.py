@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, require_finite
+from metricgrad._checks import describe, fail, require_finite, tensor_of
 from metricgrad._types import Metric
 from metricgrad.decision.cuts import best_cut
 from metricgrad.decision.rule import MARGIN, Rule
@@ -80,7 +79,7 @@ class LabelThresholds(Rule):
         """
         caller = "LabelThresholds.fit"
         odds = self._read(caller, p)
-        marks = torch.as_tensor(y.detach().cpu() if isinstance(y, Tensor) else np.asarray(y))
+        marks = tensor_of(caller, "targets", y, "0 and 1 [sample, label]").cpu()
         if marks.shape != odds.shape or not bool(((marks == 0) | (marks == 1)).all()) or not len(odds):
             came = f"targets are {describe(marks)} for scores {describe(odds)}"
             raise fail(caller, came, "0 and 1 [sample, label], of at least one sample")
@@ -90,7 +89,7 @@ class LabelThresholds(Rule):
                 f"metric {record.name}", f"it reads {record.reads}", "a metric of several labels per sample"
             )
         self.metric, self.classes, self.seen = record.name, odds.shape[1], _mixed(marks == 1)
-        self._check_names(caller)
+        self.check_names(caller)
         self._search(odds, marks == 1, record)
         return self
 
@@ -111,9 +110,10 @@ class LabelThresholds(Rule):
         return self._choose(_odds(p, self.inputs == "probabilities"))
 
     def _read(self, caller: str, p: Any) -> Odds:
-        given = p.detach().cpu() if isinstance(p, Tensor) else torch.as_tensor(np.asarray(p))
-        if given.ndim != 2 or given.is_complex():
-            raise fail(caller, f"scores are {describe(given)}", "probabilities or logits [sample, label]")
+        expected = "probabilities or logits [sample, label]"
+        given = tensor_of(caller, "scores", p, expected).cpu()
+        if given.ndim != 2:
+            raise fail(caller, f"scores are {describe(given)}", expected)
         scores = require_finite(caller, "scores", given.double())
         within = bool(((scores >= 0) & (scores <= 1)).all())
         if self.inputs == "probabilities" and not within:

@@ -1,11 +1,12 @@
 """Take a part of the class shares out of the scores: one number for all classes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from metricgrad._checks import fail
+from metricgrad._checks import fail, tensor_of
 from metricgrad.decision.rule import MARGIN, Classes, LogScores, Rule, table_of
 from metricgrad.decision.undefined import Undefined
 from metricgrad.metrics.table_metric import TableMetric
@@ -64,7 +65,7 @@ class PriorShift(Rule):
         **settings: object,
     ) -> None:
         super().__init__(**settings)  # pyright: ignore[reportArgumentType]
-        self.class_counts = None if class_counts is None else torch.as_tensor(class_counts).double()
+        self.class_counts = None if class_counts is None else _numbers(class_counts)
         self.grid = [-0.5 + 0.05 * step for step in range(51)] if grid is None else list(grid)
         self.values = list[float]()
         self.register_buffer("tau", torch.zeros((), dtype=torch.float64))
@@ -75,8 +76,9 @@ class PriorShift(Rule):
         return {**super().shapes(), "tau": (), "prior": (self.classes,)}
 
     def is_sound(self) -> bool:
-        """Class shares have logarithms."""
-        return super().is_sound() and bool((self.prior > 0).all())
+        """Class shares have logarithms, and sum to 1."""
+        shares = bool((self.prior > 0).all()) and abs(float(self.prior.sum()) - 1) < 1e-6
+        return super().is_sound() and shares
 
     @property
     def biases(self) -> Tensor:
@@ -98,9 +100,10 @@ class PriorShift(Rule):
         counts = (
             y.bincount(minlength=self.classes).double() if self.class_counts is None else self.class_counts
         )
-        if counts.shape != (self.classes,) or not bool((counts >= 0).all()) or not float(counts.sum()) > 0:
+        sound = bool((counts >= 0).all()) and 0 < float(counts.sum()) < torch.inf
+        if counts.shape != (self.classes,) or not sound:
             came = f"class_counts are {counts.tolist()}"
-            raise fail("PriorShift.fit", came, f"a number >= 0 for each of {self.classes} classes")
+            raise fail("PriorShift.fit", came, f"a finite number >= 0 for each of {self.classes} classes")
         counts = counts if self.class_counts is not None and bool((counts > 0).all()) else _counted(counts)
         self.prior = counts / counts.sum()
         here = self.seen[logs.argmax(1)]  # the others keep argmax
@@ -121,6 +124,10 @@ class PriorShift(Rule):
 
     def _choose(self, logs: LogScores) -> Classes:
         return self._among_seen(logs + self.biases)
+
+
+def _numbers(class_counts: Any) -> Tensor:
+    return tensor_of("PriorShift", "class_counts", class_counts, "one number per class").cpu().double()
 
 
 def _counted(counts: Tensor) -> Tensor:

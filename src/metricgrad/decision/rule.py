@@ -66,7 +66,7 @@ class Rule(nn.Module):
         if not len(logs):
             raise fail(caller, "there is no item", "at least one")
         self.classes, self.note = self._count_classes(logs, y), ""
-        self._check_names(caller)
+        self.check_names(caller)
         truth = class_numbers(caller, y, len(logs), self.classes)
         value = metric if isinstance(metric, TableMetric) else TableMetric(metric, self.classes)
         self.metric = value.metric.name
@@ -167,10 +167,12 @@ class Rule(nn.Module):
         if not self.classes:
             raise fail(caller, "the rule was not fitted", "a fitted rule", "Call fit(p, y, metric) first.")
 
-    def _check_names(self, caller: str) -> None:
-        if self.class_names and len(self.class_names) != self.classes:
-            came = f"class_names has {len(self.class_names)} names for {self.classes} classes"
-            raise fail(caller, came, "one name per class")
+    def check_names(self, caller: str) -> None:
+        """Raise InputError unless there is a name of its own for every class, or none at all."""
+        names = len(self.class_names)
+        if names and not names == len(set(self.class_names)) == self.classes:
+            came = f"class_names has {names} names, {len(set(self.class_names))} of them different"
+            raise fail(caller, came, f"one name for each of {self.classes} classes")
 
 
 class Argmax(Rule):

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from metricgrad._checks import fail
+from metricgrad._checks import describe, fail
 from metricgrad._documents import Unreadable, WholeField, content_of, json_value
 from metricgrad.decision.known import OF_FILES
 from metricgrad.decision.rule import Rule
@@ -46,7 +46,7 @@ def save_rule(rule: Rule, path: Path | str) -> Path:
     """Write a fitted rule as `.json` or `.safetensors`, by the suffix.
 
     Raises:
-        InputError: not fitted, or another suffix.
+        InputError: no rule, one that was not fitted, another suffix, a file that cannot be written.
 
     Example:
         >>> import tempfile
@@ -57,14 +57,22 @@ def save_rule(rule: Rule, path: Path | str) -> Path:
         tensor([0, 1, 1])
     """
     path = Path(path)
+    if not isinstance(rule, Rule):
+        raise fail("save_rule", f"the rule is {describe(rule)}", "a rule of metricgrad.decision")
     facts, arrays = facts_of(rule), arrays_of(rule)
     if path.suffix == ".json":
         lists = {name: array.tolist() for name, array in arrays.items()}
-        path.write_text(json.dumps({**facts, "arrays": lists}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        content = (json.dumps({**facts, "arrays": lists}, indent=1, ensure_ascii=False) + "\n").encode()
     elif path.suffix == ".safetensors":
-        path.write_bytes(save(arrays, {_KEY: json.dumps(facts)}))
+        content = save(arrays, {_KEY: json.dumps(facts)})
     else:
         raise fail("save_rule", f"the file is {path.name!r}", "a name that ends in .json or .safetensors")
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise fail(
+            "save_rule", f"{path} cannot be written: {error.strerror}", "a folder to write into"
+        ) from error
     return path
 
 
@@ -126,14 +134,9 @@ def rule_of(facts: Any, arrays: Any) -> Rule:
         raise fail(caller, f"its format is {read.metricgrad_rule}", f"format {FORMAT}")
     if read.rule not in OF_FILES:
         raise fail(caller, f"the rule is {read.rule!r}", f"one of {', '.join(OF_FILES)}")
-    if read.class_names and len(read.class_names) != read.classes:
-        raise fail(
-            caller,
-            f"class_names has {len(read.class_names)} names",
-            f"one for each of {read.classes} classes",
-        )
     rule = OF_FILES[read.rule](inputs=read.inputs, class_names=read.class_names)
     rule.classes, rule.metric = read.classes, read.metric
+    rule.check_names(caller)
     _put(rule, arrays)
     return rule
 

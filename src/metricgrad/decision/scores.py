@@ -4,10 +4,10 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, require_finite
+from metricgrad._checks import describe, fail, require_finite, tensor_of
 from metricgrad._columns import are_probabilities
 
 __all__ = ["Inputs", "Kind", "class_numbers", "log_scores", "read_scores"]
@@ -16,7 +16,7 @@ Kind = Literal["logits", "probabilities"]
 Inputs = Literal["auto", "logits", "probabilities"]
 """How scores are read; `auto` looks at them: rows of probabilities that sum to 1 (one column: within [0, 1])."""
 
-Scores = Float64[Tensor, "sample class"] | Float64[Tensor, "sample"]
+Scores = Float[Tensor, "sample class"] | Float[Tensor, "sample"]
 
 _MANY = 10
 """So many rows of logits do not sum to 1 by chance."""
@@ -34,13 +34,12 @@ def read_scores(caller: str, p: Any, inputs: Inputs) -> tuple[Scores, Kind]:
     """
     if inputs not in ("auto", "logits", "probabilities"):
         raise fail(caller, f"inputs is {inputs!r}", "'auto', 'logits' or 'probabilities'")
-    given = p.detach().cpu() if isinstance(p, Tensor) else torch.as_tensor(np.asarray(p))
+    expected = "[sample, class], or one score of class 1 [sample]"
+    given = tensor_of(caller, "scores", p, expected).cpu()
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
-    if given.ndim not in (1, 2) or 0 in given.shape[1:] or given.is_complex():
-        raise fail(
-            caller, f"scores are {describe(given)}", "[sample, class], or one score of class 1 [sample]"
-        )
+    if given.ndim not in (1, 2) or 0 in given.shape[1:]:
+        raise fail(caller, f"scores are {describe(given)}", expected)
     scores = require_finite(caller, "scores", given.double())
     probable = not len(given) or _are_probabilities(given if given.is_floating_point() else scores)
     within = bool(((scores >= 0) & (scores <= 1)).all())
@@ -55,6 +54,8 @@ def read_scores(caller: str, p: Any, inputs: Inputs) -> tuple[Scores, Kind]:
             "Say inputs='probabilities'.",
         )
     kind = inputs if inputs != "auto" else "probabilities" if probable else "logits"
+    if kind == "probabilities" and given.ndim == 2 and given.dtype in (torch.float16, torch.bfloat16):
+        scores = scores / scores.sum(1, keepdim=True)  # rounded so much that a second reader would see none
     return scores, cast(Kind, kind)
 
 

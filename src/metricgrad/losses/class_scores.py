@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, require_matrix
+from metricgrad._checks import describe, fail, require_matrix, tensor_of
 
 __all__ = [
     "IGNORED",
@@ -31,7 +31,8 @@ PerClass = Shaped[Tensor, " class"] | Sequence[float]
 
 def counted_samples(targets: Integer[Tensor, "..."]) -> Bool[Tensor, "..."]:
     """Return which samples have a loss: all but those whose target is -100."""
-    return targets != IGNORED
+    whole = targets if targets.is_floating_point() else targets.long()  # as uint8, -100 would be class 156
+    return whole != IGNORED
 
 
 def widened(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -106,7 +107,8 @@ def numbers_of_classes(
         InputError: not one per class, or one that is negative or not finite.
     """
     require_matrix(caller, "logits", logits, "sample, class")
-    numbers = torch.as_tensor(values).detach().to(logits.device, torch.float64)
+    numbers = tensor_of(caller, name, values, f"one number per class [{logits.shape[1]}]")
+    numbers = numbers.to(logits.device, torch.float64)
     if numbers.shape != logits.shape[1:]:
         came = f"{name} are {describe(values)} for logits {describe(logits)}"
         raise fail(caller, came, f"one number per class [{logits.shape[1]}]")

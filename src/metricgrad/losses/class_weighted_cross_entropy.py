@@ -8,7 +8,12 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from metricgrad._checks import Number, fail, finite_number
-from metricgrad.losses.class_scores import IGNORED, PerClass, counts_of_classes, log_probability_of_target
+from metricgrad.losses.class_scores import (
+    PerClass,
+    counted_samples,
+    counts_of_classes,
+    log_probability_of_target,
+)
 
 __all__ = ["class_weighted_cross_entropy_loss"]
 
@@ -73,7 +78,7 @@ def class_weighted_cross_entropy_loss(
     present = counts > 0
     each = torch.where(present, 1 / _effective(counts.where(present, 1), share), 0)
     weights = each * counts.sum() / (each * counts).sum()  # [class]
-    return -log_p * weights.to(log_p.dtype)[targets.long().where(targets != IGNORED, 0)]
+    return -log_p * weights.to(log_p.dtype)[targets.long().where(counted_samples(targets), 0)]
 
 
 def _effective(counts: Float[Tensor, " class"], beta: float) -> Float[Tensor, " class"]:

@@ -19,6 +19,7 @@ from metricgrad._checks import (
     positive_number,
     require_finite,
     require_matrix,
+    tensor_of,
 )
 from metricgrad.losses.class_scores import checked_targets, counted_samples, widened
 from metricgrad.metrics.costs import cost_matrix as square_costs
@@ -107,14 +108,14 @@ def _costs(
             caller, f"{'neither' if costs is None else 'both'} of cost_matrix and costs came", "one of them"
         )
     given = cost_matrix if costs is None else costs
-    table = torch.as_tensor(
-        square_costs(given) if isinstance(given, str) else given, device=logits.device
-    ).double()
     name = "costs" if cost_matrix is None else "cost_matrix"
     rows = len(logits) if cost_matrix is None else "class"
+    expected = f"[{rows}, {logits.shape[1]}]: what each action costs"
+    numbers = square_costs(given) if isinstance(given, str) else given
+    table = tensor_of(caller, name, numbers, expected).to(logits.device, torch.float64)
     if table.ndim != 2 or table.shape[1] != logits.shape[1] or rows not in ("class", len(table)):
         came = f"{name} is {tuple(table.shape)} for logits {describe(logits)}"
-        raise fail(caller, came, f"[{rows}, {logits.shape[1]}]: what each action costs")
+        raise fail(caller, came, expected)
     require_finite(caller, name, table)
     if targets is None and cost_matrix is not None:
         raise fail(caller, "targets are None for a cost_matrix", "a class number per sample")

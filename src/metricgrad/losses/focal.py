@@ -10,7 +10,12 @@ from torch import Tensor
 
 from metricgrad._checks import Number, positive_number
 from metricgrad._safe import or_one
-from metricgrad.losses.class_scores import IGNORED, PerClass, log_probability_of_target, numbers_of_classes
+from metricgrad.losses.class_scores import (
+    PerClass,
+    counted_samples,
+    log_probability_of_target,
+    numbers_of_classes,
+)
 
 __all__ = ["focal_loss"]
 
@@ -68,4 +73,4 @@ def focal_loss(
     if class_weights is None:
         return losses
     weights = numbers_of_classes("focal_loss", "class_weights", class_weights, logits).to(log_p.dtype)
-    return losses * weights[targets.long().where(targets != IGNORED, 0)]
+    return losses * weights[targets.long().where(counted_samples(targets), 0)]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
-from metricgrad._checks import Number, describe, fail, positive_number, whole_number
+from metricgrad._checks import Number, describe, fail, positive_number, tensor_of, whole_number
 from metricgrad._types import Metric
 from metricgrad.errors import MetricFailed
 from metricgrad.losses.class_scores import counted_samples
@@ -72,7 +72,7 @@ def slope_loss(
     """
     caller = "slope_loss"
     decided, targets = probabilities(caller, logits, targets, temperature)
-    gains = torch.as_tensor(slopes).detach().to(decided)
+    gains = tensor_of(caller, "slopes", slopes, "finite numbers [class, class]: true, predicted").to(decided)
     if gains.shape != (logits.shape[1], logits.shape[1]) or not bool(gains.isfinite().all()):
         came = f"slopes are {describe(slopes)} for logits {describe(logits)}"
         raise fail(caller, came, "finite numbers [class, class]: true, predicted")

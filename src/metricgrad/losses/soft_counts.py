@@ -167,7 +167,7 @@ def _formula(caller: str, formula: str | Formula, *, of_classes: bool) -> Formul
 
 def _matthews(tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
     product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-    return torch.where(product > 0, (tp * tn - fp * fn) / or_one(product).sqrt(), 0.0)
+    return torch.where(product <= 0, 0.0, (tp * tn - fp * fn) / or_one(product).sqrt())
 
 
 def _recall(tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:

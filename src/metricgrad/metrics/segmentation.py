@@ -138,7 +138,7 @@ def image_rows(
     """Check and return the right, predicted and present pixels of every class in each image: 3 * class columns."""
     skipped = whole_number(caller, "ignore_index", ignore_index, least=-(2**53))
     predicted, truths = _class_ids(caller, outputs, targets, threshold)
-    counted = truths != skipped
+    counted = truths.long() != skipped  # as uint8, -100 would be class 156
     known = _classes(caller, outputs, targets, classes, threshold)
     if known is None:
         largest = [int(part[counted].max()) if bool(counted.any()) else 0 for part in (predicted, truths)]

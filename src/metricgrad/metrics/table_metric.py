@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metricgrad._checks import fail, whole_number
 from metricgrad._types import Metric
-from metricgrad.errors import Interrupted
+from metricgrad.errors import Interrupted, MetricgradError
 from metricgrad.metrics.adapt import adapt
 from metricgrad.metrics.foreign import ForeignFunction, told
 
@@ -137,7 +137,7 @@ class TableMetric:
         except (
             Exception
         ) as error:  # whatever a metric of others raises: it is undefined here, and `failure` says why
-            self.failure = told(error)
+            self.failure = str(error) if isinstance(error, MetricgradError) else told(error)
             return float("nan")
 
 

@@ -121,7 +121,7 @@ def scores_of(outputs: Any) -> Tensor | None:
     """Class scores [sample, class], or one score of class 1 per sample [sample], on the CPU; None for anything else."""
     if not isinstance(outputs, Tensor):
         return None
-    scores = one_column(outputs.detach()).cpu().double()
+    scores = one_column(outputs.detach()).cpu()
     if (
         not outputs.is_floating_point()
         or scores.ndim not in (1, 2)
