@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from metricgrad.errors import InputError, Interrupted
-from metricgrad.tune import Contender, Plan, Result, compare
+from metricgrad.tune import Comparison, Contender, Plan, Result, compare
 from metricgrad.tune.checkpoint import load_weights
 from tests.tune.decided_run import classifier, decided_run, decided_splits
 from tests.tune.small_run import figures, same_weights, small_run
@@ -161,3 +161,20 @@ def test_a_candidate_that_a_side_metric_holds_back_is_none(tmp_path: Path) -> No
     assert not held & {arm for one in event["candidates"] for arm in one["arms"]}
     last = [fall for fall in of(result, "fall") if fall["arm"] == "tuned"][-1]
     assert not last["held_back"] and result.returned == "tuned"
+
+
+def test_the_table_of_a_contest_shows_argmax_and_rules(picked: Result) -> None:
+    """Beside the figures with rules; a portfolio has taken the time and the steps of what it chose from."""
+    found = Comparison(picked)
+    rows = {row.name: row for row in found.table}
+    arms = of(picked, "verdict")[0]["arms"]
+    for name, row in rows.items():
+        assert (row.argmax, row.argmax_select) == (
+            arms[name]["argmax"]["value"],
+            arms[name]["argmax"]["select"],
+        )
+        assert row.rule_gain == arms[name]["rule"]["gain"] and row.rule
+    trained = [rows[name] for name in MEMBERS[1:]]
+    assert rows["tuned"].steps == 18 == sum(row.steps for row in trained)
+    assert_close(rows["tuned"].seconds, sum(row.seconds for row in trained), rtol=0, atol=0.01)
+    assert "at argmax" in found.summary() and "decides by" in found.summary()

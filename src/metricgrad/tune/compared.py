@@ -11,13 +11,15 @@ from typing import Any
 from torch import nn
 
 from metricgrad._checks import fail
-from metricgrad._records import Budget, RunStarted, Verdict, arms_of, record_of
+from metricgrad._records import START, Budget, RunStarted, Verdict, arms_of, record_of
 from metricgrad.tune.checkpoint import write_atomically
 from metricgrad.tune.result import Result
 
 __all__ = ["Comparison", "Row"]
 
-_TITLES = ("method", "test", "", "select", "gain", "", "p (Holm)", "claim", "time", "steps")
+_TITLES = (
+    "method", "test", "", "at argmax", "select", "decides by", "gain", "", "p (Holm)", "claim", "time", "steps"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Row:
 
     Attributes:
         name: of the arm.
-        role: `start`, `control` or `contender`.
+        role: `start`, `control`, `candidate` (of a portfolio) or `contender`.
         method: its roads.
         value: the metric on test, mean over seeds; None without a test split, as all below that follow from it.
         low: lower end of its interval.
@@ -38,10 +40,18 @@ class Row:
         p_value: of no difference, two-sided.
         adjusted: the same after Holm's adjustment for all contenders.
         claim: `gain`, `no evidence`, `worse` or `nothing claimed`, by the adjusted p-value.
-        seconds: of training, over all seeds and tries.
-        steps: of one try; of a start model the most that it might take.
+        seconds: of training, over all seeds and tries; of a portfolio that of the arms it chose from.
+        steps: of one try; of a start model the most that it might take; of a portfolio those of all its arms.
         baseline: whether the contenders are compared with this arm.
         returned: whether its weights are returned.
+        rule: the rule that decides, each once where seeds have different ones; empty where none does.
+        argmax: then the metric on test with argmax instead, mean over seeds.
+        argmax_low: lower end of its interval.
+        argmax_high: upper end.
+        argmax_select: the metric on select with argmax.
+        rule_gain: what the rule brings on test over argmax; positive is better.
+        rule_low: lower end of its interval.
+        rule_high: upper end.
     """
 
     name: str
@@ -61,6 +71,14 @@ class Row:
     steps: int
     baseline: bool
     returned: bool
+    rule: str = ""
+    argmax: float | None = None
+    argmax_low: float | None = None
+    argmax_high: float | None = None
+    argmax_select: float | None = None
+    rule_gain: float | None = None
+    rule_low: float | None = None
+    rule_high: float | None = None
 
 
 class Comparison:
@@ -94,7 +112,8 @@ class Comparison:
                 "Make the same call of compare again: it goes on from the last checkpoint.",
             )
         self.metric, self.sentence = started.metric, verdict.sentence
-        self.table = _rows(started, budget, verdict, finished["returned"], _seconds(result.events))
+        seconds, rules = _seconds(result.events), _rules(result.events)
+        self.table = _rows(started, budget, verdict, finished["returned"], seconds, rules)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Comparison":
@@ -117,6 +136,7 @@ class Comparison:
     def summary(self) -> str:
         """Return sentence and table as plain text."""
         rows = [[self.metric, *_TITLES], *map(_cells, self.table)]
+        rows = _without_empty(rows, ("at argmax", "decides by"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -180,12 +200,29 @@ def _seconds(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return total
 
 
+def _rules(events: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Names of the rules that decide for every arm, each once."""
+    names: dict[str, dict[str, None]] = {}
+    for event in events:
+        if event["event"] == "rule_fitted":
+            names.setdefault(event["arm"], {})[event["rule"]] = None
+    return {arm: " or ".join(found) for arm, found in names.items()}
+
+
 def _rows(
-    started: RunStarted, budget: Budget, verdict: Verdict, returned: str, seconds: Mapping[str, float]
+    started: RunStarted,
+    budget: Budget,
+    verdict: Verdict,
+    returned: str,
+    seconds: Mapping[str, float],
+    rules: Mapping[str, str],
 ) -> list[Row]:
     rows = []
     for arm in arms_of(started):
         figures, beside = verdict.arms[arm.name], verdict.contenders.get(arm.name, {})
+        argmax, rule = figures.get("argmax", {}), figures.get("rule", {})
+        trained = [name for name in arm.members if name != START] or [arm.name]
+        steps = (budget.start_steps or 0) if arm.role == "start" else sum(map(budget.steps_of, trained))
         claim = beside.get("claim")
         if claim is None and arm.role == "contender":
             claim = "nothing claimed"  # there is no test split
@@ -204,13 +241,31 @@ def _rows(
                 p_value=beside.get("p_value"),
                 adjusted=beside.get("adjusted"),
                 claim=claim,
-                seconds=round(seconds.get(arm.name, 0.0), 3),
-                steps=(budget.start_steps or 0) if arm.role == "start" else budget.steps_of(arm.name),
+                seconds=round(sum(seconds.get(name, 0.0) for name in trained), 3),
+                steps=steps,
                 baseline=arm.name == verdict.baseline,
                 returned=arm.name == returned,
+                rule=rules.get(arm.name, ""),
+                argmax=argmax.get("value"),
+                argmax_low=argmax.get("low"),
+                argmax_high=argmax.get("high"),
+                argmax_select=argmax.get("select"),
+                rule_gain=rule.get("gain"),
+                rule_low=rule.get("low"),
+                rule_high=rule.get("high"),
             )
         )
     return rows
+
+
+def _without_empty(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> list[list[str]]:
+    """Leave out columns of these titles in which nothing stands."""
+    kept = [
+        place
+        for place, title in enumerate(rows[0])
+        if title not in titles or any(row[place] for row in rows[1:])
+    ]
+    return [[row[place] for place in kept] for row in rows]
 
 
 def _cells(row: Row) -> list[str]:
@@ -227,7 +282,9 @@ def _cells(row: Row) -> list[str]:
         row.method,
         number(row.value),
         interval(row.low, row.high, ".4f"),
+        number(row.argmax),
         number(row.select),
+        row.rule,
         number(row.gain, "+.4f"),
         interval(row.gain_low, row.gain_high, "+.4f"),
         number(row.adjusted, ".3g"),
