@@ -277,3 +277,38 @@ def test_probabilities_of_half_precision_are_no_logits() -> None:
     start, wanted = (of(result, "rule_fitted")[0] for result in (halves, wide))
     assert start["rule"] == wanted["rule"] == "slope"
     assert start["cross_fitted"] == pytest.approx(wanted["cross_fitted"], abs=0.02)
+
+
+def my_f1(predictions: Tensor, truth: Tensor) -> float:
+    """F1 as anybody would write it, of decided classes."""
+    hits = ((predictions == 1) & (truth == 1)).sum()
+    return float(2 * hits / ((predictions == 1).sum() + (truth == 1).sum()))
+
+
+def test_a_function_of_labels_gets_the_rule_of_the_formula(decided: Result) -> None:
+    """Named as one that reads classes: the same values with argmax, the same cuts up to those it was not called for."""
+    metric = adapt(my_f1, higher_is_better=True, reads="classes")
+    arguments: dict[str, Any] = {
+        "splits": decided_splits((200, 80, 80)),
+        "plan": Plan(steps=1, resamples=20),
+        "seed": 0,
+        "start_plan": None,
+    }
+    own, ours = decided_run(metric=metric, **arguments), decided_run(**arguments)
+    for one, other in zip(of(own, "tested"), of(ours, "tested"), strict=True):
+        assert_close((one["value"], one["argmax"]), (other["value"], other["argmax"]))
+    for one, other in zip(of(own, "rule_fitted"), of(ours, "rule_fitted"), strict=True):
+        assert one["words"] == other["words"] and one["rule"] == other["rule"]
+    assert of(own, "verdict")[0]["metric_calls"]["select, to fit rules"] > 0
+    assert "select, to fit rules" in own.summary()
+
+
+def test_labels_as_text_are_refused_with_what_helps() -> None:
+    """As ever: class names give them numbers."""
+    (inputs, targets), (more, others) = drawn(60, 0), drawn(60, 1)
+    texts = [["no", "yes"][item] for item in targets.tolist()]
+    splits = Splits(
+        (inputs.numpy(), texts), (more.numpy(), [["no", "yes"][item] for item in others.tolist()])
+    )
+    with pytest.raises(InputError, match="classes="):
+        decided_run(splits=splits, start_plan=None)

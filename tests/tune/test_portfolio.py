@@ -10,9 +10,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from metricgrad.errors import InputError, Interrupted
-from metricgrad.tune import Comparison, Contender, Plan, Result, compare
+from metricgrad.tune import ArraySplit, Comparison, Contender, Plan, Result, Splits, compare
 from metricgrad.tune.checkpoint import load_weights
-from tests.tune.decided_run import classifier, decided_run, decided_splits
+from tests.tune.decided_run import classifier, decided_run, decided_splits, drawn
 from tests.tune.small_run import figures, same_weights, small_run
 from tests.tune.test_resume import Raiser
 
@@ -178,3 +178,27 @@ def test_the_table_of_a_contest_shows_argmax_and_rules(picked: Result) -> None:
     assert rows["tuned"].steps == 18 == sum(row.steps for row in trained)
     assert_close(rows["tuned"].seconds, sum(row.seconds for row in trained), rtol=0, atol=0.01)
     assert "at argmax" in found.summary() and "decides by" in found.summary()
+
+
+@pytest.mark.slow
+def test_of_permuted_labels_no_gain_is_claimed() -> None:
+    """Nothing can be learned and no rule can help: of 40 repeats at most 3 claim a gain of Matthews' correlation."""
+    claims = []
+    for repeat in range(40):
+        generator = torch.Generator().manual_seed(repeat)
+        parts = [drawn(300, 10 * repeat + number, classes=2, rare=1.0) for number in range(3)]
+        fit, select, test = (
+            ArraySplit(inputs, targets[torch.randperm(300, generator=generator)], batch=100)
+            for inputs, targets in parts
+        )
+        result = decided_run(
+            metric="mcc",
+            method="auto",
+            splits=Splits(fit, select, test),
+            seed=0,
+            plan=Plan(steps=10, evaluate_every=5, resamples=400),
+            start_plan=Plan(steps=10, evaluate_every=5),
+            proxy_settings={"learning_rate": 0.05},
+        )
+        claims.append(of(result, "verdict")[0]["verdict"])
+    assert claims.count("gain") <= 3, claims

@@ -25,7 +25,7 @@ FAMILIES: tuple[Family, ...] = tuple(
 """A family is a module of this folder with a `FAMILY`, and its line here. `auto` asks them in this order."""
 
 AUTO = "auto"
-AUTO_LINE = "What suits the metric: a portfolio for classes, a surrogate for retrieval, direct for scores, else learned."
+AUTO_LINE = "What suits the metric: a portfolio for classes, a surrogate for retrieval, direct for scores, or learned."
 
 
 def roads(text: str, metric: Metric, proxy: Proxy | None = None) -> list[Road]:

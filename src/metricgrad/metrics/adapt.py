@@ -17,7 +17,7 @@ from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, parame
 from metricgrad.metrics.known import is_known
 from metricgrad.metrics.names import metric_by_name, value_of
 from metricgrad.metrics.records import metric_record
-from metricgrad.metrics.scikit import is_scikit, read_scikit
+from metricgrad.metrics.scikit import decided_classes, is_scikit, read_scikit
 from metricgrad.metrics.torch_metrics import is_torchmetrics, read_torchmetrics
 
 __all__ = ["adapt", "metric_calls", "names_a_function"]
@@ -25,7 +25,13 @@ __all__ = ["adapt", "metric_calls", "names_a_function"]
 Unit = Literal["sample", "whole"]
 
 
-def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | None = None) -> Metric:
+def adapt(
+    metric: Any,
+    *,
+    higher_is_better: bool | None = None,
+    unit: Unit | None = None,
+    reads: Literal["classes"] | None = None,
+) -> Metric:
     """Turn anything that measures into a `Metric` record (exact; foreign functions are called as they are).
 
     | given | called | direction |
@@ -33,7 +39,7 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
     | a `Metric` | as it is | its own |
     | a name such as `recall@1`, `f1`, `edit_distance` (`metrics.named_metrics()`) | ours | known |
     | a function of `metrics`, or a partial of one | ours | known |
-    | `package.module:function`, with settings `:higher_is_better=false,unit=whole` | as that function | as there |
+    | `package.module:function:higher_is_better=false,unit=whole,reads=classes` | as that function | as there |
     | a `torchmetrics.Metric`, or its class | a copy: reset, update(outputs, targets), compute | `higher_is_better` |
     | a scikit-learn metric function or scorer | f(targets, prediction), numpy | its scorer, sign or name |
     | a callable whose first parameter is `y_true` | f(targets, prediction), numpy | must be given |
@@ -50,6 +56,9 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
             `metric_calls`). `whole`: the function ranks the samples against each other or does not take tensors
             of one row per sample; no interval. None: `sample`, but a plain function whose value changes when every
             sample is given twice is refused at its first measurement.
+        reads: `classes`: the function takes a decided class per sample, a whole number. It is then given the argmax of
+            outputs [sample, class], and `tune` fits a decision rule for it. None: what is known of it; nothing of a
+            plain callable, which is handed the outputs as they are.
 
     Returns:
         The record.
@@ -81,22 +90,30 @@ def adapt(metric: Any, *, higher_is_better: bool | None = None, unit: Unit | Non
     """
     if unit not in (None, "sample", "whole"):
         raise fail("adapt", f"unit is {unit!r}", "'sample', 'whole' or None")
+    if reads not in (None, "classes"):
+        raise fail("adapt", f"reads is {reads!r}", "'classes' or None")
     if isinstance(metric, str) and names_a_function(metric):
-        return _from_path(metric, higher_is_better, unit)
+        return _from_path(metric, higher_is_better, unit, reads)
     ours = _ours(metric)
     if ours is not None:
+        if reads is not None and ours.reads != reads:
+            raise fail(
+                f"metric {ours.name}",
+                f"reads={reads!r} was given",
+                f"nothing: it is known to read {ours.reads}",
+            )
         if higher_is_better is not None and higher_is_better is not ours.higher_is_better:
             raise _contradiction(ours.name, ours.higher_is_better)
         return ours
     if is_torchmetrics(metric):
-        return _foreign(read_torchmetrics(metric), higher_is_better, unit, check=False)
+        return _foreign(_reading(read_torchmetrics(metric), reads), higher_is_better, unit, check=False)
     if is_scikit(metric):
-        return _foreign(read_scikit(metric), higher_is_better, unit, check=False)
+        return _foreign(_reading(read_scikit(metric), reads), higher_is_better, unit, check=False)
     if not callable(metric):
         raise fail(
             "adapt", f"metric is {describe(metric)}", "a name, a Metric or a callable(outputs, targets)"
         )
-    return _foreign(_plain(metric), higher_is_better, unit, check=unit is None)
+    return _foreign(_reading(_plain(metric), reads), higher_is_better, unit, check=unit is None)
 
 
 def names_a_function(name: str) -> bool:
@@ -138,15 +155,19 @@ def _ours(metric: Any) -> Metric | None:
     return metric_record(function, **settings)
 
 
-def _from_path(text: str, higher_is_better: bool | None, unit: Unit | None) -> Metric:
+def _from_path(
+    text: str, higher_is_better: bool | None, unit: Unit | None, reads: Literal["classes"] | None
+) -> Metric:
     """The metric at `package.module:function[:setting=value,...]`."""
     module_name, function_name, *rest = (part.strip() for part in text.split(":", 2))
-    known: dict[str, Any] = {"higher_is_better": higher_is_better, "unit": unit}
+    known: dict[str, Any] = {"higher_is_better": higher_is_better, "unit": unit, "reads": reads}
     for item in rest[0].split(",") if rest else []:
         key, _, value = (part.strip() for part in item.partition("="))
         if key not in known:
             raise fail(
-                f"metric {text!r}", f"a setting is {item!r}", "higher_is_better=true|false, unit=sample|whole"
+                f"metric {text!r}",
+                f"a setting is {item!r}",
+                "higher_is_better=true|false, unit=sample|whole, reads=classes",
             )
         known[key] = value_of(value)
     try:
@@ -175,6 +196,14 @@ def _plain(function: Callable[[Any, Any], Any]) -> Foreign:
 def _truth_first(function: Callable[..., Any], outputs: Any, targets: Any, **weights: Any) -> Any:
     """Call a function that takes the targets first."""
     return function(targets, outputs, **weights)
+
+
+def _reading(foreign: Foreign, reads: Literal["classes"] | None) -> Foreign:
+    """The function as it is, or as one of decided classes."""
+    if reads is None:
+        return foreign
+    found = f"{foreign.found}, outputs as decided classes"
+    return dataclasses.replace(foreign, found=found, read=decided_classes(foreign.name), reads=reads)
 
 
 def _foreign(foreign: Foreign, higher_is_better: bool | None, unit: Unit | None, *, check: bool) -> Metric:

@@ -24,7 +24,7 @@ from metricgrad.metrics.foreign import Foreign, name_of, parameters
 from metricgrad.metrics.label_tables import label_rows
 from metricgrad.metrics.scikit_tables import formula_of
 
-__all__ = ["is_scikit", "read_scikit"]
+__all__ = ["decided_classes", "is_scikit", "read_scikit"]
 
 _TRUTH = ("y_true", "labels_true", "y1")
 _PREDICTION = ("y_pred", "y_score", "y_proba", "y_prob", "pred_decision", "labels_pred", "y2")
@@ -80,6 +80,11 @@ def read_scikit(metric: Any) -> Foreign:
         weighted="sample_weight" in parameters(metric),
         of_table=formula_of(name, bound) if theirs else None,
     )
+
+
+def decided_classes(name: str) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """How outputs and targets are read for a function of decided classes: whole numbers, or the argmax of scores."""
+    return partial(_read, _classes, name)
 
 
 def _read(wanted: Callable[[str, Tensor], Tensor], name: str, outputs: Any, targets: Any) -> tuple[Any, Any]:

@@ -45,6 +45,10 @@ def end_of(setup: Setup, seconds: float) -> tuple[float, int | None]:
     ratio = _items(test) / _items(setup.splits.select)
     drawn = 0.0 if setup.metric.unit == "whole" else models * ratio * _resample(setup.metric, statistics)
     beside = 0.0 if not setup.side_metrics else models * forward  # another pass over select
+    if setup.deciding is not None:  # and another one for the rules
+        began = time.perf_counter()
+        setup.evaluator().fitted(found)
+        beside += models * (forward + time.perf_counter() - began)
     for side in setup.side_metrics:
         began = time.perf_counter()
         table = read_beside(Evaluator(side.metric), found, "timing")

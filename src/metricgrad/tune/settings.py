@@ -73,6 +73,13 @@ def choose_settings(
         held_out = call["splits"].test
         if held_out is None:
             raise fail("choose_settings", f"division {number} has no held-out part", "splits.test")
+        metric = adapt(call["metric"], higher_is_better=call.get("higher_is_better"))
+        if metric.reads == "classes" and call.get("method", AUTO) == AUTO:
+            raise fail(
+                "choose_settings",
+                f"method is 'auto', for {metric.name} a portfolio",
+                "the name of one method",
+            )
         splits = Splits(call["splits"].fit, call["splits"].select)
         result = tune(
             **{
@@ -83,7 +90,6 @@ def choose_settings(
                 "observer": observer,
             }
         )
-        metric = adapt(call["metric"], higher_is_better=call.get("higher_is_better"))
         evaluator = Evaluator(metric, deciding_of(call.get("decision", AUTO), metric, splits.fit))
         entrants = arms_of(record_of(result.events[0]))
         for (arm, attempt, chosen), model in _trained(result, call, number):
