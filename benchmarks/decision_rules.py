@@ -11,7 +11,8 @@ The start is trained with cross-entropy to its plateau on `select`. Every arm th
 it on the same batches. Two arms are controls: cross-entropy continued, and cross-entropy weighted by the inverse of the
 class counts. The others are balanced softmax, the soft metric and the slope loss. Every arm, the start included,
 decides by a rule that `select` fits for its weights. The figures of argmax are those of the same weights; `select`
-chose their step by the cross-fitted value of the rule.
+chose their step by the cross-fitted value of the rule. The portfolio (`method="auto"`) chooses among these arms on
+`select`.
 
 `choose` gives every arm the same four learning rates for each metric, on a seed that is not reported, and grows the
 boosted trees with and without early stopping. `read` takes the best of them, trains five seeds, and only then reads
@@ -75,6 +76,9 @@ ARMS: Tries = {
     "slope": ("surrogate:slope", RATES),
 }
 CONTROLS, TREES = ("class weights",), "boosted trees"
+PORTFOLIO = ("portfolio", "auto", {})
+"""Trains nothing here: its candidates are the start and arms that take part anyway, and means of their weights."""
+
 EARLY_STOPPING = [{"early_stopping": early} for early in (False, True)]
 FITTED, ARGMAX = "fitted", "argmax"
 ROOT = Path(__file__).parent.parent
@@ -88,7 +92,7 @@ class Decided(NamedTuple):
         decision: `fitted` by the rule that suits the number of classes, `argmax`, or the name of another rule.
         test: statistics of the test split of every seed.
         select: the metric on select, mean over seeds; cross-fitted where a rule decides.
-        ours: whether it can be the best arm: a network that the experiment trained, with argmax or the fitted rule.
+        ours: whether it can be the best arm: one that was trained, with argmax or the fitted rule; not the portfolio.
     """
 
     arm: str
@@ -138,7 +142,7 @@ def read(name: str, runs: Path) -> None:
         arms = [(spelt(arm), method, best[metric, arm]) for arm, (method, _) in ARMS.items()]
         found = contest(
             task,
-            arms,
+            [*arms, PORTFOLIO],
             runs / f"read-{metric}",
             seeds=SEEDS,
             plan=task.plan,
@@ -158,10 +162,10 @@ def of_arms(found: Comparison) -> list[Decided]:
     assert verdict is not None
     decided = []
     for arm, fitted in statistics_of(found).items():
-        name, figures = names.get(arm, arm), verdict["arms"][arm]
-        decided.append(Decided(name, FITTED, fitted, figures["select"]))
+        name, figures, ours = names.get(arm, arm), verdict["arms"][arm], arm != PORTFOLIO[0]
+        decided.append(Decided(name, FITTED, fitted, figures["select"], ours))
         plain = statistics_of(found, "/argmax")[arm]
-        decided.append(Decided(name, ARGMAX, plain, figures["argmax"]["select"]))
+        decided.append(Decided(name, ARGMAX, plain, figures["argmax"]["select"], ours))
     return decided
 
 
