@@ -165,8 +165,9 @@ def test_a_function_of_the_user(command: Command, scores: Path, tmp_path: Path) 
     )
     found, ours = (command(*one, "--json").json for one in (arguments, ("decide", scores, "--metric", "f1")))
     assert (found["words"], found["after"]["value"]) == (ours["words"], ours["after"]["value"])
-    assert found["calls"] > 100 and ours["calls"] == 0
-    assert f"{found['calls']:,} calls of the metric" in command(*arguments).out
+    assert found["calls"]["all"] > found["calls"]["fit"] > 100 and ours["calls"] == {"fit": 0, "all": 0}
+    assert found["curve"]["values"] == ours["curve"]["values"] and found["curve"]["best_cut"] is None
+    assert f"{found['calls']['fit']:,} calls of the metric" in command(*arguments).out
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,11 @@ def test_a_function_of_the_user(command: Command, scores: Path, tmp_path: Path) 
     [
         ("small", binary(rows=60), "wants 50 items and the pool has 30"),
         ("alone", {**binary(), "target": [0] * ROWS}, "one class only"),
-        ("useless", {"target": [0, 1] * 100, "score_0": [0.5] * 200, "score_1": [0.5] * 200}, "argmax gives"),
+        (
+            "useless",
+            {"target": [0, 1] * 100, "score_0": [0.5] * 200, "score_1": [0.5] * 200},
+            "decides as argmax does",
+        ),
     ],
 )
 def test_argmax_is_kept(command: Command, tmp_path: Path, name: str, columns: Columns, note: str) -> None:
@@ -275,3 +280,57 @@ def test_a_file_that_is_no_rule(command: Command, scores: Path, tmp_path: Path) 
     (tmp_path / "rule.json").write_text("{}", encoding="utf-8")
     command("decide", scores, "--rule", "rule.json").refused("rule file")
     command("decide", scores, "--rule", "none.json").refused("none.json")
+
+
+@pytest.mark.slow
+def test_permuted_labels_gain_nothing(command: Command, tmp_path: Path) -> None:
+    """Where targets have nothing to do with scores, Matthews' coefficient is said to gain in at most 3 of 40 files."""
+    gains = 0
+    for seed in range(40):
+        table = binary(seed) if seed % 2 else without(animals(seed), "herd")
+        np.random.default_rng(seed).shuffle(table["target"])
+        write_predictions(tmp_path / "in.csv", table)
+        found = command("decide", "in.csv", "--metric", "mcc", "--seed", seed, "--json").json
+        gains += found["difference"]["claim"] == "gain"
+    assert gains <= 3
+
+
+def test_one_class_for_all_is_told(command: Command, tmp_path: Path) -> None:
+    """F1 of equal scores is best where everything is positive: it is done, and a note says so."""
+    write_predictions(tmp_path / "in.csv", {**binary(), "score": [0.3] * ROWS})
+    found = command("decide", "in.csv", "--metric", "f1", "--json")
+    assert found.json["tables"]["after"][1][0] == 0 and found.json["difference"]["claim"] == "gain"
+    assert "every judging row is decided as '1'" in found.err and len(found.json["notes"]) == 1
+    assert command("decide", "in.csv", "--metric", "f1", "--quiet").err == ""
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_curve(command: Command, scores: Path, higher: bool) -> None:
+    """The cut and argmax stand on it with their values, and the band is around it."""
+    metric = "f1" if higher else "error_rate"
+    found = command("decide", scores, "--metric", metric, "--groups", "id", "--json").json
+    curve = found["curve"]
+    at = {key: curve["values"][curve["cuts"].index(curve[key])] for key in ("cut", "argmax")}
+    assert at == {
+        "cut": pytest.approx(found["pool"]["value"]),
+        "argmax": pytest.approx(found["pool"]["argmax"]),
+    }
+    band = zip(*(curve[key] for key in ("low", "values", "high")), strict=True)
+    inside = [low <= value <= high for low, value, high in band]
+    assert sum(inside) > 0.9 * len(inside) and curve["cuts"] == sorted(curve["cuts"])
+    assert curve["best_cut"][0] <= curve["best_cut"][1] and curve["resamples"] == 200
+
+
+def test_parquet_decimal_commas_and_other_names(command: Command, scores: Path, tmp_path: Path) -> None:
+    """The reader is that of `evaluate`."""
+    table, found = binary(), [command("decide", scores, "--metric", "f1", "--json").json]
+    write_predictions(tmp_path / "p.parquet", table)
+    found.append(command("decide", "p.parquet", "--metric", "f1", "--json").json)
+    lines = [
+        f"{name};{one};{str(score).replace('.', ',')}"
+        for name, one, score in zip(*table.values(), strict=True)
+    ]
+    (tmp_path / "q.csv").write_text("\n".join(["id;ill;prob_1", *lines]), encoding="utf-8")
+    said = ("--column", "target=ill", "--column", "score=prob_1", "--decimal-comma")
+    found.append(command("decide", "q.csv", "--metric", "f1", *said, "--json").json)
+    assert found[0]["after"] == found[1]["after"] == found[2]["after"]

@@ -1,16 +1,17 @@
 """`metricgrad decide` without a rule: one is fitted to some rows, judged on the others, and written."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from metricgrad._types import Metric
+from metricgrad.cli.class_metric import metric_of_classes
 from metricgrad.cli.decide_evidence import Progress, evidence
 from metricgrad.cli.decided import beside, require_others, write_decisions, write_rule
-from metricgrad.cli.named import metric_named
+from metricgrad.cli.over_the_cut import over_the_cut
 from metricgrad.cli.parting import parts
 from metricgrad.cli.score_kind import kind_of, larger_score
 from metricgrad.decision import fit_rule
-from metricgrad.metrics.table_metric import TableMetric
+from metricgrad.metrics.adapt import metric_calls
 
 __all__ = ["fit_file"]
 
@@ -25,17 +26,18 @@ def fit_file(given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     Raises:
         InputError: an option, the metric or a file does not fit.
     """
-    exact = _metric_of_classes(given)
+    exact = metric_of_classes(given)
     rule_path, decided_path = beside(given["predictions"], given["out"], given["decided"])
     read = [path for path in (given["predictions"], given["test"]) if path is not None]
     require_others([rule_path, decided_path], read)
     pool, judged, parted = parts(exact, given)
     names, kind = pool.names, kind_of(pool, given["inputs"])
     kind_of(judged, kind)
-    value = TableMetric(exact, len(names.classes))
-    fitted = fit_rule(pool.scores, pool.targets, value, given["rule"] or "auto", inputs=kind)
+    fitted = fit_rule(pool.scores, pool.targets, exact, given["rule"] or "auto", inputs=kind)
     fitted.rule.class_names = tuple(names.classes)
     after = fitted.rule.decide(judged.scores)
+    if len(after.unique()) == 1:
+        warnings.warn(f"every judging row is decided as {names.classes[int(after[0])]!r}.", stacklevel=2)
     draws = {name: given[name] for name in ("resamples", "confidence", "seed")}
     found = evidence(exact, judged, larger_score(judged.scores, kind), after, fitted, progress, **draws)
     write_rule(rule_path, fitted.rule)
@@ -48,7 +50,6 @@ def fit_file(given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         "rule": fitted.rule.name,
         "words": fitted.rule.words(),
         "note": fitted.note,
-        "calls": fitted.calls,
         "parts": parted,
         "pool": {
             "rows": len(pool),
@@ -56,13 +57,8 @@ def fit_file(given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
             "value": fitted.value,
             "cross_fitted": fitted.cross_fitted,
         },
+        "curve": over_the_cut(exact, fitted, pool),
         **found,
+        "calls": {"fit": fitted.calls, "all": metric_calls(exact)},
         "written": {"rule": str(rule_path), "decisions": str(decided_path)},
     }
-
-
-def _metric_of_classes(given: Mapping[str, Any]) -> Metric:
-    """The metric; InputError for one that does not judge decided classes, before any file is read."""
-    exact = metric_named(given["metric"], given["higher_is_better"])
-    TableMetric(exact, 2)
-    return exact

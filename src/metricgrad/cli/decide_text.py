@@ -5,6 +5,7 @@ from typing import Any
 
 from metricgrad.cli.compare_verdict import ends
 from metricgrad.cli.output import console
+from metricgrad.cli.over_the_cut import shown_rows
 from metricgrad.differences import plural
 
 __all__ = ["draw", "draw_applied"]
@@ -34,13 +35,17 @@ def draw(found: Mapping[str, Any]) -> None:
         *([f"  {found['note']}"] if found["note"] and found["rule"] != "argmax" else []),
         f"  on the rows that fit it: argmax {_figure(pool['argmax'])}, rule {_figure(pool['value'])}, "
         f"each half by the rule of the other {_figure(pool['cross_fitted'])}",
-        *([f"  {found['calls']:,} calls of the metric"] if found["calls"] else []),
+        *_calls(found["calls"]),
         "",
     )
     say(_titled(found))
     screen.print(_figures(found))
     say(found["verdict"], *_scope(found), "", "Other metrics of the same rows (no claim)")
     screen.print(_others(found))
+    if found["curve"] is not None:
+        say("", _over_the_cut(found))
+        screen.print(_curve(found))
+        say(*_spread(found["curve"]))
     if len(classes) <= _MOST_CLASSES:
         say("", "True classes in rows; decided by argmax on the left, by the rule on the right")
         screen.print(_confusion(classes, found["tables"]))
@@ -88,6 +93,38 @@ def _others(found: Mapping[str, Any]) -> Any:
         cells = (one["before"], one["after"])
         table.add_row(one["metric"], *map(_figure, cells), _signed(cells[1] - cells[0]))
     return table
+
+
+def _over_the_cut(found: Mapping[str, Any]) -> str:
+    band = f" (band: 95% of {found['curve']['resamples']:,} resamples)" if found["curve"]["resamples"] else ""
+    return f"{found['metric']} over the cut, on the rows that fit the rule{band}"
+
+
+def _curve(found: Mapping[str, Any]) -> Any:
+    """The metric at some cuts."""
+    curve = found["curve"]
+    table = _table("", "cut", f"decided {shown(found['classes'][1])}", found["metric"], "band")
+    for place, mark in shown_rows(curve):
+        value, low, high = (curve[key][place] for key in ("values", "low", "high"))
+        band = ends(None if low != low else low, None if high != high else high, "")
+        table.add_row(
+            mark, f"{curve['cuts'][place]:.3f}", f"{curve['decided'][place]:.1%}", _figure(value), band
+        )
+    return table
+
+
+def _spread(curve: Mapping[str, Any]) -> list[str]:
+    """How much the best cut changes from resample to resample."""
+    if curve["best_cut"] is None:
+        return []
+    low, high = curve["best_cut"]
+    return [f"The best cut of 90% of the resamples lies within {low:.3f} to {high:.3f}."]
+
+
+def _calls(calls: Mapping[str, int]) -> list[str]:
+    if not calls["all"]:
+        return []
+    return [f"  {calls['fit']:,} calls of the metric to fit the rule, {calls['all']:,} in all"]
 
 
 def _confusion(classes: Sequence[str], tables: Mapping[str, Sequence[Sequence[int]]]) -> Any:
