@@ -10,6 +10,7 @@ import pytest
 from metricgrad.report import render
 from tests.browser import chromium
 from tests.report import synthetic_runs
+from tests.report.synthetic_rules import with_rules
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one browser
 
@@ -50,7 +51,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chrom
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a finished run with everything in it."""
     folder = tmp_path_factory.mktemp("runs") / "full"
-    events = synthetic_runs.with_surrogate(synthetic_runs.finished())
+    events = with_rules(synthetic_runs.with_surrogate(synthetic_runs.finished()))
     pictures, changed = synthetic_runs.gallery(2), synthetic_runs.examples(3)
     return render(synthetic_runs.write(folder, events, pictures=pictures, changed=changed))
 
@@ -71,6 +72,7 @@ def test_everything_is_drawn_and_nothing_complains(
     drawn = {name: (svgs, traces) for name, svgs, traces, _ in browser.ask(DRAWN)}
     assert set(drawn) == {
         "gain-plot",
+        "cut-plot",
         "select-plot",
         "loss-continued",
         "loss-tuned",

@@ -23,11 +23,12 @@ _MOST_CLASSES = 30
 
 
 class DecisionTable(NamedTuple):
-    """A heading, titles and rows of text."""
+    """A heading, titles and rows of text; whether the last column holds sentences."""
 
     heading: str
     titles: list[str]
     rows: list[list[str]]
+    told: bool = False
 
 
 def rule_of(run: Run, arm: str) -> str:
@@ -56,7 +57,7 @@ def _rule_table(run: Run) -> DecisionTable:
                 )
                 rows.append([str(seed), arm, number(found.argmax), number(found.cross_fitted), told])
     titles = ["seed", "arm", "argmax", "rule, cross-fitted", "the rule in words"]
-    return DecisionTable("Rules of the arms, values on select", titles, rows)
+    return DecisionTable("Rules of the arms, values on select", titles, rows, told=True)
 
 
 def _gain_table(run: Run) -> DecisionTable:
@@ -66,16 +67,24 @@ def _gain_table(run: Run) -> DecisionTable:
         [
             arm,
             number(figures[arm]["argmax"].get("value")),
-            interval(figures[arm]["argmax"]),
             number(figures[arm].get("value")),
-            interval(figures[arm]),
             signed(figures[arm]["rule"].get("gain")),
             interval(figures[arm]["rule"], sign=True),
+            interval(figures[arm]["argmax"]),
+            interval(figures[arm]),
         ]
         for arm in run.arms
         if "rule" in figures.get(arm, {})
     ]
-    titles = ["arm", "argmax", "interval", "with its rule", "interval", "gain of the rule", "interval"]
+    titles = [
+        "arm",
+        "argmax",
+        "rule",
+        "gain of the rule",
+        "its interval",
+        "that of argmax",
+        "that with the rule",
+    ]
     return DecisionTable("What the rules bring on test", titles, rows)
 
 
@@ -118,9 +127,13 @@ def cut_figure(run: Run) -> go.Figure | None:
         return None
     figure, colour = go.Figure(), look_of(run, cuts.arm).colour
     if cuts.resamples:
+        ends = zip(cuts.cuts, cuts.low, cuts.high, strict=True)
+        at, low, high = zip(
+            *(one for one in ends if None not in one), strict=True
+        )  # a gap would part the band
         figure.add_scatter(
-            x=[*cuts.cuts, *reversed(cuts.cuts)],
-            y=[*cuts.high, *reversed(cuts.low)],
+            x=[*at, *reversed(at)],
+            y=[*high, *reversed(low)],
             fill="toself",
             mode="none",
             fillcolor=colour,
