@@ -227,7 +227,7 @@ HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 10
         (binary(), ["--metric", "f1", "--test-fraction", "1.5"], ["--test-fraction is 1.5"]),
         (binary(), ["--metric", "f1", "--test", "in.csv", "--test-fraction", "0.5"], ["one of them"]),
         (binary(), ["--metric", "f1", "--out", "in.csv"], ["written over"]),
-        (binary(), ["--metric", "f1", "--out", "no/rule.json"], ["cannot be written", "--out"]),
+        (binary(), ["--metric", "f1", "--out", "no/rule.json"], ["no/rule.json cannot be written"]),
         (binary(), ["--metric", "f1", "--column", "prediction=id"], ["--column prediction"]),
         (binary(), ["--metric", "f1", "--inputs", "odds"], ["--inputs is 'odds'"]),
         (binary(rows=1), ["--metric", "f1"], ["1 rows", "judge it"]),

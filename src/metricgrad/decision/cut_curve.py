@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from metricgrad._labels import Labels, number_labels
@@ -42,7 +42,7 @@ class CutCurve(NamedTuple):
 
 def cut_curve(
     rule: Threshold,
-    scores: Float64[Tensor, "..."],
+    scores: Float[Tensor, "..."],
     y: Int64[Tensor, "item"],
     value: TableMetric,
     groups: Labels | None = None,
