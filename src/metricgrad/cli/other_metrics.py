@@ -21,6 +21,7 @@ def other_metrics(before: Tensor, after: Tensor, *, positive: bool) -> list[dict
         positive: whether class 1 is the positive one, so that its F1, precision, recall and specificity mean something.
 
     Example:
+        >>> import torch
         >>> tables = torch.tensor([[3.0, 1.0], [1.0, 3.0]]), torch.tensor([[4.0, 0.0], [1.0, 3.0]])
         >>> other_metrics(*tables, positive=False)[0]
         {'metric': 'accuracy', 'before': 0.75, 'after': 0.875}
