@@ -376,3 +376,41 @@ def test_a_module_that_fails_when_it_is_imported(tmp_path, monkeypatch, text: st
     monkeypatch.delitem(sys.modules, "broken_metrics", raising=False)
     with pytest.raises(InputError, match=f"cannot be imported .*{told}"):
         metrics.adapt("broken_metrics:share", higher_is_better=True)
+
+
+def share_right(predictions: torch.Tensor, targets: torch.Tensor) -> float:
+    """A function of class numbers."""
+    return float((predictions == targets).double().mean())
+
+
+def test_a_function_of_classes_says_so() -> None:
+    """Class scores become the numbers of the largest; numbers stay; the truth comes first where it is named first."""
+    metric = metrics.adapt(share_right, higher_is_better=True, reads="classes")
+    wanted = float((LOGITS.argmax(1) == TARGETS).double().mean())
+    assert metric.reads == "classes" and "decided classes" in metric.description
+    for outputs in (LOGITS, LOGITS.argmax(1), LOGITS.argmax(1)[:, None]):
+        same(metric.summarise(metric.measure(outputs, TARGETS[:, None])), wanted)
+
+    def theirs(y_true, y_pred):
+        assert y_pred.ndim == 1
+        return sklearn.metrics.accuracy_score(y_true, y_pred)
+
+    swapped = metrics.adapt(theirs, higher_is_better=True, reads="classes")
+    same(swapped.summarise(swapped.measure(LOGITS, TARGETS)), wanted)
+    with pytest.raises(InputError, match="Of one score give a function with a threshold"):
+        metric.measure(LOGITS[:, 0], TARGETS)
+
+
+def test_what_reads_something_else_is_no_metric_of_classes() -> None:
+    """Nothing of ours is turned around by a word."""
+    with pytest.raises(InputError, match="metric roc_auc: reads='classes' was given"):
+        metrics.adapt("roc_auc", reads="classes")
+    assert metrics.adapt("f1", reads="classes").reads == "classes"
+    with pytest.raises(InputError, match="reads is 'scores'"):
+        metrics.adapt("roc_auc", reads="scores")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_path_says_what_it_reads() -> None:
+    """Among its other settings."""
+    name = f"{__name__}:share_right:higher_is_better=true,reads=classes"
+    assert metrics.adapt(name).reads == "classes"

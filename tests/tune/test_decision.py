@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.testing import assert_close
+from torchmetrics.classification import BinaryF1Score
 
 from metricgrad.decision import Threshold
 from metricgrad.errors import InputError, Interrupted, RunFolderError
@@ -189,18 +190,112 @@ def test_the_calls_of_a_metric_that_can_only_be_called_are_counted() -> None:
     assert {event["rule"] for event in of(called, "rule_fitted")} <= {"threshold", "argmax"}
 
 
-def test_one_score_per_sample_decides_by_a_cut(tmp_path: Path) -> None:
-    """A network of one output and a metric with a threshold of its own."""
-    model = nn.Linear(5, 1)
+class OneScore(nn.Module):
+    """A network of one output: a logit, or its sigmoid."""
 
-    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        return nn.functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets.float())
+    def __init__(self, *, probable: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.logit, self.probable = nn.Linear(5, 1), probable
 
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[item, 1]."""
+        return self.logit(inputs).sigmoid() if self.probable else self.logit(inputs)
+
+
+def cross_entropy_of_one(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of logits [item, 1], or of probabilities."""
+    scores, wanted = outputs.squeeze(1), targets.float()
+    if bool(((scores >= 0) & (scores <= 1)).all()):
+        return nn.functional.binary_cross_entropy(scores, wanted)
+    return nn.functional.binary_cross_entropy_with_logits(scores, wanted)
+
+
+OF_ONE: dict[str, Any] = {"proxy": cross_entropy_of_one, "method": "direct:f_beta", "seed": 0}
+
+
+@pytest.mark.parametrize("probable", [False, True], ids=["logit", "probability"])
+def test_one_score_per_sample_decides_by_a_cut(probable: bool) -> None:
+    """The best cut of select instead of the one that the metric brings, in every arm, on test and in `predict`."""
+    cut = 0.5 if probable else 0
     result = decided_run(
-        tmp_path / "run", model=model, proxy=loss, metric="f_beta:threshold=0", method="direct:f_beta", seed=0
+        model=OneScore(probable=probable),
+        metric=f"f1:threshold={cut}",
+        splits=decided_splits((600, 1000, 400)),
+        plan=Plan(steps=2, resamples=50),
+        **OF_ONE,
     )
+    fitted = of(result, "rule_fitted")
+    assert {event["rule"] for event in fitted} == {"threshold"}
+    assert all(event["cross_fitted"] > event["argmax"] for event in fitted)
+    inputs, targets = drawn(400, 2)
+    plain, own = adapt("f1"), adapt(f"f1:threshold={cut}")
+    assert result.model is not None
+    outputs = result.model(inputs).detach()
+    tested = {event["arm"]: event for event in of(result, "tested")}[str(result.returned)]
+    assert_close(tested["value"], plain.summarise(plain.measure(result.predict(inputs), targets)))
+    assert_close(tested["argmax"], own.summarise(own.measure(outputs, targets)))
+    table, curve = of(result, "decision_tables")[-1], of(result, "cut_curve")[-1]
+    assert table["argmax"][1][1] == int(((outputs[:, 0] > cut) & (targets == 1)).sum())
+    assert len(curve["values"]) > 20
+
+
+def test_a_cut_of_the_metric_that_says_nothing_of_the_scores_is_left_as_it_is() -> None:
+    """Above 0.3 may be a logit or a probability; above 0.5 must be one: `auto` leaves them, a named rule is refused."""
+    common: dict[str, Any] = {
+        "model": OneScore(probable=False),
+        "plan": Plan(steps=1, resamples=20),
+        **OF_ONE,
+    }
+    for cut in (0.3, 0.5):
+        assert not of(decided_run(metric=f"f1:threshold={cut}", **common), "rule_fitted")
+        with pytest.raises(InputError, match="decision is 'threshold'"):
+            decided_run(metric=f"f1:threshold={cut}", decision="threshold", **common)
+
+
+def test_a_metric_of_torchmetrics_is_given_decisions_of_one_score() -> None:
+    """In the form of the outputs: one number per sample."""
+    model, plan = OneScore(probable=False), Plan(steps=1, resamples=20)
+    result = decided_run(model=model, metric=BinaryF1Score(), plan=plan, **OF_ONE)
     assert {event["rule"] for event in of(result, "rule_fitted")} <= {"threshold", "argmax"}
-    assert len(of(result, "tested")) == 3
+    assert len(of(result, "rule_fitted")) == len(of(result, "tested")) == 3
+
+
+def share_found(predictions: Tensor, targets: Tensor) -> float:
+    """Balanced accuracy as somebody would write it, of class numbers."""
+    found = [(predictions[targets == one] == one).double().mean() for one in targets.unique()]
+    return float(torch.stack(found).mean())
+
+
+def test_a_function_of_many_classes_gains_what_the_formula_gains() -> None:
+    """Up to whole labels, within the interval of the formula's gain, and without its calls for the formula."""
+    common: dict[str, Any] = {"classes": 3, "seed": 0, "plan": Plan(steps=2, resamples=100)}
+    called = decided_run(metric=adapt(share_found, higher_is_better=True, reads="classes"), **common)
+    formula = decided_run(metric="balanced_accuracy", **common)
+    for one, other in zip(of(called, "rule_fitted"), of(formula, "rule_fitted"), strict=True):
+        assert one["rule"] == other["rule"] != "argmax"
+        assert one["cross_fitted"] == pytest.approx(other["cross_fitted"], abs=0.01)
+        assert one["argmax"] == pytest.approx(other["argmax"])
+        assert one["calls"] > 0 == other["calls"]
+    found, wanted = (of(result, "verdict")[0] for result in (called, formula))
+    for arm in ARMS:
+        inside = wanted["arms"][arm]["rule"]
+        assert inside["low"] <= found["arms"][arm]["rule"]["gain"] <= inside["high"]
+
+
+def test_a_function_that_does_not_say_what_it_reads_is_told_how() -> None:
+    """A rule may be what it needs."""
+    with pytest.raises(InputError, match=r"metrics\.adapt\(function, reads='classes'\)"):
+        decided_run(metric=adapt(share_found, higher_is_better=True), decision="threshold")
+
+
+def test_a_single_item_or_a_broken_one_is_not_decided(decided: Result) -> None:
+    """Its scores would be read as two items of one score; NaN would be class 0."""
+    inputs = drawn(3, 7)[0]
+    with pytest.raises(InputError, match=r"predict\(item\[None\]\)"):
+        decided.predict(inputs[0])
+    with pytest.raises(InputError, match="NaN"):
+        decided.predict(inputs * torch.nan)
 
 
 def test_the_result_holds_the_rule_and_decides_by_it(decided: Result, tmp_path: Path) -> None:

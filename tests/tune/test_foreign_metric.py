@@ -100,6 +100,7 @@ def test_a_network_of_one_logit(metric: str, columns: bool) -> None:
         method=method,
         settings={"learning_rate": 3e-2},
         plan=Plan(steps=24, evaluate_every=8),
+        decision="argmax",
     )
     values = [
         event["value"] for event in found.events if event["event"] == "evaluated" and event["arm"] == "tuned"

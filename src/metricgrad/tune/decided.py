@@ -1,13 +1,13 @@
 """What the rule of the returned arm changes: confusion tables with argmax and with it, and the metric over the cut."""
 
-import torch
 from torch import Tensor
 
 from metricgrad._decision_records import CutCurve, DecisionTables
 from metricgrad._types import Metric
 from metricgrad.decision import Threshold
 from metricgrad.decision.cut_curve import cut_curve as curve_of
-from metricgrad.decision.rule import table_of
+from metricgrad.decision.rule import Rule, table_of
+from metricgrad.decision.scores import log_scores
 from metricgrad.metrics.table_metric import TableMetric
 from metricgrad.tune.deciding import pool_of
 from metricgrad.tune.outputs import Outputs
@@ -17,11 +17,12 @@ __all__ = ["cut_curve", "decision_tables"]
 MOST_CLASSES = 100
 
 
-def decision_tables(found: Outputs, seed: int, arm: str, split: str) -> DecisionTables | None:
+def decision_tables(found: Outputs, rule: Rule, seed: int, arm: str, split: str) -> DecisionTables | None:
     """Confusion tables [true][predicted] of argmax and of what was decided; None of very many classes.
 
     Args:
         found: outputs with decided classes.
+        rule: that decided; it knows what the scores are.
         seed: of the model.
         arm: of the model.
         split: that the outputs are of.
@@ -29,9 +30,8 @@ def decision_tables(found: Outputs, seed: int, arm: str, split: str) -> Decision
     pool = pool_of(found)
     if pool is None or found.decided is None:
         return None
-    scores, targets = pool
-    if scores.ndim == 1:
-        scores = torch.stack([-scores, scores], 1)
+    kind = "probabilities" if rule.inputs == "probabilities" else "logits"
+    scores, targets = log_scores(pool[0], kind), pool[1]
     classes = scores.shape[1]
     if classes > MOST_CLASSES:
         return None

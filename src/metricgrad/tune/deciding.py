@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricgrad._checks import caller, describe, fail
+from metricgrad._checks import caller, describe, fail, require_finite
 from metricgrad._columns import are_probabilities, one_column
 from metricgrad._types import Metric, Split
 from metricgrad.decision import Fitted, fit_rule
 from metricgrad.decision.rule import Rule
+from metricgrad.decision.scores import Inputs
 from metricgrad.methods.class_counts import class_counts
+from metricgrad.metrics.records import metric_record
 from metricgrad.tune.outputs import Outputs
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "decided_by",
     "deciding_of",
     "names_classes",
+    "of_classes",
     "pool_of",
     "scores_of",
 ]
@@ -37,13 +40,17 @@ class Deciding:
     """The rule that is fitted for every arm.
 
     Args:
-        metric: of the run; it reads classes.
+        metric: of the run; `of_classes` knows what it is of decided classes.
         rule: `auto`, the name of a rule, or a rule.
         fit: where a rule that was named learns how frequent classes are.
+
+    Attributes:
+        metric: of decided classes: that of the run without a cut of its own.
     """
 
     def __init__(self, metric: Metric, rule: str | Rule, fit: Split | None = None) -> None:
-        self.metric, self.rule, self.fit = metric, rule, fit
+        self.metric, self.rule, self.fit = of_classes(metric) or metric, rule, fit
+        self._cut = metric.settings.get("threshold")
         self._counts: Tensor | None = None
 
     @property
@@ -53,19 +60,32 @@ class Deciding:
 
     def fitted(self, found: Outputs) -> Fitted | None:
         """Fit the rule to all items; each is also decided by the rule of the other half. None where no rule applies."""
-        pool = pool_of(found)
-        if pool is None:
-            return None
-        scores, targets = pool
-        # Logits of an early network may lie within [0, 1] by chance: what they are is not guessed from that.
-        inputs = "auto" if scores.ndim == 1 else "probabilities" if are_probabilities(scores) else "logits"
-        classes = 2 if scores.ndim == 1 else scores.shape[1]
-        counts = self._class_counts(classes)
-        return fit_rule(scores, targets, self.metric, self.rule, class_counts=counts, inputs=inputs)
+        return self._fitted(found, self.rule)
 
     def argmax(self, found: Outputs) -> Fitted | None:
         """What argmax decides, in the form of a rule; None where no rule applies."""
-        return Deciding(self.metric, ARGMAX).fitted(found)
+        return self._fitted(found, ARGMAX)
+
+    def _fitted(self, found: Outputs, rule: str | Rule) -> Fitted | None:
+        pool = pool_of(found)
+        kind = None if pool is None else self._kind(pool[0])
+        if pool is None or kind is None:
+            return None
+        scores, targets = pool
+        counts = self._class_counts(2 if scores.ndim == 1 else scores.shape[1])
+        return fit_rule(scores, targets, self.metric, rule, class_counts=counts, inputs=kind)
+
+    def _kind(self, scores: Tensor) -> Inputs | None:
+        """What scores are; None where one score per sample is compared with 0.5 and is no probability.
+
+        Logits of an early network may lie within [0, 1] by chance: what they are is not guessed from that.
+        """
+        if scores.ndim == 2:
+            return "probabilities" if are_probabilities(scores) else "logits"
+        if self._cut is None:
+            return "auto"
+        within = bool(((scores >= 0) & (scores <= 1)).all())
+        return "logits" if self._cut == 0 else "probabilities" if within else None
 
     def _class_counts(self, classes: int) -> Tensor | None:
         """How often each class comes in fit; None where any rule is taken, and for a rule that brings its own."""
@@ -75,7 +95,7 @@ class Deciding:
             self._counts = class_counts(self.fit)
         return nn.functional.pad(self._counts, (0, classes - len(self._counts)))
 
-    def by(self, rule: nn.Module, found: Outputs) -> Outputs:
+    def by(self, rule: Rule, found: Outputs) -> Outputs:
         """Decide every item by a rule that was fitted before."""
         scores = scores_of(found.outputs)
         if scores is None:  # the outputs of select were class scores
@@ -131,8 +151,35 @@ def scores_of(outputs: Any) -> Tensor | None:
     return scores
 
 
-def decided_by(rule: nn.Module, scores: Tensor) -> Tensor:
-    """The class that a rule decides for every row of scores [item]."""
+def of_classes(metric: Metric) -> Metric | None:
+    """What a metric is of decided classes; None where it is no metric of these.
+
+    One that compares one score of class 1 with 0, a logit, or with 0.5, a probability, is itself without that cut: a
+    rule finds a better one. With any other cut nobody knows what the score is.
+    """
+    if metric.reads == "classes":
+        return metric
+    if metric.function is None or metric.settings.get("threshold") not in (0, 0.5):
+        return None
+    settings = {
+        key: value for key, value in metric.settings.items() if key != "threshold" and value is not None
+    }
+    plain = metric_record(metric.function, name=metric.name, **settings)
+    return plain if plain.reads == "classes" else None
+
+
+def decided_by(rule: Rule, scores: Tensor) -> Tensor:
+    """The class that a rule decides for every row of scores [item].
+
+    Raises:
+        InputError: another number of classes than the rule was fitted to; NaN or infinite scores.
+    """
+    columns = 2 if scores.ndim == 1 else scores.shape[1]
+    if columns != rule.classes:
+        raise fail(
+            "decision rule", f"outputs are scores of {columns} classes", f"{rule.classes}, as it was fitted"
+        )
+    require_finite("decision rule", "outputs", scores)
     with torch.no_grad():
         return rule(scores)
 
@@ -141,7 +188,7 @@ def as_outputs(metric: Metric, found: Outputs) -> Tensor:
     """Decided classes in the form in which a metric that reads classes takes outputs.
 
     Class numbers for ours; one score per sample for one that compares it with a threshold; for a record of anybody else
-    scores [sample, class] of 0 and 1, as the network's are what it is known to take.
+    scores of 0 and 1, [sample, class] or one per sample as those of the network, which it is known to take.
     """
     decided, threshold = found.decided, metric.settings.get("threshold")
     assert decided is not None
@@ -149,8 +196,9 @@ def as_outputs(metric: Metric, found: Outputs) -> Tensor:
         return torch.where(decided == 1, threshold + 1.0, threshold - 1.0)
     if metric.function is not None:
         return decided
-    columns = found.outputs.shape[1] if one_column(found.outputs).ndim == 2 else 2
-    return nn.functional.one_hot(decided, columns).float()
+    if one_column(found.outputs).ndim == 1:
+        return decided.float()
+    return nn.functional.one_hot(decided, found.outputs.shape[1]).float()
 
 
 def deciding_of(given: Any, metric: Metric, fit: Split | None = None) -> Deciding | None:
@@ -168,14 +216,17 @@ def deciding_of(given: Any, metric: Metric, fit: Split | None = None) -> Decidin
         raise fail(
             caller(), f"decision is {describe(given)}", "'auto', 'argmax', the name of a rule, or a rule"
         )
-    if given == ARGMAX or (given == AUTO and metric.reads != "classes"):
+    judge = of_classes(metric)
+    if given == ARGMAX or (given == AUTO and judge is None):
         return None
-    if metric.reads != "classes":
+    if judge is None:
         reads = "outputs as they are" if metric.reads is None else metric.reads
         raise fail(
             caller(),
             f"decision is {given!r}, but {metric.name} reads {reads}",
-            "a metric of decided classes (f1)",
-            "A rule would change nothing of it: leave decision out.",
+            "a metric of decided classes (f1), or of one score above 0 (a logit) or 0.5 (a probability)",
+            "A rule would change nothing of it: leave decision out."
+            if metric.reads is not None
+            else "If it takes (predicted classes, targets), say so: metrics.adapt(function, reads='classes').",
         )
     return Deciding(metric, given, fit)

@@ -14,7 +14,7 @@ from metricgrad.decision import Fitted
 from metricgrad.metrics import metric_calls
 from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
 from metricgrad.tune.checkpoint import same_random_state
-from metricgrad.tune.deciding import Deciding, as_outputs
+from metricgrad.tune.deciding import Deciding, as_outputs, of_classes
 from metricgrad.tune.outputs import Outputs, collect
 
 __all__ = ["FITTING", "Evaluator", "Valued"]
@@ -48,6 +48,7 @@ class Evaluator:
 
     def __init__(self, metric: Metric, deciding: Deciding | None = None) -> None:
         self.metric, self.deciding = metric, deciding
+        self._judges = of_classes(metric) is not None
         self.calls: Counter[str] = Counter()
 
     def outputs(self, model: nn.Module, split: Split) -> Outputs:
@@ -66,7 +67,7 @@ class Evaluator:
         """
         self.calls[name] += 1
         with same_random_state():
-            if found.decided is not None and self.metric.reads == "classes":
+            if found.decided is not None and self._judges:
                 return self.metric.measure(*self._read(as_outputs(self.metric, found), found.targets)).cpu()
             outputs, targets = self._read(found.outputs, found.targets)
             if found.reference_outputs is None:

@@ -102,13 +102,13 @@ class Finalists:
             tested: what models give for test, this one among them; None without a test split.
         """
         fitted = self.rules.get((seed, arm))
-        if fitted is None:
+        if fitted is None or self.setup.deciding is None:
             return
         on_select = self.on_select(seed, arm)
         shown, split = (on_select, "select") if tested is None else (tested[seed, arm], "test")
-        tables, curve = decision_tables(shown, seed, arm, split), None
+        tables, curve = decision_tables(shown, fitted.rule, seed, arm, split), None
         if isinstance(fitted.rule, Threshold):
-            curve = cut_curve(on_select, fitted.rule, self.evaluator.metric, seed, arm)
+            curve = cut_curve(on_select, fitted.rule, self.setup.deciding.metric, seed, arm)
         for record in (tables, curve):
             if record is not None:
                 self.folder.emit(record)

@@ -14,7 +14,7 @@ from torch import nn
 
 from metricgrad._checks import fail
 from metricgrad._documents import Unreadable, json_value
-from metricgrad._structures import form, moved
+from metricgrad._structures import form, items_of, moved
 from metricgrad._user_code import embedded
 from metricgrad.decision.rule import Rule
 from metricgrad.decision.rule_file import arrays_of, facts_of, rule_of
@@ -71,11 +71,12 @@ def predicted(model: nn.Module, rule: Rule | None, inputs: Any) -> Any:
         model.train(training)
     if rule is None:
         return outputs
-    scores = scores_of(outputs)
-    if scores is None:
+    scores, items = scores_of(outputs), items_of(inputs)
+    if scores is None or items not in (None, len(scores)):
         raise fail(
             "Result.predict",
-            f"the network returns {form(outputs)}",
-            "class scores, as the rule was fitted to",
+            f"the network returns {form(outputs)} for {form(inputs)}",
+            "class scores of every item, as the rule was fitted to",
+            "A single item is a batch of one: predict(item[None]).",
         )
     return decided_by(rule, scores)

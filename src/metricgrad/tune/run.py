@@ -81,11 +81,12 @@ def tune(
         may_fall: how far each may fall, in its own units: a number from 0 for all of them, or a mapping by name. An arm
             whose model falls further below the start on select is not returned: the lower end of the paired interval
             of its fall lies above this. `math.inf`: the side metric is only measured.
-        decision: how class scores become classes, for a metric that reads classes: `auto` (a cut between two classes, a
-            decision by slopes between more), `argmax`, the name of a rule, or a rule of `metricgrad.decision`. It is
-            fitted for every arm alike, start and controls included: on select every item is decided by the rule that
-            was fitted on the other half, on test by the one that was fitted on all of select. The figures of the same
-            weights with argmax stand beside. For any other metric `auto` changes nothing, and a rule is refused.
+        decision: how scores become classes, for a metric that reads classes or compares one score per sample with 0, a
+            logit, or with 0.5, a probability: `auto` (a cut between two classes, a decision by slopes between more),
+            `argmax`, the name of a rule, or a rule of `metricgrad.decision`. It is fitted for every arm alike, start
+            and controls included: on select every item is decided by the rule that was fitted on the other half, on
+            test by the one that was fitted on all of select. The figures of the same weights with argmax stand
+            beside. For any other metric `auto` changes nothing, and a rule is refused.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder,
             which `Result.save` copies.
         task: name of the task, for the record.
