@@ -18,11 +18,15 @@ __all__ = [
     "are_probabilities",
     "class_logits",
     "class_probabilities",
+    "have_a_common_sum",
     "logit_of_class_1",
     "one_column",
     "order_of_class_1",
     "whole_codes",
 ]
+
+_SPREAD = 1e-3
+"""Relative spread of the sums of rows up to which they are one common sum."""
 
 EXACT = 2**53
 """Whole numbers up to here are float64 numbers; some beyond are not."""
@@ -54,6 +58,20 @@ def are_probabilities(outputs: Tensor) -> bool:
         1e-3, 4 * torch.finfo(outputs.dtype).eps
     )  # a softmax in float16 or bfloat16 is rounded that much
     return bool((within >= 0).all()) and bool(((within.sum(1) - 1).abs() <= room).all())
+
+
+def have_a_common_sum(scores: Float[Tensor, "sample class"]) -> bool:
+    """Whether several rows of scores add up to one positive number: parts of a whole, such as percentages, no logits.
+
+    Example:
+        >>> have_a_common_sum(torch.tensor([[20.0, 80.0], [60.0, 40.0]]))
+        True
+    """
+    sums = scores.double().sum(1)
+    if len(sums) < 2:
+        return False
+    least, most = float(sums.min()), float(sums.max())
+    return 0 < least and most - least <= _SPREAD * most < float("inf")
 
 
 def order_of_class_1(outputs: Tensor) -> Float64[Tensor, "sample"] | None:

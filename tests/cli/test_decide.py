@@ -213,6 +213,7 @@ def test_numbers_of_classes_that_count(command: Command, tmp_path: Path) -> None
 
 
 LETTERS = {**binary(), "target": ["ab"[one] for one in binary()["target"]]}
+PERCENT = {"target": ["a", "b"] * 50, "score_a": [45.5, 30.0] * 50, "score_b": [54.5, 70.0] * 50}
 HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 100}
 
 
@@ -241,6 +242,8 @@ HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 10
         (animals(), ["--metric", "quadratic_kappa"], ["numbers of the classes", "'cat'"]),
         (grades(1, 3, 4), ["--metric", "quadratic_kappa"], ["numbers of the classes", "1, 3, 4"]),
         (HIGH, ["--metric", "mcc"], ["do not sum to 1", "1.1"]),
+        (PERCENT, ["--metric", "mcc"], ["do not sum to 1", "100", "Divide each row"]),
+        (binary(), ["--metric", "f1", "--test", "in.csv"], ["the scores of in.csv, row by row", "Leave --test out"]),
         ({"target": [0, 1, 2], "score": [1, 2, 3]}, ["--metric", "mcc"], ["3 classes", "score_<class>"]),
         ({"target": [0, 1], "score": ["nan", 1]}, ["--metric", "mcc"], ["NaN"]),
         ({"target": [0, ""], "score": [0, 1]}, ["--metric", "mcc"], ["row 2", "empty cell"]),

@@ -296,3 +296,26 @@ def test_why_a_metric_is_undefined_is_said_once():
 
     note = fit_rule(logits, y, adapt(broken, higher_is_better=True)).note
     assert "(broken: it raised ValueError: no such thing; expected" in note and note.count("raised") == 1
+
+
+@pytest.mark.parametrize(("whole", "words"), [(1.02, "sums to 1.02"), (100.0, "sums to 100")])
+def test_parts_of_another_whole_are_not_read_as_logits(whole: float, words: str):
+    """Percentages, and probabilities that somebody rounded up: their softmax would say nothing."""
+    logits, y = pool(2, 300, 3)
+    parts = whole * logits.softmax(1)
+    with pytest.raises(InputError, match=f"{words}.*Divide each row by its sum"):
+        fit_rule(parts, y, "macro_f1")
+    assert fit_rule(parts, y, "macro_f1", inputs="logits").rule.inputs == "logits"
+
+
+def test_a_slope_that_is_undefined_is_named_where_argmax_is_kept():
+    """Otherwise it would look as if slope decode had found nothing better."""
+    logits, y = pool(2, 300, 3)
+
+    def sometimes(predictions: torch.Tensor, targets: torch.Tensor) -> float:
+        return math.nan if len(targets) > 300 else float((predictions == targets).double().mean())
+
+    fitted = fit_rule(logits, y, adapt(sometimes, higher_is_better=True))
+    assert isinstance(fitted.rule, Argmax) and fitted.note.endswith(
+        "(the slope of the metric is undefined here)"
+    )

@@ -33,6 +33,7 @@ def parts(exact: Metric, given: Mapping[str, Any]) -> tuple[Scored, Scored, str]
         if fraction is not None:
             raise InputError("decide: --test-fraction came with --test; expected one of them.")
         judged = scored_as(given["test"], said, scored.names, target=True, **of)
+        _require_others(scored, judged)
         return scored, judged, f"those of {given['test']}"
     fraction = 0.5 if fraction is None else fraction
     if not 0 < fraction < 1:
@@ -44,6 +45,15 @@ def parts(exact: Metric, given: Mapping[str, Any]) -> tuple[Scored, Scored, str]
     how = "class" if scored.groups is None else f"{given['groups']}, which is never parted, and class"
     pool, judged = (scored.of(rows.nonzero()[:, 0]) for rows in (~judging, judging))
     return pool, judged, f"parted at random by {how}; seed {given['seed']}"
+
+
+def _require_others(pool: Scored, judged: Scored) -> None:
+    """Raise InputError where the rows that judge a rule are those that fit it: its value there is no evidence."""
+    if torch.equal(pool.scores, judged.scores):
+        raise InputError(
+            f"decide: {judged.path} has the scores of {pool.path}, row by row; expected other rows, which the rule is "
+            "not fitted to. Leave --test out: then half of the rows judge."
+        )
 
 
 def held_out(targets: Tensor, groups: Sequence[Any] | None, fraction: float, seed: int) -> Tensor:

@@ -111,9 +111,11 @@ def fit_rule(
         flat = "every slope decode has the value of argmax: the prior shift was tried instead"
         wanted = new_rule("prior", pool.kind, pool.value.classes, class_counts)
         fitted = wanted.fit(pool.scores, pool.y, pool.value)
+    note = flat or fitted.note
+    why = f" ({note})" if note else ""
     decisions, on_all = _crossed(pool, wanted), fitted.decide(pool.scores)
     if bool((on_all == decided).all()):  # what the halves find is not what the rule would do
-        return kept(f"argmax was kept: {wanted.name}, fitted on the whole pool, decides as argmax does")
+        return kept(f"argmax was kept: {wanted.name}, fitted on the whole pool, decides as argmax does{why}")
     value, crossed = pool.value_of(on_all), pool.value_of(decisions)
     if math.isnan(crossed):
         return kept(f"argmax was kept: {Undefined(wanted.name, pool.value.failure)}")
@@ -121,9 +123,9 @@ def fit_rule(
     if sign * (crossed - argmax_value) <= MARGIN:  # not where argmax has no value
         return kept(
             f"argmax was kept: {wanted.name}, fitted on one half and judged on the other, gives {crossed:.4g}; "
-            f"argmax gives {argmax_value:.4g}"
+            f"argmax gives {argmax_value:.4g}{why}"
         )
-    return Fitted(fitted, argmax_value, value, crossed, decisions, flat or fitted.note, pool.value.calls)
+    return Fitted(fitted, argmax_value, value, crossed, decisions, note, pool.value.calls)
 
 
 def cross_fitted(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, tensor_of
-from metricgrad._columns import are_probabilities
+from metricgrad._columns import are_probabilities, have_a_common_sum
 
 __all__ = ["Inputs", "Kind", "class_numbers", "log_scores", "read_scores"]
 
@@ -43,9 +43,12 @@ def read_scores(caller: str, p: Any, inputs: Inputs) -> tuple[Scores, Kind]:
     scores = require_finite(caller, "scores", given.double())
     probable = not len(given) or _are_probabilities(given if given.is_floating_point() else scores)
     within = bool(((scores >= 0) & (scores <= 1)).all())
-    if inputs == "probabilities" or (inputs == "auto" and within and not probable):
+    parts = (
+        given.ndim == 2 and len(given) >= _MANY and bool((scores >= 0).all()) and have_a_common_sum(scores)
+    )
+    if inputs == "probabilities" or (inputs == "auto" and (within or parts) and not probable):
         if not probable:
-            raise _no_probabilities(caller, scores, within)
+            raise _no_probabilities(caller, scores, within or parts)
     elif inputs == "logits" and given.ndim == 2 and probable and len(given) >= _MANY:
         raise fail(
             caller,
@@ -118,9 +121,9 @@ def _are_probabilities(given: Tensor) -> bool:
     return bool(((given >= 0) & (given <= 1)).all())
 
 
-def _no_probabilities(caller: str, scores: Scores, within: bool) -> Exception:
-    """The error for scores that are no probabilities."""
-    if not within:
+def _no_probabilities(caller: str, scores: Scores, shares: bool) -> Exception:
+    """The error for scores that are no probabilities, although they may be shares of something."""
+    if not shares:
         reach = f"from {float(scores.min()):.4g} to {float(scores.max()):.4g}"
         came, remedy = f"scores reach {reach} where probabilities are read", "Of logits say inputs='logits'."
         return fail(caller, came, "numbers from 0 to 1", remedy)
@@ -128,7 +131,7 @@ def _no_probabilities(caller: str, scores: Scores, within: bool) -> Exception:
     worst = int((sums - 1).abs().argmax())
     return fail(
         caller,
-        f"scores are within [0, 1], and their rows do not sum to 1 (row {worst} sums to {float(sums[worst]):.4g})",
+        f"scores are numbers >= 0, and their rows do not sum to 1 (row {worst} sums to {float(sums[worst]):.4g})",
         "probabilities whose rows sum to 1, or logits",
         "Divide each row by its sum, or say inputs='logits' if they are logits.",
     )

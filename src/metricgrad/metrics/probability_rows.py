@@ -12,16 +12,13 @@ from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
-from metricgrad._columns import are_probabilities, class_logits, one_column
+from metricgrad._columns import are_probabilities, class_logits, have_a_common_sum, one_column
 from metricgrad._labels import whole_labels
 
 __all__ = ["READ", "class_marks", "label_scores", "probabilities_and_targets", "scores_of_each_class"]
 
 READ = "class scores that are no probabilities are read as logits"
 """What descriptions say of the rule."""
-
-_SPREAD = 1e-3
-"""Relative spread of the sums of rows up to which they are one common sum."""
 
 
 def probabilities_and_targets(
@@ -148,8 +145,7 @@ def _are_logits(caller: str, scores: Tensor, from_logits: bool | None) -> bool:
         )
     sums = scores.double().sum(1)
     least, most = float(sums.min()), float(sums.max())
-    common = len(sums) > 1 and 0 < least and most - least <= _SPREAD * most < float("inf")
-    if from_logits is False or within or common:
+    if from_logits is False or within or have_a_common_sum(scores):
         raise fail(
             caller,
             f"{reach} and their rows sum to {least:.4g} ... {most:.4g}",
