@@ -153,6 +153,14 @@ def test_other_metrics_keep_their_road() -> None:
 
 
 @pytest.mark.slow
+def test_a_target_without_an_output_is_named() -> None:
+    """Not the families that do not suit the metric: the network lacks a class."""
+    with pytest.raises(
+        InputError, match="a target of select is 2, and the network gives scores of 2 classes"
+    ):
+        portfolio_run(model=classifier(2), metric="macro_f1", splits=decided_splits(classes=3))
+
+
 def test_a_candidate_that_a_side_metric_holds_back_is_none(tmp_path: Path) -> None:
     """Balanced softmax loses accuracy; what falls is no candidate, and what is picked does not fall."""
     result = portfolio_run(tmp_path / "run", side_metrics=["accuracy"])

@@ -118,23 +118,40 @@ class Deciding:
 
 def pool_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
     """Class scores and the numbers of the classes, on the CPU; None where outputs or targets are something else."""
+    numbered = _numbered(found)
+    return None if numbered is None or len(_without_column(*numbered)) else numbered
+
+
+def names_classes(found: Outputs) -> bool:
+    """Whether outputs are scores [sample, class] and targets the number of one of these classes.
+
+    Raises:
+        InputError: a target is a whole number, and no class of the outputs.
+    """
+    numbered = _numbered(found)
+    if numbered is None or numbered[0].ndim != 2:
+        return False
+    wrong, classes = _without_column(*numbered), numbered[0].shape[1]
+    if len(wrong):
+        came = f"a target of select is {int(wrong[0])}, and the network gives scores of {classes} classes"
+        raise fail(caller(), came, f"numbers from 0 to {classes - 1}")
+    return True
+
+
+def _numbered(found: Outputs) -> tuple[Tensor, Tensor] | None:
+    """Scores and a whole number for each of them, on the CPU; None where outputs or targets are something else."""
     scores, targets = scores_of(found.outputs), found.targets
     if scores is None or not isinstance(targets, Tensor):
         return None
     targets = one_column(targets.detach()).cpu()
+    whole = targets.shape == scores.shape[:1] and bool((targets == targets.long()).all())
+    return (scores, targets.long()) if whole else None
+
+
+def _without_column(scores: Tensor, targets: Tensor) -> Tensor:
+    """The targets for which there is no score."""
     classes = 2 if scores.ndim == 1 else scores.shape[1]
-    known = (
-        targets.ndim == 1
-        and len(targets) == len(scores)
-        and bool(((targets >= 0) & (targets < classes) & (targets == targets.long())).all())
-    )
-    return (scores, targets.long()) if known else None
-
-
-def names_classes(found: Outputs) -> bool:
-    """Whether outputs are scores [sample, class] and targets the number of one of these classes."""
-    pool = pool_of(found)
-    return pool is not None and pool[0].ndim == 2
+    return targets[(targets < 0) | (targets >= classes)]
 
 
 def scores_of(outputs: Any) -> Tensor | None:
