@@ -3,6 +3,9 @@
 Plain checking would refuse bad input before the function under test could, so that no test would see the message
 that a user gets. Here the arguments are checked after the call, together with the result: a function may refuse, in
 its own words, what does not fit its annotations, but it may not accept it.
+
+Every test has the first calls of every function checked: a loop that calls one a thousand times calls it alike, and
+the check took as long as the rest.
 """
 
 import dataclasses
@@ -14,10 +17,11 @@ from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import chain, repeat
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, get_args, get_type_hints, runtime_checkable
 
 import jaxtyping
+import torch
 from beartype import BeartypeConf, beartype
 from beartype.roar import (
     BeartypeCallHintViolation,
@@ -29,6 +33,12 @@ from jaxtyping import AbstractArray, TypeCheckError, install_import_hook, jaxtyp
 UNCHECKED: list[
     str
 ] = []  # functions with an annotation that beartype does not know; a test holds them to be few
+
+FIRST_CALLS = 5
+"""So many calls of a function are checked in each test."""
+
+_CALLS: dict[CodeType, int] = {}
+"""Calls of each function that were checked in the test at hand."""
 
 _CONF = BeartypeConf(is_pep484_tower=True)  # an int is fine where a float is annotated
 
@@ -63,10 +73,52 @@ def checked(*, typechecker: Any) -> Callable[[Any], Any]:
         if dataclasses.is_dataclass(thing) and isinstance(vars(thing).get("__init__"), FunctionType):
             thing.__init__ = decorate(thing.__init__)
             return thing
-        tests = _plain_tests(thing) if isinstance(thing, FunctionType) else None
-        return jaxtyped(thing, typechecker=typechecker) if tests is None else _plainly_checked(thing, tests)
+        if isinstance(thing, FunctionType):
+            return _at_first(thing, typechecker)
+        return jaxtyped(thing, typechecker=typechecker)
 
     return decorate
+
+
+def _at_first(function: FunctionType, typechecker: Any) -> Callable[..., Any]:
+    """The function with its check for the first calls within a test, and as it is from then on.
+
+    A function within another one is made anew by each call of that: all of them count as one, and its check, which
+    costs far more than a call, is made where it is wanted.
+    """
+    within = "<locals>" in function.__qualname__
+    with_check = None if within else _with_check(function, typechecker)
+    if with_check is function:
+        return function
+    code = function.__code__
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal with_check
+        __tracebackhide__ = True
+        if torch.compiler.is_compiling():  # a count would make it compile for every call
+            return function(*args, **kwargs)
+        calls = _CALLS.get(code, 0)
+        if calls >= FIRST_CALLS:
+            return function(*args, **kwargs)
+        _CALLS[code] = calls + 1
+        if with_check is None:
+            with_check = _with_check(function, typechecker)
+        return with_check(*args, **kwargs)
+
+    return wrapper
+
+
+def _with_check(function: FunctionType, typechecker: Any) -> Callable[..., Any]:
+    tests = _plain_tests(function)
+    if tests is None:
+        return jaxtyped(function, typechecker=typechecker)
+    return _plainly_checked(function, tests)
+
+
+def pytest_runtest_setup() -> None:
+    """Every test counts anew."""
+    _CALLS.clear()
 
 
 def _plain_tests(function: FunctionType) -> dict[str, Callable[[Any], Any]] | None:

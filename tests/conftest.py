@@ -13,6 +13,11 @@ annotations.install()  # before the first import of metricgrad
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The check of annotations is told where a test begins, doctests included."""
+    config.pluginmanager.register(annotations, "annotations")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run; a missing browser is an error in CI, where scripts/test installs one.
 

@@ -35,6 +35,11 @@ def plain(x: int, *more: str, name: str = "", **named: bool) -> int:
 def wrong(x: int) -> int:
     return str(x)
 
+def within():
+    def wrong(x: int) -> int:
+        return str(x)
+    return wrong
+
 @dataclass
 class Record:
     count: int
@@ -84,11 +89,22 @@ def test_plain_types_are_checked_wherever_they_stand(checked):
         lambda: checked.plain(1, name=3),
         lambda: checked.plain(1, other="no"),
         lambda: checked.wrong(1),
+        lambda: checked.within()(1),
         lambda: checked.Record("many"),
     )
     for misfit in misfits:
         with pytest.raises(TypeCheckError):
             misfit()
+
+
+@pytest.mark.parametrize("test", ["one", "the next"])
+def test_every_test_has_the_first_calls_checked(checked, test: str):
+    """From then on they go unchecked, those of a function that is made anew by every call of another one, too."""
+    for call in (checked.wrong, lambda x: checked.within()(x)):
+        for _ in range(annotations.FIRST_CALLS):
+            with pytest.raises(TypeCheckError):
+                call(1)
+        assert call(1) == "1"
 
 
 def test_the_package_is_checked():
