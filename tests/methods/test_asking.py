@@ -16,7 +16,7 @@ from metricgrad.methods.families import road_named
 from metricgrad.methods.objectives import named_objective, space
 from metricgrad.methods.road import validated
 from metricgrad.metrics import adapt
-from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits, compare
+from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits, compare, tune
 from metricgrad.tune.given_data import given_splits
 
 COUNTS = [30, 9, 0, 3]
@@ -137,6 +137,7 @@ def test_a_setting_of_the_same_name_comes_first() -> None:
     road.make(validated(road.settings, {"objective": {"metric": "f1"}}, road.name))
     for name, settings, message in (
         ("balanced_softmax", {"class_counts": [3, -1]}, "finite numbers >= 0"),
+        ("balanced_softmax", {"class_counts": "abc"}, "setting class_counts: class_counts are 'abc'"),
         ("balanced_softmax", {"tau": -1}, "tau is -1"),
         ("soft_confusion", {"momentum": 2}, "momentum is 2"),
         ("slope", {"slopes": [[1.0]]}, "there is no setting 'slopes'"),
@@ -151,6 +152,7 @@ def test_a_setting_of_the_same_name_comes_first() -> None:
     [
         ("soft_confusion", "roc_auc", "no function of the confusion table"),
         ("slope", "roc_auc", "it reads scores"),
+        ("slope", "f1:threshold=0.5", "it reads scores"),
         ("expected_cost", "macro_f1", "the metric macro_f1 has no costs"),
     ],
 )
@@ -159,6 +161,44 @@ def test_a_metric_that_does_not_suit_fails_before_training(name: str, metric: st
     with pytest.raises(InputError, match=message):
         road = road_named(f"surrogate:{name}", adapt(metric))
         road.make(validated(road.settings, {}, road.name))
+
+
+@pytest.mark.parametrize("name", ["soft_confusion", "slope"])
+def test_a_metric_of_one_logit_is_one_of_two_classes(name: str) -> None:
+    """A network of one output trains as one whose first score is always 0, for a metric that cuts the logit at 0."""
+    inputs, targets = INPUTS[:, :1], (TARGETS > 0).long()
+    plan = Plan(steps=2, evaluate_every=2, resamples=20)
+    values = []
+    for metric, model in (("f1:threshold=0", nn.Linear(1, 1)), ("f1", Beside(nn.Linear(1, 1)))):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(0.3)
+        found = tune(
+            model,
+            Splits(ArraySplit(inputs, targets, batch=42), ArraySplit(inputs + 0.1, targets, batch=42)),
+            metric=metric,
+            method=f"surrogate:{name}",
+            plan=plan,
+            decision="argmax",
+            observer=lambda event: None,
+        )
+        values.append([event["values"] for event in found.events if event["event"] == "stepped"])
+    assert len(values[0]) == len(values[1]) > 0
+    for one, other in zip(*values, strict=True):
+        assert one == pytest.approx(other)
+
+
+class Beside(nn.Module):
+    """The score 0 of class 0 beside that of class 1."""
+
+    def __init__(self, score: nn.Module) -> None:
+        super().__init__()
+        self.score = score
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[item, 2]."""
+        score = self.score(inputs)
+        return torch.cat([torch.zeros_like(score), score], 1)
 
 
 def test_costs_come_from_the_metric(tmp_path: Path) -> None:

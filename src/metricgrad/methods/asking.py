@@ -18,6 +18,7 @@ from metricgrad.methods.class_counts import class_counts
 from metricgrad.methods.trial import LOGITS, Objective, example_for, tried
 from metricgrad.metrics import adapt, expected_cost
 from metricgrad.metrics.costs import cost_matrix
+from metricgrad.metrics.records import of_classes
 
 __all__ = ["AskingLoss", "asked_for", "asking_loss"]
 
@@ -57,7 +58,7 @@ def asking_loss(
     own = {key: value for key, value in settings.items() if key != "metric"}  # it may be one of other classes
     tried(f"loss {name}", own, lambda: AskingLoss(name, loss, own, build).given(made_up), example)
     made = AskingLoss(name, loss, settings, build)
-    made.check(settings.get("metric", metric))
+    made.check(settings.get("metric", None if metric is None else _judge(metric)))
     return made
 
 
@@ -132,7 +133,7 @@ class AskingLoss:
             self.module.load_state_dict(dict(state))
 
     def _metric(self, run: MethodRun) -> Metric:
-        return run.metric
+        return _judge(run.metric)
 
     def _class_counts(self, run: MethodRun) -> Tensor:
         if run.fit is None:
@@ -141,6 +142,11 @@ class AskingLoss:
 
     def _cost_matrix(self, run: MethodRun) -> Any:
         return _costs(self.name, run.metric)
+
+
+def _judge(metric: Metric) -> Metric:
+    """The metric of a run as losses of class scores take it: one logit, cut at 0, stands beside a score of 0."""
+    return (of_classes(metric) or metric) if metric.settings.get("threshold") == 0 else metric
 
 
 def _costs(name: str, metric: Metric) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricgrad._checks import describe, fail
+from metricgrad._checks import describe, fail, tensor_of
 from metricgrad.errors import MetricgradError
 from metricgrad.metrics.costs import cost_matrix
 
@@ -66,7 +66,10 @@ def example_for(settings: Mapping[str, Any], usual: tuple[Tensor, Any]) -> tuple
         if settings.get(name) is not None:
             with fitting_settings(f"setting {name}", {name: settings[name]}):
                 given = settings[name]
-                numbers = torch.as_tensor(cost_matrix(given) if isinstance(given, str) else given)
+                costs = name == "cost_matrix" and isinstance(given, str)
+                numbers = tensor_of(
+                    f"setting {name}", name, cost_matrix(given) if costs else given, "numbers"
+                )
                 known = torch.arange(len(numbers)) if numbers.ndim > 1 else numbers.nonzero()[:, 0]
                 return _class_scores(numbers.shape[-1], known[: numbers.shape[-1]])
     return usual

@@ -23,7 +23,14 @@ from metricgrad.metrics.of_rows import OfRows
 from metricgrad.metrics.own_references import same_rows, warn_of_queries_among
 from metricgrad.metrics.ranks import TILE, Ties
 
-__all__ = ["classification_metric", "knn_metric", "metric_record", "retrieval_metric", "sample_metric"]
+__all__ = [
+    "classification_metric",
+    "knn_metric",
+    "metric_record",
+    "of_classes",
+    "retrieval_metric",
+    "sample_metric",
+]
 
 _NOTHING: Mapping[Reading, tuple[Any, Any]] = {
     "embeddings": (torch.eye(2), [0, 1]),
@@ -205,6 +212,23 @@ def classification_metric(
 def metric_record(function: Callable[..., Tensor], *, name: str | None = None, **settings: Any) -> Metric:
     """Make the record of any metric function of ours."""
     return _record(facts_of("metric_record", function, *FAMILIES), name, settings)
+
+
+def of_classes(metric: Metric) -> Metric | None:
+    """What a metric is of decided classes; None where it is no metric of these.
+
+    One that compares one score of class 1 with 0, a logit, or with 0.5, a probability, is itself without that cut: a
+    rule finds a better one. With any other cut nobody knows what the score is.
+    """
+    if metric.reads == "classes":
+        return metric
+    if metric.function is None or metric.settings.get("threshold") not in (0, 0.5):
+        return None
+    settings = {
+        key: value for key, value in metric.settings.items() if key != "threshold" and value is not None
+    }
+    plain = metric_record(metric.function, name=metric.name, **settings)
+    return plain if plain.reads == "classes" else None
 
 
 def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:

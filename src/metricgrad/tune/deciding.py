@@ -16,7 +16,7 @@ from metricgrad.decision import Fitted, fit_rule
 from metricgrad.decision.rule import Rule
 from metricgrad.decision.scores import Inputs
 from metricgrad.methods.class_counts import class_counts
-from metricgrad.metrics.records import metric_record
+from metricgrad.metrics.records import of_classes
 from metricgrad.tune.outputs import Outputs
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "decided_by",
     "deciding_of",
     "names_classes",
-    "of_classes",
     "pool_of",
     "scores_of",
 ]
@@ -166,23 +165,6 @@ def scores_of(outputs: Any) -> Tensor | None:
     ):
         return None
     return scores
-
-
-def of_classes(metric: Metric) -> Metric | None:
-    """What a metric is of decided classes; None where it is no metric of these.
-
-    One that compares one score of class 1 with 0, a logit, or with 0.5, a probability, is itself without that cut: a
-    rule finds a better one. With any other cut nobody knows what the score is.
-    """
-    if metric.reads == "classes":
-        return metric
-    if metric.function is None or metric.settings.get("threshold") not in (0, 0.5):
-        return None
-    settings = {
-        key: value for key, value in metric.settings.items() if key != "threshold" and value is not None
-    }
-    plain = metric_record(metric.function, name=metric.name, **settings)
-    return plain if plain.reads == "classes" else None
 
 
 def decided_by(rule: Rule, scores: Tensor) -> Tensor:

@@ -12,9 +12,10 @@ from metricgrad._structures import form
 from metricgrad._types import Metric, Split
 from metricgrad.decision import Fitted
 from metricgrad.metrics import metric_calls
+from metricgrad.metrics.records import of_classes
 from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
 from metricgrad.tune.checkpoint import same_random_state
-from metricgrad.tune.deciding import Deciding, as_outputs, of_classes
+from metricgrad.tune.deciding import Deciding, as_outputs
 from metricgrad.tune.outputs import Outputs, collect
 
 __all__ = ["FITTING", "Evaluator", "Valued"]
