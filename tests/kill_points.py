@@ -20,6 +20,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ def _serve(program: str, *around: str) -> None:
     os.dup2(2, 1)
     module, _, name = program.partition(":")
     function = getattr(importlib.import_module(module), name)
+    tempfile.gettempdir()  # when first asked it writes and removes a file: the first run alone would have that moment
     moments, warm = _Moments((*_ON_THE_DISK, *around)), False
     for line in sys.stdin:
         arguments, last = json.loads(line)
