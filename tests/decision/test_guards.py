@@ -88,16 +88,29 @@ def test_equal_scores_keep_argmax_or_decide_one_class(classes: int):
     assert len(fitted.rule.decide(p).unique()) == 1
 
 
-def test_a_metric_that_is_undefined_everywhere_keeps_argmax():
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_metric_that_is_undefined_everywhere_keeps_argmax(classes: int):
     """The note says what the metric raised."""
 
     def refuses(outputs, targets):
         raise RuntimeError("no pictures here")
 
-    logits, y = pool(4, 300, 2)
+    logits, y = pool(4, 300, classes)
     fitted = fit_rule(logits, y, adapt(refuses, higher_is_better=True, unit="whole"))
     assert isinstance(fitted.rule, Argmax) and math.isnan(fitted.argmax_value)
     assert "no pictures here" in fitted.note
+
+
+def test_a_metric_that_has_slopes_and_no_value_keeps_argmax():
+    """It is defined only where every cell of a table is filled, as by the pseudo-count: no prior shift is better."""
+
+    def wants_every_cell(outputs, targets, sample_weight):
+        return float(sample_weight[outputs == targets].sum()) if len(sample_weight) == 9 else math.nan
+
+    logits, y = pool(4, 300, 3)
+    logits[:, 2] += 50 * (y == 2)  # no item of class 2 is ever taken for another
+    fitted = fit_rule(logits, y, adapt(wants_every_cell, higher_is_better=True, unit="whole"))
+    assert isinstance(fitted.rule, Argmax) and "undefined for every candidate" in fitted.note
 
 
 def test_a_metric_that_is_undefined_for_some_tables_leaves_those_out():

@@ -121,7 +121,7 @@ def test_slope_decode_is_the_bayes_decision_of_a_linear_cost():
     assert (
         rule.decide(logits) == (p @ cost).argmin(1)
     ).double().mean() > 0.99  # slopes come from 20,000 labels
-    assert value.calls == 1 + 6 * (9 + 1 + 1)
+    assert 1 + 9 < value.calls <= 2 + 1 + 6 * (9 + 1 + 1)  # two try the function; equal tables take one call
 
 
 @pytest.mark.parametrize(

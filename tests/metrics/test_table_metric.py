@@ -30,7 +30,7 @@ def share_of_tables(tables):
 
 
 def test_a_function_of_labels_is_called_once_per_table():
-    """The value is that of the labels the table stands for, and every call is counted."""
+    """The value is that of the labels the table stands for, every call is counted, and equal tables take none."""
     calls = []
     metric = adapt(
         lambda outputs, targets: calls.append(0) or share_right(outputs, targets), higher_is_better=True
@@ -38,8 +38,24 @@ def test_a_function_of_labels_is_called_once_per_table():
     tables = random_tables(0, 5, 3)
     value = TableMetric(metric, 3)
     torch.testing.assert_close(value(tables), share_of_tables(tables))
-    assert value.calls == 5
-    assert len(calls) == 5 + 2  # the first measurement asks whether it ranks the samples against each other
+    assert value.calls == len(calls) == 5 + 2  # the first measurement asks whether it ranks the samples
+    known: dict[bytes, float] = {}
+    for found in (TableMetric(metric, 3, known=known), TableMetric(metric, 3, known=known)):
+        assert torch.equal(found(tables.flip(0)), value(tables).flip(0))
+        assert found.calls == 5 * (len(calls) == 12)
+        calls.clear()
+
+
+def test_an_undefined_table_is_remembered_as_undefined():
+    """A function that raised is not asked for the same table again."""
+
+    def raises(outputs, targets):
+        raise ValueError("no")
+
+    value = TableMetric(adapt(raises, higher_is_better=True, unit="whole"), 3)
+    tables = random_tables(0, 2, 3)
+    assert value(tables).isnan().all() and value(tables).isnan().all()
+    assert value.calls == 2 and "no" in str(value.failure)
 
 
 def test_weights_and_labels_give_the_same_value():

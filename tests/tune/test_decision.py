@@ -186,7 +186,9 @@ def test_the_calls_of_a_metric_that_can_only_be_called_are_counted() -> None:
         start_plan=None,
     )
     calls = of(called, "verdict")[0]["metric_calls"]
-    assert calls["select, to fit rules"] > 3 * 3 * 50
+    assert (
+        60 < calls["select, to fit rules"] < 3 * 3 * 50
+    )  # models share tables, and equal ones take one call
     assert {event["rule"] for event in of(called, "rule_fitted")} <= {"threshold", "argmax"}
 
 

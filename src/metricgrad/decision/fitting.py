@@ -86,13 +86,15 @@ def fit_rule(
         ('threshold', 0.804, 0.992)
     """
     pool = read_pool(p, y, metric, inputs)
+    before = pool.value.calls
     wanted = new_rule(rule, pool.kind, pool.value.classes, class_counts)
     decided = pool.argmax()
     argmax_value = pool.value_of(decided)
     argmax = Argmax(inputs=pool.kind, class_names=wanted.class_names).fit(pool.scores, pool.y, pool.value)
 
     def kept(note: str) -> Fitted:
-        return Fitted(argmax, argmax_value, argmax_value, argmax_value, decided, note, pool.value.calls)
+        calls = pool.value.calls - before
+        return Fitted(argmax, argmax_value, argmax_value, argmax_value, decided, note, calls)
 
     if isinstance(wanted, Argmax):
         return kept("")
@@ -102,22 +104,23 @@ def fit_rule(
         return kept(
             f"argmax was kept: {wanted.name} wants {wanted.least:,} items and the pool has {len(pool.y):,}"
         )
+    flat = ""
     try:
         fitted = wanted.fit(pool.scores, pool.y, pool.value)
+        if isinstance(fitted, SlopeDecode) and fitted.flat:
+            flat = "every slope decode has the value of argmax: the prior shift was tried instead"
+            wanted = new_rule("prior", pool.kind, pool.value.classes, class_counts)
+            fitted = wanted.fit(pool.scores, pool.y, pool.value)
     except Undefined as error:
         return kept(f"argmax was kept: {error}")
-    flat = ""
-    if isinstance(fitted, SlopeDecode) and fitted.flat:
-        flat = "every slope decode has the value of argmax: the prior shift was tried instead"
-        wanted = new_rule("prior", pool.kind, pool.value.classes, class_counts)
-        fitted = wanted.fit(pool.scores, pool.y, pool.value)
     note = flat or fitted.note
     why = f" ({note})" if note else ""
     decisions, on_all = _crossed(pool, wanted), fitted.decide(pool.scores)
-    if bool((on_all == decided).all()):  # what the halves find is not what the rule would do
-        return kept(f"argmax was kept: {wanted.name}, fitted on the whole pool, decides as argmax does{why}")
     value, crossed = pool.value_of(on_all), pool.value_of(decisions)
-    if math.isnan(crossed):
+    same = bool((on_all == decided).all())  # what the halves find is not what the rule would do
+    if same and not math.isnan(value):
+        return kept(f"argmax was kept: {wanted.name}, fitted on the whole pool, decides as argmax does{why}")
+    if math.isnan(value) or math.isnan(crossed):
         return kept(f"argmax was kept: {Undefined(wanted.name, pool.value.failure)}")
     sign = 1 if pool.value.higher_is_better else -1
     if sign * (crossed - argmax_value) <= MARGIN:  # not where argmax has no value
@@ -125,7 +128,7 @@ def fit_rule(
             f"argmax was kept: {wanted.name}, fitted on one half and judged on the other, gives {crossed:.4g}; "
             f"argmax gives {argmax_value:.4g}{why}"
         )
-    return Fitted(fitted, argmax_value, value, crossed, decisions, note, pool.value.calls)
+    return Fitted(fitted, argmax_value, value, crossed, decisions, note, pool.value.calls - before)
 
 
 def cross_fitted(

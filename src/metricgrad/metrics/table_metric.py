@@ -15,13 +15,16 @@ from torch import Tensor
 from metricgrad._checks import fail, whole_number
 from metricgrad._types import Metric
 from metricgrad.errors import Interrupted, MetricgradError
-from metricgrad.metrics.adapt import adapt
+from metricgrad.metrics.adapt import adapt, metric_calls
 from metricgrad.metrics.foreign import ForeignFunction, told
 
 __all__ = ["TableMetric", "confusion_slope"]
 
 ROWS = 20_000
 """Labels that a fractional table is written out as, where a metric takes labels only: a step of 0.002 is 40 of them."""
+
+REMEMBERED = 2**20
+"""Numbers in all the tables whose values are kept."""
 
 Tables = Num[Tensor, "*batch true predicted"]
 
@@ -35,13 +38,15 @@ class TableMetric:
         metric: the record.
         classes: how many there are.
         higher_is_better: its direction; values are those of the metric, whatever the direction.
-        calls: how often a metric without a formula was called so far, once per table.
+        calls: how often a metric without a formula was called so far: once per table that is not known, and twice more
+            where a function is first tried (see `adapt`).
         failure: what the last call that raised said; None where none did.
 
     Args:
         metric: a record, a name, or anything else that `metrics.adapt` takes, called with (predicted classes, targets).
         classes: how many there are, >= 1.
         higher_is_better: the direction of a function where it is not known.
+        known: values of tables that this metric was called for before; it is filled, up to a million numbers in tables.
 
     Raises:
         InputError: a metric that reads something else than classes, such as a ranking metric; as `adapt`.
@@ -53,7 +58,7 @@ class TableMetric:
 
     Gradient: exact for a metric with a formula; none for others.
 
-    Cost: of a formula O(table) for all tables at once; otherwise one call per table, with class^2 samples where it
+    Cost: of a formula O(table) for all tables at once; otherwise one call per new table, with class^2 samples where it
     takes weights, else with as many as the table holds.
 
     Example:
@@ -62,7 +67,14 @@ class TableMetric:
         (tensor([0.1250], dtype=torch.float64), False)
     """
 
-    def __init__(self, metric: Any, classes: int, *, higher_is_better: bool | None = None) -> None:
+    def __init__(
+        self,
+        metric: Any,
+        classes: int,
+        *,
+        higher_is_better: bool | None = None,
+        known: dict[bytes, float] | None = None,
+    ) -> None:
         self.metric = (
             metric if isinstance(metric, Metric) else adapt(metric, higher_is_better=higher_is_better)
         )
@@ -77,6 +89,7 @@ class TableMetric:
         self.higher_is_better = self.metric.higher_is_better
         self.calls = 0
         self.failure: str | None = None
+        self._known = {} if known is None else known
 
     def __call__(self, tables: Tables) -> Float64[Tensor, "*batch"]:
         """Value of every table, NaN where it is undefined."""
@@ -87,7 +100,7 @@ class TableMetric:
         if self.formula is not None:
             return self.formula(tables)
         flat = tables.detach().reshape(-1, self.classes, self.classes)
-        values = torch.tensor([self._called(table) for table in flat.cpu()], dtype=torch.float64)
+        values = torch.tensor([self._value(table) for table in flat.cpu()], dtype=torch.float64)
         return values.reshape(tables.shape[:-2])
 
     @property
@@ -118,12 +131,23 @@ class TableMetric:
         factor = ROWS / float(table.sum())
         return _whole(table * factor), float(max(1, round(step * factor))), factor
 
+    def _value(self, table: Tensor) -> float:
+        """The value of one table; of equal tables the metric is called once."""
+        if not float(table.sum()) > 0:
+            return float("nan")
+        key = table.numpy().tobytes()
+        if key in self._known:
+            return self._known[key]
+        before = metric_calls(self.metric)
+        value = self._called(table)
+        self.calls += max(1, metric_calls(self.metric) - before)
+        if len(self._known) * self.classes**2 < REMEMBERED:
+            self._known[key] = value
+        return value
+
     def _called(self, table: Tensor) -> float:
         """Call the metric for one table."""
         foreign = _foreign(self.metric)
-        if not float(table.sum()) > 0:
-            return float("nan")
-        self.calls += 1
         try:
             if foreign is not None and foreign.foreign.weighted:
                 target, predicted = table.nonzero(as_tuple=True)

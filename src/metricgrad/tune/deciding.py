@@ -17,6 +17,7 @@ from metricgrad.decision.rule import Rule
 from metricgrad.decision.scores import Inputs
 from metricgrad.methods.class_counts import class_counts
 from metricgrad.metrics.records import of_classes
+from metricgrad.metrics.table_metric import TableMetric
 from metricgrad.tune.outputs import Outputs
 
 __all__ = [
@@ -57,22 +58,30 @@ class Deciding:
         """What was asked for, for the record."""
         return self.rule if isinstance(self.rule, str) else self.rule.name
 
-    def fitted(self, found: Outputs) -> Fitted | None:
-        """Fit the rule to all items; each is also decided by the rule of the other half. None where no rule applies."""
-        return self._fitted(found, self.rule)
+    def fitted(self, found: Outputs, known: dict[bytes, float] | None = None) -> Fitted | None:
+        """Fit the rule to all items; each is also decided by the rule of the other half. None where no rule applies.
+
+        Args:
+            found: scores and targets.
+            known: values of tables that the metric was called for before; see `TableMetric`.
+        """
+        return self._fitted(found, self.rule, known)
 
     def argmax(self, found: Outputs) -> Fitted | None:
         """What argmax decides, in the form of a rule; None where no rule applies."""
         return self._fitted(found, ARGMAX)
 
-    def _fitted(self, found: Outputs, rule: str | Rule) -> Fitted | None:
+    def _fitted(
+        self, found: Outputs, rule: str | Rule, known: dict[bytes, float] | None = None
+    ) -> Fitted | None:
         pool = pool_of(found)
         kind = None if pool is None else self._kind(pool[0])
         if pool is None or kind is None:
             return None
         scores, targets = pool
-        counts = self._class_counts(2 if scores.ndim == 1 else scores.shape[1])
-        return fit_rule(scores, targets, self.metric, rule, class_counts=counts, inputs=kind)
+        classes = 2 if scores.ndim == 1 else scores.shape[1]
+        counts, value = self._class_counts(classes), TableMetric(self.metric, classes, known=known)
+        return fit_rule(scores, targets, value, rule, class_counts=counts, inputs=kind)
 
     def _kind(self, scores: Tensor) -> Inputs | None:
         """What scores are; None where one score per sample is compared with 0.5 and is no probability.

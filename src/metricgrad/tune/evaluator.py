@@ -51,6 +51,7 @@ class Evaluator:
         self.metric, self.deciding = metric, deciding
         self._judges = of_classes(metric) is not None
         self.calls: Counter[str] = Counter()
+        self._known: dict[bytes, float] = {}
 
     def outputs(self, model: nn.Module, split: Split) -> Outputs:
         """Return what the model gives for a split, where the metric reads it: ranks are found on any device."""
@@ -140,12 +141,15 @@ class Evaluator:
         return found if fitted is None else found._replace(decided=fitted.decisions)
 
     def fitted(self, found: Outputs) -> Fitted | None:
-        """Fit the rule on select; None where none applies. The calls of a metric without a formula are counted."""
+        """Fit the rule on select; None where none applies. The calls of a metric without a formula are counted.
+
+        It is called once for equal confusion tables, which models of one run often share.
+        """
         if self.deciding is None:
             return None
         before = metric_calls(self.metric)
         with same_random_state():
-            fitted = self.deciding.fitted(found)
+            fitted = self.deciding.fitted(found, self._known)
         if calls := metric_calls(self.metric) - before:
             self.calls[FITTING] += calls
         return fitted
