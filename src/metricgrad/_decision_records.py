@@ -21,7 +21,7 @@ class RuleFitted:
     value: float
     cross_fitted: float
     note: str = ""  # why argmax was kept
-    calls: int = 0  # of a metric that can only be called
+    calls: int = 0  # of a metric that can only be called, for tables that the run had not met before
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def choose_settings(
                 "choose_settings",
                 f"method is 'auto', for {metric.name} a portfolio",
                 "the name of one method",
+                "A portfolio gives its settings to all of its losses: say method='surrogate:soft_confusion', for one.",
             )
         splits = Splits(call["splits"].fit, call["splits"].select)
         result = tune(
