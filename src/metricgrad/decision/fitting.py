@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from metricgrad.decision.halves import first_half
-from metricgrad.decision.known import new_rule
+from metricgrad.decision.known import check_rule, new_rule
 from metricgrad.decision.pool import Pool, read_pool
 from metricgrad.decision.rule import MARGIN, Argmax, Rule
 from metricgrad.decision.scores import Inputs
@@ -67,7 +67,8 @@ def fit_rule(
         The rule, its values and the decisions of the pool.
 
     Raises:
-        InputError: an unknown rule, a metric that reads something else than classes, other shapes or values.
+        InputError: an unknown rule, one of ordered classes or of labels (`CutPoints`, `LabelThresholds` are fitted by
+            themselves), a metric that reads something else than classes, other shapes or values.
 
     Edge cases:
         Argmax is kept, with a note, where the pool has fewer items than the rule wants (threshold 50, slope 200, prior
@@ -85,6 +86,7 @@ def fit_rule(
         >>> fitted.rule.name, round(fitted.argmax_value, 3), round(fitted.cross_fitted, 3)
         ('threshold', 0.804, 0.992)
     """
+    check_rule(rule)
     pool = read_pool(p, y, metric, inputs)
     before = pool.value.calls
     wanted = new_rule(rule, pool.kind, pool.value.classes, class_counts)
@@ -162,6 +164,7 @@ def cross_fitted(
         >>> int((cross_fitted(p, p > 0.3, "f1") != (p > 0.3)).sum())
         1
     """
+    check_rule(rule)
     pool = read_pool(p, y, metric, inputs)
     return _crossed(pool, new_rule(rule, pool.kind, pool.value.classes, class_counts))
 

@@ -14,7 +14,7 @@ from metricgrad.decision.scores import Kind
 from metricgrad.decision.slope_decode import SlopeDecode
 from metricgrad.decision.threshold import Threshold
 
-__all__ = ["OF_FILES", "RULES", "new_rule"]
+__all__ = ["OF_FILES", "RULES", "check_rule", "new_rule"]
 
 RULES: Mapping[str, type[Rule]] = {
     rule.name: rule for rule in (Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases)
@@ -27,6 +27,18 @@ OF_FILES: Mapping[str, type[Rule]] = {
     LabelThresholds.name: LabelThresholds,
 }
 """Rules that a file may hold."""
+
+
+def check_rule(rule: str | Rule) -> None:
+    """Raise InputError for a rule that decides something else than class scores: it is fitted by itself."""
+    made = type(rule) if isinstance(rule, Rule) else OF_FILES.get(rule, Argmax)
+    if issubclass(made, CutPoints | LabelThresholds):
+        raise fail(
+            "fit_rule",
+            f"{made.__name__} came, which does not read class scores",
+            f"one of {', '.join(RULES)}",
+            f"Fit it by itself: {made.__name__}().fit(p, y, metric); judge it on data that it was not fitted to.",
+        )
 
 
 def new_rule(rule: str | Rule, kind: Kind, classes: int, class_counts: Any = None) -> Rule:
