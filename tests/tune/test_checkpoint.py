@@ -104,6 +104,17 @@ def test_pickle_is_never_loaded(tmp_path: Path) -> None:
         load_weights(tmp_path / "weights.pt")
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_header_whose_length_reads_as_a_pickle(tmp_path: Path, length: int) -> None:
+    """0x0280 is the beginning of a pickle, and the length of the header of a whole file."""
+    path, facts = tmp_path / "weights.safetensors", {"rule": ""}
+    save_weights(path, {"w": torch.ones(2)}, facts)
+    facts["rule"] = "x" * (length - int.from_bytes(path.read_bytes()[:8], "little"))
+    save_weights(path, {"w": torch.ones(2)}, facts)
+    assert path.read_bytes()[:2] == length.to_bytes(2, "little")
+    assert load_weights(path)["w"].tolist() == [1.0, 1.0]
+
+
 def test_tied_weights_are_kept(tmp_path: Path) -> None:
     """Two names for one tensor become two tensors with the same content."""
     shared = torch.arange(4.0)

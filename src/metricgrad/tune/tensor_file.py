@@ -16,6 +16,7 @@ __all__ = ["content_of_tensors", "header_of", "tensors_of"]
 
 _LONGEST_HEADER = 100 * MEGABYTE  # what safetensors itself allows
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How one begins. So does a whole safetensors file whose header is 640 bytes long (0x0280), or 896, 1152 or 1408."""
 
 
 def content_of_tensors(path: Path) -> bytes:
@@ -28,13 +29,14 @@ def content_of_tensors(path: Path) -> bytes:
     try:
         with opened_file(path) as descriptor:
             size, start = os.fstat(descriptor).st_size, os.read(descriptor, 8)
-            if start.startswith(_PICKLES):
+            whole = size == _said_size(descriptor, start)
+            if not whole and start.startswith(_PICKLES):
                 raise CheckpointError(
                     f"{path} is a pickle (torch.save); it is never loaded, since a pickle can run any code. Expected a "
                     "safetensors file: load it yourself where you trust it and call "
                     "safetensors.torch.save_file(state_dict, path)."
                 )
-            if size != _said_size(descriptor, start):
+            if not whole:
                 raise Unreadable("it is not a whole safetensors file: its size is not what its header says")
         free = free_memory()
         if free is not None and 2 * size > free:
