@@ -56,6 +56,20 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_scores_of_classes_by_a_pattern(command: Command, zoo: Path) -> None:
+    """`score=NAME (p)` says where the class stands in the names of columns; the rule and the figures are the same."""
+    columns = {
+        name.replace("score_", "") + " (p)" * name.startswith("score_"): c for name, c in animals().items()
+    }
+    write_predictions(zoo.with_name("other.csv"), columns)
+    same, other = (
+        command("decide", path, "--metric", "macro_f1", *more, "--json").json
+        for path, more in ((zoo, ()), (zoo.with_name("other.csv"), ("--column", "score=* (p)")))
+    )
+    assert other["classes"] == ["cat", "dog", "owl"] and other["difference"] == same["difference"]
+    assert "scores of the classes 'cat, dog, owl'" in other["notes"][0]
+
+
 def test_equals_the_library(command: Command, scores: Path) -> None:
     """Fit and figures are those of `fit_rule` and of the metric on the rows that are not in the file of decisions."""
     found = command("decide", scores, "--metric", "f1", "--json").json
@@ -225,6 +239,9 @@ HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 10
         (binary(), ["--metric", "hamming_loss"], ["labels"]),
         (binary(), [], ["no --metric is given"]),
         (binary(), ["--metric", "f1", "--rule", "thresold"], ["thresold", "threshold"]),
+        (binary(), ["--metric", "f1", "--rule", "cuts"], ["one of auto, argmax, threshold, slope, prior, biases"]),
+        (animals(), ["--metric", "f1", "--column", "score=p_*"], ["score=p_*", "one star stands for the class"]),
+        (animals(), ["--metric", "f1", "--column", "score=s*_*"], ["score=s*_*", "one star stands for the class"]),
         (binary(), ["--metric", "f1", "--test-fraction", "1.5"], ["--test-fraction is 1.5"]),
         (binary(), ["--metric", "f1", "--test", "in.csv", "--test-fraction", "0.5"], ["one of them"]),
         (binary(), ["--metric", "f1", "--out", "in.csv"], ["written over"]),

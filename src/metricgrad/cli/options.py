@@ -56,7 +56,7 @@ ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WHAT=NAME",
-        help="The column that holds the label, target, prediction or score; several times.",
+        help="The column that holds the label, target, prediction or score (of each class: score=p_*); several times.",
     ),
 ]
 HeaderOption = Annotated[

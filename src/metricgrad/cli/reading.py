@@ -12,7 +12,7 @@ from torch import Tensor
 from metricgrad._checks import describe, require_finite
 from metricgrad._labels import number_labels
 from metricgrad.cli.cells import class_texts, is_number, label_array, require_one_spelling
-from metricgrad.cli.naming import NAMES, Said, named
+from metricgrad.cli.naming import NAMES, Said, named, scores_of_classes
 from metricgrad.cli.tables import Table, read_array, read_rows, read_table
 from metricgrad.errors import InputError
 
@@ -136,9 +136,9 @@ def read_predictions(
         for role in ("target", "prediction", "score"):
             if (column := named(path, role, free, said)) is not None:
                 roles[column] = role
-        scores = [name for name in free if name.startswith("score_") and name not in roles]
+        roles.update(scores_of_classes(path, [name for name in free if name not in roles], said))
         roles.update({name: option for option, name in further.items()})
-        return [*roles, *scores]
+        return list(roles)
 
     own = (*said.columns.values(), *kept.values(), *maybe.values())
     usual = {*NAMES["target"], *(name.lower() for name in own)}
@@ -152,7 +152,8 @@ def read_predictions(
     if not set(columns) - {"target", *kept, *maybe}:
         raise InputError(
             f"{path} has the columns {shown}; expected prediction, score or score_<class> beside target. Say --column "
-            "prediction=NAME or --column score=NAME."
+            "prediction=NAME, --column score=NAME of the positive class, or of several classes --column 'score=p_*', "
+            "where the star stands for the class."
         )
     if not all(columns.values()):
         raise InputError(f"{path} has no row; expected one line per sample after the header.")
