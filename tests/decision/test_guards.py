@@ -219,9 +219,9 @@ def test_texts_for_classes_are_refused_with_the_line_that_numbers_them():
 
 
 def test_an_unknown_rule_is_refused():
-    """With the nearest name."""
+    """With all names that there are."""
     logits, y = pool(0, 60, 2)
-    with pytest.raises(InputError, match="Did you mean 'threshold'"):
+    with pytest.raises(InputError, match="one of auto, argmax, threshold"):
         fit_rule(logits, y, "accuracy", "treshold")
     with pytest.raises(InputError, match="expected two"):
         Threshold().fit(*pool(0, 60, 3), "accuracy")
@@ -254,8 +254,12 @@ def test_words_are_plain():
     )
     logits, y = pool(1, 400, 3)
     words = SlopeDecode(class_names=["cat", "dog", "fox"]).fit(logits, y, "macro_f1").words()
-    assert words.startswith("The class of the least expected cost, where (1 is the mean mistake):\n  taking ")
+    assert words.startswith(
+        "The class of the least expected cost. Costs, where the mean mistake costs 1:\n  true "
+    )
     assert "cat" in words and words.count("\n") == 6
+    numbered = Threshold(class_names=["0", "1"]).fit([0.1, 0.3, 0.35, 0.8], [0, 1, 1, 1], "f1")
+    assert numbered.words().startswith("class 1 from")
     rare = PriorShift().fit(logits, y, "balanced_error").words()
     assert "rare classes are decided more often" in rare
     assert "times" in ClassBiases(bags=1).fit(logits, y, "macro_f1").words()

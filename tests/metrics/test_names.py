@@ -84,6 +84,8 @@ def test_binary_names(name: str) -> None:
         ("recal@1", "Did you mean 'recall@k'"),
         ("averge_precision", "'average_precision'"),
         ("nonsense", "there is no such metric"),
+        ("f1_score", "Did you mean 'f1'"),
+        ("cohen_kappa_score", "Did you mean 'cohen_kappa'"),
         ("", "name is ''"),
         ("@1", "name is '@1'"),
         ("hit", "came without a k"),

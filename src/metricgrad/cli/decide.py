@@ -117,7 +117,10 @@ def decide(
 
     applied = rule is not None and Path(rule).suffix in (".json", ".safetensors")
     if metric is None and not applied:
-        raise InputError("decide: no --metric is given; expected a name that `metricgrad list` knows.")
+        raise InputError(
+            "decide: no --metric is given; expected a name that `metricgrad list metrics` knows, or with --rule the "
+            "file of a rule, .json or .safetensors."
+        )
     if not 0 < confidence < 1:
         raise InputError(
             f"decide: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."

@@ -29,7 +29,8 @@ def apply_file(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in _OF_FITTING:
         if given[name] is not None:
             raise InputError(
-                f"decide: --{name.replace('_', '-')} came with the file of a rule; expected it where a rule is fitted."
+                f"decide: --{name.replace('_', '-')} came with the file of a rule; expected it where a rule is fitted. "
+                "Leave it out."
             )
     rule = load_rule(given["rule"])
     if rule.name not in RULES:

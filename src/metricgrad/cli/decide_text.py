@@ -33,8 +33,8 @@ def draw(found: Mapping[str, Any]) -> None:
         f"Rule: {found['rule']}, for {found['metric']}",
         *(f"  {line}" for line in found["words"].splitlines()),
         *([f"  {found['note']}"] if found["note"] and found["rule"] != "argmax" else []),
-        f"  on the rows that fit it: argmax {_figure(pool['argmax'])}, rule {_figure(pool['value'])}, "
-        f"each half by the rule of the other {_figure(pool['cross_fitted'])}",
+        f"  on the rows that fit it: argmax {_figure(pool['argmax'])}, rule {_figure(pool['value'])} "
+        f"(cross-fitted: {_figure(pool['cross_fitted'])})",
         *_calls(found["calls"]),
         "",
     )
@@ -60,7 +60,7 @@ def draw_applied(found: Mapping[str, Any]) -> None:
     """Print the document of a rule that was applied."""
     from rich.text import Text
 
-    counts = ", ".join(f"{shown(name)} {count:,}" for name, count in found["decided"].items())
+    counts = ", ".join(f"{count:,} as {shown(name)}" for name, count in found["decided"].items())
     lines = (
         f"Rule: {found['rule']}, for {found['metric']}",
         *(f"  {line}" for line in found["words"].splitlines()),

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from metricgrad._checks import fail, nearest
+from metricgrad._checks import fail
 from metricgrad.decision.class_biases import ClassBiases
 from metricgrad.decision.cut_points import CutPoints
 from metricgrad.decision.label_thresholds import LabelThresholds
@@ -49,9 +49,7 @@ def new_rule(rule: str | Rule, kind: Kind, classes: int, class_counts: Any = Non
         return wanted
     name = ("threshold" if classes == 2 else "slope") if rule == "auto" else rule
     if name not in RULES:
-        raise fail(
-            "fit_rule", f"there is no rule {rule!r}", "a known rule", nearest(str(rule), ["auto", *RULES])
-        )
+        raise fail("fit_rule", f"there is no rule {rule!r}", f"one of auto, {', '.join(RULES)}")
     made = RULES[name]
     if issubclass(made, PriorShift | ClassBiases):
         return made(class_counts=class_counts, inputs=kind)

@@ -133,8 +133,9 @@ class Rule(nn.Module):
         return write_onnx(path, self, self.example() if inputs is None else inputs, network)
 
     def class_name(self, k: int) -> str:
-        """What class k is called."""
-        return self.class_names[k] if self.class_names else f"class {k}"
+        """What class k is called in a sentence: by its name, where that is a number as `class 3`."""
+        name = self.class_names[k] if self.class_names else str(k)
+        return f"class {name}" if name.lstrip("-").isdecimal() else name
 
     def _read(self, caller: str, p: Any) -> Tensor:
         """What `_fit` and `_choose` take, of what the user gives; what it is, is kept from the fit on."""

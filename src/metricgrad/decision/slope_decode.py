@@ -89,12 +89,14 @@ class SlopeDecode(Rule):
         dearest = torch.where(among, costs, -torch.inf).reshape(-1).sort(descending=True, stable=True).indices
         shown = [divmod(int(cell), self.classes) for cell in dearest[: min(12, int(among.sum()))]]
         lines = [
-            f"  taking {self.class_name(y)} for {self.class_name(k)} costs {float(costs[y, k] / mean):.2f}"
+            f"  true {self.class_name(y)}, decided {self.class_name(k)}: {float(costs[y, k] / mean):.2f}"
             for y, k in shown
         ]
         more = int(among.sum()) - len(shown)
         lines += [f"  and {more} cheaper mistakes"] if more else []
-        return "\n".join(["The class of the least expected cost, where (1 is the mean mistake):", *lines])
+        return "\n".join(
+            ["The class of the least expected cost. Costs, where the mean mistake costs 1:", *lines]
+        )
 
     def _fit(self, logs: LogScores, y: Classes, value: TableMetric) -> None:
         probabilities = logs.softmax(1)

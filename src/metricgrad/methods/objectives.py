@@ -49,7 +49,9 @@ def objectives() -> list[str]:
 def loss_named(name: str) -> Callable[..., Tensor]:
     """Return a loss of ours by its name without `_loss`; InputError names the nearest ones."""
     if name not in objectives():
-        raise fail("method", f"there is no loss {name!r}", "the name of a loss", nearest(name, objectives()))
+        other = "Any other loss is given itself, such as torch.nn.functional.cross_entropy."
+        remedy = f"{nearest(name, objectives())} {other}"
+        raise fail("method", f"there is no loss {name!r}", "the name of a loss", remedy)
     return getattr(losses, f"{name}_loss")
 
 

@@ -85,7 +85,9 @@ def metric_by_name(name: str) -> Metric:
     function_name, settings = _meaning(word, "k" in own)
     if function_name not in FACTS:
         known = named_metrics()
-        asked = word if k is None else f"{word}@k"
+        asked = (
+            word.removesuffix("_score") if k is None else f"{word}@k"
+        )  # scikit-learn's functions end in _score
         raise fail(f"metric {name!r}", "there is no such metric", "a known name", nearest(asked, known))
     function, given = FACTS[function_name].function, {**settings, **own}
     takes_k = "k" in inspect.signature(function).parameters

@@ -96,7 +96,7 @@ def _figures(name: str, found: Interval) -> dict[str, float | None]:
 def _sentence(verdict: Verdict, arms: Mapping[str, Mapping[str, Any]], rules: Collection[str]) -> str:
     """By which rule the decisions were made, and what stands without it."""
     if set(rules) == {ARGMAX}:
-        return "Every arm decides by argmax: select shows no gain of a rule."
+        return "Every arm decides by argmax: on select no rule was kept."
     named = " or ".join(sorted(rules))
     told = f"Every arm decides by the rule that select fits for its weights ({named})"
     if verdict.baseline is None:
