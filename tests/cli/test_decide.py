@@ -70,6 +70,26 @@ def test_scores_of_classes_by_a_pattern(command: Command, zoo: Path) -> None:
     assert "scores of the classes 'cat, dog, owl'" in other["notes"][0]
 
 
+def test_scores_in_columns_called_as_the_classes(command: Command, zoo: Path) -> None:
+    """`target,cat,dog,owl` are read with a note; a rule knows its classes without a target and leaves others out."""
+    columns = {name.replace("score_", ""): cells for name, cells in animals().items() if name != "herd"}
+    path, new = zoo.with_name("other.csv"), zoo.with_name("new.csv")
+    write_predictions(path, {"id": list(range(ROWS)), **columns})
+    asked = ("decide", zoo, "--metric", "macro_f1", "--json")
+    same, other = command(*asked).json, command(*asked[:1], path, *asked[2:]).json
+    assert other["classes"] == ["cat", "dog", "owl"] and other["difference"] == same["difference"]
+    assert "columns 'cat, dog, owl' are read as the scores of these classes" in other["notes"][0]
+    write_predictions(new, {"weight": [1] * ROWS, **{name: columns[name] for name in ("owl", "cat", "dog")}})
+    applied = command("decide", new, "--rule", zoo.with_name("other-rule.json"), "--json").json
+    assert sum(applied["decided"].values()) == ROWS and list(applied["decided"]) == ["cat", "dog", "owl"]
+    measured = [command("evaluate", one, "--metric", "mcc", "--json").json["value"] for one in (zoo, path)]
+    assert measured[0] == measured[1]
+    alike = command("compare", path, path, "--metric", "mcc", "--json").json
+    assert "these classes" in str(alike["notes"])
+    write_predictions(path, {**columns, "bat": [0.1] * ROWS})  # perhaps a class that no row has
+    command(*asked[:1], path, *asked[2:]).refused("'target, cat, dog, owl, bat'", "'score=p_*'")
+
+
 def test_equals_the_library(command: Command, scores: Path) -> None:
     """Fit and figures are those of `fit_rule` and of the metric on the rows that are not in the file of decisions."""
     found = command("decide", scores, "--metric", "f1", "--json").json
@@ -239,7 +259,7 @@ HIGH = {"target": ["a", "b"] * 50, "score_a": [0.5] * 100, "score_b": [0.6] * 10
         (binary(), ["--metric", "hamming_loss"], ["labels"]),
         (binary(), [], ["no --metric is given"]),
         (binary(), ["--metric", "f1", "--rule", "thresold"], ["thresold", "threshold"]),
-        (binary(), ["--metric", "f1", "--rule", "cuts"], ["one of auto, argmax, threshold, slope, prior, biases"]),
+        (binary(), ["--metric", "f1", "--rule", "trees"], ["one of auto, argmax, threshold, slope, prior, biases"]),
         (animals(), ["--metric", "f1", "--column", "score=p_*"], ["score=p_*", "one star stands for the class"]),
         (animals(), ["--metric", "f1", "--column", "score=s*_*"], ["score=s*_*", "one star stands for the class"]),
         (binary(), ["--metric", "f1", "--test-fraction", "1.5"], ["--test-fraction is 1.5"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from metricgrad._checks import describe
 from metricgrad.errors import InputError
 
-__all__ = ["NAMES", "Said", "assigned", "named", "scores_of_classes"]
+__all__ = ["NAMES", "Said", "assigned", "named"]
 
 NAMES = {
     "label": (
@@ -95,33 +95,3 @@ def named(path: Path, role: str, names: Collection[str], said: Said) -> str | No
     if found and role != "label":
         warnings.warn(f"{path}: the column {describe(found[0])} is read as the {role}.", stacklevel=2)
     return found[0] if found else None
-
-
-def scores_of_classes(path: Path, names: Collection[str], said: Said) -> dict[str, str]:
-    """The columns with the scores of a class each, as `score_<class>`: by that name, or by a pattern with a star.
-
-    The user says `score=p_*` where they are called `p_cat`, `p_dog`: the star stands for the class.
-
-    Raises:
-        InputError: a pattern with several stars, or that fits no column.
-
-    Warns:
-        UserWarning: which classes a pattern gives.
-    """
-    pattern = said.columns.get("score", "")
-    if "*" not in pattern:
-        return {name: name for name in names if name.startswith("score_")}
-    first, last = pattern.split("*", 1)
-    long = len(first) + len(last)
-    fits = [name for name in names if name.startswith(first) and name.endswith(last) and len(name) > long]
-    found = {name: name[len(first) : len(name) - len(last)] for name in fits}
-    if "*" in last or not found:
-        raise InputError(
-            f"{path} has the columns {describe(', '.join(names))}; expected some that --column score={pattern} fits, "
-            "where one star stands for the class."
-        )
-    classes = describe(", ".join(found.values()))
-    warnings.warn(
-        f"{path}: --column score={pattern} gives the scores of the classes {classes}.", stacklevel=2
-    )
-    return {name: f"score_{one}" for name, one in found.items()}

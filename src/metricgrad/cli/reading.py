@@ -1,7 +1,7 @@
 """Read what a user measures: embeddings, labels, tables of predictions. Nothing is unpickled or evaluated."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from metricgrad._checks import describe, require_finite
 from metricgrad._labels import number_labels
 from metricgrad.cli.cells import class_texts, is_number, label_array, require_one_spelling
-from metricgrad.cli.naming import NAMES, Said, named, scores_of_classes
+from metricgrad.cli.class_columns import called_as_classes, scores_of_classes
+from metricgrad.cli.naming import NAMES, Said, named
 from metricgrad.cli.tables import Table, read_array, read_rows, read_table
 from metricgrad.errors import InputError
 
@@ -104,6 +105,7 @@ def read_predictions(
     maybe: Mapping[str, str] = _NONE,
     *,
     target: bool = True,
+    classes: Collection[str] | None = None,
 ) -> Table:
     """Read a table of predictions with the columns `target` and `prediction`, `score` or `score_<class>`.
 
@@ -114,6 +116,7 @@ def read_predictions(
             the name of the option.
         maybe: the same for columns that need not be there; a name in small letters fits any case.
         target: whether it must be there.
+        classes: what is known of them: a table without other scores may have columns that are called as they are.
 
     Raises:
         InputError: no such file, not a table, no `target`, none of the others, no row.
@@ -136,9 +139,11 @@ def read_predictions(
         for role in ("target", "prediction", "score"):
             if (column := named(path, role, free, said)) is not None:
                 roles[column] = role
-        roles.update(scores_of_classes(path, [name for name in free if name not in roles], said))
+        rest = [name for name in free if name not in roles]
+        roles.update(scores_of_classes(path, rest, said))
+        more = [] if set(roles.values()) - {"target"} else rest  # they may be called as the classes are
         roles.update({name: option for option, name in further.items()})
-        return list(roles)
+        return [*roles, *more]
 
     own = (*said.columns.values(), *kept.values(), *maybe.values())
     usual = {*NAMES["target"], *(name.lower() for name in own)}
@@ -149,6 +154,8 @@ def read_predictions(
             f"{path} has the columns {shown}; expected one named target. Say --column target=NAME."
         )
     columns = {roles.get(name, name): cells for name, cells in table.columns.items()}
+    if not set(roles.values()) - {"target", *kept, *maybe}:
+        columns = called_as_classes(path, columns, classes)
     if not set(columns) - {"target", *kept, *maybe}:
         raise InputError(
             f"{path} has the columns {shown}; expected prediction, score or score_<class> beside target. Say --column "

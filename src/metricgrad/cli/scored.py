@@ -112,15 +112,23 @@ def scored_as(
     Raises:
         InputError: scores of a class that are missing, of one that is not known, a target that is not known.
     """
-    return _scored(_table(path, said, groups, ids, target=target), names)
+    return _scored(_table(path, said, groups, ids, target=target, classes=names.classes), names)
 
 
-def _table(path: Path, said: Said, groups: str | None, ids: str | None, *, target: bool) -> Table:
+def _table(
+    path: Path,
+    said: Said,
+    groups: str | None,
+    ids: str | None,
+    *,
+    target: bool,
+    classes: list[str] | None = None,
+) -> Table:
     """The table without predictions: its scores are read, those of each class where there is not one for both."""
     kept = {"--groups": groups, "--id": ids}
     maybe = {} if ids is not None or (groups or "").lower() == "id" else {"--id": "id"}
     kept = {option: name for option, name in kept.items() if name is not None}
-    table = read_predictions(path, said, kept, maybe, target=target)
+    table = read_predictions(path, said, kept, maybe, target=target, classes=classes)
     one = "score" in table.columns
     left = [name for name in table.columns if name == "prediction" or (one and name.startswith("score_"))]
     return replace(table, columns={name: c for name, c in table.columns.items() if name not in left})
