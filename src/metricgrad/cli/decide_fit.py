@@ -33,7 +33,8 @@ def fit_file(given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     pool, judged, parted = parts(exact, given)
     names, kind = pool.names, kind_of(pool, given["inputs"])
     kind_of(judged, kind)
-    fitted = fit_rule(pool.scores, pool.targets, exact, given["rule"] or "auto", inputs=kind)
+    wanted = given["rule"] or "auto"
+    fitted = fit_rule(pool.scores, pool.targets, exact, wanted, inputs=kind, groups=pool.groups)
     fitted.rule.class_names = tuple(names.classes)
     after = fitted.rule.decide(judged.scores)
     if len(after.unique()) == 1:

@@ -51,6 +51,7 @@ def fit_rule(
     *,
     class_counts: Any = None,
     inputs: Inputs = "auto",
+    groups: Any = None,
 ) -> Fitted:
     """Fit a rule of decision to scores for a metric of decided classes.
 
@@ -62,6 +63,7 @@ def fit_rule(
             a rule whose settings are taken; it is not changed.
         class_counts: items of each class where the model was trained, for rules that use class shares.
         inputs: what p is; `auto` looks at it.
+        groups: of items that belong together (the visits of a patient), one label each: both halves get whole groups.
 
     Returns:
         The rule, its values and the decisions of the pool.
@@ -87,7 +89,7 @@ def fit_rule(
         ('threshold', 0.804, 0.992)
     """
     check_rule(rule)
-    pool = read_pool(p, y, metric, inputs)
+    pool = read_pool(p, y, metric, inputs, groups)
     before = pool.value.calls
     wanted = new_rule(rule, pool.kind, pool.value.classes, class_counts)
     decided = pool.argmax()
@@ -141,6 +143,7 @@ def cross_fitted(
     *,
     class_counts: Any = None,
     inputs: Inputs = "auto",
+    groups: Any = None,
 ) -> Int64[Tensor, "sample"]:
     """Decide every item of a pool by a rule that was fitted to the other half of it.
 
@@ -165,13 +168,13 @@ def cross_fitted(
         1
     """
     check_rule(rule)
-    pool = read_pool(p, y, metric, inputs)
+    pool = read_pool(p, y, metric, inputs, groups)
     return _crossed(pool, new_rule(rule, pool.kind, pool.value.classes, class_counts))
 
 
 def _crossed(pool: Pool, rule: Rule) -> Tensor:
     """Decisions of both halves, each by the rule of the other."""
-    first = first_half(pool.y)
+    first = first_half(pool.y, pool.groups)
     decisions = pool.argmax()
     for here, there in ((first, ~first), (~first, first)):
         if not (bool(here.any()) and bool(there.any())):

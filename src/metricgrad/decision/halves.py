@@ -8,11 +8,14 @@ from torch import Tensor
 __all__ = ["first_half"]
 
 
-def first_half(y: Int64[Tensor, "sample"]) -> Bool[Tensor, "sample"]:
+def first_half(
+    y: Int64[Tensor, "sample"], groups: Int64[Tensor, "sample"] | None = None
+) -> Bool[Tensor, "sample"]:
     """Which items are in the first half: of each class every other one, in a fixed random order.
 
-    Only the true classes decide, so the halves are the same for every model. Of a class with an odd number of items
-    the halves take turns in getting the larger part.
+    Only the true classes decide, and the groups where there are some: so the halves are the same for every model. Of a
+    class with an odd number of items the halves take turns in getting the larger part. Groups stay whole: from the
+    largest to the smallest, each goes to the half in which its classes are rarer so far.
 
     Example:
         >>> half = first_half(torch.tensor([0, 0, 0, 0, 1, 1]))
@@ -20,9 +23,25 @@ def first_half(y: Int64[Tensor, "sample"]) -> Bool[Tensor, "sample"]:
         (2, 1)
     """
     truth = y.numpy()
+    if groups is not None:
+        return _whole_groups(truth, groups.numpy())
     order = np.lexsort(
         (np.random.default_rng(0).random(len(truth)), truth)
     )  # class by class, at random within
     chosen = torch.zeros(len(y), dtype=torch.bool)
     chosen[torch.as_tensor(order[::2].copy())] = True
     return chosen
+
+
+def _whole_groups(truth: np.ndarray, groups: np.ndarray) -> Bool[Tensor, "sample"]:
+    """The same of groups of items."""
+    classes, codes = np.unique(truth, return_inverse=True)
+    names, members = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (members, codes), 1)
+    order = np.lexsort((np.random.default_rng(0).random(len(names)), -counts.sum(1)))
+    ahead, first = np.zeros(len(classes)), np.zeros(len(names), dtype=bool)
+    for group in order:
+        first[group] = ahead @ counts[group] <= 0
+        ahead += counts[group] if first[group] else -counts[group]
+    return torch.as_tensor(first[members])

@@ -18,7 +18,9 @@ from metricgrad.decision.scores import Inputs
 from metricgrad.methods.class_counts import class_counts
 from metricgrad.metrics.records import of_classes
 from metricgrad.metrics.table_metric import TableMetric
+from metricgrad.tune.groups import groups_of
 from metricgrad.tune.outputs import Outputs
+from metricgrad.tune.splits import Splits
 
 __all__ = [
     "ARGMAX",
@@ -43,13 +45,17 @@ class Deciding:
         metric: of the run; `of_classes` knows what it is of decided classes.
         rule: `auto`, the name of a rule, or a rule.
         fit: where a rule that was named learns how frequent classes are.
+        groups: of the items of select that belong together; None for none.
 
     Attributes:
         metric: of decided classes: that of the run without a cut of its own.
     """
 
-    def __init__(self, metric: Metric, rule: str | Rule, fit: Split | None = None) -> None:
+    def __init__(
+        self, metric: Metric, rule: str | Rule, fit: Split | None = None, groups: Any = None
+    ) -> None:
         self.metric, self.rule, self.fit = of_classes(metric) or metric, rule, fit
+        self.groups = groups
         self._cut = metric.settings.get("threshold")
         self._counts: Tensor | None = None
 
@@ -81,7 +87,7 @@ class Deciding:
         scores, targets = pool
         classes = 2 if scores.ndim == 1 else scores.shape[1]
         counts, value = self._class_counts(classes), TableMetric(self.metric, classes, known=known)
-        return fit_rule(scores, targets, value, rule, class_counts=counts, inputs=kind)
+        return fit_rule(scores, targets, value, rule, class_counts=counts, inputs=kind, groups=self.groups)
 
     def _kind(self, scores: Tensor) -> Inputs | None:
         """What scores are; None where one score per sample is compared with 0.5 and is no probability.
@@ -209,13 +215,13 @@ def as_outputs(metric: Metric, found: Outputs) -> Tensor:
     return nn.functional.one_hot(decided, found.outputs.shape[1]).float()
 
 
-def deciding_of(given: Any, metric: Metric, fit: Split | None = None) -> Deciding | None:
+def deciding_of(given: Any, metric: Metric, splits: Splits) -> Deciding | None:
     """Return how a run decides; None where outputs are left as they are.
 
     Args:
         given: `auto`, the name of a rule, or a rule.
         metric: of the run.
-        fit: its training split.
+        splits: of the run: fit says how frequent classes are, and groups of select stay in one half.
 
     Raises:
         InputError: no rule, or a rule for a metric that does not read classes.
@@ -237,4 +243,4 @@ def deciding_of(given: Any, metric: Metric, fit: Split | None = None) -> Decidin
             if metric.reads is not None
             else "If it takes (predicted classes, targets), say so: metrics.adapt(function, reads='classes').",
         )
-    return Deciding(metric, given, fit)
+    return Deciding(metric, given, splits.fit, groups_of("select", splits))

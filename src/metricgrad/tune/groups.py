@@ -15,7 +15,7 @@ from metricgrad.errors import InputError
 from metricgrad.tune.outputs import collect_targets, count_items
 from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits
 
-__all__ = ["check_groups", "grouping_of", "groups_digest", "shared_groups"]
+__all__ = ["check_groups", "grouping_of", "groups_digest", "groups_of", "shared_groups"]
 
 _NAMES = ("fit", "select", "test")
 _RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
@@ -81,6 +81,11 @@ def groups_digest(splits: Splits) -> dict[str, str]:
     return found
 
 
+def groups_of(name: str, splits: Splits) -> Any:
+    """Return the groups that were given for a split, one label per item; None for none, and for a shuffled split."""
+    return None if _shuffles(getattr(splits, name)) else (splits.groups or {}).get(name)
+
+
 def grouping_of(name: str, splits: Splits, metric: Metric) -> Grouping:
     """Return the groups of a split: those that were given; for retrieval else the classes of its queries.
 
@@ -91,10 +96,10 @@ def grouping_of(name: str, splits: Splits, metric: Metric) -> Grouping:
         splits: of the run.
         metric: that is measured.
     """
-    split, given = getattr(splits, name), (splits.groups or {}).get(name)
-    if given is not None and not _shuffles(split):
-        return Grouping(given, "group")
+    split, given = getattr(splits, name), groups_of(name, splits)
     if given is not None:
+        return Grouping(given, "group")
+    if name in (splits.groups or {}):
         return Grouping(
             None, metric.unit, f"{name} is shuffled: its groups are not used, its units are drawn alone"
         )

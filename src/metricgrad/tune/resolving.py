@@ -23,7 +23,7 @@ def resolved(asked: Asked) -> Setup:
     exact = adapt(asked.metric, higher_is_better=asked.higher_is_better)
     sides = side_metrics_of(asked.side_metrics, asked.may_fall, exact)
     splits, told = usable_splits(asked.splits, exact, plan.batch)
-    deciding = deciding_of(asked.decision, exact, splits.fit)
+    deciding = deciding_of(asked.decision, exact, splits)
     seeds = seeds_of(asked.seed)
 
     def of_classes() -> bool:

@@ -91,7 +91,7 @@ def choose_settings(
                 "observer": observer,
             }
         )
-        evaluator = Evaluator(metric, deciding_of(call.get("decision", AUTO), metric, splits.fit))
+        evaluator = Evaluator(metric, deciding_of(call.get("decision", AUTO), metric, splits))
         entrants = arms_of(record_of(result.events[0]))
         for (arm, attempt, chosen), model in _trained(result, call, number):
             value = evaluator.after_select(model, splits.select, held_out, "held-out")
