@@ -5,7 +5,8 @@
     .venv/bin/python -m benchmarks.decision_rules count            all tables of `read` together
     .venv/bin/python -m benchmarks.decision_rules choose income --quick     four steps; the table under runs/, not docs/
 
-They write docs/decision-rules-income-tries.csv, docs/decision-rules-income.csv and docs/decision-rules.csv.
+They write docs/decision-rules-income-tries.csv, docs/decision-rules-income.csv, docs/decision-rules-income-claims.csv
+and docs/decision-rules.csv.
 
 The start is trained with cross-entropy to its plateau on `select`. Every arm then takes the same number of steps from
 it on the same batches. Two arms are controls: cross-entropy continued, and cross-entropy weighted by the inverse of the
@@ -136,7 +137,7 @@ def read(name: str, runs: Path) -> None:
     """Train the best try of every arm with every seed for each metric; then read test and write what it says."""
     grown = cache(partial(tree_scores, task_of(name, "accuracy"), test=True))
     best = best_tries(ROOT / "docs" / f"decision-rules-{name}-tries.csv", ["metric", "arm"])
-    rows = []
+    rows, claims = [], []
     for metric in CELLS[name]:
         task = task_of(name, metric)
         arms = [(spelt(arm), method, best[metric, arm]) for arm, (method, _) in ARMS.items()]
@@ -148,21 +149,44 @@ def read(name: str, runs: Path) -> None:
             plan=task.plan,
             controls=[spelt(arm) for arm in CONTROLS],
         )
+        claims += [[metric, *row] for row in claimed(found)]
         decided = [*of_arms(found), *of_start(found, task), *of_trees(task, grown, **best[metric, TREES])]
         rows += [[metric, *row] for row in compared(metric_of(task), decided)]
     header = ["metric", "arm", "decision", "test", "spread", "minus_start", "low", "high"]
     header += ["minus_best", "low_best", "high_best", "select"]
     write(ROOT / "docs" / f"decision-rules-{name}.csv", header, rows)
+    header = ["metric", "baseline", "arm", "gain", "low", "high", "holm_p", "claim"]
+    write(ROOT / "docs" / f"decision-rules-{name}-claims.csv", header, claims)
+
+
+def claimed(found: Comparison) -> list[list[Any]]:
+    """What a contest claims of every contender over the opponent that select prefers."""
+    baseline = next(row.name for row in found.table if row.baseline)
+    return [
+        [
+            spoken(baseline),
+            spoken(row.name),
+            *(shown(one, "+.4f") for one in (row.gain, row.gain_low, row.gain_high)),
+            shown(row.adjusted, ".3g"),
+            row.claim,
+        ]
+        for row in found.table
+        if row.role == "contender"
+    ]
+
+
+def spoken(name: str) -> str:
+    """The name of an arm as the tables have it."""
+    return {spelt(arm): arm for arm in ARMS}.get(name, name)
 
 
 def of_arms(found: Comparison) -> list[Decided]:
     """Every arm of a contest, with its rule and with argmax."""
-    names = {spelt(arm): arm for arm in ARMS}
     verdict = found.result.event("verdict")
     assert verdict is not None
     decided = []
     for arm, fitted in statistics_of(found).items():
-        name, figures, ours = names.get(arm, arm), verdict["arms"][arm], arm != PORTFOLIO[0]
+        name, figures, ours = spoken(arm), verdict["arms"][arm], arm != PORTFOLIO[0]
         decided.append(Decided(name, FITTED, fitted, figures["select"], ours))
         plain = statistics_of(found, "/argmax")[arm]
         decided.append(Decided(name, ARGMAX, plain, figures["argmax"]["select"], ours))
