@@ -379,6 +379,7 @@ def test_folder_of_another_run(command: Command, stopped: Path) -> None:
     assert contents(stopped) == before
 
 
+@pytest.mark.slow
 def test_changed_thread_count(command: Command, stopped: Path) -> None:
     """Another number of threads is refused, and resumed with --force under a mark."""
     threads = torch.get_num_threads()

@@ -255,6 +255,7 @@ def test_a_cut_of_the_metric_that_says_nothing_of_the_scores_is_left_as_it_is() 
             decided_run(metric=f"f1:threshold={cut}", decision="threshold", **common)
 
 
+@pytest.mark.slow
 def test_a_metric_of_torchmetrics_is_given_decisions_of_one_score() -> None:
     """In the form of the outputs: one number per sample."""
     model, plan = OneScore(probable=False), Plan(steps=1, resamples=20)
@@ -269,6 +270,7 @@ def share_found(predictions: Tensor, targets: Tensor) -> float:
     return float(torch.stack(found).mean())
 
 
+@pytest.mark.slow
 def test_a_function_of_many_classes_gains_what_the_formula_gains() -> None:
     """Up to whole labels, within the interval of the formula's gain, and without its calls for the formula."""
     common: dict[str, Any] = {"classes": 3, "seed": 0, "plan": Plan(steps=2, resamples=100)}
