@@ -11,6 +11,7 @@ from metricgrad import direct, losses, tasks
 from metricgrad.cli import doctor
 from metricgrad.cli.catalogue import KINDS, things
 from metricgrad.cli.cite import bibliography, keys_in
+from metricgrad.decision.known import RULES
 from metricgrad.errors import InputError
 from metricgrad.learned import words
 from metricgrad.methods.families import road_named
@@ -27,6 +28,7 @@ def test_list_is_complete(command: Command) -> None:
     assert names["metric"] == set(named_metrics())
     assert names["loss"] == {name for name in (*losses.__all__, *direct.__all__) if name.endswith("_loss")}
     assert names["structure"] == {name for name in direct.__all__ if name[0].isupper()}
+    assert names["rule"] == set(RULES)
     assert names["task"] == set(tasks.__all__)
     assert {"auto", "surrogate:recall_at_k", "direct:f_beta", "direct:hit_at_1", "learned+filter"} <= names[
         "method"
