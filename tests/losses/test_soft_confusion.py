@@ -170,11 +170,12 @@ def test_a_function_gives_the_loss_of_the_formula(
 ) -> None:
     """A metric that can only be called gives what our formula gives, up to whole labels; the calls are counted."""
     ours, theirs = SlopeLoss("balanced_accuracy"), SlopeLoss(metric)
+    tried = 0 if tolerance < 1e-6 else 2  # `adapt` tries what takes no weights
     for step in range(1, 4):
         logits, targets = batch(generator)
         one, other = ours(logits, targets), theirs(logits, targets)
         torch.testing.assert_close(other, one, rtol=tolerance, atol=10 * tolerance)
-        assert int(theirs.calls) == 10 * step
+        assert int(theirs.calls) == 10 * step + tried
     assert int(ours.calls) == 0
 
 
@@ -185,7 +186,7 @@ def test_slopes_may_be_refreshed_now_and_then(generator: torch.Generator) -> Non
     for _ in range(7):
         criterion(*batch(generator))
         slopes.append(criterion.slopes)
-    assert int(criterion.calls) == 3 * 10
+    assert int(criterion.calls) == 3 * 10 + 2  # `adapt` tries it twice
     assert [torch.equal(slopes[place], slopes[place + 1]) for place in range(6)] == [True, True, False] * 2
 
 

@@ -105,8 +105,9 @@ class SlopeLoss(nn.Module):
         or remembered, once there are slopes. A cell whose step the metric cannot judge has slope 0.
 
     Cost:
-        class^2 + 1 calls of a metric without a formula per measurement, each with class^2 weighted samples, or with
-        20,000 labels where it takes no `sample_weight`: raise `refresh_every` where that is slow. With a formula
+        class^2 + 1 calls of a metric without a formula per measurement, and two by which `adapt` tries a function that
+        takes no `sample_weight`. Each has class^2 weighted samples, or else 20,000 labels: raise `refresh_every` where
+        that is slow. With a formula
         class^4 operations, which is for at most some 100 classes.
 
     Example:
@@ -115,7 +116,7 @@ class SlopeLoss(nn.Module):
         ... )
         >>> logits, targets = torch.randn(8, 3, generator=torch.manual_seed(0)), torch.arange(8) % 3
         >>> criterion(logits, targets).shape, int(criterion.calls)
-        (torch.Size([8]), 10)
+        (torch.Size([8]), 12)
     """
 
     slopes: Tensor

@@ -47,6 +47,7 @@ class TableMetric:
         classes: how many there are, >= 1.
         higher_is_better: the direction of a function where it is not known.
         known: values of tables that this metric was called for before; it is filled, up to a million numbers in tables.
+        form: what a record of anybody else takes instead of predicted class numbers, made of these.
 
     Raises:
         InputError: a metric that reads something else than classes, such as a ranking metric; as `adapt`.
@@ -74,6 +75,7 @@ class TableMetric:
         *,
         higher_is_better: bool | None = None,
         known: dict[bytes, float] | None = None,
+        form: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.metric = (
             metric if isinstance(metric, Metric) else adapt(metric, higher_is_better=higher_is_better)
@@ -90,6 +92,7 @@ class TableMetric:
         self.calls = 0
         self.failure: str | None = None
         self._known = {} if known is None else known
+        self._form = form or (lambda predicted: predicted)
 
     def __call__(self, tables: Tables) -> Float64[Tensor, "*batch"]:
         """Value of every table, NaN where it is undefined."""
@@ -155,6 +158,7 @@ class TableMetric:
             if bool((table != table.round()).any()):
                 table = _whole(table * (ROWS / table.sum()))
             predicted, target = _labels(table)
+            predicted = predicted if foreign is not None else self._form(predicted)
             return float(self.metric.summarise(self.metric.measure(predicted, target)))
         except Interrupted:
             raise

@@ -86,7 +86,13 @@ class Deciding:
             return None
         scores, targets = pool
         classes = 2 if scores.ndim == 1 else scores.shape[1]
-        counts, value = self._class_counts(classes), TableMetric(self.metric, classes, known=known)
+        counts = self._class_counts(classes)
+        value = TableMetric(
+            self.metric,
+            classes,
+            known=known,
+            form=lambda decided: as_outputs(self.metric, found._replace(decided=decided)),
+        )
         return fit_rule(scores, targets, value, rule, class_counts=counts, inputs=kind, groups=self.groups)
 
     def _kind(self, scores: Tensor) -> Inputs | None:
