@@ -22,7 +22,7 @@ from metricgrad.decision.known import OF_FILES
 from metricgrad.decision.rule import Rule
 from metricgrad.decision.scores import Kind
 
-__all__ = ["arrays_of", "facts_of", "load_rule", "rule_of", "save_rule"]
+__all__ = ["document_of", "load_rule", "rule_of_document", "save_rule"]
 
 FORMAT = 1
 _KEY = "metricgrad_rule"
@@ -59,12 +59,10 @@ def save_rule(rule: Rule, path: Path | str) -> Path:
     path = Path(path)
     if not isinstance(rule, Rule):
         raise fail("save_rule", f"the rule is {describe(rule)}", "a rule of metricgrad.decision")
-    facts, arrays = facts_of(rule), arrays_of(rule)
     if path.suffix == ".json":
-        lists = {name: array.tolist() for name, array in arrays.items()}
-        content = (json.dumps({**facts, "arrays": lists}, indent=1, ensure_ascii=False) + "\n").encode()
+        content = (json.dumps(document_of(rule), indent=1, ensure_ascii=False) + "\n").encode()
     elif path.suffix == ".safetensors":
-        content = save(arrays, {_KEY: json.dumps(facts)})
+        content = save(arrays_of(rule), {_KEY: json.dumps(facts_of(rule))})
     else:
         raise fail("save_rule", f"the file is {path.name!r}", "a name that ends in .json or .safetensors")
     try:
@@ -89,8 +87,7 @@ def load_rule(path: Path | str) -> Rule:
                 facts = json_value((file.metadata() or {}).get(_KEY, "{}"))
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
         else:
-            facts = json_value(content_of(path, most=_MOST_BYTES, linked=True))
-            arrays = facts.pop("arrays", None) if isinstance(facts, dict) else None
+            return rule_of_document(json_value(content_of(path, most=_MOST_BYTES, linked=True)))
         return rule_of(facts, arrays)
     except (Unreadable, SafetensorError, OSError) as error:
         raise fail(
@@ -115,6 +112,20 @@ def facts_of(rule: Rule) -> dict[str, Any]:
 def arrays_of(rule: Rule) -> dict[str, Tensor]:
     """Arrays of a rule by name, on the CPU."""
     return {name: array.detach().cpu().contiguous() for name, array in rule.state_dict().items()}
+
+
+def document_of(rule: Rule) -> dict[str, Any]:
+    """A rule as JSON writes it: facts and arrays."""
+    lists = {name: array.tolist() for name, array in arrays_of(rule).items()}
+    return {**facts_of(rule), "arrays": lists}
+
+
+def rule_of_document(document: Any) -> Rule:
+    """Make a rule of what `document_of` returned; InputError as `rule_of`."""
+    if not isinstance(document, dict):
+        return rule_of(document, None)
+    facts = {name: value for name, value in document.items() if name != "arrays"}
+    return rule_of(facts, document.get("arrays"))
 
 
 def rule_of(facts: Any, arrays: Any) -> Rule:

@@ -1,7 +1,7 @@
 """The rule of the returned arm, kept with its weights in one file, and the network that decides by it.
 
-The arrays of the rule stand beside the weights, under names that begin with `decision_rule.`; what it is stands in the
-header. A file without a rule, such as one of an earlier version, is read as before.
+The rule stands in the header, as JSON: the tensors are those of the network alone, so that `load_state_dict` takes what
+any program reads from the file. A file without a rule, such as one of an earlier version, is read as before.
 """
 
 import json
@@ -17,7 +17,7 @@ from metricgrad._documents import Unreadable, json_value
 from metricgrad._structures import form, items_of, moved
 from metricgrad._user_code import embedded
 from metricgrad.decision.rule import Rule
-from metricgrad.decision.rule_file import arrays_of, facts_of, rule_of
+from metricgrad.decision.rule_file import document_of, rule_of_document
 from metricgrad.errors import CheckpointError, InputError
 from metricgrad.scale.chunk import device_of
 from metricgrad.tune.checkpoint import load_weights, same_random_state, save_weights
@@ -27,16 +27,13 @@ from metricgrad.tune.weights import weights_of
 
 __all__ = ["network_and_rule", "predicted", "save_with_rule"]
 
-PREFIX, FACTS = "decision_rule.", "decision_rule"
+RULE = "decision_rule"
 
 
 def save_with_rule(path: Path, model: nn.Module, rule: Rule | None, facts: Mapping[str, str]) -> None:
     """Write the weights of a network and, where there is one, its rule."""
-    weights, header = weights_of(model), dict(facts)
-    if rule is not None:
-        weights |= {PREFIX + name: array for name, array in arrays_of(rule).items()}
-        header[FACTS] = json.dumps(facts_of(rule))
-    save_weights(path, weights, header)
+    header = dict(facts) if rule is None else {**facts, RULE: json.dumps(document_of(rule))}
+    save_weights(path, weights_of(model), header)
 
 
 def network_and_rule(path: Path) -> tuple[dict[str, Any], Rule | None]:
@@ -45,19 +42,15 @@ def network_and_rule(path: Path) -> tuple[dict[str, Any], Rule | None]:
     Raises:
         CheckpointError: the file is damaged, or holds a rule that is none.
     """
-    weights, facts = load_weights(path), header_of(content_of_tensors(path)).get(FACTS)
-    if facts is None:
+    weights, document = load_weights(path), header_of(content_of_tensors(path)).get(RULE)
+    if document is None:
         return weights, None
-    arrays = {name: value for name, value in weights.items() if name.startswith(PREFIX)}
     try:
-        rule = rule_of(
-            json_value(str(facts)), {name.removeprefix(PREFIX): value for name, value in arrays.items()}
-        )
+        return weights, rule_of_document(json_value(str(document)))
     except (Unreadable, InputError) as error:
         raise CheckpointError(
             f"{path} holds a decision rule that cannot be read: {error} Restore the file from a copy."
         ) from error
-    return {name: value for name, value in weights.items() if name not in arrays}, rule
 
 
 def predicted(model: nn.Module, rule: Rule | None, inputs: Any) -> Any:
