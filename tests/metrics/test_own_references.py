@@ -59,13 +59,14 @@ def test_copies_are_told(name: str, form: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_other_items_are_not_told(name: str) -> None:
+def test_other_items_are_not_told(name: str, recwarn: pytest.WarningsRecorder) -> None:
     """Other numbers, copies under other labels, a few duplicates, and a model that gives one point for everything."""
     few = torch.cat([POINTS[:5], POINTS[5:] + 1])
     for items, item_labels in ((POINTS + 1, LABELS), (POINTS.clone(), LABELS.flip(0)), (few, LABELS)):
         value(name, POINTS, LABELS, reference_outputs=items, reference_targets=item_labels)
     flat = torch.ones(40, 4)
     value(name, flat, LABELS, reference_outputs=flat.clone(), reference_targets=LABELS)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("own", ["itself", "same data", "copy", "other batches"])
