@@ -10,7 +10,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from metricgrad.errors import InputError, Interrupted
+from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, Comparison, Contender, Plan, Result, Splits, compare
+from metricgrad.tune.asked import Asked
+from metricgrad.tune.cast import cast_of
 from metricgrad.tune.checkpoint import load_weights
 from tests.tune.decided_run import classifier, decided_run, decided_splits, drawn
 from tests.tune.small_run import figures, same_weights, small_run
@@ -142,6 +145,28 @@ def test_in_a_contest_its_arms_are_trained_once(tmp_path: Path) -> None:
         "candidate", "contender", "contender",
     ]  # fmt: skip
     assert rows["auto"].returned and rows["auto"].claim is not None and rows["soft_confusion"].claim is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "control"),
+    [
+        ("weighted", "class_weighted_cross_entropy"),
+        ("class_weighted_cross_entropy", "class_weighted_cross_entropy-control"),
+    ],
+)
+def test_its_control_is_one_beside_a_contender_of_the_same_loss(asked: str, control: str) -> None:
+    """What was asked for is claimed over it like everything else, and a name that is taken does not stop the run."""
+    entrants = [
+        Contender("auto"),
+        Contender(asked, "surrogate:class_weighted_cross_entropy"),
+    ]
+    given = Asked(
+        None, None, "macro_f1", entrants, [Contender("continued", "proxy")], nn.functional.cross_entropy
+    )
+    _, arms = cast_of(given, adapt("macro_f1"), 1, lambda: True)
+    roles = {arm.name: arm.role for arm in arms}
+    assert [name for name, role in roles.items() if role == "control"] == ["continued", control]
+    assert [name for name, role in roles.items() if role == "contender"] == ["auto", asked]
 
 
 def test_other_metrics_keep_their_road() -> None:

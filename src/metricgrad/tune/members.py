@@ -1,7 +1,8 @@
 """What a portfolio chooses from, and what is always trained beside it: `method="auto"` of a metric that reads classes.
 
 Candidates are the start, the control that trains on, balanced softmax, and the metric's own soft form: of its formula
-where it has one, else of slopes that are measured by calling it. Arms that take part anyway are not trained twice.
+where it has one, else of slopes that are measured by calling it. Arms that take part anyway are not trained twice,
+but a control is always there as one: a gain is claimed over it, also where the same loss is a contender.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,9 +39,16 @@ class Cast:
         return arm
 
     def trained_as(self, method: str, settings: Mapping[str, Any], role: Any) -> Arm:
-        """Return the arm that trains with a method; where there is none yet, it is added under the loss's own name."""
-        known = next((arm for arm in self.arms if arm.method == method), None)
-        return known or self.add(Contender(method.partition(":")[2], method, settings), role)
+        """Return the arm that trains with a method; where there is none yet, it is added under the loss's own name.
+
+        A contender can be a candidate, too, and is no control. A name that is taken gets the role behind it.
+        """
+        for arm in self.arms:
+            if arm.method == method and (role != "control" or arm.role == role):
+                return arm
+        name = method.partition(":")[2]
+        taken = any(arm.name.lower() == name for arm in self.arms)
+        return self.add(Contender(f"{name}-{role}" if taken else name, method, settings), role)
 
 
 def with_portfolio(cast: Cast, one: Contender, controls: Sequence[Contender]) -> None:
