@@ -7,6 +7,8 @@ import torch
 
 from metricgrad import metrics
 from metricgrad.errors import InputError
+from metricgrad.metrics.known import FACTS
+from metricgrad.metrics.names import ALIASES
 
 POINTS = torch.nn.functional.normalize(torch.randn(30, 4, generator=torch.Generator().manual_seed(1)))
 LABELS = torch.arange(30) % 7
@@ -84,8 +86,8 @@ def test_binary_names(name: str) -> None:
         ("recal@1", "Did you mean 'recall@k'"),
         ("averge_precision", "'average_precision'"),
         ("nonsense", "there is no such metric"),
-        ("f1_score", "Did you mean 'f1'"),
-        ("cohen_kappa_score", "Did you mean 'cohen_kappa'"),
+        ("f1_scor", "Did you mean 'f1_score'"),
+        ("kappa_score", "'cohen_kappa_score'"),
         ("", "name is ''"),
         ("@1", "name is '@1'"),
         ("hit", "came without a k"),
@@ -195,3 +197,48 @@ def test_costs_stand_in_a_file(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     found = metrics.metric_by_name(f"expected_cost:cost={path}")
     assert found.settings["cost"] == ((0.0, 1.0), (5.0, 0.0)) and found.bounds == (0.0, 5.0)
+
+
+SCIKIT = {
+    "accuracy_score": {},
+    "average_precision_score": {},
+    "balanced_accuracy_score": {},
+    "brier_score_loss": {},
+    "cohen_kappa_score": {"weights": "quadratic"},
+    "f1_score": {"average": "macro"},
+    "fbeta_score": {"beta": 2},
+    "hamming_loss": {},
+    "jaccard_score": {"average": "weighted"},
+    "log_loss": {},
+    "matthews_corrcoef": {},
+    "precision_score": {},
+    "recall_score": {"average": "micro"},
+    "roc_auc_score": {},
+    "zero_one_loss": {},
+}
+"""Functions of scikit-learn that are metrics here, with settings of either."""
+
+
+@pytest.mark.parametrize("name", SCIKIT)
+def test_functions_of_scikit_learn_by_name(generator: torch.Generator, name: str) -> None:
+    """The name gives its figure and its direction."""
+    theirs = getattr(pytest.importorskip("sklearn.metrics"), name)
+    settings = ",".join(f"{key}={value}" for key, value in SCIKIT[name].items())
+    found = metrics.metric_by_name(f"{name}:{settings}" if settings else name)
+    assert found.higher_is_better is not name.endswith("_loss")
+    targets, scores = torch.arange(40) % 2, torch.rand(40, generator=generator, dtype=torch.float64)
+    if name == "hamming_loss":
+        targets, scores = targets.reshape(20, 2), scores.reshape(20, 2)
+    given = scores if found.reads in ("scores", "probabilities") else (scores > 0.5).long()
+    wanted = theirs(targets.numpy(), given.numpy(), **SCIKIT[name])
+    outputs = given if found.reads != "labels" else given.double()
+    torch.testing.assert_close(
+        found.summarise(found.measure(outputs, targets)), float(wanted), rtol=0, atol=1e-9
+    )
+
+
+def test_no_other_function_of_scikit_learn_is_one_of_ours() -> None:
+    """Whoever adds one adds its name; the area under any curve is `auc` there, under that of ROC here."""
+    theirs = pytest.importorskip("sklearn.metrics").__all__
+    understood = {name for name in theirs if name in {**ALIASES, **FACTS}}
+    assert understood == {*SCIKIT, "auc"}

@@ -110,6 +110,7 @@ FACTS = (
         bounds=(-1.0, 1.0),
         aliases={
             "kappa": {},
+            "cohen_kappa_score": {},
             "linear_kappa": {"weights": "linear"},
             "quadratic_kappa": {"weights": "quadratic"},
             "qwk": {"weights": "quadratic"},

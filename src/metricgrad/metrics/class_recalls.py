@@ -86,6 +86,6 @@ def g_mean(outputs: Outputs, targets: Targets, *, threshold: float | None = None
 
 
 FACTS = (
-    decided(balanced_accuracy, formulas.balanced_accuracy),
+    decided(balanced_accuracy, formulas.balanced_accuracy, aliases={"balanced_accuracy_score": {}}),
     decided(g_mean, formulas.g_mean),
 )

@@ -220,8 +220,8 @@ def specificity(
 
 
 FACTS = (
-    decided(jaccard, formulas.jaccard, aliases=averages("jaccard")),
-    decided(precision, formulas.precision, aliases=averages("precision")),
-    decided(recall, formulas.recall, aliases=averages("recall")),
+    decided(jaccard, formulas.jaccard, aliases={**averages("jaccard"), "jaccard_score": {}}),
+    decided(precision, formulas.precision, aliases={**averages("precision"), "precision_score": {}}),
+    decided(recall, formulas.recall, aliases={**averages("recall"), "recall_score": {}}),
     decided(specificity, formulas.specificity, aliases=averages("specificity")),
 )

@@ -261,12 +261,20 @@ def roc_auc(outputs: Scores, targets: Targets) -> Float[Tensor, ""]:
 _ranking = partial(Facts, reads="scores")
 
 FACTS = (
-    decided(accuracy, formulas.accuracy, rows=partial(right_rows, "accuracy"), of_rows=None, per_sample=True),
+    decided(
+        accuracy,
+        formulas.accuracy,
+        rows=partial(right_rows, "accuracy"),
+        of_rows=None,
+        per_sample=True,
+        aliases={"accuracy_score": {}},
+    ),
     decided(balanced_error, formulas.balanced_error, higher_is_better=False),
     _ranking(
         binary_average_precision,
         rows=partial(score_rows, "binary_average_precision"),
         of_rows=average_precision_of_rows,
+        aliases={"average_precision_score": {}},
     ),
     decided(
         error_rate,
@@ -275,17 +283,25 @@ FACTS = (
         of_rows=None,
         per_sample=True,
         higher_is_better=False,
+        aliases={"zero_one_loss": {}},
     ),
     decided(
         f_beta,
         formulas.f_beta,
         aliases={
             "f1": {"beta": 1.0},
+            "f1_score": {"beta": 1.0},
+            "fbeta_score": {},
             **averages("f1", beta=1.0),
             "macro_f1": {"beta": 1.0, "average": "macro"},
             "micro_f1": {"beta": 1.0, "average": "micro"},
             "weighted_f1": {"beta": 1.0, "average": "weighted"},
         },
     ),
-    _ranking(roc_auc, rows=partial(score_rows, "roc_auc"), of_rows=roc_auc_of_rows, aliases={"auc": {}}),
+    _ranking(
+        roc_auc,
+        rows=partial(score_rows, "roc_auc"),
+        of_rows=roc_auc_of_rows,
+        aliases={"auc": {}, "roc_auc_score": {}},
+    ),
 )

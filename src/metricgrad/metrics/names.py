@@ -9,8 +9,9 @@ lower case are the same.
 what metric learning prints (any relevant item among the first 10, `hit_at_k`), `recall_at_10` the share of the relevant
 items that is among them, `recall` that of a class of a classifier. Every record says in its description which one it
 is. scikit-learn's names of scorers are understood: `f1_macro`, `balanced_accuracy`, `matthews_corrcoef`, `roc_auc_ovr`,
-`neg_log_loss` (which is `log_loss`, without its sign). One of them is another metric here: `average_precision` is that
-of a ranking, and scikit-learn's is `binary_average_precision` or, of several classes, `macro_average_precision`.
+`neg_log_loss` (which is `log_loss`, without its sign). So are those of its functions: `f1_score`, `zero_one_loss`. One
+scorer is another metric here: `average_precision` is that of a ranking, and scikit-learn's is
+`binary_average_precision` or, of several classes, `macro_average_precision`.
 """
 
 import inspect
@@ -84,11 +85,10 @@ def metric_by_name(name: str) -> Metric:
     own = {**_settings(name, parts["settings"]), **({} if k is None else {"k": k})}
     function_name, settings = _meaning(word, "k" in own)
     if function_name not in FACTS:
-        known = named_metrics()
-        asked = (
-            word.removesuffix("_score") if k is None else f"{word}@k"
-        )  # scikit-learn's functions end in _score
-        raise fail(f"metric {name!r}", "there is no such metric", "a known name", nearest(asked, known))
+        asked = word if k is None else f"{word}@k"
+        raise fail(
+            f"metric {name!r}", "there is no such metric", "a known name", nearest(asked, named_metrics())
+        )
     function, given = FACTS[function_name].function, {**settings, **own}
     takes_k = "k" in inspect.signature(function).parameters
     if "k" in given and not takes_k:
