@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metricgrad import learned as learned
     from metricgrad import losses as losses
     from metricgrad import metrics as metrics
+    from metricgrad._qrels import Qrels as Qrels
     from metricgrad._types import Metric as Metric
     from metricgrad.averages import mean_valid as mean_valid
     from metricgrad.errors import MetricgradError as MetricgradError
@@ -46,6 +47,7 @@ __all__ = [
     "Metric",
     "MetricgradError",
     "Plan",
+    "Qrels",
     "RankingLoss",
     "Result",
     "Splits",
@@ -69,6 +71,7 @@ _HOMES = {
     "Metric": "_types",
     "MetricgradError": "errors",
     "Plan": "tune",
+    "Qrels": "_qrels",
     "RankingLoss": "ranking",
     "Result": "tune",
     "Splits": "tune",
