@@ -695,6 +695,20 @@ LOSS_CASES: tuple[LossCase, ...] = (
     ),
     *(
         LossCase(
+            target,
+            labelled_embeddings,
+            missed_at_1,
+            settings,
+            bounds=(0.0, most),
+            skip=PROXY,
+        )
+        for target, settings, most in (
+            (losses.info_nce_loss, {"temperature": 0.5}, float("inf")),
+            (losses.hardest_triplet_loss, {"margin": 0.3}, 2.3),
+        )
+    ),
+    *(
+        LossCase(
             losses.generalized_cross_entropy_loss,
             class_logits,
             wrong,

@@ -14,6 +14,8 @@ from metricgrad.losses.focal import focal_loss as focal_loss
 from metricgrad.losses.generalized_cross_entropy import (
     generalized_cross_entropy_loss as generalized_cross_entropy_loss,
 )
+from metricgrad.losses.hardest_triplet import hardest_triplet_loss as hardest_triplet_loss
+from metricgrad.losses.info_nce import info_nce_loss as info_nce_loss
 from metricgrad.losses.lovasz_hinge import lovasz_hinge_loss as lovasz_hinge_loss
 from metricgrad.losses.lovasz_softmax import lovasz_softmax_loss as lovasz_softmax_loss
 from metricgrad.losses.ndcg import ndcg_loss as ndcg_loss
@@ -35,6 +37,8 @@ __all__ = [
     "expected_cost_loss",
     "focal_loss",
     "generalized_cross_entropy_loss",
+    "hardest_triplet_loss",
+    "info_nce_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
     "ndcg_loss",
