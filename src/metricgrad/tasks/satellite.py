@@ -14,15 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricgrad._types import Observer
-from metricgrad.tasks.table_file import read_table, table_file
 from metricgrad.tasks.tabular import TableOptions as Options
-from metricgrad.tasks.tabular import divided, standardised, table_task
+from metricgrad.tasks.tabular import measured_task
 from metricgrad.tasks.task import Task
 
 __all__ = ["Options", "load"]
-
-SHARES = (0.75, 0.25)
-"""Share of fit and select in the rows of the official training part."""
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
@@ -39,8 +35,4 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         InputError: the table is not there, or damaged.
     """
     del observer
-    chosen = options if isinstance(options, Options) else Options(**options)
-    table = read_table(table_file("satellite", "satellite", chosen.folder), task="satellite")
-    rows = divided(table, SHARES, chosen.split_seed)
-    inputs = standardised(table.features, rows.fit)
-    return table_task("satellite", table, inputs, rows, batch=chosen.batch, seed=chosen.split_seed)
+    return measured_task("satellite", options)

@@ -14,16 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricgrad._types import Observer
-from metricgrad.tasks.table_file import read_table, table_file
 from metricgrad.tasks.tabular import TableOptions as Options
-from metricgrad.tasks.tabular import divided, standardised, table_task
+from metricgrad.tasks.tabular import measured_task
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
 
 __all__ = ["Options", "load"]
-
-SHARES = (0.75, 0.25)
-"""Share of fit and select in the rows of the official training part."""
 
 
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
@@ -40,18 +36,5 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         InputError: the table is not there, or damaged.
     """
     del observer
-    chosen = options if isinstance(options, Options) else Options(**options)
-    table = read_table(table_file("shuttle", "shuttle", chosen.folder), task="shuttle")
-    rows = divided(table, SHARES, chosen.split_seed)
-    inputs = standardised(table.features, rows.fit)
-    return table_task(
-        "shuttle",
-        table,
-        inputs,
-        rows,
-        batch=chosen.batch,
-        seed=chosen.split_seed,
-        start_plan=Plan(
-            steps=3000, evaluate_every=100
-        ),  # single rows move the figure: fewer looks, or it ends early
-    )
+    # single rows move the figure: fewer looks, or training ends early
+    return measured_task("shuttle", options, start_plan=Plan(steps=3000, evaluate_every=100))

@@ -1,6 +1,6 @@
 """What the tasks on tables share: numbers for a network, its two hidden layers, splits in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +12,17 @@ from torch import nn
 
 from metricgrad._documents import WholeField
 from metricgrad.tasks.divisions import class_by_class
-from metricgrad.tasks.table_file import Table
+from metricgrad.tasks.table_file import Table, read_table, table_file
 from metricgrad.tasks.task import Task
 from metricgrad.tune import ArraySplit, Plan, Splits
 
-__all__ = ["Rows", "TableOptions", "divided", "one_hot", "standardised", "table_task"]
+__all__ = ["Rows", "TableOptions", "divided", "measured_task", "one_hot", "standardised", "table_task"]
 
 WIDTH = 128
 """Of either hidden layer."""
+
+SHARES = (0.75, 0.25)
+"""Share of fit and select in the rows of an official training part."""
 
 _BUDGET = {
     "metric": "macro_f1",
@@ -129,6 +132,24 @@ def table_task(
         facts={"table": table.digest},
         **{**_BUDGET, **settings},
     )
+
+
+def measured_task(name: str, options: Mapping[str, Any] | TableOptions, **settings: Any) -> Task:
+    """Make the task of a table of numbers with an official training part, which is divided class by class.
+
+    Args:
+        name: of the task and of the table.
+        options: see `TableOptions`.
+        settings: fields of the task that are not the usual ones.
+
+    Raises:
+        InputError: the table is not there, or damaged.
+    """
+    chosen = options if isinstance(options, TableOptions) else TableOptions(**options)
+    table = read_table(table_file(name, name, chosen.folder), task=name)
+    rows = divided(table, SHARES, chosen.split_seed)
+    inputs = standardised(table.features, rows.fit)
+    return table_task(name, table, inputs, rows, batch=chosen.batch, seed=chosen.split_seed, **settings)
 
 
 def _network(columns: int, classes: int) -> nn.Module:
