@@ -87,7 +87,7 @@ def test_scores_in_columns_called_as_the_classes(command: Command, zoo: Path) ->
     alike = command("compare", path, path, "--metric", "mcc", "--json").json
     assert "these classes" in str(alike["notes"])
     write_predictions(path, {**columns, "bat": [0.1] * ROWS})  # perhaps a class that no row has
-    command(*asked[:1], path, *asked[2:]).refused("'target, cat, dog, owl, bat'", "'score=p_*'")
+    command(*asked[:1], path, "--force", *asked[2:]).refused("'target, cat, dog, owl, bat'", "'score=p_*'")
 
 
 def test_equals_the_library(command: Command, scores: Path) -> None:
@@ -143,7 +143,7 @@ def test_groups_and_classes_are_parted(command: Command, zoo: Path) -> None:
     """No group is in both parts, every class is in both, and another seed parts otherwise."""
     table, drawn = animals(), []
     for seed in ("0", "1"):
-        command("decide", zoo, "--metric", "mcc", "--groups", "herd", "--seed", seed, "--quiet")
+        command("decide", zoo, "--metric", "mcc", "--groups", "herd", "--seed", seed, "--force", "--quiet")
         judging = {int(row["row"]) - 1 for row in rows_of(zoo.with_name("zoo-decided.csv"))}
         herds = [
             {table["herd"][row] for row in range(ROWS) if (row in judging) is part} for part in (True, False)
@@ -167,7 +167,7 @@ def test_a_file_of_its_own_judges(command: Command, scores: Path, tmp_path: Path
 def test_text_has_what_json_has(command: Command, zoo: Path) -> None:
     """Figures, words, verdict, other metrics, tables and files."""
     found = command("decide", zoo, "--metric", "macro_f1", "--json").json
-    text = command("decide", zoo, "--metric", "macro_f1").out
+    text = command("decide", zoo, "--metric", "macro_f1", "--force").out
     figures = [found[key][end] for key in ("before", "after") for end in ("value", "low", "high")]
     figures += [one[key] for one in found["others"] for key in ("before", "after")]
     assert all(f"{figure:.4f}" in text for figure in figures)
@@ -196,8 +196,11 @@ def test_a_function_of_the_user(command: Command, scores: Path, tmp_path: Path) 
         "--higher-is-better",
         "--resamples",
         "50",
+        "--force",
     )
-    found, ours = (command(*one, "--json").json for one in (arguments, ("decide", scores, "--metric", "f1")))
+    found, ours = (
+        command(*one, "--force", "--json").json for one in (arguments, ("decide", scores, "--metric", "f1"))
+    )
     assert (found["words"], found["after"]["value"]) == (ours["words"], ours["after"]["value"])
     assert found["calls"]["all"] > found["calls"]["fit"] > 100 and ours["calls"] == {"fit": 0, "all": 0}
     assert found["curve"]["values"] == ours["curve"]["values"] and found["curve"]["best_cut"] is None
@@ -315,6 +318,26 @@ def test_bad_input_of_a_rule(
     command("decide", "in.csv", "--rule", "rule.json", *options).refused(*words)
 
 
+def test_nothing_is_written_over_silently(command: Command, scores: Path, tmp_path: Path) -> None:
+    """The rule of another metric stays, unless --force says otherwise; a name gives its decisions theirs."""
+    fitted = ("decide", scores, "--quiet", "--metric")
+    assert command(*fitted, "f1").code == 0
+    kept = {name: (tmp_path / name).read_bytes() for name in ("p-rule.json", "p-decided.csv")}
+    command(*fitted, "mcc").refused("p-rule.json is there already", "--out", "--force")
+    command(*fitted, "mcc", "--out", "mcc.json", "--decided", "p-decided.csv").refused(
+        "p-decided.csv is there"
+    )
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept and len(
+        list(tmp_path.iterdir())
+    ) == 3
+    assert command(*fitted, "mcc", "--out", "mcc.json").code == 0 and (tmp_path / "mcc-decided.csv").exists()
+    applied = ("decide", scores, "--quiet", "--rule", "mcc.json")
+    command(*applied).refused("p-decided.csv is there already")
+    assert command(*applied, "--force").code == 0 and command(*fitted, "mcc", "--force").code == 0
+    assert load_rule(tmp_path / "p-rule.json").metric == "mcc"
+    command(*fitted, "mcc", "--out", "p.csv", "--force").refused("written over")
+
+
 def test_a_file_that_is_no_rule(command: Command, scores: Path, tmp_path: Path) -> None:
     """Said, not run."""
     (tmp_path / "rule.json").write_text("{}", encoding="utf-8")
@@ -330,7 +353,7 @@ def test_permuted_labels_gain_nothing(command: Command, tmp_path: Path) -> None:
         table = binary(seed) if seed % 2 else without(animals(seed), "herd")
         np.random.default_rng(seed).shuffle(table["target"])
         write_predictions(tmp_path / "in.csv", table)
-        found = command("decide", "in.csv", "--metric", "mcc", "--seed", seed, "--json").json
+        found = command("decide", "in.csv", "--metric", "mcc", "--seed", seed, "--force", "--json").json
         gains += found["difference"]["claim"] == "gain"
     assert gains <= 3
 
@@ -341,7 +364,7 @@ def test_one_class_for_all_is_told(command: Command, tmp_path: Path) -> None:
     found = command("decide", "in.csv", "--metric", "f1", "--json")
     assert found.json["tables"]["after"][1][0] == 0 and found.json["difference"]["claim"] == "gain"
     assert "every judging row is decided as '1'" in found.err and len(found.json["notes"]) == 1
-    assert command("decide", "in.csv", "--metric", "f1", "--quiet").err == ""
+    assert command("decide", "in.csv", "--metric", "f1", "--quiet", "--force").err == ""
 
 
 @pytest.mark.parametrize("higher", [True, False])
@@ -364,8 +387,8 @@ def test_the_curve(command: Command, scores: Path, higher: bool) -> None:
 def test_parquet_decimal_commas_and_other_names(command: Command, scores: Path, tmp_path: Path) -> None:
     """The reader is that of `evaluate`."""
     table, found = binary(), [command("decide", scores, "--metric", "f1", "--json").json]
-    write_predictions(tmp_path / "p.parquet", table)
-    found.append(command("decide", "p.parquet", "--metric", "f1", "--json").json)
+    write_predictions(tmp_path / "r.parquet", table)
+    found.append(command("decide", "r.parquet", "--metric", "f1", "--json").json)
     lines = [
         f"{name};{one};{str(score).replace('.', ',')}"
         for name, one, score in zip(*table.values(), strict=True)

@@ -68,6 +68,7 @@ DecidedOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the decisions there (.csv); else beside the rule."),
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Write over files that are there.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the parts and of the draws.")]
 
 
@@ -82,6 +83,7 @@ def decide(
     inputs: InputsOption = "auto",
     out: OutOption = None,
     decided: DecidedOption = None,
+    force: ForceOption = False,
     higher_is_better: DirectionOption = None,
     positive_class: PositiveClassOption = None,
     delimiter: DelimiterOption = None,
@@ -105,7 +107,8 @@ def decide(
 
     One part of the rows fits the rule, the other judges it: the metric of both
     decisions, the interval of the difference over the same rows, a verdict.
-    The rule is written as .json, the decisions of the judging rows as .csv.
+    The rule is written as .json, the decisions of the judging rows as .csv;
+    a file that is there already is written over with --force alone.
 
     With --rule FILE the rule of an earlier call decides; no target is needed.
     """

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metricgrad.cli.decided import beside, require_others, write_decisions
+from metricgrad.cli.decided import beside, require_free, write_decisions
 from metricgrad.cli.score_kind import kind_of
 from metricgrad.cli.scored import Names, said_of, scored_as
 from metricgrad.decision import load_rule
@@ -39,7 +39,7 @@ def apply_file(given: Mapping[str, Any]) -> dict[str, Any]:
             f"expected one of {', '.join(RULES)}."
         )
     _, path = beside(given["predictions"], None, given["decided"])
-    require_others([path], [given["predictions"], Path(given["rule"])])
+    require_free([path], [given["predictions"], Path(given["rule"])], force=given["force"])
     names = Names(list(rule.class_names) or [str(number) for number in range(rule.classes)])
     scored = scored_as(
         given["predictions"], said_of(given), names, groups=None, ids=given["ids"], target=False

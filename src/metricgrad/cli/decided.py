@@ -11,27 +11,33 @@ from metricgrad.cli.scored import Scored
 from metricgrad.decision import Rule, save_rule
 from metricgrad.errors import InputError
 
-__all__ = ["beside", "require_others", "write_decisions", "write_rule"]
+__all__ = ["beside", "require_free", "write_decisions", "write_rule"]
 
 
 def beside(predictions: Path, out: Path | None, decided: Path | None) -> tuple[Path, Path]:
-    """Paths of the rule and of the decisions: as they were said, else beside the predictions.
+    """Paths of the rule and of the decisions: as they were said, else beside the predictions and beside the rule.
 
     Example:
         >>> [path.name for path in beside(Path("a.csv"), None, None)]
         ['a-rule.json', 'a-decided.csv']
+        >>> [path.name for path in beside(Path("a.csv"), Path("mcc.json"), None)]
+        ['mcc.json', 'mcc-decided.csv']
     """
     rule = out or predictions.with_name(f"{predictions.stem}-rule.json")
-    return rule, decided or rule.with_name(f"{predictions.stem}-decided.csv")
+    return rule, decided or rule.with_name(f"{(out or predictions).stem}-decided.csv")
 
 
-def require_others(written: Sequence[Path], read: Sequence[Path]) -> None:
-    """Refuse to write over a file that is read, or twice to one file."""
+def require_free(written: Sequence[Path], read: Sequence[Path], *, force: bool) -> None:
+    """Refuse to write over a file that is read, twice to one file, or without force over any that is there."""
     places = [path.resolve() for path in (*read, *written)]
     for path in written:
         if places.count(path.resolve()) > 1:
             raise InputError(
                 f"decide: {path} would be written over; expected another file (--out, --decided)."
+            )
+        if path.exists() and not force:
+            raise InputError(
+                f"decide: {path} is there already; expected another file (--out, --decided), or --force."
             )
 
 
