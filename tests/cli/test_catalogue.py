@@ -73,6 +73,14 @@ def test_explain_says_what_a_cut_off_means(command: Command) -> None:
     assert "beta=2" in command("explain", "f_beta:beta=2").out
 
 
+def test_explain_a_portfolio(command: Command) -> None:
+    """It is what `auto` is for classes: candidates, choice and controls are explained by either name."""
+    (one,), (other,) = (command("explain", name, "--json").json for name in ("portfolio", "auto"))
+    assert one == other and one["name"] == "auto"
+    assert all(word in one["text"] for word in ("balanced softmax", "10 % quantile", "best control"))
+    command("explain", "portfolo").refused("Did you mean 'portfolio'")
+
+
 def test_explain_one_name_of_two_things(command: Command) -> None:
     """`recall_at_k` is a metric and, with its suffix left out, a loss: both are explained."""
     kinds = [item["kind"] for item in command("explain", "recall_at_k", "--json").json]

@@ -14,6 +14,7 @@ from metricgrad.decision.known import RULES
 from metricgrad.methods import families
 from metricgrad.metrics.known import FACTS
 from metricgrad.metrics.names import ALIASES, named_metrics
+from metricgrad.tune import portfolio
 
 __all__ = ["KINDS", "Thing", "things"]
 
@@ -34,6 +35,7 @@ class Thing:
         text: the whole docstring.
         signature: how it is called, or an empty string.
         settings: model of its settings (tasks and methods), or None.
+        also: further names by which it is found.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Thing:
     text: str
     signature: str = ""
     settings: Any = None
+    also: tuple[str, ...] = ()
 
 
 def things() -> list[Thing]:
@@ -100,7 +103,8 @@ def _methods() -> list[Thing]:
         for family in families.FAMILIES
         for name, target in family.roads().items()
     ]
-    automatic = replace(automatic, text=f"{families.AUTO_LINE}\n\n{automatic.text}", signature="")
+    text = f"{families.AUTO_LINE}\n\n{automatic.text}\n\n{inspect.getdoc(portfolio)}"
+    automatic = replace(automatic, text=text, signature="", also=("portfolio",))
     return [automatic, *sorted(named, key=lambda thing: thing.name)]
 
 

@@ -26,12 +26,16 @@ def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
         InputError: nothing has this name; the message says which are near.
     """
     everything = things()
-    if all(name != thing.name for thing in everything):
+    if all(name not in (thing.name, *thing.also) for thing in everything):
         name = str(read_method(name).plain)  # `surrogate:recall_at_k+simix`: an option of a thing
-    found = [thing for thing in everything if name in (thing.name, thing.name.removesuffix("_loss"))]
+    found = [
+        thing for thing in everything if name in (thing.name, thing.name.removesuffix("_loss"), *thing.also)
+    ]
     found = found or _metric_of_its_own(name, everything)
     if not found:
-        names = {thing.name for thing in everything} | set(also) | {"recipe"}
+        names = (
+            {named for thing in everything for named in (thing.name, *thing.also)} | set(also) | {"recipe"}
+        )
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = nearest(name, close) if close else "`metricgrad list` shows them all."
         raise InputError(f"there is no metric, loss, rule, method or task {name!r}. {hint}")

@@ -1,8 +1,17 @@
 """A portfolio: for every seed the best of arms that were trained, by a rule or by argmax, or a mean of their weights.
 
-All candidates are judged on select, by decisions of rules that were fitted on the other half. The best one is returned
-where it is surely better than the start with its rule: the 10 % quantile of the paired bootstrap lies above 0. Else the
-start is returned.
+`method="auto"` is one where the metric reads decided classes and the network gives scores [sample, class].
+
+Candidates: the start; the control that trains on; balanced softmax; the metric's soft form, which is `soft_confusion`
+where it has a formula of the confusion table, else `slope`; a greedy mean of the weights of these. Each decides by its
+rule, and one that was trained for its loss is also judged with argmax.
+
+Choice: all candidates are judged on select, by decisions of rules that were fitted on the other half. The best one is
+returned where it is surely better than the start with its rule: the 10 % quantile of the paired bootstrap lies above 0.
+Else the start with its rule is returned.
+
+Claim: the gain on test is that over the best control. Controls are the start, the arm that trains on and class-weighted
+cross-entropy, each with its rule; select says which of them is the best.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
