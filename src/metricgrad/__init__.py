@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metricgrad import learned as learned
     from metricgrad import losses as losses
     from metricgrad import metrics as metrics
+    from metricgrad import projection as projection
     from metricgrad._qrels import Qrels as Qrels
     from metricgrad._types import Metric as Metric
     from metricgrad.averages import mean_valid as mean_valid
@@ -62,6 +63,7 @@ __all__ = [
     "per_sample",
     "positive_ranks",
     "positive_ranks_from_scores",
+    "projection",
     "tune",
 ]
 

@@ -1,0 +1,65 @@
+"""The plainest forms: rows as they are, and rows minus their mean."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from metricgrad._checks import fail
+from metricgrad.projection.moments import NO_SPREAD, Moments, moments
+from metricgrad.projection.projection import Projection
+from metricgrad.projection.rows import rows_of
+
+__all__ = ["Centre", "Identity", "centred"]
+
+
+def centred(
+    weight: Float64[Tensor, "out dim"], sums: Moments, name: str, settings: dict[str, float]
+) -> Projection:
+    """The projection weight @ (x - mean), scaled so that its outputs have a mean square length of 1.
+
+    Raises:
+        InputError: nothing but rounding is left of the rows.
+    """
+    length = float((((weight @ sums.scatter) * weight).sum() / sums.count).clamp_min(0).sqrt())
+    if length <= NO_SPREAD * weight.norm():
+        raise fail(
+            sums.caller,
+            f"the {sums.count} rows do not vary in the directions that {name} keeps",
+            "rows that differ",
+        )
+    return Projection(weight / length, -weight @ sums.mean / length, name=name, settings=settings)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Rows of length 1, otherwise unchanged: their cosines are those of the input."""
+
+    def fit(self, x: Any, y: Any = None) -> Projection:
+        """Return the projection for rows of as many columns as x [row, dim]; their values and y are not read."""
+        return self.of_dims(rows_of("Identity.fit", "x", x).dims)
+
+    def of_dims(self, dims: int) -> Projection:
+        """The same for a number of dimensions."""
+        return Projection(
+            torch.eye(dims, dtype=torch.float64), torch.zeros(dims, dtype=torch.float64), name="unchanged"
+        )
+
+
+@dataclass(frozen=True)
+class Centre:
+    """Unit rows minus their mean: x - m."""
+
+    def fit(self, x: Any, y: Any = None) -> Projection:
+        """Fit to vectors x [row, dim]; y is not read.
+
+        Raises:
+            InputError: as `moments`.
+        """
+        return self.of(moments("Centre.fit", x))
+
+    def of(self, sums: Moments) -> Projection:
+        """The same from sums."""
+        return centred(torch.eye(sums.dims, dtype=torch.float64), sums, "centring", {})
