@@ -14,7 +14,7 @@ from metricgrad.direct.direct_loss import DirectLoss
 from metricgrad.direct.interleaving import Interleaving
 from metricgrad.direct.tables import TABLES
 from metricgrad.errors import InputError
-from metricgrad.metrics import retrieval
+from metricgrad.metrics import average_precisions, retrieval
 
 pytestmark = pytest.mark.filterwarnings("ignore:DirectLoss. update='neg' on raw scores")
 
@@ -167,7 +167,7 @@ def test_stretches_that_cross():
 @pytest.mark.parametrize(
     ("metric", "k", "exact"),
     [
-        ("average_precision", None, retrieval.average_precision),
+        ("average_precision", None, average_precisions.average_precision),
         ("reciprocal_rank", None, retrieval.reciprocal_rank),
         ("ndcg", None, retrieval.ndcg),
         ("precision_at_k", 3, retrieval.precision_at_k),

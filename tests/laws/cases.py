@@ -383,15 +383,23 @@ METRIC_CASES: tuple[MetricCase, ...] = (
     *_ranking(metrics.precision_at_k, reaches_one=False, reaches_zero=False, k=20),
     *_ranking(metrics.r_precision),
     *_ranking(metrics.average_precision, reaches_zero=False),
+    *_ranking(metrics.average_precision, k=2),
+    *_ranking(metrics.average_precision_at_r),
     *_ranking(metrics.reciprocal_rank, reaches_zero=False),
+    *_ranking(metrics.reciprocal_rank, k=2),
     *_ranking(metrics.ndcg, reaches_zero=False),
     *_ranking(metrics.ndcg, k=3),
     *(
         MetricCase(
-            metrics.ndcg, graded_scores, slow_retrieval.ndcg, {"k": k, "ties": ties}, True, skip=GRADED
+            metrics.ndcg,
+            graded_scores,
+            slow_retrieval.ndcg,
+            {"k": k, "ties": ties, "gains": gains},
+            True,
+            skip=GRADED,
         )
         for ties in TIES
-        for k in (None, 2)
+        for k, gains in ((None, "linear"), (2, "linear"), (2, "exponential"))
     ),
     MetricCase(
         metrics.accuracy, class_scores, slow_classification.accuracy, perfect=(IDS, IDS), worst=(1 - IDS, IDS)

@@ -8,6 +8,8 @@ from tests.laws.cases import LOSS_CASES, METRIC_CASES
 MACHINERY = {
     "adapt",
     "classification_metric",
+    "judged",
+    "judged_ranks",
     "knn_accuracy",
     "knn_classify",
     "knn_classify_from_scores",

@@ -19,7 +19,10 @@ RETRIEVAL = [
     (metrics.precision_at_k, {"k": 3}),
     (metrics.r_precision, {}),
     (metrics.average_precision, {}),
+    (metrics.average_precision, {"k": 3}),
+    (metrics.average_precision_at_r, {}),
     (metrics.reciprocal_rank, {}),
+    (metrics.reciprocal_rank, {"k": 2}),
     (metrics.ndcg, {"k": None}),
     (metrics.ndcg, {"k": 4}),
 ]
@@ -169,7 +172,7 @@ def test_records_are_metrics() -> None:
         ("recall@1", metrics.hit_at_k, {"k": 1, "ties": "pessimistic", "normalize": True}),
         ("F1", metrics.f_beta, {"beta": 1, "average": None, "positive_class": None, "threshold": None}),
         ("accuracy:threshold=0", metrics.accuracy, {"threshold": 0}),
-        ("map", metrics.average_precision, {"ties": "pessimistic", "normalize": True}),
+        ("map", metrics.average_precision, {"k": None, "ties": "pessimistic", "normalize": True}),
         ("cer", metrics.character_error_rate, {}),
         ("iou_above:threshold=0.7", metrics.iou_above, {"threshold": 0.7}),
         (

@@ -105,29 +105,40 @@ def r_precision(scores, relevance, *, ties="pessimistic", query_item=None, retri
     )
 
 
-def average_precision(scores, relevance, *, ties="pessimistic", query_item=None, retrieved=None):
-    """Mean precision at the relevant items."""
-    return per_query(
-        scores,
-        relevance,
-        ties,
-        query_item,
-        lambda found: sum(own / rank for rank, own, _ in found if rank < math.inf) / len(found),
-        retrieved,
-    )
+def average_precision(scores, relevance, *, k=None, ties="pessimistic", query_item=None, retrieved=None):
+    """Mean precision at the relevant items, 0 beyond k."""
+
+    def value(found):
+        within = [(rank, own) for rank, own, _ in found if rank < math.inf and (k is None or rank <= k)]
+        return sum(own / rank for rank, own in within) / len(found)
+
+    return per_query(scores, relevance, ties, query_item, value, retrieved)
 
 
-def reciprocal_rank(scores, relevance, *, ties="pessimistic", query_item=None, retrieved=None):
-    """1 / rank of the first relevant item."""
-    return per_query(
-        scores, relevance, ties, query_item, lambda found: 1 / min(rank for rank, _, _ in found), retrieved
-    )
+def average_precision_at_r(scores, relevance, *, ties="pessimistic", query_item=None, retrieved=None):
+    """Mean over the first R places of the precision at those that are relevant."""
+
+    def value(found):
+        return sum(own / rank for rank, own, _ in found if rank <= len(found)) / len(found)
+
+    return per_query(scores, relevance, ties, query_item, value, retrieved)
 
 
-def ndcg(scores, relevance, *, k=None, ties="pessimistic", query_item=None, retrieved=None):
+def reciprocal_rank(scores, relevance, *, k=None, ties="pessimistic", query_item=None, retrieved=None):
+    """1 / rank of the first relevant item, 0 beyond k."""
+
+    def value(found):
+        first = min(rank for rank, _, _ in found)
+        return 1 / first if k is None or first <= k else 0.0
+
+    return per_query(scores, relevance, ties, query_item, value, retrieved)
+
+
+def ndcg(scores, relevance, *, k=None, gains="linear", ties="pessimistic", query_item=None, retrieved=None):
     """Discounted gain over that of the best order."""
 
     def value(found):
+        found = [(rank, own, gain if gains == "linear" else 2**gain - 1) for rank, own, gain in found]
         limit = math.inf if k is None else k
         gained = sum(gain / math.log2(1 + rank) for rank, _, gain in found if rank <= limit)
         best = sorted((gain for _, _, gain in found), reverse=True)

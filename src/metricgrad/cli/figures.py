@@ -14,8 +14,8 @@ from metricgrad.cli.figure_document import Figure, Progress, told
 from metricgrad.cli.naming import Said
 from metricgrad.cli.reading import of_one_kind, read_embeddings, read_labels, read_predictions
 from metricgrad.errors import InputError
+from metricgrad.metrics import average_precision
 from metricgrad.metrics.progress import watched
-from metricgrad.metrics.retrieval import average_precision
 
 __all__ = ["of_embeddings", "of_predictions"]
 

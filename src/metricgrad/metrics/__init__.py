@@ -1,15 +1,18 @@
 """Exact metrics, without gradient.
 
 Functions of scores (`hit_at_k`, `average_precision`, `f_beta`, ...), the same over embeddings without the whole
-similarity matrix (`retrieval_ranks` with `of_ranks`, `nearest_items`, `knn_classify`), functions of texts and boxes
-(`edit_distance`, `rotated_iou`, ...), and `Metric` records that `tune` and the bootstrap use (`retrieval_metric`,
-`classification_metric`, `sample_metric`, `adapt`, `per_sample`); `of_kind` lets one read the outputs of a network.
+similarity matrix (`retrieval_ranks` and `judged_ranks` with `of_ranks`, `nearest_items`, `knn_classify`), functions of
+texts and boxes (`edit_distance`, `rotated_iou`, ...), and `Metric` records that `tune` and the bootstrap use
+(`retrieval_metric`, `judged`, `classification_metric`, `sample_metric`, `adapt`, `per_sample`); `of_kind` lets one read
+the outputs of a network.
 """
 
 from metricgrad.metrics.adapt import adapt as adapt
 from metricgrad.metrics.adapt import metric_calls as metric_calls
 from metricgrad.metrics.agreement import cohen_kappa as cohen_kappa
 from metricgrad.metrics.agreement import matthews_corrcoef as matthews_corrcoef
+from metricgrad.metrics.average_precisions import average_precision as average_precision
+from metricgrad.metrics.average_precisions import average_precision_at_r as average_precision_at_r
 from metricgrad.metrics.class_costs import expected_cost as expected_cost
 from metricgrad.metrics.class_recalls import balanced_accuracy as balanced_accuracy
 from metricgrad.metrics.class_recalls import g_mean as g_mean
@@ -26,6 +29,7 @@ from metricgrad.metrics.classification import roc_auc as roc_auc
 from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
+from metricgrad.metrics.judgements import judged as judged
 from metricgrad.metrics.label_shares import multilabel_jaccard as multilabel_jaccard
 from metricgrad.metrics.label_shares import multilabel_precision as multilabel_precision
 from metricgrad.metrics.label_shares import multilabel_recall as multilabel_recall
@@ -44,6 +48,7 @@ from metricgrad.metrics.neighbours import knn_error as knn_error
 from metricgrad.metrics.one_vs_rest import macro_average_precision as macro_average_precision
 from metricgrad.metrics.one_vs_rest import roc_auc_ovo as roc_auc_ovo
 from metricgrad.metrics.one_vs_rest import roc_auc_ovr as roc_auc_ovr
+from metricgrad.metrics.over_documents import judged_ranks as judged_ranks
 from metricgrad.metrics.overlap import iou as iou
 from metricgrad.metrics.overlap import iou_above as iou_above
 from metricgrad.metrics.overlap import rotated_iou as rotated_iou
@@ -57,7 +62,6 @@ from metricgrad.metrics.records import classification_metric as classification_m
 from metricgrad.metrics.records import knn_metric as knn_metric
 from metricgrad.metrics.records import retrieval_metric as retrieval_metric
 from metricgrad.metrics.records import sample_metric as sample_metric
-from metricgrad.metrics.retrieval import average_precision as average_precision
 from metricgrad.metrics.retrieval import hit_at_k as hit_at_k
 from metricgrad.metrics.retrieval import ndcg as ndcg
 from metricgrad.metrics.retrieval import precision_at_k as precision_at_k
@@ -82,6 +86,7 @@ __all__ = [
     "accuracy",
     "adapt",
     "average_precision",
+    "average_precision_at_r",
     "balanced_accuracy",
     "balanced_error",
     "binary_average_precision",
@@ -101,6 +106,8 @@ __all__ = [
     "iou",
     "iou_above",
     "jaccard",
+    "judged",
+    "judged_ranks",
     "knn_accuracy",
     "knn_classify",
     "knn_classify_from_scores",

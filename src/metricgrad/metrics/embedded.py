@@ -1,30 +1,23 @@
 """Exact ranks from embeddings, tile by tile: the whole [query, item] matrix is never stored.
 
-For evaluation over large sets: time is that of one float64 matrix product and a pass of comparisons, memory that of
-one tile. Queries for which that product cannot tell an item from a positive are ranked again by exact similarities
-(see `similarity.py`). These do not depend on the tile, so neither do the ranks.
+For evaluation over large sets. The ranks are counted in `counting.py`.
 """
 
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._labels import Labels, number_labels
+from metricgrad.metrics.counting import counted
 from metricgrad.metrics.own_references import same_rows
-from metricgrad.metrics.progress import tell
-from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, count_above, join, require_ties, settle
+from metricgrad.metrics.positives import OfClasses
+from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, join, require_ties
 from metricgrad.metrics.similarity import Similarities, read_rows
 
 __all__ = ["rank_tiles", "retrieval_ranks"]
-
-_FEWEST_QUERIES = 128
-"""Rows of a tile below which a matrix product is no longer fast."""
-
-_DENSE = 16
-"""One exact similarity in so many of a tile, and it is cheaper to compute them all."""
 
 
 def retrieval_ranks(
@@ -126,124 +119,7 @@ def rank_tiles(
         )
     if len(codes[-1]) != len(items.exact):
         raise fail(caller, f"{len(codes[-1])} reference_labels for {len(items.exact)} items", "one per item")
-    yield from _tiles(Similarities(queries, items), codes[0], codes[-1], ties, tile, alone)
-
-
-def _tiles(
-    similarities: Similarities, codes: Tensor, item_codes: Tensor, ties: Ties, tile: int, alone: bool
-) -> Iterator[ExactRanks]:
-    """Rank group after group of queries against all items."""
-    device = similarities.queries.device
-    classes = _Classes(codes.to(device), item_codes.to(device))
-    count = len(similarities.items)
-    width = max(1, min(count, tile // min(_FEWEST_QUERIES, tile)))  # items of a tile
-    height = max(1, tile // max(width, classes.largest))  # queries of a tile
-    columns = [slice(first, first + width) for first in range(0, max(count, 1), width)]
-    margin = 2 * float(similarities.slack.max()) if count else 0.0
-    for start in range(0, max(len(similarities.queries), 1), height):
-        here = torch.arange(start, min(start + height, len(similarities.queries)), device=device)
-        index, valid = classes.positives(here, leave_out=here if alone else None)
-        rows = similarities.queries[here]
-        scores = rows @ similarities.items[columns[0]].T  # [height, width]
-        if len(columns) == 1:
-            positive_scores = scores.gather(1, index)
-        else:
-            positive_scores = _scores_at(rows, similarities.items, index, tile)
-        own = (rows * similarities.items[here]).sum(1) if alone else rows.new_zeros(len(rows))
-        greater, at_least = count_above(scores, positive_scores, margin)
-        for some in columns[1:]:
-            more = count_above(rows @ similarities.items[some].T, positive_scores, margin)
-            greater, at_least = greater + more[0], at_least + more[1]
-        # A positive is always among its equals; whatever else is there has to be told from it.
-        doubtful = (valid & (at_least - greater > 1)).any(1).nonzero()[:, 0]
-        if len(doubtful):
-            exactly = _counted_exactly(
-                similarities, here[doubtful], index[doubtful], valid[doubtful], columns, alone, tile
-            )
-            for field, exact in zip((greater, at_least, positive_scores, own), exactly, strict=True):
-                field[doubtful] = exact
-        yield settle(
-            greater,
-            at_least,
-            positive_scores,
-            torch.ones_like(positive_scores),
-            valid,
-            ties,
-            own=own,
-            present=torch.full((len(rows),), alone, device=device),
-            items=count,
-        )
-        tell(start + len(rows), len(similarities.queries))
-
-
-def _counted_exactly(
-    similarities: Similarities,
-    here: Tensor,
-    index: Tensor,
-    valid: Tensor,
-    columns: list[slice],
-    alone: bool,
-    tile: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Count by exact similarities the items above each positive of some queries, and those not below it.
-
-    Returns:
-        Both counts [query, positive], then numbers in the order of the similarities of the positives [query, positive]
-        and of the query itself [query].
-    """
-    exact = similarities.exact_at(here, index, tile)
-    own = similarities.exact_at(here, here[:, None], tile) if alone else exact.new_zeros(len(here), 1)
-    positives = similarities.rounded(exact)
-    slack = similarities.slack[index].masked_fill(~valid, 0).amax(1, keepdim=True)
-    ascending = positives.masked_fill(~valid, torch.inf).sort(dim=1).values
-    greater, at_least = torch.zeros_like(index), torch.zeros_like(index)
-    for some in columns:
-        scores = similarities.tile(here, some)
-        reach = slack + similarities.slack[some]  # [query, item]
-        first = torch.searchsorted(ascending, scores - reach)
-        near = first < torch.searchsorted(ascending, scores + reach, right=True)
-        if int(near.sum()) * _DENSE > near.numel():
-            scores = similarities.exact_tile(here, some)
-        else:
-            scores = similarities.comparable(scores)
-            row, column = near.nonzero(as_tuple=True)
-            scores[row, column] = similarities.exact_at(here[row], column[:, None] + some.start, tile)[:, 0]
-        more = count_above(scores, exact)
-        greater, at_least = greater + more[0], at_least + more[1]
-    both = torch.cat([exact, own], 1)
-    order = torch.searchsorted(both.sort(dim=1).values, both).double()
-    return greater, at_least, order[:, :-1], order[:, -1]
-
-
-class _Classes:
-    """The items of every class, side by side, so that the positives of a query are a slice."""
-
-    def __init__(self, codes: Int[Tensor, "query"], item_codes: Int[Tensor, "item"]) -> None:
-        classes = int(torch.cat([codes, item_codes]).max()) + 1 if len(codes) + len(item_codes) else 0
-        self.codes = codes
-        self.order = item_codes.argsort(stable=True)  # within a class by index
-        self.counts = torch.bincount(item_codes, minlength=classes)
-        self.starts = self.counts.cumsum(0) - self.counts
-        self.largest = int(self.counts.max()) if classes else 0
-
-    def positives(self, queries: Int[Tensor, "query"], leave_out: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the index of the positives of some queries [query, positive] and where it is not padding."""
-        codes = self.codes[queries]
-        counts = self.counts[codes]
-        width = int(counts.max()) if len(counts) else 0
-        places = torch.arange(width, device=codes.device)
-        valid = places < counts[:, None]
-        index = self.order[(self.starts[codes, None] + places).clamp(max=max(len(self.order) - 1, 0))]
-        if leave_out is not None:
-            valid &= index != leave_out[:, None]
-            # Close the gap that the query leaves among the positives.
-            keep = valid.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, : max(width - 1, 0)]
-            index, valid = index.gather(1, keep), valid.gather(1, keep)
-        return index, valid
-
-
-def _scores_at(rows: Tensor, items: Tensor, index: Int[Tensor, "query positive"], tile: int) -> Tensor:
-    """Similarity of every query to its positives [query, positive], gathering no more than a tile at a time."""
-    step = max(1, tile // max(1, rows.numel()))
-    parts = [torch.einsum("qd,qpd->qp", rows, items[columns]) for columns in index.split(step, 1)]
-    return torch.cat(parts, 1)
+    device = queries.exact.device
+    relevance = OfClasses(codes[0].to(device), codes[-1].to(device))
+    left_out = torch.arange(len(codes[0]), device=device) if alone else None
+    yield from counted(Similarities(queries, items), relevance, ties=ties, tile=tile, left_out=left_out)

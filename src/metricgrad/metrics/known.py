@@ -7,6 +7,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad.metrics import (
+    average_precisions,
     classes,
     classification,
     label_shares,
@@ -33,7 +34,7 @@ FAMILIES: Mapping[str, tuple[Facts, ...]] = {
     "one_vs_rest": one_vs_rest.FACTS,
     "overlap": overlap.FACTS,
     "probabilities": probabilities.FACTS,
-    "retrieval": retrieval.FACTS,
+    "retrieval": (*average_precisions.FACTS, *retrieval.FACTS),
     "score_thresholds": score_thresholds.FACTS,
     "segmentation": segmentation.FACTS,
     "sequence": sequence.FACTS,

@@ -78,7 +78,10 @@ def metric_by_name(name: str) -> Metric:
     if parts is None:
         raise fail("metric", f"the name is {name!r}", "name[@k][:setting=value,...]", "For example: recall@1")
     word = parts["name"].strip().lower()
-    k = None if parts["k"] is None else _whole(name, parts["k"])
+    text = parts["k"]
+    if text is not None and text.strip().lower() != "k" and f"{word}@{text.strip().lower()}" in ALIASES:
+        word, text = f"{word}@{text.strip().lower()}", None  # map@r: a name of its own
+    k = None if text is None else _whole(name, text)
     numbered = re.fullmatch(r"(.+_at_)(\d+)", word)
     if numbered and k is None:
         word, k = f"{numbered[1]}k", _whole(name, numbered[2])

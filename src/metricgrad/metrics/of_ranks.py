@@ -7,7 +7,7 @@ all orders of tied items, others the value at their ranks.
 """
 
 from numbers import Integral
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from metricgrad.metrics.ranks import ExactRanks
 
 __all__ = [
     "average_precision",
+    "average_precision_at_r",
     "hit_at_k",
     "ndcg",
     "precision_at_k",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 Normalizer = Literal["positives", "min_k_positives"]
+Gains = Literal["linear", "exponential"]
 
 
 def recall_at_k(ranks: ExactRanks, *, k: int, normalizer: Normalizer = "positives") -> Float[Tensor, "query"]:
@@ -60,40 +62,53 @@ def r_precision(ranks: ExactRanks) -> Float[Tensor, "query"]:
     return hits / positives
 
 
-def average_precision(ranks: ExactRanks) -> Float[Tensor, "query"]:
-    """Mean over the relevant items of the precision at their ranks."""
+def average_precision(ranks: ExactRanks, *, k: int | None = None) -> Float[Tensor, "query"]:
+    """Mean over the relevant items of the precision at their ranks; 0 for those beyond k."""
+    return _mean_precision(ranks, torch.inf if k is None else _cutoff("average_precision", k))
+
+
+def average_precision_at_r(ranks: ExactRanks) -> Float[Tensor, "query"]:
+    """The same, 0 for those beyond the number of relevant items."""
+    return _mean_precision(ranks, ranks.valid.sum(1, keepdim=True).double())
+
+
+def reciprocal_rank(ranks: ExactRanks, *, k: int | None = None) -> Float[Tensor, "query"]:
+    """1 / rank of the first relevant item; 0 beyond k."""
+    limit = torch.inf if k is None else _cutoff("reciprocal_rank", k)
     if ranks.blocks is not None:
-        precision = tied.expected_precision(ranks.blocks)
-    else:
-        precision = ranks.among_positives / ranks.among_all
-    precision = torch.where(ranks.valid & ranks.among_all.isfinite(), precision, 0.0)
-    return precision.sum(1) / ranks.valid.sum(1)
+        expected = tied.expected_reciprocal(ranks.blocks, ranks.valid, limit)
+        return torch.where(ranks.valid.any(1), expected, torch.nan)
+    best = torch.where(ranks.valid & (ranks.among_all <= limit), 1 / ranks.among_all, 0.0)
+    best = torch.cat([best, best.new_zeros(len(best), 1)], 1)  # a column for tables without a positive
+    return torch.where(ranks.valid.any(1), best.amax(1), torch.nan)
 
 
-def reciprocal_rank(ranks: ExactRanks) -> Float[Tensor, "query"]:
-    """1 / rank of the first relevant item."""
-    if ranks.blocks is not None:
-        return torch.where(ranks.valid.any(1), tied.expected_reciprocal(ranks.blocks, ranks.valid), torch.nan)
-    best = torch.where(ranks.valid, 1 / ranks.among_all, 0.0)
-    best = torch.cat([best, best.new_zeros(len(best), 1)], 1).amax(
-        1
-    )  # a column for tables without a positive
-    return torch.where(ranks.valid.any(1), best, torch.nan)
-
-
-def ndcg(ranks: ExactRanks, *, k: int | None = None) -> Float[Tensor, "query"]:
+def ndcg(ranks: ExactRanks, *, k: int | None = None, gains: Gains = "linear") -> Float[Tensor, "query"]:
     """Discounted gain of the ranking over that of the best ranking."""
     limit = torch.inf if k is None else _cutoff("ndcg", k)
+    if gains not in get_args(Gains):
+        raise fail("ndcg", f"gains is {gains!r}", "'linear' or 'exponential'")
+    gain = ranks.gain if gains == "linear" else torch.exp2(ranks.gain) - 1
     if ranks.blocks is not None:
-        discounted = ranks.gain * tied.expected_discount(ranks.blocks, limit)
+        discounted = gain * tied.expected_discount(ranks.blocks, limit)
     else:
-        discounted = torch.where(ranks.among_all <= limit, ranks.gain / torch.log2(1 + ranks.among_all), 0.0)
+        discounted = torch.where(ranks.among_all <= limit, gain / torch.log2(1 + ranks.among_all), 0.0)
     gained = torch.where(ranks.valid, discounted, 0.0).sum(1)
-    best_first = ranks.gain.sort(dim=1, descending=True).values
+    best_first = gain.sort(dim=1, descending=True).values
     places = torch.arange(1, best_first.shape[1] + 1, dtype=torch.float64, device=best_first.device)
     ideal = torch.where(places <= limit, best_first / torch.log2(1 + places), 0.0).sum(1)
     # With mid ranks a group of equals that straddles k counts whole, which can exceed the ideal.
     return torch.minimum(gained, ideal) / ideal
+
+
+def _mean_precision(ranks: ExactRanks, limit: float | Float[Tensor, "query 1"]) -> Float[Tensor, "query"]:
+    """Mean over the relevant items of the precision at their ranks, 0 beyond the limit."""
+    if ranks.blocks is not None:
+        precision = tied.expected_precision(ranks.blocks, limit)
+    else:
+        precision = torch.where(ranks.among_all <= limit, ranks.among_positives / ranks.among_all, 0.0)
+    precision = torch.where(ranks.valid & ranks.among_all.isfinite(), precision, 0.0)
+    return precision.sum(1) / ranks.valid.sum(1)
 
 
 def _cutoff(caller: str, k: int) -> int:

@@ -21,12 +21,11 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad.metrics import of_ranks
-from metricgrad.metrics.of_ranks import Normalizer
+from metricgrad.metrics.of_ranks import Gains, Normalizer
 from metricgrad.metrics.query_rows import ranked
 from metricgrad.metrics.ranks import Ties, ranks_from_scores
 
 __all__ = [
-    "average_precision",
     "hit_at_k",
     "ndcg",
     "precision_at_k",
@@ -233,74 +232,29 @@ def r_precision(
     )
 
 
-def average_precision(
-    scores: Shaped[Tensor, "query item"],
-    relevance: Shaped[Tensor, "query item"],
-    *,
-    ties: Ties = "pessimistic",
-    query_item: Int[Tensor, "query"] | None = None,
-    retrieved: Bool[Tensor, "query item"] | None = None,
-) -> Float[Tensor, "query"]:
-    """Mean over the relevant items of the precision at their ranks (exact); its mean over queries is mAP.
-
-        (1 / p) sum_x rP[x] / r[x]      rP: rank among the relevant items, r: rank among all
-
-    Args:
-        scores: higher is ranked earlier; any real numbers.
-        relevance: bool, or gains >= 0 of which every positive one counts as relevant.
-        ties: order of equal scores; `pessimistic` puts relevant items last. `binary_average_precision` has the
-            reading of scikit-learn instead (equal scores form one threshold).
-        query_item: index of the query among its own items, which is left out; -1 for none.
-        retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
-
-    Returns:
-        One float64 value per query, in (0, 1].
-
-    Raises:
-        InputError: as `recall_at_k`.
-
-    Edge cases:
-        ties: by the rule, for r and rP alike. No relevant item: NaN.
-
-    Gradient: none; `losses.average_precision_loss` has one.
-
-    Cost: as `recall_at_k`.
-
-    Reference:
-        [manning2008retrieval]; as a ratio of two ranks [brown2020smoothap] equation 1.
-
-    Example:
-        >>> import torch
-        >>> scores = torch.tensor([[0.9, 0.5, 0.1, -0.4]])
-        >>> average_precision(scores, torch.tensor([[True, False, False, True]]))
-        tensor([0.7500], dtype=torch.float64)
-    """
-    return of_ranks.average_precision(
-        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
-    )
-
-
 def reciprocal_rank(
     scores: Shaped[Tensor, "query item"],
     relevance: Shaped[Tensor, "query item"],
     *,
+    k: int | None = None,
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
     retrieved: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "query"]:
     """1 / rank of the first relevant item (exact); its mean over queries is MRR.
 
-        1 / min_x r[x]
+        1 / min_x r[x], 0 where that is beyond k
 
     Args:
         scores: higher is ranked earlier; any real numbers.
         relevance: bool, or gains >= 0 of which every positive one counts as relevant.
+        k: number of first places that count, >= 1; None for all.
         ties: order of equal scores; `pessimistic` puts relevant items last.
         query_item: index of the query among its own items, which is left out; -1 for none.
         retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
 
     Returns:
-        One float64 value per query, in (0, 1].
+        One float64 value per query, in (0, 1], with a k in [0, 1].
 
     Raises:
         InputError: as `recall_at_k`.
@@ -321,9 +275,8 @@ def reciprocal_rank(
         >>> reciprocal_rank(scores, torch.tensor([[False, True, False, True]]))
         tensor([0.5000], dtype=torch.float64)
     """
-    return of_ranks.reciprocal_rank(
-        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
-    )
+    ranks = ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
+    return of_ranks.reciprocal_rank(ranks, k=k)
 
 
 def ndcg(
@@ -331,6 +284,7 @@ def ndcg(
     relevance: Shaped[Tensor, "query item"],
     *,
     k: int | None = None,
+    gains: Gains = "linear",
     ties: Ties = "pessimistic",
     query_item: Int[Tensor, "query"] | None = None,
     retrieved: Bool[Tensor, "query item"] | None = None,
@@ -339,10 +293,13 @@ def ndcg(
 
         sum_{x: r[x] <= k} gain[x] / log2(1 + r[x])  /  the same of the ranking by gain
 
+    gain is the relevance (`linear`, as in trec_eval) or 2^relevance - 1 (`exponential`).
+
     Args:
         scores: higher is ranked earlier; any real numbers.
-        relevance: bool, or gains >= 0 that are used as they are (for the exponential form pass 2^gain - 1).
+        relevance: bool, or grades >= 0.
         k: number of first places that count, >= 1; None for all.
+        gains: `linear` or `exponential`.
         ties: order of equal scores; `pessimistic` puts items of smaller gain first.
         query_item: index of the query among its own items, which is left out; -1 for none.
         retrieved: False for an item that was not retrieved: it is at no rank. None where all were.
@@ -373,9 +330,8 @@ def ndcg(
         >>> ndcg(scores, torch.tensor([[0.0, 1.0, 3.0]]))
         tensor([0.5869], dtype=torch.float64)
     """
-    return of_ranks.ndcg(
-        ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved), k=k
-    )
+    ranks = ranks_from_scores(scores, relevance, ties=ties, query_item=query_item, retrieved=retrieved)
+    return of_ranks.ndcg(ranks, k=k, gains=gains)
 
 
 def _any_within(settings: Mapping[str, Any]) -> str:
@@ -390,7 +346,6 @@ def _share_within(settings: Mapping[str, Any]) -> str:
 
 
 FACTS = (
-    ranked(average_precision, aliases={"map": {}}),
     ranked(hit_at_k, _any_within, aliases={"recall@k": {}, "hit@k": {}}),
     ranked(ndcg),
     ranked(precision_at_k, aliases={"precision@k": {}}),

@@ -41,17 +41,21 @@ def chance_of_hit(
     ]
 
 
-def expected_precision(blocks: TiedBlocks) -> Float[Tensor, "query positive"]:
-    """Mean precision at the rank of a relevant item; 0 where it was not retrieved.
+def expected_precision(
+    blocks: TiedBlocks, limit: float | Float[Tensor, "query 1"] = torch.inf
+) -> Float[Tensor, "query positive"]:
+    """Mean precision at the rank of a relevant item; 0 beyond the limit and where it was not retrieved.
 
-    At place j of its block (j - 1)(r - 1) / (n - 1) of the other relevant items stand before it, so that with
-    H = sum_{j <= n} 1 / (above + j) the mean is ((R + 1) H + (r - 1) / (n - 1) (n - (above + 1) H)) / n.
+    At place j of its block (j - 1)(r - 1) / (n - 1) of the other relevant items stand before it, so that with m of the
+    n places within the limit and H = sum_{j <= m} 1 / (above + j) the mean is
+    ((R + 1) H + (r - 1) / (n - 1) (m - (above + 1) H)) / n.
     """
     above, size, relevant_above, relevant = blocks
-    inverse = _summed(blocks, lambda rank: 1 / rank)
+    inverse = _summed(blocks, lambda rank: 1 / rank, limit)
+    within = torch.minimum((limit - above).clamp(min=0), size)
     others = share(relevant - 1, size - 1)
-    mean = share((relevant_above + 1) * inverse + others * (size - (above + 1) * inverse), size)
-    single = (relevant_above + 1) / (above + 1)
+    mean = share((relevant_above + 1) * inverse + others * (within - (above + 1) * inverse), size)
+    single = torch.where(within > 0, (relevant_above + 1) / (above + 1), 0.0)
     return torch.where(above.isfinite(), torch.where(size > 1, mean, single), 0.0)
 
 
@@ -60,13 +64,15 @@ def expected_discount(blocks: TiedBlocks, limit: float) -> Float[Tensor, "query 
     return share(_summed(blocks, lambda rank: 1 / torch.log2(1 + rank), limit), blocks.size)
 
 
-def expected_reciprocal(blocks: TiedBlocks, valid: Bool[Tensor, "query positive"]) -> Float[Tensor, "query"]:
-    """Mean of 1 / rank of the first relevant item; 0 without one.
+def expected_reciprocal(
+    blocks: TiedBlocks, valid: Bool[Tensor, "query positive"], limit: float = torch.inf
+) -> Float[Tensor, "query"]:
+    """Mean of 1 / rank of the first relevant item, 0 beyond the limit; 0 without one.
 
     The first of r is at place j of its block of n with the chance r / (n - j + 1) times that of none before it.
     """
     above, size, relevant = _first_block(blocks, valid)
-    found = torch.where(above.isfinite(), 1 / (1 + above), 0.0)[:, 0]
+    found = torch.where(above.isfinite() & (above < limit), 1 / (1 + above), 0.0)[:, 0]
     tied = ((size > 1) & above.isfinite())[:, 0].nonzero()[:, 0]
     longest = int(size.max()) if len(size) else 0
     place = torch.arange(1, longest + 1, dtype=above.dtype, device=above.device)
@@ -74,7 +80,8 @@ def expected_reciprocal(blocks: TiedBlocks, valid: Bool[Tensor, "query positive"
         n, r = size[some], relevant[some]
         here = share(r, n - place + 1).clamp(max=1).where(place <= n, 0.0)  # given none before
         before = torch.cat([torch.ones_like(n), (1 - here).cumprod(1)[:, :-1]], 1)
-        found[some] = (before * here / (above[some] + place)).sum(1)
+        rank = above[some] + place
+        found[some] = (before * here / rank).where(rank <= limit, 0.0).sum(1)
     return found
 
 
@@ -88,7 +95,9 @@ def _first_block(blocks: TiedBlocks, valid: Bool[Tensor, "query positive"]) -> t
 
 
 def _summed(
-    blocks: TiedBlocks, term: Callable[[Tensor], Tensor], limit: float = torch.inf
+    blocks: TiedBlocks,
+    term: Callable[[Tensor], Tensor],
+    limit: float | Float[Tensor, "query 1"] = torch.inf,
 ) -> Float[Tensor, "query positive"]:
     """Sum of term(rank) over the ranks of each block up to a limit; 0 where nothing was retrieved.
 
