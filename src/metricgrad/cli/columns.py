@@ -21,6 +21,7 @@ from metricgrad._checks import describe, nearest
 from metricgrad._types import Metric
 from metricgrad.cli.cells import class_texts, is_number, is_whole, numbers, plain_texts, require_one_spelling
 from metricgrad.cli.class_order import numbers_that_count, require_places
+from metricgrad.cli.one_score import cut
 from metricgrad.cli.tables import Table
 from metricgrad.errors import InputError
 from metricgrad.metrics.foreign import ForeignFunction
@@ -111,22 +112,27 @@ class Predictions:
         classes, one = self._classes, "score" in self.table.columns
         if not one and len(self._scored) < 2:
             raise self._lacks(metric, "score", "score_<class> of each class")
-        if one and len(classes) != 2:
-            raise InputError(
-                f"{self.table.path} has one column of scores and {len(classes)} classes among its targets; expected "
-                "score_<class> for each class, or two classes."
-            )
+        if one:
+            self._require_two_classes()
         if self.positive_class is not None and len(classes) > 2:
             raise InputError(
                 f"--positive-class is {self.positive_class!r}, but {self.table.path} has scores of {len(classes)} "
                 "classes; expected it for two classes. A metric of many is their average, such as macro_f1."
             )
-        if one and not self._says_itself:
-            raise self._asks("the column score")
         if not self._says_itself and len(classes) == 2 and _turns(metric, self._as_they_stand()):
             raise self._asks(metric.name)
         require_places(metric, self.table.path, classes)
         return classes, classes[-1] if self._says_itself and len(classes) == 2 else None
+
+    def _require_two_classes(self) -> None:
+        """Refuse one column of scores unless there are two classes, one of which is known as the positive one."""
+        if len(self._classes) != 2:
+            raise InputError(
+                f"{self.table.path} has one column of scores and {len(self._classes)} classes among its targets; "
+                "expected score_<class> for each class, or two classes."
+            )
+        if not self._says_itself:
+            raise self._asks("the column score")
 
     def _as_they_stand(self) -> Measured:
         """The class of the larger score of each sample."""
@@ -254,12 +260,12 @@ class Predictions:
         return Measured(outputs.double(), targets, column, numbered, classes[-1])
 
     def _of_classes(self, metric: Metric) -> Measured:
-        """Predicted classes, or a score of each class."""
-        classes = self._classes
-        if "prediction" not in self.table.columns or (metric.reads == "probabilities" and self._scored):
-            if not self._scored:
-                raise self._lacks(metric, "prediction", "score_<class>")
+        """Predicted classes, a score of each class, or what one score of two classes decides."""
+        classes, columns = self._classes, self.table.columns
+        if self._scored and ("prediction" not in columns or metric.reads == "probabilities"):
             found = self._matrix()
+        elif "prediction" not in columns:
+            found = self._decided_by_one_score(metric)
         else:
             ids = {name: number for number, name in enumerate(classes)}
             outputs, targets = (
@@ -280,6 +286,16 @@ class Predictions:
             return _renumbered(found, named)
         positive = classes[-1] if self._says_itself and len(classes) == 2 else None
         return Measured(found.outputs, found.targets, found.column, found.classes, positive)
+
+    def _decided_by_one_score(self, metric: Metric) -> Measured:
+        """The class that the one score of each sample decides for without a rule."""
+        if "score" not in self.table.columns:
+            raise self._lacks(metric, "prediction", "score", "score_<class>")
+        self._require_two_classes()
+        path, classes = self.table.path, self._classes
+        outputs = cut(path, numbers(path, "score", self.table.columns["score"]).double(), classes[-1])
+        targets = torch.tensor([int(text == classes[-1]) for text in self._texts["target"]])
+        return Measured(outputs, targets, "score", {name: place for place, name in enumerate(classes)})
 
     def _matrix(self) -> Measured:
         """The scores of all classes [sample, class] and the class of each sample."""
