@@ -56,3 +56,11 @@ def test_a_division_needs_a_held_out_part(tmp_path: Path) -> None:
     splits = small_splits()
     with pytest.raises(InputError, match="held-out"):
         choose_settings([{"splits": Splits(splits.fit, splits.select)}], folder=tmp_path)
+
+
+def test_a_portfolio_has_no_settings_to_choose(tmp_path: Path) -> None:
+    """It trains nothing: the message says whose settings its losses begin with, and how to choose these."""
+    call = {"metric": "macro_f1", "splits": small_splits(), "method": "auto"}
+    with pytest.raises(InputError, match=r"balanced_softmax.*proxy_settings that were chosen"):
+        choose_settings([call], folder=tmp_path)
+    assert not list(tmp_path.iterdir())

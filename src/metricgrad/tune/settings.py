@@ -64,7 +64,7 @@ def choose_settings(
         All trials, the start models first, then controls and contenders by arm and attempt.
 
     Raises:
-        InputError: a division without a held-out part.
+        InputError: a division without a held-out part; a portfolio, which trains nothing.
     """
     values: dict[tuple[str, int], list[float]] = {}
     settings: dict[tuple[str, int], tuple[str, Mapping[str, Any]]] = {}
@@ -77,9 +77,10 @@ def choose_settings(
         if metric.reads == "classes" and call.get("method", AUTO) == AUTO:
             raise fail(
                 "choose_settings",
-                f"method is 'auto', for {metric.name} a portfolio",
-                "the name of one method",
-                "A portfolio gives its settings to all of its losses: say method='surrogate:soft_confusion', for one.",
+                f"method is 'auto', a portfolio for {metric.name}",
+                "a method that is trained, such as surrogate:balanced_softmax",
+                "All losses of a portfolio begin with the settings of the proxy: choose with that method, then tune with "
+                "method auto and the proxy_settings that were chosen.",
             )
         splits = Splits(call["splits"].fit, call["splits"].select)
         result = tune(
