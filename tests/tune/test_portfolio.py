@@ -76,7 +76,8 @@ def test_it_returns_the_best_candidate_or_the_start(picked: Result) -> None:
         expected = best if event["low"] is not None and event["low"] > 0 else event["candidates"][0]
         assert event["returned"] == expected["name"]
         assert chosen["select"][str(event["seed"])]["tuned"] == expected["value"]
-        assert event["told"] in of(picked, "verdict")[0]["marks"]
+        told = [mark for mark in of(picked, "verdict")[0]["marks"] if mark.startswith("tuned returns")]
+        assert told == [f"tuned returns {expected['name']} (seed 0): {told[0].partition('): ')[2]}"]
     assert any(event["low"] is not None for event in of(picked, "picked"))
 
 

@@ -89,8 +89,8 @@ def _gain_table(run: Run) -> DecisionTable:
 
 
 def _pick_tables(run: Run) -> list[DecisionTable]:
-    """For each portfolio and seed its candidates by value, with a mark at what it returned."""
-    tables = []
+    """What each portfolio returned for every seed and why, then its candidates by value with a mark at that one."""
+    tables = [_gate_table(run, arm) for arm in sorted({arm for arm, _ in run.picks})]
     for (arm, seed), pick in sorted(run.picks.items()):
         rows = [
             [one.name, number(one.value), "returned" if one.name == pick.returned else ""]
@@ -98,6 +98,17 @@ def _pick_tables(run: Run) -> list[DecisionTable]:
         ]
         tables.append(DecisionTable(f"Candidates of {arm}, seed {seed}", ["candidate", "select", ""], rows))
     return tables
+
+
+def _gate_table(run: Run, arm: str) -> DecisionTable:
+    """A row for each seed: the best candidate, by how much it is better than the start, what was returned."""
+    rows = []
+    for (_, seed), pick in sorted(item for item in run.picks.items() if item[0][0] == arm):
+        values = {one.name: one.value for one in pick.candidates}
+        gains = (signed(one) for one in (pick.gain, pick.low))
+        rows.append([str(seed), pick.best, number(values[pick.best]), *gains, pick.returned])
+    titles = ["seed", "best candidate", "select", "over the start with its rule", "10 % quantile", "returned"]
+    return DecisionTable(f"What {arm} returns: the best candidate if the quantile is above 0", titles, rows)
 
 
 def _confusion_tables(run: Run) -> list[DecisionTable]:

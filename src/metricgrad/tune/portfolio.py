@@ -32,7 +32,7 @@ from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.weights import averaged, load_into
 
-__all__ = ["Portfolio"]
+__all__ = ["Portfolio", "told_of_picks"]
 
 QUANTILE = 0.1
 """Of the paired bootstrap of the gain over the start: it must be above 0."""
@@ -161,6 +161,22 @@ class Portfolio:
         candidates = [Candidate(one.name, list(one.arms), one.rule, one.value) for one in offers]
         told = _told(seed, arm.name, chosen.name, best, gain, low, offers)
         return chosen, Picked(seed, arm.name, chosen.name, best.name, gain, low, told, candidates)
+
+
+def told_of_picks(picks: Sequence[Picked]) -> list[str]:
+    """One sentence for each portfolio: what it returned for which seed, and by which rule."""
+    sentences = []
+    for arm in dict.fromkeys(pick.arm for pick in picks):
+        seeds: dict[str, list[str]] = {}
+        for pick in picks:
+            if pick.arm == arm:
+                seeds.setdefault(pick.returned, []).append(str(pick.seed))
+        returned = "; ".join(f"{name} (seed {', '.join(of)})" for name, of in seeds.items())
+        sentences.append(
+            f"{arm} returns {returned}: the best candidate by select where the 10 % quantile of its gain over the "
+            "start with its rule is above 0, else that start"
+        )
+    return sentences
 
 
 def _told(

@@ -10,7 +10,7 @@ from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.falls import Beside, held_back, told_of
 from metricgrad.tune.finalists import Finalists
 from metricgrad.tune.folder import RunFolder
-from metricgrad.tune.portfolio import Portfolio
+from metricgrad.tune.portfolio import Portfolio, told_of_picks
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.stage import Stage
 from metricgrad.tune.state import RunState
@@ -63,7 +63,7 @@ def selected(
         )
 
     falls = falls_of(trained)
-    held, told = held_back(falls), []
+    held, picks = held_back(falls), []
     portfolio = Portfolio(setup, finalists, evaluator, resamples)
     for arm in setup.portfolios:
         for seed in setup.seeds:
@@ -73,11 +73,12 @@ def selected(
             folder.emit(picked)
             select[str(seed)][arm.name] = value
             falls += fallen
-            told.append(picked.told)
+            picks.append(picked)
     chosen = chosen_of(select, attempts, held_back(falls) | _stood_for(setup), evaluator.better)
     chosen = replace(chosen, argmax=finalists.argmax)
     folder.emit(chosen, durable=True)
-    return Selection(chosen, finalists, [*finalists.told, *told, *told_of(falls), *without_value(chosen)])
+    marks = [*finalists.told, *told_of_picks(picks), *told_of(falls), *without_value(chosen)]
+    return Selection(chosen, finalists, marks)
 
 
 def _stood_for(setup: Setup) -> set[tuple[int, str]]:

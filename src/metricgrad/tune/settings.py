@@ -79,8 +79,8 @@ def choose_settings(
                 "choose_settings",
                 f"method is 'auto', a portfolio for {metric.name}",
                 "a method that is trained, such as surrogate:balanced_softmax",
-                "All losses of a portfolio begin with the settings of the proxy: choose with that method, then tune with "
-                "method auto and the proxy_settings that were chosen.",
+                "All losses of a portfolio begin with the settings of the proxy: choose with that method, then tune "
+                "with method auto and the proxy_settings that were chosen.",
             )
         splits = Splits(call["splits"].fit, call["splits"].select)
         result = tune(
