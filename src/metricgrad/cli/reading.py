@@ -11,10 +11,11 @@ from torch import Tensor
 
 from metricgrad._checks import describe, require_finite
 from metricgrad._labels import number_labels
+from metricgrad.cli.arrays import read_array
 from metricgrad.cli.cells import class_texts, is_number, label_array, require_one_spelling
 from metricgrad.cli.class_columns import called_as_classes, scores_of_classes
 from metricgrad.cli.naming import NAMES, Said, named
-from metricgrad.cli.tables import Table, read_array, read_rows, read_table
+from metricgrad.cli.tables import Table, read_rows, read_table
 from metricgrad.errors import InputError
 
 __all__ = ["of_one_kind", "read_embeddings", "read_labels", "read_predictions"]

@@ -1,4 +1,4 @@
-"""Files as they stand: a .npy array, the cells of a CSV or Parquet file. Nothing is unpickled, evaluated or guessed.
+"""Tables as they stand: the cells of a CSV or Parquet file. Nothing is evaluated or guessed.
 
 What the cells mean (a label, a class, a number, a text) is said in `cells.py`; here it is only found where they are.
 """
@@ -6,18 +6,17 @@ What the cells mean (a label, a class, a number, a text) is said in `cells.py`; 
 import csv
 import io
 import itertools
-import stat
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from metricgrad._checks import describe, extra
+from metricgrad._checks import describe
+from metricgrad.cli.arrays import require_file
+from metricgrad.cli.parquet import parquet_columns
 from metricgrad.errors import InputError
 
-__all__ = ["DELIMITERS", "Rows", "Table", "read_array", "read_rows", "read_table"]
+__all__ = ["DELIMITERS", "Rows", "Table", "read_rows", "read_table", "read_text"]
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
@@ -57,43 +56,6 @@ class Table:
     delimiter: str | None
 
 
-def read_array(path: Path) -> np.ndarray:
-    """Read a .npy file.
-
-    Raises:
-        InputError: no such file, no .npy (with what it is instead, where that is seen), an array of objects, a cut one.
-    """
-    regular = _require_file(path)
-    try:
-        content = None if regular else path.read_bytes()  # a pipe is read once
-        with path.open("rb") if content is None else io.BytesIO(content) as file:
-            begin = file.read(8)
-        if begin[:6] != b"\x93NUMPY":
-            raise ValueError(_what_begins(begin))
-        # a map first: it compares the size that the header claims with that of the file before any memory is asked for
-        source = path if content is None else io.BytesIO(content)
-        array = np.load(source, allow_pickle=False, mmap_mode="r" if content is None else None)
-    except Exception as error:  # a damaged header fails in many ways: as Python text, as a type, as a size
-        why = " ".join(str(error).split())
-        if "object" in why.lower():
-            why = "it holds pickled objects, which are never loaded (save array.astype(str))"
-        elif "mmap length is greater" in why or "buffer is smaller" in why:
-            why = "it ends before the array does that its header describes"
-        raise InputError(
-            f"{path} cannot be read as .npy: {why}; expected what numpy.save writes of a plain array."
-        ) from error
-    return np.array(array)
-
-
-def _what_begins(begin: bytes) -> str:
-    """What a file is that does not begin as .npy does, as far as its first bytes tell."""
-    if begin.startswith(b"PK\x03\x04"):
-        return "it is an archive, such as several arrays (.npz)"
-    if begin[:1] == b"\x80" and begin[1:2] in b"\x02\x03\x04\x05":
-        return "it holds pickled objects, which are never loaded"
-    return f"it begins with {begin!r}, not with the mark of a .npy file"
-
-
 def read_rows(path: Path, delimiter: str | None = None) -> Rows:
     """Read the lines of a CSV file as cells, empty lines at its end left out.
 
@@ -106,7 +68,7 @@ def read_rows(path: Path, delimiter: str | None = None) -> Rows:
     """
     name = delimiter or ("tab" if path.suffix.lower() == ".tsv" else "comma")
     _require_delimiter(name)
-    text = _text(path)
+    text = read_text(path)
     rows = _rows(path, text, name)
     other = _other_delimiter(text, name) if delimiter is None and len(rows[0]) == 1 else None
     return Rows(rows, name, other)
@@ -147,8 +109,8 @@ def read_table(
         MissingExtraError: a Parquet file without pyarrow.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
-        return _of_columns(path, *_parquet(path, wanted), None)
-    text = _text(path)
+        return _of_columns(path, *parquet_columns(path, wanted), None)
+    text = read_text(path)
     first = next(iter(text.splitlines()), "")
     if delimiter is None:
         fits = [
@@ -171,9 +133,9 @@ def _of_columns(path: Path, names: list[str], cells: dict[str, list[Any]], delim
     return Table(path, names, cells, delimiter)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a file or a pipe."""
-    _require_file(path)
+    require_file(path)
     try:
         stored = path.read_bytes()
         content = stored.decode("utf-16" if stored[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
@@ -219,59 +181,3 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return next(csv.reader([line.rstrip("\r\n")], delimiter=DELIMITERS[delimiter]), [])
     except csv.Error:
         return [line]
-
-
-def _parquet(
-    path: Path, wanted: Callable[[list[str]], Collection[str]]
-) -> tuple[list[str], dict[str, list[Any]]]:
-    """The names of all columns, and the cells of those that are wanted."""
-    _require_file(path)
-    arrow = extra("pyarrow", "parquet", f"reading {path}")
-    parquet = extra("pyarrow.parquet", "parquet", f"reading {path}")
-    here, found = str(path), {}
-    try:
-        table = parquet.read_table(path)
-        kept = wanted(table.column_names)
-        for place, name in enumerate(table.column_names):
-            if name in kept:
-                here = f"column {name} of {path}"
-                found[name] = _values(arrow, table.column(place))
-        return table.column_names, found
-    except InputError:
-        raise  # of `wanted`: nothing is wrong with the file
-    except (OSError, ValueError, ArithmeticError, MemoryError, TypeError, arrow.ArrowException) as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"{here} cannot be read as Parquet: {why[:300]}") from error
-
-
-def _values(arrow: Any, column: Any) -> list[Any]:
-    """Cells as Python values: numbers as such, anything else (dates, times, bytes) as the text that prints it."""
-    column.validate(full=True)  # texts that are no UTF-8, damaged offsets: before any value is looked at
-    kind = column.type
-    if arrow.types.is_dictionary(kind):
-        kind = kind.value_type
-        column = column.cast(kind)
-    numbers = (
-        arrow.types.is_integer,
-        arrow.types.is_floating,
-        arrow.types.is_boolean,
-        arrow.types.is_decimal,
-    )
-    return (column if any(one(kind) for one in numbers) else column.cast(arrow.string())).to_pylist()
-
-
-def _require_file(path: Path) -> bool:
-    """Refuse what holds nothing to read; return whether the file is a regular one (no pipe)."""
-    try:
-        mode, size = path.stat().st_mode, path.stat().st_size
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    if stat.S_ISDIR(mode):
-        raise InputError(f"{path} is a folder; expected a file.")
-    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-        raise InputError(f"{path} is a device or a socket; expected a file or a pipe.")
-    if stat.S_ISREG(mode) and size == 0:
-        raise InputError(f"{path} is empty.")
-    return stat.S_ISREG(mode)
