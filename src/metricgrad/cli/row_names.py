@@ -92,7 +92,7 @@ def read_names(path: Path, role: Role = "id") -> list[str]:
     elif kind in (".csv", ".tsv"):
         cells = _of_csv(path, role)
     else:
-        cells = read_text(path).splitlines()
+        cells = read_text(path).rstrip("\r\n").split("\n")
     return names_of(str(path), role, cells)
 
 
@@ -164,13 +164,13 @@ def _of_csv(path: Path, role: Role) -> list[str]:
 
 def _of_json_lines(path: Path, role: Role) -> list[Any]:
     """The field of every line."""
-    lines = json_lines(path)
+    lines = _json_lines(path)
     names = list(dict.fromkeys(name for _, line in lines for name in line))
     name = _one_column(path, names, role)
     return [line.get(name) for _, line in lines]
 
 
-def json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """The objects of a file of one JSON object per line, each with the number of its line, from 1."""
     found = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):

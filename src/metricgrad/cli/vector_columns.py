@@ -50,8 +50,8 @@ def coordinate_columns(
         fits = [list(numeric)]
     if len(fits) != 1:
         raise InputError(
-            f"{path} has the columns {shown}; expected one column of lists of numbers, or one column per dimension with "
-            "names such as dim_0, dim_1, ... Say --vector-column NAME, or --vector-column 'dim_*'."
+            f"{path} has the columns {shown}; expected one column of lists of numbers, or one column per dimension "
+            "with names such as dim_0, dim_1, ... Say --vector-column NAME, or --vector-column 'dim_*'."
         )
     return fits[0]
 
