@@ -1,17 +1,15 @@
 """What `metricgrad decide` writes: the rule, and a table of decisions: id, target and decision of each row."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
 from metricgrad.cli.scored import Scored
+from metricgrad.cli.written import writing
 from metricgrad.decision import Rule, save_rule
-from metricgrad.errors import InputError
 
-__all__ = ["beside", "require_free", "write_decisions", "write_rule"]
+__all__ = ["beside", "write_decisions", "write_rule"]
 
 
 def beside(predictions: Path, out: Path | None, decided: Path | None) -> tuple[Path, Path]:
@@ -27,27 +25,13 @@ def beside(predictions: Path, out: Path | None, decided: Path | None) -> tuple[P
     return rule, decided or rule.with_name(f"{(out or predictions).stem}-decided.csv")
 
 
-def require_free(written: Sequence[Path], read: Sequence[Path], *, force: bool) -> None:
-    """Refuse to write over a file that is read, twice to one file, or without force over any that is there."""
-    places = [path.resolve() for path in (*read, *written)]
-    for path in written:
-        if places.count(path.resolve()) > 1:
-            raise InputError(
-                f"decide: {path} would be written over; expected another file (--out, --decided)."
-            )
-        if path.exists() and not force:
-            raise InputError(
-                f"decide: {path} is there already; expected another file (--out, --decided), or --force."
-            )
-
-
 def write_rule(path: Path, rule: Rule) -> None:
     """Write a rule.
 
     Raises:
         InputError: the file cannot be written, or does not end in .json or .safetensors.
     """
-    with _writing(path, "--out"):
+    with writing(path, "--out"):
         save_rule(rule, path)
 
 
@@ -62,18 +46,7 @@ def write_decisions(path: Path, scored: Scored, decided: Tensor) -> None:
     if scored.targets is not None:
         columns["target"] = [classes[one] for one in scored.targets.tolist()]
     columns["decision"] = [classes[one] for one in decided.tolist()]
-    with _writing(path, "--decided"), path.open("w", encoding="utf-8", newline="") as file:
+    with writing(path, "--decided"), path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
-
-
-@contextmanager
-def _writing(path: Path, option: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}; expected a file in a folder that is there. {option} names "
-            "another one."
-        ) from error

@@ -55,6 +55,20 @@ class Judged:
     documents: list[str]
     grades: np.ndarray
 
+    @property
+    def words(self) -> str:
+        """What was recognised, in words."""
+        grades = np.unique(self.grades)
+        shown = (
+            ", ".join(f"{grade:g}" for grade in grades)
+            if len(grades) < 8
+            else f"{grades[0]:g} to {grades[-1]:g}"
+        )
+        return (
+            f"{self.path}: {self.form}, {len(self.grades):,} judgements of "
+            f"{len(set(self.queries)):,} queries, {'grade' if len(grades) == 1 else 'grades'} {shown}"
+        )
+
 
 def read_relevance(path: Path) -> Judged:
     """Read judgements in any of the forms, told apart by the name of the file and its first line.

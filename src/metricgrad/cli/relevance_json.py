@@ -29,12 +29,12 @@ def json_judgements(path: Path, text: str) -> tuple[str, Pairs]:
         InputError: no JSON (with its line), objects of another form, a document that is no text and no whole number.
     """
     pairs: Pairs = []
-    forms: dict[str, None] = {}
+    seen: dict[str, None] = {}
     for place, record in _records(path, text):
         if not isinstance(record, dict):
             raise InputError(f"{path} {place} is {describe(record)}; expected a JSON object per query.")
         if "relevant_docs" in record:
-            forms["JSON (queries, corpus, relevant_docs)"] = None
+            seen |= dict.fromkeys(("queries", "corpus", "relevant_docs"))
             pairs += _of_one_object(path, place, record["relevant_docs"])
             continue
         query, relevant, negative = (
@@ -45,12 +45,11 @@ def json_judgements(path: Path, text: str) -> tuple[str, Pairs]:
                 f"{path} {place} has the keys {describe(', '.join(record))}; expected query, pos and neg, or query, "
                 "relevant_passages and hard_negatives, or queries, corpus and relevant_docs."
             )
-        named = ", ".join(name for name in (query, relevant, negative) if name)
-        forms[f"JSON lines ({named})"] = None
+        seen |= dict.fromkeys(name for name in (query, relevant, negative) if name)
         (asked,) = _listed(path, place, record[query])
         pairs += [(asked, one, 1.0) for one in _listed(path, place, record[relevant])]
         pairs += [(asked, one, 0.0) for one in _listed(path, place, record[negative] if negative else [])]
-    return "; ".join(forms), pairs
+    return f"JSON ({', '.join(seen)})", pairs
 
 
 def _records(path: Path, text: str) -> Iterator[tuple[str, Any]]:
