@@ -1,5 +1,6 @@
 """Closed forms of embeddings: maps of frozen vectors that are computed in one pass, without training."""
 
+from metricgrad.projection.adapter_file import write_apply_script as write_apply_script
 from metricgrad.projection.centre import Centre as Centre
 from metricgrad.projection.centre import Identity as Identity
 from metricgrad.projection.label_forms import label_grid as label_grid
@@ -8,6 +9,7 @@ from metricgrad.projection.leading import PCA as PCA
 from metricgrad.projection.leading import AllButTheTop as AllButTheTop
 from metricgrad.projection.pair_forms import pair_grid as pair_grid
 from metricgrad.projection.pair_projection import PairProjection as PairProjection
+from metricgrad.projection.pair_projection import load_projection as load_projection
 from metricgrad.projection.pairs import CCA as CCA
 from metricgrad.projection.pairs import Procrustes as Procrustes
 from metricgrad.projection.pairs import Ridge as Ridge
@@ -31,5 +33,7 @@ __all__ = [
     "WithinClassWhitening",
     "WithinPairWhitening",
     "label_grid",
+    "load_projection",
     "pair_grid",
+    "write_apply_script",
 ]

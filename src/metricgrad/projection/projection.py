@@ -1,6 +1,7 @@
 """An affine map of unit rows to unit rows: what every closed form returns."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
+from metricgrad.projection.adapter_file import Facts, write_adapter
+from metricgrad.projection.onnx_graph import write_onnx
 from metricgrad.projection.rows import rows_of, unit_rows
+from metricgrad.projection.sentence_folder import write_dense
 
 __all__ = ["Projection", "in_words"]
 
@@ -23,14 +27,14 @@ _PHRASES = {
 """How a setting is said after the name of a form."""
 
 
-def in_words(name: str, settings: Mapping[str, float]) -> str:
-    """A form and its settings in a few words.
+def in_words(name: str, settings: Mapping[str, Any]) -> str:
+    """A form and its settings in a few words; a setting of another name is said by it.
 
     Example:
         >>> in_words("LDA", {"dims": 128, "shrinkage": 0.1})
         'LDA to 128 directions, shrinkage 0.1'
     """
-    return name + "".join(_PHRASES[key].format(value) for key, value in settings.items())
+    return name + "".join(_PHRASES.get(key, f", {key} {{}}").format(value) for key, value in settings.items())
 
 
 class Projection(nn.Module):
@@ -42,6 +46,7 @@ class Projection(nn.Module):
         bias: buffer [out], float64.
         name: of the form, as `"LDA"`.
         settings: of the form, as `{"dims": 128, "shrinkage": 0.1}`.
+        about: what else a file of it should say, as `{"model": "all-MiniLM-L6-v2"}`.
 
     Edge cases: a row of zeros has no direction; it stays at the origin before the map and comes out in the direction
     of the bias (zero where the bias is zero).
@@ -57,12 +62,16 @@ class Projection(nn.Module):
     bias: Tensor
 
     def __init__(
-        self, weight: Tensor, bias: Tensor, *, name: str, settings: Mapping[str, float] | None = None
+        self, weight: Tensor, bias: Tensor, *, name: str, settings: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weight.detach().to(torch.float64).contiguous())
         self.register_buffer("bias", bias.detach().to(torch.float64).contiguous())
-        self.name, self.settings = name, dict(settings or {})
+        self.name, self.about = name, dict[str, str]()
+        self.settings = {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in (settings or {}).items()
+        }
 
     @property
     def dims_in(self) -> int:
@@ -123,3 +132,30 @@ class Projection(nn.Module):
             layer.weight.copy_(self.weight)
             layer.bias.copy_(self.bias)
         return layer
+
+    def save(self, path: Path | str) -> Path:
+        """Write weight, bias, name, settings and `about` as `.safetensors`; `load_projection` reads it.
+
+        Raises:
+            InputError: another suffix, or a place that cannot be written.
+        """
+        facts = Facts(name=self.name, settings=self.settings, about=self.about)
+        return write_adapter(path, {"W_q": self.weight, "b_q": self.bias}, facts)
+
+    def to_onnx(self, path: Path | str) -> Path:
+        """Write an ONNX graph (opset 17) of float32 `vectors` [row, in] -> `mapped` [row, out].
+
+        Raises:
+            MissingExtraError: onnx is not installed.
+        """
+        return write_onnx(path, self.weight, self.bias)
+
+    def to_sentence_transformers(self, folder: Path | str) -> Path:
+        """Write a folder that `SentenceTransformer(folder)` loads, in float32: Normalize, Dense with a bias, Normalize.
+
+        `SentenceTransformer(modules=[*encoder, *SentenceTransformer(folder)])` puts it behind an encoder.
+
+        Raises:
+            InputError: the folder holds files, or cannot be made.
+        """
+        return write_dense(folder, self.weight, self.bias)
