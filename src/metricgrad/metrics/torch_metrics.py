@@ -16,6 +16,7 @@ from metricgrad._checks import describe, fail
 from metricgrad._columns import one_column
 from metricgrad._types import Reading
 from metricgrad.metrics.foreign import Foreign, takes_truth_first, told
+from metricgrad.metrics.torch_tables import formula_of
 
 __all__ = ["is_torchmetrics", "read_torchmetrics"]
 
@@ -76,6 +77,7 @@ def read_torchmetrics(metric: Any) -> Foreign:
         found=f"torchmetrics {name}: a copy, reset, update({first}), compute{direction}",
         read=partial(_read, _task_of(own) or name),
         reads=_reading(type(metric)),
+        of_table=formula_of(own),
         bounds=(-math.inf if low is None else float(low), math.inf if high is None else float(high)),
     )
 
