@@ -6,7 +6,7 @@ from torch import Tensor
 
 from metricgrad._labels import Labels, number_labels
 
-__all__ = ["has_positive", "label_codes", "positive_lists"]
+__all__ = ["has_positive", "label_codes", "positive_lists", "without_query"]
 
 
 def label_codes(
@@ -78,6 +78,34 @@ def positive_lists(
     places = torch.where(valid, first.unsqueeze(1) + columns, 0)
     lists = order[places] if len(order) else places
     return lists.masked_fill_(~valid, 0), counts
+
+
+def without_query(
+    positives: Int[Tensor, "query positive"],
+    counts: Int[Tensor, " query"],
+    query_item: Int[Tensor, " query"],
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    """Take each query out of the list of its positives, or (`keep`) leave it beside another one only.
+
+    Args:
+        positives: lists as `positive_lists` makes them.
+        counts: their lengths.
+        query_item: which item each query is, -1 for none.
+        keep: whether a query stays in the list of one that has another positive.
+    """
+    columns = torch.arange(positives.shape[1], device=positives.device)
+    own = (positives == query_item.unsqueeze(1)) & (columns < counts.unsqueeze(1))  # [query, positive]
+    found = own.any(1)
+    if keep:
+        return positives, torch.where(found & (counts == 1), 0, counts)
+    counts = counts - found.long()
+    width = max(1, int(counts.max())) if len(counts) else 1
+    # From the query's own place on the next one moves up.
+    columns = columns[:width] + (own.cumsum(1)[:, :width] > 0).long()  # [query, positive]
+    moved = positives.gather(1, columns.clamp(max=positives.shape[1] - 1))
+    valid = torch.arange(width, device=positives.device) < counts.unsqueeze(1)
+    return moved.masked_fill_(~valid, 0), counts
 
 
 def has_positive(labels: Labels) -> Bool[Tensor, " query"]:

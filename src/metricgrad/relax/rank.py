@@ -18,7 +18,7 @@ from metricgrad.relax import operator
 from metricgrad.relax.setting import Setting
 from metricgrad.relax.step import StepName, require_step
 
-__all__ = ["PositiveRanks", "positive_ranks_from_products", "positive_ranks_from_scores"]
+__all__ = ["PositiveRanks", "positive_ranks_from_products", "positive_ranks_from_scores", "positives_of"]
 
 IncludeQuery = bool | Literal["positive"]
 
@@ -108,7 +108,7 @@ def positive_ranks_from_scores(
     own = _query_items(caller, query_item, scores)
     if temperature == 0 or torch.is_anomaly_enabled():
         _refuse_nan(caller, "scores", scores)
-    positives, counts = _positives_of(relevance, own, include_query)
+    positives, counts = positives_of(relevance, own, include_query)
     setting = _setting(positives, counts, own, include_query, temperature, step)
     among_all, among_positives = operator.scores(scores, setting)
     return _packed(among_all, among_positives, setting, scores.shape[1])
@@ -217,10 +217,16 @@ def _refuse_nan(caller: str, name: str, value: Tensor) -> None:
         )
 
 
-def _positives_of(
-    relevance: Tensor, own: Tensor | None, include_query: IncludeQuery
+def positives_of(
+    relevance: Bool[Tensor, "query item"], own: Tensor | None = None, include_query: IncludeQuery = False
 ) -> tuple[Tensor, Tensor]:
-    """Return the item numbers of the positives [query, positive], padded with 0, and their counts [query]."""
+    """Return the item numbers of the positives [query, positive], rising, padded with 0, and their counts [query].
+
+    Args:
+        relevance: True where the item is relevant to the query.
+        own: which item each query is [query], -1 for none; it is no positive.
+        include_query: as in `positive_ranks_from_scores`.
+    """
     if own is not None:
         rows = torch.nonzero(own >= 0).squeeze(1)
         relevance = relevance.clone()

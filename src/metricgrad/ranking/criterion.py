@@ -1,4 +1,4 @@
-"""From embeddings and labels to soft ranks, and from a loss of ranks to a training criterion."""
+"""A loss of ranks as a training criterion: what is ranked against what, and which settings a preset stands for."""
 
 import functools
 import inspect
@@ -6,159 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from metricgrad._checks import Number, describe, fail, positive_number, require_matrix, require_settings
-from metricgrad._labels import Labels, number_labels
+from metricgrad._labels import Labels
 from metricgrad.averages import mean_valid
 from metricgrad.metrics.own_references import same_rows
-from metricgrad.pairing import MemoryQueue, SiMix, label_codes, mix_rows, positive_lists, unit_rows
-from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positive_ranks_from_products
+from metricgrad.pairing import MemoryQueue, SiMix, label_codes, mix_rows, unit_rows
+from metricgrad.ranking.ranks import positive_ranks
+from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positives_of
 from metricgrad.relax.step import StepName
 
-__all__ = ["RankingLoss", "positive_ranks"]
-
-
-def positive_ranks(
-    embeddings: Float[Tensor, "query dim"],
-    labels: Labels,
-    *,
-    reference_embeddings: Float[Tensor, "item dim"] | None = None,
-    reference_labels: Labels | None = None,
-    query_item: Int[Tensor, " query"] | None = None,
-    temperature: Number,
-    step: StepName = "logistic",
-    include_query: IncludeQuery = False,
-) -> PositiveRanks:
-    """Return the soft ranks of every query's positives by dot product (surrogate; exact for `temperature=0`).
-
-    r[q, x] = 1 + sum over items z != x of step((<e_q, e_z> - <e_q, e_x>) / temperature), for the items x that have
-    the label of q. Without references every row is ranked against the other rows.
-
-    Args:
-        embeddings: taken as they are; normalise them for cosine similarity (`RankingLoss` does so).
-        labels: integers or strings, one per row, in any order and any class sizes.
-        reference_embeddings: items to rank instead of the rows themselves. The queries are not among them, unless
-            these are the very rows of `embeddings` in memory (detached, too) or `query_item` says where.
-        reference_labels: their labels.
-        query_item: which of the references each query is, -1 for none, where they hold the queries among others
-            (`torch.arange(len(embeddings))` for references that begin with them). A query is never its own
-            positive and does not compete with itself.
-        temperature: width of the step in units of similarity, >= 0. 0 gives the exact ranks: a tie counts 1/2.
-        step: "logistic" or "laplace".
-        include_query: whether a query competes with the other rows; "positive" also makes it one of its positives.
-
-    Returns:
-        Ranks in float32 or wider, padded to the largest number of positives.
-
-    Raises:
-        InputError: shapes or item numbers that do not fit, a negative temperature; NaN where `temperature` is 0 or
-            under `torch.autograd.set_detect_anomaly(True)` (otherwise the ranks become NaN).
-
-    Edge cases:
-        A row without another of its label has no valid entry. Ties count 1/2.
-
-    Gradient:
-        Exact for the soft ranks, to `embeddings` and `reference_embeddings`; it falls like
-        exp(-gap / temperature). None for `temperature=0`; no second derivative (raises). Half precision and
-        autocast are computed in float32.
-
-    Cost:
-        Time O(query x item x (dim + positive)); nothing of size query x item is kept: similarities are made in
-        tiles of at most 256 MB and once more in the backward pass.
-
-    Differs from the paper:
-        The query is left out of its own ranking; `include_query=True` is the official code.
-
-    Reference:
-        [patel2022recall] section 3.
-
-    Example:
-        >>> embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
-        >>> ranks = positive_ranks(embeddings, ["a", "b", "a"], temperature=0)
-        >>> ranks.among_all[ranks.valid]
-        tensor([2., 2.])
-    """
-    caller = "positive_ranks"
-    require_matrix(caller, "embeddings", embeddings, "query, dim")
-    own = query_item is None and (reference_embeddings is None or reference_embeddings is embeddings)
-    items = embeddings if reference_embeddings is None else reference_embeddings
-    item_labels = labels if reference_labels is None else reference_labels
-    if reference_embeddings is None and query_item is not None:
-        raise fail(caller, "query_item came without reference_embeddings", "the items that it numbers")
-    if (
-        reference_labels is None
-        and reference_embeddings is not None
-        and reference_embeddings is not embeddings
-    ):
-        raise fail(caller, "reference_embeddings came without reference_labels", "both or none")
-    if reference_embeddings is None and reference_labels is not None:
-        raise fail(caller, "reference_labels came without reference_embeddings", "both or none")
-    require_matrix(caller, "reference_embeddings", items, "item, dim")
-    if items.shape[1] != embeddings.shape[1]:
-        raise fail(
-            caller,
-            f"embeddings are {describe(embeddings)} and reference_embeddings {describe(items)}",
-            "the same number of dimensions",
-        )
-    sets = {"labels": labels} | ({} if item_labels is labels else {"reference_labels": item_labels})
-    numbered = number_labels(caller, sets, device=embeddings.device).codes
-    codes, item_codes = numbered[0], numbered[-1]
-    _same_length(caller, "labels", codes, embeddings)
-    _same_length(caller, "reference_labels", item_codes, items)
-    if query_item is None and same_rows(items, embeddings) and (items is not embeddings or len(sets) > 1):
-        own, query_item = False, torch.arange(len(embeddings), device=embeddings.device)
-    keep = include_query == "positive"
-    if query_item is None:
-        lists = positive_lists(codes, item_codes, queries_are_items=own, query_is_positive=own and keep)
-        query_item = torch.arange(len(embeddings), device=embeddings.device) if own else None
-    else:
-        query_item = _item_numbers(caller, query_item, embeddings, items)
-        lists = _without_query(*positive_lists(codes, item_codes, queries_are_items=False), query_item, keep)
-    return positive_ranks_from_products(
-        embeddings,
-        items,
-        *lists,
-        query_item=query_item,
-        include_query=include_query,
-        temperature=temperature,
-        step=step,
-    )
-
-
-def _item_numbers(caller: str, query_item: Tensor, queries: Tensor, items: Tensor) -> Tensor:
-    own = query_item.to(queries.device, torch.long)
-    if own.shape != (len(queries),) or bool(((own < -1) | (own >= len(items))).any()):
-        raise fail(
-            caller,
-            f"query_item is {describe(query_item)} for {len(queries)} queries",
-            f"one item number below {len(items)} (or -1 for none) for each query",
-        )
-    return own
-
-
-def _without_query(
-    positives: Tensor, counts: Tensor, query_item: Tensor, keep: bool
-) -> tuple[Tensor, Tensor]:
-    """Take each query out of the list of its positives, or (`keep`) leave it beside another one only."""
-    columns = torch.arange(positives.shape[1], device=positives.device)
-    own = (positives == query_item.unsqueeze(1)) & (columns < counts.unsqueeze(1))  # [query, positive]
-    found = own.any(1)
-    if keep:
-        return positives, torch.where(found & (counts == 1), 0, counts)
-    counts = counts - found.long()
-    width = max(1, int(counts.max())) if len(counts) else 1
-    # From the query's own place on the next one moves up.
-    columns = columns[:width] + (own.cumsum(1)[:, :width] > 0).long()  # [query, positive]
-    moved = positives.gather(1, columns.clamp(max=positives.shape[1] - 1))
-    valid = torch.arange(width, device=positives.device) < counts.unsqueeze(1)
-    return moved.masked_fill_(~valid, 0), counts
-
-
-def _same_length(caller: str, name: str, labels: Labels, rows: Tensor) -> None:
-    if len(labels) != len(rows):
-        raise fail(caller, f"{name} has {len(labels)} entries for {describe(rows)}", "one label per row")
+__all__ = ["RankingLoss"]
 
 
 class RankingLoss(nn.Module):
@@ -210,6 +70,7 @@ class RankingLoss(nn.Module):
                 "RankingLoss", f"loss is {describe(loss)}", "a loss of ranks, e.g. losses.recall_at_k_loss"
             )
         _check_settings(loss, settings)
+        self._takes_gains = "gains" in _parameters(loss)
         self.temperature = positive_number("RankingLoss", "temperature", temperature)
         self.official = preset == "official"
         preset_settings = _preset(loss, preset)
@@ -249,6 +110,56 @@ class RankingLoss(nn.Module):
             )
         loss, valid = self.per_query(embeddings, labels, ref_emb, ref_labels)
         return mean_valid(loss, valid)
+
+    def judged(
+        self,
+        queries: Float[Tensor, "query dim"],
+        documents: Float[Tensor, "document dim"],
+        relevance: Shaped[Tensor, "query document"],
+    ) -> Float[Tensor, ""]:
+        """Return the mean of the loss over queries that are ranked against documents and have a relevant one.
+
+        Args:
+            queries: one row per query.
+            documents: one row per document; the queries are not among them unless these are the very same rows.
+            relevance: bool, or grades, which are relevant above 0. A loss with `gains` (NDCG) takes the grades for
+                them, unless it was given some.
+
+        Returns:
+            A scalar; 0 with zero gradient where no query has a relevant document.
+
+        Raises:
+            InputError: a memory or SiMix was set, which belong to labels; shapes do not fit.
+
+        Example:
+            >>> from metricgrad.losses import ndcg_loss
+            >>> queries, documents = (
+            ...     torch.tensor([[1.0, 0.0]]),
+            ...     torch.tensor([[0.9, 0.1], [0.0, 1.0], [0.5, 0.5]]),
+            ... )
+            >>> criterion = RankingLoss(ndcg_loss, temperature=0.01)
+            >>> criterion.judged(queries, documents, torch.tensor([[1.0, 0.0, 3.0]]))
+            tensor(0.2033)
+        """
+        if self.simix is not None or self.memory is not None:
+            came = f"relevance came, but {'simix' if self.memory is None else 'a memory'} was set"
+            raise fail("RankingLoss", came, "one of the two: mixtures and memories need labels")
+        require_matrix("RankingLoss", "queries", queries, "query, dim")
+        itself = same_rows(documents, queries)
+        own = torch.arange(len(queries), device=queries.device) if itself else None
+        ranks = self._ranks(
+            self._unit(queries),
+            None,
+            reference_embeddings=self._unit(documents),
+            relevance=relevance,
+            query_item=own,
+        )
+        settings = self.settings
+        if self._takes_gains and "gains" not in settings:
+            grades = relevance.to(queries.device)
+            positives, _ = positives_of(grades > 0, own)
+            settings = {**settings, "gains": grades.gather(1, positives).to(ranks.among_all.dtype)}
+        return mean_valid(self.loss(ranks, **settings), ranks)
 
     def per_query(
         self,
@@ -312,7 +223,7 @@ class RankingLoss(nn.Module):
     def _unit(self, embeddings: Tensor) -> Tensor:
         return unit_rows(embeddings) if self.normalize else embeddings
 
-    def _ranks(self, rows: Tensor, labels: Labels, **references: Any) -> PositiveRanks:
+    def _ranks(self, rows: Tensor, labels: Labels | None, **references: Any) -> PositiveRanks:
         return positive_ranks(
             rows,
             labels,
@@ -339,14 +250,19 @@ _OFFICIAL: dict[str, dict[str, Any]] = {
 
 def _check_settings(loss: Callable[..., Tensor], settings: Mapping[str, Any]) -> None:
     """Raise InputError for a setting that the loss does not take, where its signature can be read."""
-    try:
-        arguments = inspect.signature(loss).parameters.values()
-    except (TypeError, ValueError):
-        return
+    arguments = _parameters(loss).values()
     known = {one.name for one in arguments if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)}
-    if any(one.kind is one.VAR_KEYWORD for one in arguments):
+    if not arguments or any(one.kind is one.VAR_KEYWORD for one in arguments):
         return
     require_settings(f"RankingLoss of {getattr(loss, '__name__', 'the loss')}", settings, known - {"ranks"})
+
+
+def _parameters(loss: Callable[..., Tensor]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a loss by name; none where its signature cannot be read."""
+    try:
+        return inspect.signature(loss).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def _preset(loss: Callable[..., Tensor], preset: str | None) -> dict[str, Any]:
