@@ -10,6 +10,7 @@ from metricgrad._checks import describe, fail
 from metricgrad._columns import logit_of_class_1, one_column
 from metricgrad._structures import one_tensor
 from metricgrad.direct import DirectLoss
+from metricgrad.methods.of_embeddings import sides_of
 from metricgrad.pairing import label_codes, unit_rows
 
 __all__ = ["DirectObjective", "embedded", "in_rows", "of_classes"]
@@ -31,18 +32,26 @@ class DirectObjective:
 
     def __call__(self, outputs: Tensor, targets: Any) -> Tensor:
         """Return the mean loss over the units that have one."""
-        return self.loss(*self.arrange(one_tensor("direct", outputs), targets))
+        return self.loss(*self.arrange(outputs, targets))
 
 
-def embedded(outputs: Tensor, targets: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Return cosine similarities [query, item], relevance, and that nobody is an item of its own."""
-    rows = unit_rows(outputs)
+def embedded(outputs: Any, targets: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return cosine similarities [query, item], relevance, and that nobody is an item of its own.
+
+    Of a batch of pairs: queries against documents, by the relevance of the pairs.
+    """
+    sides = sides_of("direct", outputs, targets)
+    if sides is not None:
+        queries, documents, relevance = sides
+        return unit_rows(queries) @ unit_rows(documents).T, relevance > 0, None
+    rows = unit_rows(one_tensor("direct", outputs))
     (codes,) = label_codes(targets, device=outputs.device)
     return rows @ rows.T, codes[:, None] == codes, ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
 
 
-def of_classes(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
+def of_classes(outputs: Any, targets: Any) -> tuple[Tensor, Any, None]:
     """Return class scores [sample, class] and the class of every sample."""
+    outputs = one_tensor("direct", outputs)
     if one_column(outputs).ndim == 1:
         raise fail(
             "direct:multiclass",
@@ -54,13 +63,14 @@ def of_classes(outputs: Tensor, targets: Any) -> tuple[Tensor, Any, None]:
 
 
 def in_rows(
-    outputs: Tensor, targets: Any, *, threshold: float = 0.0, positive_class: int = 1
+    outputs: Any, targets: Any, *, threshold: float = 0.0, positive_class: int = 1
 ) -> tuple[Tensor, Tensor, None]:
     """Return one row of scores [1, sample], or one for each class [class, sample], and 0 or 1 for every score.
 
     A single column is one score, and two are, as the metrics of two classes read them. A structure decides at 0, hence
     the threshold of the metric is subtracted; where class 0 is the positive one scores and targets change sides.
     """
+    outputs = one_tensor("direct", outputs)
     targets, logit = one_column(targets), logit_of_class_1(outputs)
     if not isinstance(targets, Tensor) or targets.shape != outputs.shape[:1]:
         came = f"outputs are {describe(outputs)} and targets are {describe(targets)}"

@@ -5,10 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
+from metricgrad._checks import fail
 from metricgrad._structures import moved, tensors_of
 from metricgrad._types import MethodRun
 from metricgrad._user_code import called, embedded
 from metricgrad.methods.given_loss import require_gradient
+from metricgrad.pairing import TwoTowers
 from metricgrad.scale import SharedBackward, StagedBackward, current
 from metricgrad.scale.chunk import device_of
 
@@ -31,6 +33,13 @@ class BatchGradient:
         parameters = list(run.parameters.values())
         self.device = parameters[0].device
         self.shared = self.staged = None
+        towers = run.model.towers if isinstance(run.model, TwoTowers) else None
+        if towers is not None and current().size > 1:
+            raise fail(
+                "TwoTowers",
+                f"{current().size} processes",
+                "one process: pairs are not shared out among several",
+            )
         if current().size > 1:
             self.shared = SharedBackward(
                 run.model,
@@ -41,6 +50,8 @@ class BatchGradient:
                 processes=current(),
             )
             self.staged = self.shared.staged
+        elif run.chunk is not None and towers is not None:
+            self.staged = StagedBackward(towers, self._of_sides, chunk=run.chunk)
         elif run.chunk is not None:
             self.staged = StagedBackward(run.model, objective, chunk=run.chunk)
 
@@ -59,6 +70,10 @@ class BatchGradient:
             "the backward pass", loss.backward, expected="a loss and a network that torch can differentiate"
         )
         return loss
+
+    def _of_sides(self, queries: Tensor, documents: Tensor, targets: Any) -> Tensor:
+        """The objective of embeddings that came tower by tower; a tower without weights left them where they were."""
+        return self.objective({"query": queries, "document": documents.to(queries.device)}, targets)
 
     @property
     def measured(self) -> Mapping[str, int]:

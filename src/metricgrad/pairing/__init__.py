@@ -10,11 +10,13 @@ from metricgrad.pairing.simix import SiMix as SiMix
 from metricgrad.pairing.simix import VirtualRows as VirtualRows
 from metricgrad.pairing.simix import mix_rows as mix_rows
 from metricgrad.pairing.simix import mix_similarities as mix_similarities
+from metricgrad.pairing.two_towers import TwoTowers as TwoTowers
 
 __all__ = [
     "ClassBatchSampler",
     "MemoryQueue",
     "SiMix",
+    "TwoTowers",
     "VirtualRows",
     "has_positive",
     "label_codes",

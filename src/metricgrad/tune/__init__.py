@@ -3,6 +3,7 @@
 from metricgrad.tune.arms import Contender as Contender
 from metricgrad.tune.compare import compare as compare
 from metricgrad.tune.compared import Comparison as Comparison
+from metricgrad.tune.pair_split import PairSplit as PairSplit
 from metricgrad.tune.plan import Plan as Plan
 from metricgrad.tune.result import Result as Result
 from metricgrad.tune.run import tune as tune
@@ -15,6 +16,7 @@ __all__ = [
     "ClassBatchSplit",
     "Comparison",
     "Contender",
+    "PairSplit",
     "Plan",
     "Result",
     "Splits",

@@ -5,6 +5,7 @@ tensor is never touched, except that whole numbers of the types in which PyTorch
 uint64) become wider ones. Texts stay a list.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad._structures import form
 
-__all__ = ["inputs_as_tensor", "targets_as_given"]
+__all__ = ["inputs_as_tensor", "not_half", "targets_as_given"]
 
 _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64}
 
@@ -38,6 +39,12 @@ def inputs_as_tensor(caller: str, inputs: Any) -> Tensor:
             "Items of several sizes, texts and dicts come from a DataLoader with a collate_fn.",
         )
     return _tensor(caller, "inputs", _from_numpy(caller, "inputs", found))
+
+
+def not_half(inputs: Tensor) -> Tensor:
+    """Return inputs with half-precision numbers in PyTorch's default type: stored so to save room, computed as usual."""
+    half = inputs.is_floating_point() and inputs.element_size() < 4
+    return inputs.to(torch.get_default_dtype()) if half else inputs
 
 
 def targets_as_given(caller: str, targets: Any) -> Tensor | list[Any]:
@@ -122,7 +129,9 @@ def _from_numpy(caller: str, name: str, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array.astype(np.float64)).to(torch.get_default_dtype())
     if array.dtype.kind == "c" and array.dtype.itemsize > 16:
         array = array.astype(np.complex128)
-    return torch.from_numpy(array)
+    with warnings.catch_warnings():  # a memory map may be read-only: nobody writes into inputs and targets
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _tensor(caller: str, name: str, value: Tensor) -> Tensor:

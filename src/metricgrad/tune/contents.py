@@ -42,7 +42,8 @@ class Contents:
     Attributes:
         digest: hash of its batches, behind what it covers where that is not all; a split that gives other batches at
             every reading has a text that says so.
-        rows: hash of every row (inputs and target together), in no order; None where there are no rows to tell apart.
+        rows: hash of every row (inputs and target together), in no order; None where there are no rows to tell apart,
+            and for a reference in memory, whose rows are compared with none.
     """
 
     digest: str
@@ -67,7 +68,7 @@ def contents_of(splits: Splits, observer: Observer) -> dict[str, Contents]:
             found[name] = _contents(name, split, observer)
             reference = reference_of(split)
             if reference is not None:
-                found[f"{name} reference"] = _contents(f"{name} reference", reference, observer)
+                found[f"{name} reference"] = _contents(f"{name} reference", reference, observer, rows=False)
     return found
 
 
@@ -110,10 +111,10 @@ def _refused(first: str, second: str, how: str) -> Exception:
     )
 
 
-def _contents(name: str, split: Split, observer: Observer) -> Contents:
+def _contents(name: str, split: Split, observer: Observer, *, rows: bool = True) -> Contents:
     digest, inputs, targets = (getattr(split, part, None) for part in ("digest", "inputs", "targets"))
     if isinstance(digest, str):
-        in_memory = isinstance(inputs, Tensor) and isinstance(targets, Tensor | list)
+        in_memory = rows and isinstance(inputs, Tensor) and isinstance(targets, Tensor | list)
         own = "" if type(split).__module__.startswith("metricgrad.") else fingerprint(type(split)).code
         return Contents(digest + own, _rows((inputs, targets)) if in_memory else None)
     if iter(split) is split:

@@ -103,8 +103,8 @@ def grouping_of(name: str, splits: Splits, metric: Metric) -> Grouping:
         return Grouping(
             None, metric.unit, f"{name} is shuffled: its groups are not used, its units are drawn alone"
         )
-    if metric.unit != "query" or split is None:
-        return Grouping(None, metric.unit)
+    if metric.unit != "query" or split is None or getattr(split, "side", None) is not None:
+        return Grouping(None, metric.unit)  # queries of pairs have no classes
     labels: Any = collect_targets(split)  # in the order of the pass that was measured
     try:
         number_labels("Splits", {f"targets of {name}": labels}, device="cpu")

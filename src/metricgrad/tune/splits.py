@@ -8,7 +8,7 @@ depend on nothing but (seed, epoch), which is what makes a run resumable bit for
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from metricgrad._labels import Labels, number_labels
 from metricgrad._structures import form
 from metricgrad._types import Split
 from metricgrad.pairing import ClassBatchSampler
-from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
+from metricgrad.tune.arrays import inputs_as_tensor, not_half, targets_as_given
 
 __all__ = [
     "NAMES",
@@ -84,9 +84,12 @@ class ArraySplit:
         reference: a split that the items here are ranked against (retrieval); default: themselves.
         pictures: PNG bytes of the items with the given indices, for the report's gallery.
         names: one text per item, for the gallery.
+        side: `query` or `document`, for a network of two sides (`pairing.TwoTowers`): batches then give the inputs as
+            {side: inputs}, half precision in PyTorch's default type, and targets are numbers of queries or documents
+            (see `PairSplit`). None for any other network.
 
     Raises:
-        InputError: inputs and targets differ in length, there is no item, or a value is missing.
+        InputError: inputs and targets differ in length, there is no item, a value is missing, or an unknown side.
 
     Example:
         >>> split = ArraySplit(torch.arange(5.0)[:, None], torch.arange(5), batch=2)
@@ -105,8 +108,12 @@ class ArraySplit:
         reference: Split | None = None,
         pictures: Callable[[Sequence[int]], list[bytes]] | None = None,
         names: Sequence[str] | None = None,
+        side: Literal["query", "document"] | None = None,
     ) -> None:
         self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
+        if side not in (None, "query", "document"):
+            raise fail("ArraySplit", f"side is {side!r}", "'query', 'document' or None")
+        self.side = side
         self.batch = whole_number("ArraySplit", "batch", batch)
         self.seed = whole_number("ArraySplit", "seed", seed, least=0)
         self.shuffle, self.epoch = shuffle, 0
@@ -123,11 +130,14 @@ class ArraySplit:
         """Return the number of batches of an epoch."""
         return -(-len(self.inputs) // self.batch)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """Yield `(inputs, targets)` batches of the current epoch."""
         epoch = self.epoch
         for chosen in self._order().split(self.batch):
-            yield self.inputs[chosen], _chosen(self.targets, chosen)
+            inputs: Any = self.inputs[chosen]
+            if self.side is not None:
+                inputs = {self.side: not_half(inputs)}
+            yield inputs, _chosen(self.targets, chosen)
         if self.epoch == epoch:  # a plain loop sees the next order; a pass that is left early is not counted
             self.epoch += 1
 
@@ -151,12 +161,14 @@ class ArraySplit:
             reference=self.reference,
             pictures=self.pictures,
             names=self.names,
+            side=self.side,
         )
 
     @property
     def digest(self) -> str:
         """Hash (SHA-256) of inputs, targets, batches and reference."""
         facts = (self.batch, self.shuffle, self.seed, split_digest(reference_of(self)))
+        facts += () if self.side is None else (self.side,)
         return _digest(self.inputs, self.targets, facts=facts)
 
 
@@ -272,8 +284,10 @@ def _chosen(targets: Any, chosen: Tensor) -> Any:
 
 
 def describe_split(split: Split) -> dict[str, Any]:
-    """What the record says of a split: items and classes where the split knows them."""
+    """What the record says of a split: items and classes where the split knows them; of pairs the queries."""
     targets = getattr(split, "targets", None)
+    if (queries := _queries_of(split)) is not None:
+        return {"items": len(queries)}
     if isinstance(targets, list):
         return {"items": len(targets), "classes": len(set(map(str, targets)))}
     if not isinstance(targets, Tensor):
@@ -292,13 +306,28 @@ def batches_in(split: Any) -> int | None:
         return None
 
 
+def _queries_of(split: Any) -> Tensor | None:
+    """Return the numbers of the queries of a split of pairs, or of its query side; None for any other."""
+    side = getattr(split, "side", None)
+    return split.targets if side == "query" else getattr(split, "query_numbers", None)
+
+
 def check_disjoint(splits: Splits) -> None:
-    """Raise InputError where two splits of a retrieval run share a class: its figures would not be of unseen ones."""
-    labels = {}
+    """Raise InputError where two splits of a retrieval run share a class: its figures would not be of unseen ones.
+
+    Splits of pairs must not share a query, nor a relevant document where fit says that documents are not shared.
+    """
+    labels, what = {}, "class"
     for name in NAMES:
-        targets = getattr(getattr(splits, name), "targets", None)
+        split = getattr(splits, name)
+        if (queries := _queries_of(split)) is not None:
+            what = "query"
+        targets = getattr(split, "targets", None) if queries is None else queries
         if isinstance(targets, Tensor) and targets.ndim == 1:
             labels[name] = set(targets.tolist())
+            if name != "fit" and hasattr(splits.fit, "check_documents"):
+                splits.fit.check_documents(name, targets)  # pyright: ignore[reportAttributeAccessIssue]
+    several = "queries" if what == "query" else "classes"
     names = list(labels)
     for place, first in enumerate(names):
         for second in names[place + 1 :]:
@@ -306,9 +335,9 @@ def check_disjoint(splits: Splits) -> None:
             if shared:
                 raise fail(
                     "Splits",
-                    f"{first} and {second} share {len(shared)} classes, e.g. {sorted(shared)[0]}",
-                    "splits that are disjoint by class (retrieval is judged on classes that were never trained on)",
-                    "Split the set of classes, then take the items of each part.",
+                    f"{first} and {second} share {len(shared)} {several}, e.g. {sorted(shared)[0]}",
+                    f"splits that are disjoint by {what} (retrieval is judged on {several} that were never trained on)",
+                    f"Split the set of {several}, then take the items of each part.",
                 )
 
 
@@ -322,7 +351,7 @@ def reference_of(split: Split) -> Split | None:
     if reference is None or reference is split:
         return None
     pairs = [(getattr(split, name, None), getattr(reference, name, None)) for name in ("inputs", "targets")]
-    same = all(
+    same = getattr(split, "side", None) == getattr(reference, "side", None) and all(
         isinstance(one, Tensor)
         and isinstance(other, Tensor)
         and one.dtype == other.dtype
@@ -358,5 +387,5 @@ def _digest(*arrays: Any, facts: tuple[Any, ...]) -> str:
             total.update(repr(array).encode())
             continue
         total.update(f"{tuple(array.shape)}{array.dtype}".encode())
-        total.update(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        total.update(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())  # without a copy
     return total.hexdigest()
