@@ -1,6 +1,6 @@
 """Call what the user gave: whatever it raises becomes one sentence that says what was called with what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,8 @@ def embedded(model: nn.Module, inputs: Any) -> Any:
             "A batch of one item has no statistics for BatchNorm: choose another batch size, or drop_last=True in the "
             "DataLoader."
         )
+    elif isinstance(inputs, Mapping) and inputs and inputs.keys() <= {"query", "document"}:
+        remedy = "Queries and documents are embedded by a metricgrad.pairing.TwoTowers."
     elif isinstance(inputs, np.ndarray):
         remedy = "Splits(..., unpack=...) can make tensors of the arrays in a batch."
     elif (wanted := _other_type(model, inputs)) is not None:

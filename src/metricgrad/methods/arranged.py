@@ -30,7 +30,7 @@ class DirectObjective:
     def __init__(self, loss: DirectLoss, arrange: Arrangement) -> None:
         self.loss, self.arrange = loss, arrange
 
-    def __call__(self, outputs: Tensor, targets: Any) -> Tensor:
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """Return the mean loss over the units that have one."""
         return self.loss(*self.arrange(outputs, targets))
 

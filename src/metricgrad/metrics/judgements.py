@@ -23,7 +23,7 @@ from metricgrad.metrics.known import facts_of
 from metricgrad.metrics.names import metric_by_name
 from metricgrad.metrics.over_documents import document_tiles
 
-__all__ = ["judged"]
+__all__ = ["judged", "qrels_of"]
 
 
 def judged(metric: Metric | str, qrels: Qrels) -> Metric:
@@ -80,6 +80,18 @@ def judged(metric: Metric | str, qrels: Qrels) -> Metric:
         description=f"{facts.description(metric.settings)}; over judged documents",
         settings={**metric.settings, "qrels": qrels.digest},
     )
+
+
+def qrels_of(metric: Metric) -> Qrels | None:
+    """Return the judgements that a metric is bound to; None for a metric of labels.
+
+    Example:
+        >>> qrels = Qrels.of_pairs([0], [2], queries=1, items=3)
+        >>> qrels_of(judged("mrr@10", qrels)) is qrels
+        True
+    """
+    measure = metric.measure
+    return measure.args[2] if isinstance(measure, partial) and measure.func is _rows else None
 
 
 def _rows(

@@ -42,7 +42,7 @@ def inputs_as_tensor(caller: str, inputs: Any) -> Tensor:
 
 
 def not_half(inputs: Tensor) -> Tensor:
-    """Return inputs with half-precision numbers in PyTorch's default type: stored so to save room, computed as usual."""
+    """Return inputs with half-precision numbers in PyTorch's default type: they were stored so to save room."""
     half = inputs.is_floating_point() and inputs.element_size() < 4
     return inputs.to(torch.get_default_dtype()) if half else inputs
 

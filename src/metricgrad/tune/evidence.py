@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from metricgrad._records import CONTROL, Curve, Entrant, Progress, Role, Tested, Verdict
@@ -13,16 +12,15 @@ from metricgrad._resampling import Watch
 from metricgrad._types import Metric
 from metricgrad.differences import CONFIDENCE, Differences, Grouping
 from metricgrad.interval import Interval
-from metricgrad.metrics import metric_calls, retrieval_ranks
+from metricgrad.metrics import metric_calls
 from metricgrad.tune.checkpoint import save_weights
+from metricgrad.tune.curve import CURVE_KS, shares_found
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.falls import Beside
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs
 
 __all__ = ["Reading", "Selected", "favourite", "judge", "opponent", "read_test"]
-
-CURVE_KS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50)
 
 Statistics = Mapping[str, Sequence[Tensor]]
 """For each arm the test statistics [unit, stat] of every seed."""
@@ -82,7 +80,7 @@ def read_test(
         if beside is not None:
             beside.measured(found, seed, arm, "test")
         if evaluator.metric.unit == "query":
-            shares.setdefault(arm, []).append(_shares_found(found))
+            shares.setdefault(arm, []).append(shares_found(evaluator.metric, found))
         if (seed, arm) in keep:
             kept[seed, arm] = found.on_cpu()
     folder.emit(Progress("test", len(chosen), len(chosen), "model"))
@@ -96,19 +94,6 @@ def read_test(
     for arm, values in shares.items():
         folder.emit(Curve(arm, list(CURVE_KS), [float(value) for value in np.mean(values, axis=0)]))
     return Reading(statistics, kept, argmax)
-
-
-def _shares_found(found: Outputs) -> list[float]:
-    """Share of the queries with a relevant item among their k nearest, of those that have one, for every k."""
-    ranks = retrieval_ranks(
-        found.outputs,
-        found.targets,
-        reference_embeddings=found.reference_outputs,
-        reference_labels=found.reference_targets,
-    )
-    best = ranks.among_all.masked_fill(~ranks.valid, torch.inf).amin(1)
-    best = best[torch.isfinite(best)]
-    return [float((best <= k).double().mean()) for k in CURVE_KS]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A fit split of queries and documents: every batch holds some queries, a relevant document of each, and their relevance.
+"""A fit split of queries and documents: a batch holds some queries, a relevant document of each, and their relevance.
 
 Vectors may be memory maps, of which a batch reads its rows alone.
 """
@@ -27,10 +27,10 @@ _BLOCK = 16_384
 class PairSplit:
     """Batches of distinct queries, each with one of its relevant documents, drawn by (seed, epoch) alone.
 
-    A batch is `({"query": x, "document": z}, {"query": numbers, "document": numbers, "relevance": grades})`: inputs of b
-    queries and of d documents, their numbers, and the grades [b, d] of all pairs in the batch, 0 where not relevant.
-    The network is a `pairing.TwoTowers`. A document that several queries brought is there once, and documents stand in
-    the order of their numbers.
+    A batch is `({"query": x, "document": z}, {"query": numbers, "document": numbers, "relevance": grades})`: inputs of
+    b queries and of d documents, their numbers, and the grades [b, d] of all pairs in the batch, 0 where not relevant.
+    The network is a `pairing.TwoTowers`. A document that several queries brought is there once, and documents stand
+    in the order of their numbers.
 
     Args:
         queries: inputs of all queries [query, ...]: array, memory map or tensor. Row i is query i of the qrels.
@@ -56,8 +56,8 @@ class PairSplit:
             holds, `negatives` without `hard_negatives`.
 
     Edge cases:
-        A hard negative that is relevant by the qrels is a positive. A query with fewer negatives brings those. Inputs in
-        half precision come in PyTorch's default type, and so do float64 arrays.
+        A hard negative that is relevant by the qrels is a positive. A query with fewer negatives brings those. Inputs
+        in half precision come in PyTorch's default type, and so do float64 arrays.
 
     Cost:
         Of a batch: its rows, and a dense matrix of the grades of its pairs.
@@ -180,8 +180,8 @@ class PairSplit:
         if len(shared):
             raise fail(
                 "PairSplit",
-                f"fit and {name} share {len(shared)} relevant documents, e.g. {int(shared[0])}, and shared_documents is "
-                "False",
+                f"fit and {name} share {len(shared)} relevant documents, e.g. {int(shared[0])}, and "
+                "shared_documents is False",
                 "queries with documents of their own",
                 "Split by documents too, or let the run answer for new queries over known documents alone.",
             )

@@ -113,7 +113,7 @@ class ArraySplit:
         self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
         if side not in (None, "query", "document"):
             raise fail("ArraySplit", f"side is {side!r}", "'query', 'document' or None")
-        self.side = side
+        self.side: Literal["query", "document"] | None = side
         self.batch = whole_number("ArraySplit", "batch", batch)
         self.seed = whole_number("ArraySplit", "seed", seed, least=0)
         self.shuffle, self.epoch = shuffle, 0
