@@ -124,7 +124,7 @@ def moments(caller: str, x: Any, y: Any = None, *, block: int | None = None) -> 
         caller: for messages.
         x: vectors [row, dim]: array, memory map (read in blocks) or tensor of float16, float32 or float64.
         y: one label per row, whole numbers or texts; None for forms that need none.
-        block: rows to read at a time; default: as many as are 32 MB of float64.
+        block: rows to read at a time; default: 8 MB of float64, and 1,024 rows at least.
 
     Raises:
         InputError: no such vectors or labels, NaN or infinite values, another number of labels than rows.
@@ -167,7 +167,7 @@ def scatter_of(
         both, own = count + len(part), part.mean(0)
         centred, step = (part - own).numpy(), own - mean
         scatter += torch.from_numpy(centred.T @ centred)  # numpy computes half of a product with itself
-        scatter += torch.outer(step, step) * (count * len(part) / both)
+        scatter.addr_(step, step, alpha=count * len(part) / both)
         mean = mean + step * (len(part) / both)
         count = both
     return count, mean, scatter

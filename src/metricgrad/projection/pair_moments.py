@@ -69,7 +69,7 @@ def pair_moments(caller: str, queries: Any, documents: Any, *, block: int | None
         caller: for messages.
         queries: vectors [pair, dim of queries] of float16, float32 or float64: array, memory map or tensor.
         documents: vectors [pair, dim of documents]; row i belongs to row i of the queries.
-        block: pairs to read at a time; default: as many as are 32 MB of float64 on the wider side.
+        block: pairs to read at a time; default: 8 MB of float64 on the wider side, and 1,024 pairs at least.
 
     Raises:
         InputError: no such vectors, NaN or infinite values, another number of rows on each side.

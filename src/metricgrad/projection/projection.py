@@ -99,7 +99,7 @@ class Projection(nn.Module):
         Args:
             x: float16, float32 or float64 [row, in], in any memory order.
             out: where the result goes, e.g. a memory map [row, out]; default: a new array of the dtype of x.
-            block: rows to read at a time; default: as many as are 32 MB of float64.
+            block: rows to read at a time; default: 8 MB of float64, and 1,024 rows at least.
 
         Returns:
             [row, out], rows of length 1.

@@ -13,8 +13,8 @@ from metricgrad._checks import describe, fail, whole_number
 
 __all__ = ["Rows", "rows_of", "unit_rows"]
 
-_BLOCK_VALUES = 2**22
-"""Numbers in a block: 32 MB of float64."""
+_BLOCK_VALUES, _BLOCK_ROWS = 2**20, 1024
+"""A block has as many rows as are 8 MB of float64, which a cache holds; at least 1,024, which a product wants."""
 
 _NAMED_ROWS = 5
 _EXPECTED = "an array or tensor of float16, float32 or float64 [row, dim]"
@@ -98,7 +98,7 @@ def rows_of(caller: str, name: str, x: Any, *, block: int | None = None) -> Rows
         caller: for messages.
         name: of the argument, for messages.
         x: float16, bfloat16, float32 or float64 [row, dim], in any memory order.
-        block: rows to read at a time; default: as many as are 32 MB of float64.
+        block: rows to read at a time; default: 8 MB of float64, and 1,024 rows at least.
 
     Raises:
         InputError: not two axes, no row, no column, whole numbers, complex numbers, texts, masked values, sparse.
@@ -114,5 +114,5 @@ def rows_of(caller: str, name: str, x: Any, *, block: int | None = None) -> Rows
         raise fail(caller, f"{name} is {describe(source)}{'' if dense else ', not dense'}", _EXPECTED, remedy)
     if not all(source.shape):
         raise fail(caller, f"{name} is {describe(source)}", "at least one row and one column")
-    size = max(1, _BLOCK_VALUES // int(source.shape[1]))
+    size = max(_BLOCK_ROWS, _BLOCK_VALUES // int(source.shape[1]))
     return Rows(source, caller, name, size if block is None else whole_number(caller, "block", block))
