@@ -148,3 +148,12 @@ def share_of_f1(outputs: torch.Tensor, targets: torch.Tensor) -> float:
     hits = torch.bincount(targets[outputs == targets], minlength=3)
     sizes = torch.bincount(targets, minlength=3) + torch.bincount(outputs, minlength=3)
     return float((2 * hits / sizes)[sizes > 0].mean())
+
+
+def test_a_rule_says_how_it_is_fitted_how_it_decides_and_in_which_words():
+    """What a rule lacks is named when it is made, not when it is first used."""
+    kind = type(
+        "Lacking", (Rule,), {"words": lambda self: "none", "_choose": lambda self, logs: logs.argmax(1)}
+    )
+    with pytest.raises(TypeError, match="_fit"):
+        kind()

@@ -90,7 +90,7 @@ class LabelThresholds(Rule):
             )
         self.metric, self.classes, self.seen = record.name, odds.shape[1], _mixed(marks == 1)
         self.check_names(caller)
-        self._search(odds, marks == 1, record)
+        self._fit(odds, marks == 1, record)
         return self
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -128,6 +128,9 @@ class LabelThresholds(Rule):
 
     def _choose(self, logs: Odds) -> Int64[Tensor, "sample label"]:
         return (logs > self.cuts).long()
+
+    def _fit(self, logs: Odds, y: Marks, value: Metric) -> None:
+        self._search(logs, y, value)
 
     def _search(self, odds: Odds, marks: Marks, metric: Metric) -> None:
         """Set the cuts to the best that either start leads to."""

@@ -1,8 +1,9 @@
 """What every rule of decision is: a small module that is fitted to a pool and turns scores into classes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, final
 
 import torch
 from jaxtyping import Float64, Int64
@@ -23,8 +24,8 @@ Classes = Int64[Tensor, "sample"]
 _Rule = TypeVar("_Rule", bound="Rule")
 
 
-class Rule(nn.Module):
-    """A rule of decision; subclasses say how it is fitted (`_fit`), how it decides (`_choose`) and in which words.
+class Rule(nn.Module, ABC):
+    """A rule of decision; each rule says how it is fitted (`_fit`), how it decides (`_choose`) and in which words.
 
     Attributes:
         name: as `fit_rule` takes it.
@@ -92,9 +93,9 @@ class Rule(nn.Module):
         """As `decide`, without its checks: what stands in an exported graph, on the device of the scores."""
         return self._decided(log_scores(p, "probabilities" if self.inputs == "probabilities" else "logits"))
 
+    @abstractmethod
     def words(self) -> str:
         """The rule in plain words."""
-        raise NotImplementedError
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array, by name, for the number of classes."""
@@ -148,12 +149,13 @@ class Rule(nn.Module):
     def _columns(self, scores: Tensor) -> int:
         return scores.shape[1]
 
-    def _fit(self, logs: LogScores, y: Classes, value: TableMetric) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _fit(self, logs: LogScores, y: Classes, value: Any) -> None:
+        """Set the arrays of the rule for the scores and truth of a pool; of classes, the metric is a `TableMetric`."""
 
+    @abstractmethod
     def _choose(self, logs: LogScores) -> Classes:
         """Classes among those of the pool."""
-        raise NotImplementedError
 
     def _decided(self, logs: LogScores) -> Classes:
         """An item whose largest score is that of a class absent from the pool keeps it: nothing is known of it."""
@@ -176,6 +178,7 @@ class Rule(nn.Module):
             raise fail(caller, came, f"one name for each of {self.classes} classes")
 
 
+@final
 class Argmax(Rule):
     """The class of the largest score: what is decided without a rule. Ties: the lowest class.
 
