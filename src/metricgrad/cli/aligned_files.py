@@ -10,7 +10,7 @@ from torch import Tensor
 from metricgrad._types import Metric
 from metricgrad.cli.alignment import aligned, members, require_equal, require_one_reading, taken
 from metricgrad.cli.columns import Predictions
-from metricgrad.cli.figures import of_embeddings
+from metricgrad.cli.embedding_figures import of_embeddings
 from metricgrad.cli.naming import Said
 from metricgrad.cli.reading import read_predictions
 from metricgrad.differences import Grouping

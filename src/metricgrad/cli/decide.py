@@ -11,6 +11,7 @@ from metricgrad.cli.options import (
     DecimalCommaOption,
     DelimiterOption,
     DirectionOption,
+    ForceOption,
     IdOption,
     PositiveClassOption,
     ResamplesOption,
@@ -68,7 +69,6 @@ DecidedOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the decisions there (.csv); else beside the rule."),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Write over files that are there.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the parts and of the draws.")]
 
 

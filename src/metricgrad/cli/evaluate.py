@@ -1,16 +1,31 @@
 """`metricgrad evaluate`: an exact metric of files, with an interval, undefined units counted, the name explained."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from metricgrad.cli.judged_options import (
+    CorpusIdsOption,
+    CorpusOption,
+    CorpusTextsOption,
+    DepthOption,
+    PerQueryOption,
+    QrelsOption,
+    QueriesOption,
+    QueryIdsOption,
+    QueryTextsOption,
+    RunFileOption,
+    SaveRunOption,
+    VectorColumnOption,
+)
 from metricgrad.cli.options import (
     ColumnOption,
     ConfidenceOption,
     DecimalCommaOption,
     DelimiterOption,
     DirectionOption,
+    ForceOption,
     GroupsOption,
     HeaderOption,
     LabelsOption,
@@ -22,14 +37,13 @@ from metricgrad.cli.options import (
 from metricgrad.cli.output import JsonOption, examples, noted, print_json
 from metricgrad.errors import InputError
 
-if TYPE_CHECKING:
-    from metricgrad.cli.naming import Said
-
 __all__ = ["EXAMPLES", "evaluate"]
 
 EXAMPLES = examples(
     "metricgrad evaluate --embeddings x.npy --labels y.csv --metric recall@1",
     "metricgrad evaluate --embeddings q.npy --labels q.csv --reference x.npy --reference-labels x.csv --metric ndcg",
+    "metricgrad evaluate --queries q.npy --corpus d.npy --qrels qrels/test.tsv --metric ndcg@10 --metric recall@100",
+    "metricgrad evaluate --run-file run.trec --qrels qrels/test.tsv --metric ndcg@10",
     "metricgrad evaluate predictions.parquet --metric f1 --json",
     "metricgrad evaluate predictions.csv --metric roc_auc",
 )
@@ -43,18 +57,32 @@ MetricsOption = Annotated[
     list[str] | None,
     typer.Option(help="A name (see list), or package.module:name of a callable; may be given several times."),
 ]
+EmbeddingsOption = Annotated[Path | None, typer.Option(help="Vectors, one row per item.")]
 ReferenceOption = Annotated[
-    Path | None, typer.Option(help="Rank these items (.npy); else the others in --embeddings.")
+    Path | None, typer.Option(help="Rank these vectors; else the others in --embeddings.")
 ]
 
 
 def evaluate(
     predictions: PredictionsArgument = None,
     metric: MetricsOption = None,
-    embeddings: Annotated[Path | None, typer.Option(help="A .npy file, one row per item.")] = None,
+    embeddings: EmbeddingsOption = None,
     labels: LabelsOption = None,
     reference: ReferenceOption = None,
     reference_labels: ReferenceLabelsOption = None,
+    queries: QueriesOption = None,
+    corpus: CorpusOption = None,
+    qrels: QrelsOption = None,
+    query_ids: QueryIdsOption = None,
+    corpus_ids: CorpusIdsOption = None,
+    query_texts: QueryTextsOption = None,
+    corpus_texts: CorpusTextsOption = None,
+    vector_column: VectorColumnOption = None,
+    run_file: RunFileOption = None,
+    save_run: SaveRunOption = None,
+    depth: DepthOption = None,
+    per_query: PerQueryOption = None,
+    force: ForceOption = False,
     higher_is_better: DirectionOption = None,
     positive_class: PositiveClassOption = None,
     delimiter: DelimiterOption = None,
@@ -67,10 +95,20 @@ def evaluate(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure exact metrics of embeddings with labels, or of a table of predictions, with a bootstrap interval.
+    """Measure exact metrics of vectors, of a TREC run or of a table of predictions, with a bootstrap interval.
 
-    --embeddings: a .npy array of numbers (item, dim); each item is a query
-    against all others, or against the items of --reference.
+    Vectors are a .npy array (item, dim), which is mapped and not copied, a
+    .parquet file (lists, or one column per dimension), .safetensors or .csv.
+
+    --embeddings: each item is a query against all others, or against the items
+    of --reference; those with its label are relevant.
+
+    --queries --corpus --qrels: all documents are ranked for each judged query.
+    --qrels is a BEIR folder or table (query-id corpus-id score), a TREC file
+    (qid 0 docid rel), a table (anchor, positive, negative; id_1, id_2, label)
+    or JSON lines (query, pos, neg). Ids are texts: 007 is not 7. recall@10 is
+    then the share of the relevant documents that is found, hit@10 whether any
+    is. --run-file measures a TREC run instead, in the order of trec_eval.
 
     --labels: a .npy array, or a .csv or .parquet file with one column, or
     with a column named label, target or class. The first line of a single
@@ -89,30 +127,19 @@ def evaluate(
 
     A missing label (empty, NaN, NA, None, null) is refused with its row.
     """
+    given = dict(locals())
     if not metric:
         raise InputError("evaluate: no --metric is given; expected a name that `metricgrad list` knows.")
-    if (predictions is None) == (embeddings is None):
-        raise InputError("evaluate: expected either --embeddings with --labels, or a file of predictions.")
     if not 0 < confidence < 1:
         raise InputError(
             f"evaluate: --confidence is {confidence}; expected a share between 0 and 1, such as 0.95."
         )
+    from metricgrad.cli.evaluated import figures_of
     from metricgrad.cli.figure_document import document, draw
-    from metricgrad.cli.figures import of_embeddings, of_predictions
-    from metricgrad.cli.named import metric_named
-    from metricgrad.cli.naming import Said, assigned
     from metricgrad.cli.progress import Drawing
 
-    exact = [metric_named(name, higher_is_better) for name in metric]
-    said = Said(delimiter, assigned(column or ()), header, decimal_comma)
     with noted() as notes, Drawing() as progress:
-        if embeddings is not None:
-            _refuse_options_of_tables(positive_class, groups, said)
-            of = of_embeddings(exact, embeddings, labels, reference, reference_labels, said, progress)
-        else:
-            _refuse_options_of_embeddings(labels, reference, reference_labels, said)
-            assert predictions is not None
-            of = of_predictions(exact, predictions, positive_class, said, groups)
+        of = figures_of(given, progress)
         found = [document(one, progress, resamples=resamples, confidence=confidence, seed=seed) for one in of]
     found = [{**one, "notes": notes} for one in found]
     if as_json:
@@ -120,31 +147,3 @@ def evaluate(
         return
     for one in found:
         draw(one)
-
-
-def _refuse_options_of_tables(positive_class: str | None, groups: str | None, said: "Said") -> None:
-    given = {
-        "--positive-class": positive_class,
-        "--groups": groups,
-        "--decimal-comma": said.decimal_comma or None,
-        **{f"--column {what}": name for what, name in said.columns.items() if what != "label"},
-    }
-    for option, value in given.items():
-        if value is not None:
-            raise InputError(
-                f"evaluate: {option} came with --embeddings; expected it with a file of predictions."
-            )
-
-
-def _refuse_options_of_embeddings(
-    labels: Path | None, reference: Path | None, reference_labels: Path | None, said: "Said"
-) -> None:
-    if labels is not None or reference is not None or reference_labels is not None:
-        raise InputError(
-            "evaluate: labels and references go with --embeddings; a table of predictions has its own."
-        )
-    if said.header is not None or "label" in said.columns:
-        raise InputError(
-            "evaluate: --header and --column label are for label files; a table of predictions has a header, and "
-            "--column target."
-        )

@@ -13,6 +13,7 @@ __all__ = [
     "DelimiterOption",
     "DirectionOption",
     "FolderOption",
+    "ForceOption",
     "GroupsOption",
     "HeaderOption",
     "IdOption",
@@ -77,6 +78,7 @@ GroupsOption = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Of PREDICTIONS: samples of one group (a patient) go together."),
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Write over files that are there.")]
 IdOption = Annotated[
     str | None,
     typer.Option("--id", metavar="COLUMN", help="The column that names the rows; else the column id."),

@@ -1,4 +1,4 @@
-"""Read what a user measures: embeddings, labels, tables of predictions. Nothing is unpickled or evaluated."""
+"""Read what a user measures: labels, tables of predictions. Nothing is unpickled or evaluated."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from metricgrad._checks import describe, require_finite
+from metricgrad._checks import describe
 from metricgrad._labels import number_labels
 from metricgrad.cli.arrays import read_array
 from metricgrad.cli.cells import class_texts, is_number, label_array, require_one_spelling
@@ -18,28 +16,13 @@ from metricgrad.cli.naming import NAMES, Said, named
 from metricgrad.cli.tables import Table, read_rows, read_table
 from metricgrad.errors import InputError
 
-__all__ = ["of_one_kind", "read_embeddings", "read_labels", "read_predictions"]
+__all__ = ["of_one_kind", "read_labels", "read_predictions"]
 
 _NOTHING = Said()
 _NONE: Mapping[str, str] = {}
 
 _HEADERS = {*NAMES["label"], *NAMES["target"], "id", "identity", "name"}
 """Names of a single column: as the first line and nowhere below, such a word is a header and no label."""
-
-
-def read_embeddings(path: Path) -> Tensor:
-    """Read a .npy file of embeddings [item, dim].
-
-    Raises:
-        InputError: no such file, no array, a pickle, another shape or type, NaN or infinite numbers.
-    """
-    array = read_array(path)
-    if array.ndim != 2 or array.dtype.kind not in "fiu" or 0 in array.shape:
-        raise InputError(f"{path} holds {describe(array)}; expected numbers (item, dim), one row per item.")
-    exact = array.astype(
-        np.float64 if array.dtype.itemsize > 4 or array.dtype.kind != "f" else array.dtype.name
-    )
-    return require_finite("embeddings", str(path), torch.from_numpy(np.ascontiguousarray(exact)))
 
 
 def read_labels(path: Path, items: int, said: Said = _NOTHING) -> np.ndarray:

@@ -1,0 +1,117 @@
+"""What `evaluate` was given: one of four kinds of files, the options that go with it, and its figures."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metricgrad.cli.figure_document import Figure, Progress
+from metricgrad.cli.naming import Said, assigned
+from metricgrad.errors import InputError
+
+__all__ = ["figures_of"]
+
+_PREDICTIONS, _EMBEDDINGS, _VECTORS, _RUN = (
+    "a file of predictions", "--embeddings and --labels", "--queries, --corpus and --qrels", "--run-file and --qrels",
+)  # fmt: skip
+_LABELLED, _JUDGED = (_PREDICTIONS, _EMBEDDINGS), (_VECTORS, _RUN)
+
+_GO_WITH: Mapping[str, tuple[str, ...]] = {
+    "labels": (_EMBEDDINGS,), "reference": (_EMBEDDINGS,), "reference_labels": (_EMBEDDINGS,),
+    "header": (_EMBEDDINGS,), "column label": (_EMBEDDINGS,),
+    "positive_class": (_PREDICTIONS,), "groups": (_PREDICTIONS,), "decimal_comma": (_PREDICTIONS,),
+    "column target": (_PREDICTIONS,), "column prediction": (_PREDICTIONS,), "column score": (_PREDICTIONS,),
+    "delimiter": _LABELLED, "higher_is_better": _LABELLED,
+    "qrels": _JUDGED, "per_query": _JUDGED, "force": _JUDGED,
+    "query_ids": (_VECTORS,), "corpus_ids": (_VECTORS,), "query_texts": (_VECTORS,), "corpus_texts": (_VECTORS,),
+    "save_run": (_VECTORS,), "depth": (_VECTORS,), "vector_column": (_EMBEDDINGS, _VECTORS),
+}  # fmt: skip
+"""Options, and the kinds of files that they go with."""
+
+
+def figures_of(given: Mapping[str, Any], progress: Progress) -> Iterable[Figure]:
+    """Measure what the options name.
+
+    Args:
+        given: all options of the command, by name.
+        progress: is told.
+
+    Raises:
+        InputError: none or several kinds of files, an option that goes with another kind; as the kind.
+    """
+    said = Said(given["delimiter"], assigned(given["column"] or ()), given["header"], given["decimal_comma"])
+    kind = _kind(given)
+    _require_fitting(given, said, kind)
+    if kind in _JUDGED:
+        return _judged(given, kind, progress)
+    from metricgrad.cli.named import metric_named
+
+    exact = [metric_named(name, given["higher_is_better"]) for name in given["metric"]]
+    if kind == _PREDICTIONS:
+        from metricgrad.cli.figures import of_predictions
+
+        return of_predictions(exact, given["predictions"], given["positive_class"], said, given["groups"])
+    from metricgrad.cli.embedding_figures import of_embeddings
+
+    return of_embeddings(
+        exact,
+        given["embeddings"],
+        given["labels"],
+        given["reference"],
+        given["reference_labels"],
+        said,
+        progress,
+        given["vector_column"],
+    )
+
+
+def _kind(given: Mapping[str, Any]) -> str:
+    """The one kind of files that was given."""
+    there = {name for name, value in given.items() if value is not None}
+    named = {
+        _PREDICTIONS: "predictions" in there,
+        _EMBEDDINGS: "embeddings" in there,
+        _VECTORS: bool({"queries", "corpus"} & there),
+        _RUN: "run_file" in there,
+    }
+    found = [kind for kind, is_there in named.items() if is_there]
+    if len(found) != 1:
+        came = f"{' and '.join(found)} came" if found else "no file came"
+        raise InputError(
+            f"evaluate: {came}; expected one of {_PREDICTIONS}; {_EMBEDDINGS}; {_VECTORS}; {_RUN}."
+        )
+    if found[0] in _JUDGED and "qrels" not in there:
+        raise InputError("evaluate: no --qrels came; expected a file that says which documents are relevant.")
+    return found[0]
+
+
+def _require_fitting(given: Mapping[str, Any], said: Said, kind: str) -> None:
+    """Refuse an option that would be ignored."""
+    columns = {f"column {what}": name for what, name in said.columns.items()}
+    for name, kinds in _GO_WITH.items():
+        value = columns.get(name, given.get(name))
+        if value is not None and value is not False and kind not in kinds:
+            option = name.replace("_", "-") if name not in columns else name
+            raise InputError(f"evaluate: --{option} came with {kind}; expected it with {' or '.join(kinds)}.")
+    for name, other in (("depth", "save_run"), ("force", "save_run")):
+        if given[name] and not given[other] and not (name == "force" and given["per_query"]):
+            raise InputError(f"evaluate: --{name} came without --save-run; expected both, or neither.")
+
+
+def _judged(given: Mapping[str, Any], kind: str, progress: Progress) -> Iterable[Figure]:
+    """Measure over judgements, and write what is asked for."""
+    from metricgrad.cli.judged_figures import measured_of_vectors
+    from metricgrad.cli.run_figures import measured_of_run
+    from metricgrad.cli.trec_files import write_per_query
+    from metricgrad.cli.written import require_free
+
+    written = [given[name] for name in ("save_run", "per_query") if given[name] is not None]
+    read = [given[name] for name in ("queries", "corpus", "qrels", "run_file") if given[name] is not None]
+    require_free("evaluate", "--save-run, --per-query", written, read, force=given["force"])
+    if kind == _RUN:
+        found = measured_of_run(given["metric"], given["run_file"], given["qrels"])
+    else:
+        found = measured_of_vectors(
+            given["metric"], given, progress, given["save_run"], given["depth"] or 1000
+        )
+    if given["per_query"] is not None:
+        write_per_query(given["per_query"], found.queries, found.per_query())
+    return found.figures()
