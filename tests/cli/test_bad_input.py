@@ -167,7 +167,9 @@ def test_arguments_that_do_not_go_together(command: Command, embeddings: Files) 
     """Half of a pair, both ways at once, neither, or the wrong kind of metric."""
     x, y = embeddings
     command("evaluate", "--metric", "recall@1").refused("expected one of", "--embeddings")
-    command("evaluate", "p.csv", "--embeddings", x, "--metric", "recall@1").refused("expected one of", "--embeddings")
+    command("evaluate", "p.csv", "--embeddings", x, "--metric", "recall@1").refused(
+        "expected one of", "--embeddings"
+    )
     command("evaluate", "--embeddings", x, "--metric", "recall@1").refused("without labels")
     command("evaluate", "--embeddings", x, "--labels", y).refused("--metric")
     command("evaluate", "--embeddings", x, "--labels", y, "--metric", "f1").refused("file of predictions")

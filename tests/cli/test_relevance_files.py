@@ -38,8 +38,8 @@ def dense(path: Path, **texts: list[str]) -> list[list[float]]:
 @pytest.mark.parametrize(
     ("name", "text", "form", "grade"),
     [
-        ("test.tsv", BEIR, "table (query-id, corpus-id, score)", 2),
-        ("test.csv", BEIR.replace("\t", ","), "table (query-id, corpus-id, score)", 2),
+        ("test.tsv", BEIR, "BEIR (query-id, corpus-id, score)", 2),
+        ("test.csv", BEIR.replace("\t", ","), "BEIR (query-id, corpus-id, score)", 2),
         ("qrels.txt", TREC, "TREC (qid 0 docid rel)", 2),
         ("x.jsonl", LINES, "JSON (query, pos, neg)", 1),
         ("x.jsonl", PASSAGES, "relevant_passages", 1),

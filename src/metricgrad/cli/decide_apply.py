@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metricgrad.cli.decided import beside, write_decisions
+from metricgrad.cli.decided import beside, require_free, write_decisions
 from metricgrad.cli.score_kind import kind_of
 from metricgrad.cli.scored import Names, said_of, scored_as
-from metricgrad.cli.written import require_free
 from metricgrad.decision import load_rule
 from metricgrad.decision.known import RULES
 from metricgrad.errors import InputError
@@ -40,13 +39,7 @@ def apply_file(given: Mapping[str, Any]) -> dict[str, Any]:
             f"expected one of {', '.join(RULES)}."
         )
     _, path = beside(given["predictions"], None, given["decided"])
-    require_free(
-        "decide",
-        "--out, --decided",
-        [path],
-        [given["predictions"], Path(given["rule"])],
-        force=given["force"],
-    )
+    require_free([path], [given["predictions"], Path(given["rule"])], force=given["force"])
     names = Names(list(rule.class_names) or [str(number) for number in range(rule.classes)])
     scored = scored_as(
         given["predictions"], said_of(given), names, groups=None, ids=given["ids"], target=False

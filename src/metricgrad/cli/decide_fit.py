@@ -6,11 +6,10 @@ from typing import Any
 
 from metricgrad.cli.class_metric import metric_of_classes
 from metricgrad.cli.decide_evidence import Progress, evidence
-from metricgrad.cli.decided import beside, write_decisions, write_rule
+from metricgrad.cli.decided import beside, require_free, write_decisions, write_rule
 from metricgrad.cli.over_the_cut import over_the_cut
 from metricgrad.cli.parting import parts
 from metricgrad.cli.score_kind import kind_of, larger_score
-from metricgrad.cli.written import require_free
 from metricgrad.decision import fit_rule
 from metricgrad.metrics.adapt import metric_calls
 
@@ -30,7 +29,7 @@ def fit_file(given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     exact = metric_of_classes(given)
     rule_path, decided_path = beside(given["predictions"], given["out"], given["decided"])
     read = [path for path in (given["predictions"], given["test"]) if path is not None]
-    require_free("decide", "--out, --decided", [rule_path, decided_path], read, force=given["force"])
+    require_free([rule_path, decided_path], read, force=given["force"])
     pool, judged, parted = parts(exact, given)
     names, kind = pool.names, kind_of(pool, given["inputs"])
     kind_of(judged, kind)

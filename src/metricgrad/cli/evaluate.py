@@ -122,7 +122,8 @@ def evaluate(
     is the prediction. Each metric takes the column that it reads. Usual other
     names (y_true, y_pred, y_score) are taken with a note; --column says others.
 
-    The interval draws queries by class, and samples by the column --groups.
+    The interval draws queries (by class, where there are labels), and samples
+    by the column --groups.
     Of fewer than 20 it is wide, and may still be too narrow.
 
     A missing label (empty, NaN, NA, None, null) is refused with its row.

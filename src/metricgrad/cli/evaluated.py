@@ -41,7 +41,9 @@ def figures_of(given: Mapping[str, Any], progress: Progress) -> Iterable[Figure]
     kind = _kind(given)
     _require_fitting(given, said, kind)
     if kind in _JUDGED:
-        return _judged(given, kind, progress)
+        from metricgrad.cli.judged_files import figures_over_judgements
+
+        return figures_over_judgements(given, progress)
     from metricgrad.cli.named import metric_named
 
     exact = [metric_named(name, given["higher_is_better"]) for name in given["metric"]]
@@ -94,24 +96,3 @@ def _require_fitting(given: Mapping[str, Any], said: Said, kind: str) -> None:
     for name, other in (("depth", "save_run"), ("force", "save_run")):
         if given[name] and not given[other] and not (name == "force" and given["per_query"]):
             raise InputError(f"evaluate: --{name} came without --save-run; expected both, or neither.")
-
-
-def _judged(given: Mapping[str, Any], kind: str, progress: Progress) -> Iterable[Figure]:
-    """Measure over judgements, and write what is asked for."""
-    from metricgrad.cli.judged_figures import measured_of_vectors
-    from metricgrad.cli.run_figures import measured_of_run
-    from metricgrad.cli.trec_files import write_per_query
-    from metricgrad.cli.written import require_free
-
-    written = [given[name] for name in ("save_run", "per_query") if given[name] is not None]
-    read = [given[name] for name in ("queries", "corpus", "qrels", "run_file") if given[name] is not None]
-    require_free("evaluate", "--save-run, --per-query", written, read, force=given["force"])
-    if kind == _RUN:
-        found = measured_of_run(given["metric"], given["run_file"], given["qrels"])
-    else:
-        found = measured_of_vectors(
-            given["metric"], given, progress, given["save_run"], given["depth"] or 1000
-        )
-    if given["per_query"] is not None:
-        write_per_query(given["per_query"], found.queries, found.per_query())
-    return found.figures()

@@ -80,7 +80,7 @@ def draw(found: Mapping[str, Any]) -> None:
         table.add_row("interval", Text(f"{found['low']:.4f} to {found['high']:.4f}  ({how})"))
     if found["unit"] != "whole":
         undefined = f", {found['undefined']:,} of them undefined (no relevant item) and left out"
-        others = f"; {found['unjudged']:,} others were not judged" if found.get("unjudged") else ""
+        others = f"; not judged and left out: {found['unjudged']:,}" if found.get("unjudged") else ""
         table.add_row(many, Text(f"{found['units']:,}{undefined if found['undefined'] else ''}{others}"))
     if "items" in found:
         table.add_row("items", Text(f"{found['items']:,} ranked, {found['dim']:,} dimensions"))

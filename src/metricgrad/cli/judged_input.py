@@ -38,8 +38,8 @@ class JudgedVectors:
     def words(self) -> dict[str, str]:
         """What was recognised, by what it is."""
         return {
-            "queries": f"{self.queries.path}: {'; '.join(self.queries.names)}",
-            "corpus": f"{self.corpus.path}: {'; '.join(self.corpus.names)}",
+            "query file": f"{self.queries.path}: {'; '.join(self.queries.names)}",
+            "corpus file": f"{self.corpus.path}: {'; '.join(self.corpus.names)}",
             "judged": self.judged.words,
         }
 

@@ -10,20 +10,25 @@ from metricgrad._qrels import Qrels
 from metricgrad._types import Metric
 from metricgrad.cli.judged_ranks import RankedQueries
 from metricgrad.errors import InputError
-from metricgrad.metrics import judged
+from metricgrad.metrics import adapt, judged, of_ranks
 from metricgrad.metrics.facts import settings_of
-from metricgrad.metrics.known import facts_of
 from metricgrad.metrics.ranks import Ties
 
 __all__ = ["metrics_of", "of_order", "one_order", "values"]
 
 
 def metrics_of(names: Sequence[str], qrels: Qrels) -> list[Metric]:
-    """The records of metrics by name; InputError for no retrieval metric, and for one that comes twice."""
-    found = [judged(name, qrels) for name in names]
-    if twice := [metric.name for metric in found if [one.name for one in found].count(metric.name) > 1]:
-        raise InputError(f"evaluate: --metric {twice[0]} came twice; expected each metric once.")
-    return found
+    """The records of metrics by name; InputError for no metric of ranked documents, and for one that comes twice."""
+    for name in names:
+        function = adapt(name, higher_is_better=True).function
+        if function is None or function.__name__ not in of_ranks.__all__:
+            raise InputError(
+                f"evaluate: {name} is no metric of ranked documents; expected one such as ndcg@10, recall@100, mrr@10 "
+                "or map@100 with --qrels."
+            )
+        if names.count(name) > 1:
+            raise InputError(f"evaluate: --metric {name} came twice; expected each metric once.")
+    return [judged(name, qrels) for name in names]
 
 
 def one_order(metrics: Sequence[Metric]) -> tuple[Ties, bool]:
@@ -54,8 +59,7 @@ def of_order(metric: Metric) -> Metric:
 def values(metric: Metric, found: Sequence[RankedQueries], queries: int) -> Tensor:
     """The metric of each query [query, 1]; NaN where nothing is relevant."""
     assert metric.function is not None
-    formula = facts_of("evaluate", metric.function, "retrieval").formula
-    assert formula is not None
+    formula = getattr(of_ranks, metric.function.__name__)
     own = {name: metric.settings[name] for name in settings_of(formula)}
     rows = torch.full((queries, 1), torch.nan, dtype=torch.float64)
     for some, ranks in found:

@@ -8,10 +8,10 @@ import torch
 
 from metricgrad._qrels import Qrels
 from metricgrad.cli.trec_files import Run
-from metricgrad.metrics import judged_ranks, nearest_items
+from metricgrad.metrics import judged_ranks
 from metricgrad.metrics.ranks import ExactRanks, Ties
 
-__all__ = ["RankedQueries", "order_of", "ranks_of_run", "ranks_of_vectors"]
+__all__ = ["RankedQueries", "ranks_of_run", "ranks_of_vectors"]
 
 _PLACES = 2**22
 """Places of relevant documents that are held at a time, padding included."""
@@ -60,46 +60,6 @@ def ranks_of_run(
     return [RankedQueries(rows, _of_lists(rows, retrieved, qrels)) for rows in _groups(qrels)]
 
 
-def order_of(
-    queries: np.ndarray,
-    documents: np.ndarray,
-    qrels: Qrels,
-    found: Sequence[RankedQueries],
-    depth: int,
-    *,
-    normalize: bool,
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """The first documents of every query that was ranked, with their similarities.
-
-    Relevant documents are at the ranks that were found (ties `pessimistic`); the most similar others fill the places
-    between them.
-    """
-    references, order = torch.from_numpy(documents), {}
-    for rows, ranks in found:
-        # Of equals, nearest_items may take all relevant ones first: so many more are asked for.
-        k = depth + int(ranks.valid.sum(1).max())
-        nearest = nearest_items(torch.from_numpy(queries[rows]), references, k, normalize=normalize)
-        for place, row in enumerate(rows.tolist()):
-            items, scores = nearest.item[place].numpy(), nearest.similarity[place].numpy()
-            relevant = qrels.positives(row).numpy()
-            at = ranks.among_all[place][ranks.valid[place]].numpy()
-            others = items[~np.isin(items, relevant)]
-            order[row] = (
-                _interleaved(others, relevant, at, min(depth, qrels.items)),
-                scores[: min(depth, qrels.items)],
-            )
-    return order
-
-
-def _interleaved(others: np.ndarray, relevant: np.ndarray, ranks: np.ndarray, depth: int) -> np.ndarray:
-    """Documents by place: the relevant ones at their ranks, the others in between in their order."""
-    within = ranks <= depth
-    found = np.full(depth, -1)
-    found[ranks[within].astype(np.int64) - 1] = relevant[within]
-    found[found < 0] = others[: int((found < 0).sum())]
-    return found
-
-
 def _groups(qrels: Qrels) -> Iterator[np.ndarray]:
     """The queries that have relevant documents, in groups whose ranks, padded to the longest, are not too many."""
     counts = qrels.relevant().offsets.diff().numpy()
@@ -127,7 +87,6 @@ def _of_lists(rows: np.ndarray, retrieved: Callable[[int], np.ndarray], qrels: Q
         among_positives[row, place[hit]] = np.arange(1, int(hit.sum()) + 1)
         gain[row, :many] = kept.grades[int(kept.offsets[query]) : int(kept.offsets[query + 1])].numpy()
         competitors[row] = len(listed)
-    valid = torch.from_numpy(gain > 0)
     gains = torch.from_numpy(gain)
     return ExactRanks(
         torch.from_numpy(among_all),

@@ -173,9 +173,10 @@ def _of_table(path: Path) -> Judged:
     others = list(itertools.chain.from_iterable(_negatives(path, table, name, queries) for name in negatives))
     queries += [query for query, _ in others]
     documents += [document for _, document in others]
+    kind = "BEIR" if (roles["query"], roles["document"]) == ("query-id", "corpus-id") else "table"
     return Judged(
         path,
-        f"table ({', '.join(roles.values())}){'' if 'grade' in roles else ', relevant or not'}",
+        f"{kind} ({', '.join(roles.values())}){'' if 'grade' in roles else ', relevant or not'}",
         queries,
         documents,
         np.concatenate([grades, np.zeros(len(others))]),

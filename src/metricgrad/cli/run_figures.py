@@ -44,7 +44,7 @@ def measured_of_run(names: Sequence[str], path: Path, qrels_path: Path) -> Measu
         "run": {"entries": len(run.ranked), "queries": len(run.queries), "missing": len(lacking)},
         "unjudged": len(set(run.queries) - set(queries)),
         "read": {
-            "run": f"{path}: TREC run, {len(run.ranked):,} documents of {len(run.queries):,} queries",
+            "run file": f"{path}: TREC run, {len(run.ranked):,} documents of {len(run.queries):,} queries",
             "judged": judgements.words,
         },
     }
