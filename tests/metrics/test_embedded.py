@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from metricgrad import metrics
 from metricgrad.errors import InputError
 from metricgrad.metrics import ranks
-from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.rows import read_rows
+from metricgrad.metrics.similarity import Similarities
 from metricgrad.metrics.split import limbs
 
 

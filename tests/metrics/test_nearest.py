@@ -10,7 +10,8 @@ import torch
 from metricgrad import metrics
 from metricgrad.errors import InputError, MissingExtraError
 from metricgrad.metrics import nearest
-from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.rows import read_rows
+from metricgrad.metrics.similarity import Similarities
 
 
 class FlatIndex:

@@ -8,7 +8,8 @@ import torch
 
 from metricgrad import metrics
 from metricgrad.errors import InputError
-from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.rows import read_rows
+from metricgrad.metrics.similarity import Similarities
 from tests.oracles.neighbours import classify
 
 LETTERS = ["b", "a", "c", "d"]

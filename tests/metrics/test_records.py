@@ -10,7 +10,8 @@ from metricgrad import metrics
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.rows import read_rows
+from metricgrad.metrics.similarity import Similarities
 
 RETRIEVAL = [
     (metrics.recall_at_k, {"k": 2}),

@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from metricgrad.metrics.block_counting import counted_by_blocks
 from metricgrad.metrics.positives import Relevance
 from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import ExactRanks, Ties, count_above, settle
+from metricgrad.metrics.rows import Later
 from metricgrad.metrics.similarity import Similarities
 
 __all__ = ["counted"]
@@ -41,12 +43,21 @@ def counted(
         tile: similarities held at a time.
         left_out: index of one item per query that is no item of its own; -1 for none.
     """
+    by = counted_by_blocks if isinstance(similarities.items, Later) else _counted_by_tiles
+    yield from by(similarities, relevance, ties=ties, tile=tile, left_out=left_out)
+
+
+def _counted_by_tiles(
+    similarities: Similarities, relevance: Relevance, *, ties: Ties, tile: int, left_out: Tensor | None
+) -> Iterator[ExactRanks]:
+    """Yield the ranks among items that are in memory."""
     device = similarities.queries.device
     count = len(similarities.items)
     width = max(1, min(count, tile // min(_FEWEST_QUERIES, tile)))  # items of a tile
     height = max(1, tile // max(width, relevance.largest))  # queries of a tile
     columns = [slice(first, first + width) for first in range(0, max(count, 1), width)]
-    margin = 2 * float(similarities.slack.max()) if count else 0.0
+    # Scores further apart than that are in the same order whichever way each of the two was computed.
+    margin = 4 * float(similarities.slack.max()) if count else 0.0
     for start in range(0, max(len(similarities.queries), 1), height):
         here = torch.arange(start, min(start + height, len(similarities.queries)), device=device)
         own_item = None if left_out is None else left_out[here]

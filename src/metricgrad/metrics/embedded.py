@@ -6,8 +6,6 @@ For evaluation over large sets. The ranks are counted in `counting.py`.
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._labels import Labels, number_labels
@@ -15,16 +13,17 @@ from metricgrad.metrics.counting import counted
 from metricgrad.metrics.own_references import same_rows
 from metricgrad.metrics.positives import OfClasses
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, join, require_ties
-from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.rows import Embeddings, matrix_of, read_rows
+from metricgrad.metrics.similarity import Similarities
 
 __all__ = ["rank_tiles", "retrieval_ranks"]
 
 
 def retrieval_ranks(
-    embeddings: Float[Tensor, "query dim"],
+    embeddings: Embeddings,
     labels: Labels,
     *,
-    reference_embeddings: Float[Tensor, "item dim"] | None = None,
+    reference_embeddings: Embeddings | None = None,
     reference_labels: Labels | None = None,
     ties: Ties = "pessimistic",
     normalize: bool = True,
@@ -36,7 +35,7 @@ def retrieval_ranks(
     functions of `metrics.of_ranks` turn the ranks into metrics; `metrics.retrieval_metric` does so tile by tile.
 
     Args:
-        embeddings: one row per query.
+        embeddings: one row per query; a tensor, or an array of NumPy, also a memory map.
         labels: one per query, whole numbers or texts; items with an equal label are relevant.
         reference_embeddings: the items; None for the other embeddings. If they are the very rows of the queries (not a
             copy), each query is left out of its own items as well.
@@ -82,10 +81,10 @@ def retrieval_ranks(
 
 
 def rank_tiles(
-    embeddings: Tensor,
+    embeddings: Embeddings,
     labels: Labels,
     *,
-    reference_embeddings: Tensor | None = None,
+    reference_embeddings: Embeddings | None = None,
     reference_labels: Labels | None = None,
     ties: Ties = "pessimistic",
     normalize: bool = True,
@@ -96,6 +95,11 @@ def rank_tiles(
     require_ties(caller, ties)
     if tile < 1:
         raise fail(caller, f"tile is {tile}", "a whole number >= 1")
+    given, embeddings = embeddings, matrix_of(caller, "embeddings", embeddings)
+    if reference_embeddings is given:
+        reference_embeddings = embeddings
+    elif reference_embeddings is not None:
+        reference_embeddings = matrix_of(caller, "reference_embeddings", reference_embeddings)
     alone = reference_embeddings is None or same_rows(reference_embeddings, embeddings)
     if reference_embeddings is None and reference_labels is not None:
         raise fail(caller, "reference_labels came without reference_embeddings", "both or neither")

@@ -15,17 +15,19 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail, require_ks
+from metricgrad.metrics.block_nearest import best_by_blocks
 from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import TILE
-from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.rows import Embeddings, Later, blocks, float32_error, read_rows
+from metricgrad.metrics.similarity import Similarities
 
 __all__ = ["NearestItems", "nearest_items"]
 
 Engine = Literal["auto", "torch", "faiss"]
 
-_SPARE = {"torch": 3, "faiss": 16}
+_SPARE = {"torch": 3, "blocks": 16, "faiss": 16}
 """Candidates beyond k + 1 that are asked for, so that near-equal scores around place k can be told apart: in float64
-hardly any but copies are near, in float32 many."""
+hardly any but copies are near, in float32 (that of blocks, and faiss) many."""
 
 
 class NearestItems(NamedTuple):
@@ -36,8 +38,8 @@ class NearestItems(NamedTuple):
 
 
 def nearest_items(
-    queries: Float[Tensor, "query dim"],
-    references: Float[Tensor, "item dim"],
+    queries: Embeddings,
+    references: Embeddings,
     k: int,
     *,
     exclude: Int[Tensor, "query"] | None = None,
@@ -48,13 +50,14 @@ def nearest_items(
     """The k items most similar to each query (exact), by similarity, then by index.
 
     Args:
-        queries: one row per query.
-        references: the items.
+        queries: one row per query; a tensor, or an array of NumPy, also a memory map.
+        references: the items, likewise.
         k: number of items, >= 1.
         exclude: index of one item per query that is passed over (the query itself); -1 for none.
         normalize: cosine; False for the dot product.
         tile: similarities held at a time (8 bytes each, a few copies).
-        engine: `torch`, `faiss` or `auto` (faiss where it is installed and the references are at least 10,000).
+        engine: `torch`, `faiss` or `auto`: faiss where it is installed, for 10,000 references and more, unless these
+            are so many that they are read in blocks.
 
     Returns:
         Index of the item and float64 similarity, [query, min(k, item)], best first.
@@ -99,13 +102,17 @@ def nearest_items(
         raise fail(caller, f"engine is {engine!r}", "'auto', 'torch' or 'faiss'")
     count = len(items.exact)
     k = min(k, count)
+    in_blocks = isinstance(similarities.items, Later) and float32_error(rows.exact.shape[1]) < torch.inf
     if engine == "auto":
-        engine = "faiss" if count >= 10_000 and _has_faiss() else "torch"
+        engine = "faiss" if count >= 10_000 and not in_blocks and _has_faiss() else "torch"
     if k == 0:
-        nothing = similarities.queries.new_zeros(len(similarities.queries), 0)
+        nothing = torch.zeros(len(similarities.queries), 0, dtype=torch.float64, device=excluded.device)
         return NearestItems(nothing.long(), nothing)
-    propose = _by_faiss if engine == "faiss" else _by_tiles
-    candidates, limit = propose(similarities, min(k + 1 + _SPARE[engine], count), excluded, tile)
+    if engine == "torch" and in_blocks:
+        candidates, limit = best_by_blocks(similarities, min(k + 1 + _SPARE["blocks"], count), excluded)
+    else:
+        propose = _by_faiss if engine == "faiss" else _by_tiles
+        candidates, limit = propose(similarities, min(k + 1 + _SPARE[engine], count), excluded, tile)
     index, score = _settled(similarities, candidates, limit, k, excluded, tile)
     found = score > _lowest(score)
     return NearestItems(
@@ -227,13 +234,14 @@ def _by_faiss(similarities: Similarities, k: int, excluded: Tensor, tile: int) -
     """Let faiss propose k items in float32; return them and what no other item exceeds."""
     faiss = extra("faiss", "faiss", "nearest_items with engine='faiss'")
     search = faiss.IndexFlatIP(similarities.items.shape[1])
-    search.add(np.ascontiguousarray(similarities.items.float().cpu().numpy()))
-    queries = np.ascontiguousarray(similarities.queries.float().cpu().numpy())
-    proposed, candidates = search.search(queries, k)
+    for some in blocks(len(similarities.items)):
+        search.add(np.ascontiguousarray(similarities.items[some].float().cpu().numpy()))
+    queries = similarities.queries[:].float().cpu().numpy()
+    proposed, candidates = search.search(np.ascontiguousarray(queries), k)
     # Rows have at most unit length: dim + 2 roundings of 2^-24 bound the error of a float32 score, so nothing
     # that was not proposed can exceed the lowest proposal by more than that.
     slack = (similarities.items.shape[1] + 2) * 2.0**-24
-    lowest = torch.from_numpy(proposed[:, -1]).to(similarities.queries)
+    lowest = torch.from_numpy(proposed[:, -1]).to(excluded.device, torch.float64)
     return torch.from_numpy(candidates).to(excluded.device), lowest + slack
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
@@ -11,14 +11,15 @@ from metricgrad._qrels import Qrels
 from metricgrad.metrics.counting import counted
 from metricgrad.metrics.positives import OfQrels
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, join, require_ties
-from metricgrad.metrics.similarity import Similarities, read_rows
+from metricgrad.metrics.rows import Embeddings, read_rows
+from metricgrad.metrics.similarity import Similarities
 
 __all__ = ["document_tiles", "judged_ranks"]
 
 
 def judged_ranks(
-    queries: Float[Tensor, "query dim"],
-    documents: Float[Tensor, "document dim"],
+    queries: Embeddings,
+    documents: Embeddings,
     qrels: Qrels,
     *,
     exclude: Int[Tensor, "query"] | None = None,
@@ -29,8 +30,8 @@ def judged_ranks(
     """Exact ranks of the documents that are relevant to each query, by the similarity of embeddings.
 
     Args:
-        queries: one row per query, in the order of the numbers of `qrels`.
-        documents: one row per document, in the order of the numbers of `qrels`.
+        queries: one row per query, in the order of the numbers of `qrels`; a tensor, or an array, also a memory map.
+        documents: one row per document, likewise.
         qrels: which documents are relevant to which query, with grades.
         exclude: number of one document per query that is passed over (itself, where the queries are documents); -1 for
             none. If it was relevant, it is not any more.
@@ -72,8 +73,8 @@ def judged_ranks(
 
 def document_tiles(
     caller: str,
-    queries: Tensor,
-    documents: Tensor,
+    queries: Embeddings,
+    documents: Embeddings,
     qrels: Qrels,
     *,
     exclude: Tensor | None = None,

@@ -8,12 +8,12 @@ boxes are numbers of ordinary size. The parallelogram is cut at the four lines o
 
 import itertools
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from metricgrad.metrics.compiling import compiled
 
 __all__ = ["overlaps"]
 
@@ -27,15 +27,7 @@ LARGEST = 1e300
 """Units of the target's side; a prediction that reaches further shares nothing with it that a number could hold."""
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile at the first call, without the interpreter's lock; kept beside the source or in the user's cache."""
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # there is no folder to write to: every process compiles for itself
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compiled
+@compiled
 @no_type_check  # numba compiles the function itself, not a check around it
 def _cut(along, across, corners, sign, cut_along, cut_across):
     """Keep what lies on the inner side of the line `sign * along = 1/2`; return the number of corners that are left."""
@@ -54,7 +46,7 @@ def _cut(along, across, corners, sign, cut_along, cut_across):
     return kept
 
 
-@_compiled
+@compiled
 @no_type_check
 def _overlap(prediction, target, x, y, other_x, other_y):
     """Return the IoU of one pair; the last four arrays are room for corners."""
@@ -92,7 +84,7 @@ def _overlap(prediction, target, x, y, other_x, other_y):
     return min(max(common / (1 + size - common), 0.0), 1.0)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _overlaps(predictions, targets, found):
     """Write the IoU of every pair of rows."""

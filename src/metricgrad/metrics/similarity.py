@@ -23,82 +23,21 @@ row; three times one of float32, in float64); two rows that only nearly are mult
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from metricgrad._checks import describe, fail, require_finite, require_matrix
-from metricgrad._safe import or_one
+from metricgrad.metrics.rows import Later, Rows
 from metricgrad.metrics.split import Limbs, limbs
 
-__all__ = ["Rows", "Similarities", "read_rows"]
+__all__ = ["Similarities"]
 
 _STEP = 2.0**-62
 """Of a cosine: one fits into an int64, and the roundings of equal cosines do not reach it."""
 
 _FEW = 4
 """Once a fourth of the rows (or a few of them so often) is cut into parts, all are, and kept."""
-
-_SHORTEST = 2.0**-900
-"""Of the longest row: shorter ones are measured in its unit, so that no product is lost below the smallest number."""
-
-
-class Rows(NamedTuple):
-    """Embeddings, ready to be compared.
-
-    Attributes:
-        exact: the rows as they came, each divided by a power of two.
-        rounded: of length <= 1: divided by their length (cosine) or as `exact`.
-        unit: what the similarity of a row is a multiple of; 1 for cosine.
-        normalized: whether the similarity is the cosine.
-    """
-
-    exact: Float[Tensor, "row dim"]
-    rounded: Float[Tensor, "row dim"]
-    unit: Float[Tensor, "row"]
-    normalized: bool
-
-
-def read_rows(caller: str, name: str, embeddings: Float[Tensor, "row dim"], *, normalize: bool) -> Rows:
-    """Check embeddings and bring each row to a length of about 1.
-
-    Args:
-        caller: the function that is named in messages.
-        name: the argument that is named in messages.
-        embeddings: any float format.
-        normalize: compare by cosine, not by dot product; a row of zeros has cosine 0 to everything.
-
-    Returns:
-        The rows in float64, on the device of the embeddings (mps has no float64: on the CPU).
-
-    Raises:
-        InputError: not a floating-point matrix, NaN or infinite values, no dimension; for dot products a row of length
-            2^1023 or more.
-    """
-    require_finite(caller, name, require_matrix(caller, name, embeddings, "row, dim"))
-    if embeddings.shape[1] == 0:
-        raise fail(caller, f"{name} is {describe(embeddings)}", "at least one dimension")
-    device = torch.device("cpu") if embeddings.device.type == "mps" else embeddings.device
-    rows = embeddings.detach().to(device, torch.float64)
-    # First by the largest coordinate, so that the squares of very long and very short rows stay within range.
-    coarse = _power_of_two(rows.abs().amax(1, keepdim=True))  # coordinates are then below 2
-    rows = rows / coarse
-    length = rows.square().sum(1, keepdim=True).sqrt()  # [row, 1]
-    if normalize:
-        rounded = rows / or_one(length)
-        return Rows(rows, rounded, torch.ones_like(length)[:, 0], True)
-    fine = 2 * _power_of_two(length)
-    unit = coarse * fine
-    if not bool(unit.isfinite().all()):
-        row = int((~unit.isfinite()).nonzero()[0, 0])
-        remedy = "Divide all embeddings by one power of two: the order of their dot products stays."
-        raise fail(caller, f"row {row} of {name} is longer than 2^1023", "shorter rows", remedy)
-    if len(rows):
-        unit = torch.maximum(unit, unit.amax() * _SHORTEST)
-    rows = rows * (coarse / unit)
-    return Rows(rows, rows, unit[:, 0], False)
 
 
 class Similarities:
@@ -116,12 +55,13 @@ class Similarities:
     def __init__(self, queries: Rows, items: Rows) -> None:
         self._rows = queries, items
         self._stored: dict[int, Limbs] = {}  # by the identity of the rows: queries may be the items
+        self._last: tuple[slice, Limbs] | None = None  # of items that are read later: the block at hand
         self._normalized = items.normalized
         self._largest = items.unit.amax() if len(items.unit) else items.unit.new_ones(())
         self._weight = items.unit / self._largest  # [item]
         self.queries, self.items = queries.rounded, items.rounded
         if not bool((self._weight == 1).all()):
-            self.items = items.rounded * self._weight[:, None]
+            self.items = _weighted(items.rounded, self._weight)
         # A sum of dim products of rows of length <= 1, added in any order, is off by dim roundings of 2^-53 at most;
         # a length is off by half as many, and both rows are divided by one.
         self.slack = (2 * self.items.shape[1] + 16) * 2.0**-53 * self._weight
@@ -161,11 +101,21 @@ class Similarities:
     def _limbs(self, side: int, rows: slice | Tensor) -> Limbs:
         """Parts of some rows of the queries (0) or the items (1): of a few at once, of many from a store."""
         exact = self._rows[side].exact
+        if isinstance(exact, Later):
+            return self._limbs_read(exact, rows)
         if isinstance(rows, Tensor) and rows.numel() * _FEW > len(exact) and id(exact) not in self._stored:
             self._stored[id(exact)] = limbs(exact, normalize=self._normalized)
         if id(exact) in self._stored:
             return Limbs(*(part[rows] for part in self._stored[id(exact)]))
         return limbs(exact[rows], normalize=self._normalized)
+
+    def _limbs_read(self, exact: Later, rows: slice | Tensor) -> Limbs:
+        """Parts of rows that are read now; those of the block of items at hand are kept."""
+        if isinstance(rows, Tensor):
+            return limbs(exact[rows], normalize=self._normalized)
+        if self._last is None or self._last[0] != rows:
+            self._last = rows, limbs(exact[rows], normalize=self._normalized)
+        return self._last[1]
 
     def _sum(
         self, left: Limbs, right: Limbs, product: Callable[[Tensor, Tensor], Tensor], weight: Tensor
@@ -194,8 +144,8 @@ def _one_by_one(
     return (items @ queries[:, :, None])[:, :, 0]
 
 
-def _power_of_two(value: Float[Tensor, "row 1"]) -> Float[Tensor, "row 1"]:
-    """The largest power of two not above each value; 1 for 0."""
-    value = or_one(value)
-    mantissa, _ = torch.frexp(value)  # value = mantissa * 2^exponent, so the quotient is exact
-    return value / (2 * mantissa)
+def _weighted(rows: Tensor | Later, weight: Float[Tensor, "row"]) -> Tensor | Later:
+    """Every row times its weight."""
+    if isinstance(rows, Tensor):
+        return rows * weight[:, None]
+    return Later(rows.source, lambda raw, some: rows.prepare(raw, some) * weight[some][..., None])
