@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from metricgrad.projection import Identity, label_grid, pair_grid
+from metricgrad.projection import Identity, Procrustes, Ridge, label_grid, pair_grid, query_grid
 from metricgrad.projection.moments import moments
 from metricgrad.projection.pair_moments import pair_moments
 from tests.projection.data import DIMS, OF_LABELS, OF_PAIRS, ROWS, cosines, pairs, vectors
@@ -171,3 +171,41 @@ def test_the_gradient_is_exact():
         zero = torch.zeros(1, DIMS, dtype=torch.float64, requires_grad=True)
         (slope,) = torch.autograd.grad(form(zero).sum(), zero)
         assert bool(torch.isfinite(slope).all())
+
+
+def test_forms_of_queries_alone_leave_documents():
+    """Ridge regression is the least squares of unit documents on unit queries; Procrustes turns and keeps lengths."""
+    queries, documents = pairs()
+    q, d = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, documents))
+    forms = list(query_grid(queries, documents))
+    assert [form.name for form in forms[:3]] == [
+        "unchanged",
+        "Procrustes of queries alone",
+        "ridge regression of queries alone",
+    ]
+    for form in forms:
+        assert_allclose(form.document.transform(documents), d, atol=1e-14)
+    plain = Ridge(0.0).fit_queries(queries, documents)
+    with_one = np.column_stack([q, np.ones(ROWS)])
+    expected = with_one @ np.linalg.lstsq(with_one, d, rcond=None)[0]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert_allclose(plain.query.transform(queries), expected, atol=1e-10)
+    turn = Procrustes().fit_queries(queries, documents).query.weight
+    assert_allclose(turn @ turn.T / (turn @ turn.T)[0, 0], np.eye(DIMS), atol=1e-12)
+    back = Procrustes().fit_queries(d @ turning(4), d)
+    assert_allclose(back.query.transform(d @ turning(4)), d, atol=1e-10)
+
+
+def test_ridge_regression_solves_its_equations():
+    """Of centred unit rows, with the penalty in units of the mean variance."""
+    queries, documents = pairs()
+    q, d = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, documents))
+    q, d = q - q.mean(0), d - d.mean(0)
+    penalty = 0.3 * np.trace(q.T @ q) / DIMS * np.eye(DIMS)
+    expected = q @ np.linalg.solve(q.T @ q + penalty, q.T @ d)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    found = Ridge(0.3).fit(queries, documents)
+    assert_allclose(found.query.transform(queries), expected, atol=1e-10)
+    assert_allclose(
+        found.document.transform(documents), d / np.linalg.norm(d, axis=1, keepdims=True), atol=1e-10
+    )

@@ -8,6 +8,7 @@ from metricgrad.projection.lda import LDA as LDA
 from metricgrad.projection.leading import PCA as PCA
 from metricgrad.projection.leading import AllButTheTop as AllButTheTop
 from metricgrad.projection.pair_forms import pair_grid as pair_grid
+from metricgrad.projection.pair_forms import query_grid as query_grid
 from metricgrad.projection.pair_projection import PairProjection as PairProjection
 from metricgrad.projection.pair_projection import load_projection as load_projection
 from metricgrad.projection.pairs import CCA as CCA
@@ -35,5 +36,6 @@ __all__ = [
     "label_grid",
     "load_projection",
     "pair_grid",
+    "query_grid",
     "write_apply_script",
 ]

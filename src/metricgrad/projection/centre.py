@@ -16,21 +16,28 @@ __all__ = ["Centre", "Identity", "centred"]
 
 
 def centred(
-    weight: Float64[Tensor, "out dim"], sums: Moments, name: str, settings: dict[str, float]
+    weight: Float64[Tensor, "out dim"],
+    sums: Moments,
+    name: str,
+    settings: dict[str, float],
+    *,
+    onto: Float64[Tensor, "out"] | None = None,
 ) -> Projection:
-    """The projection weight @ (x - mean), scaled so that its outputs have a mean square length of 1.
+    """The projection weight @ (x - mean), plus `onto`, scaled so that its outputs have a mean square length of 1.
 
     Raises:
         InputError: nothing but rounding is left of the rows.
     """
-    length = float((((weight @ sums.scatter) * weight).sum() / sums.count).clamp_min(0).sqrt())
-    if length <= NO_SPREAD * weight.norm():
+    centre = torch.zeros(len(weight), dtype=torch.float64) if onto is None else onto
+    spread = (((weight @ sums.scatter) * weight).sum() / sums.count).clamp_min(0)
+    if spread.sqrt() <= NO_SPREAD * weight.norm():
         raise fail(
             sums.caller,
             f"the {sums.count} rows do not vary in the directions that {name} keeps",
             "rows that differ",
         )
-    return Projection(weight / length, -weight @ sums.mean / length, name=name, settings=settings)
+    length = (spread + centre.square().sum()).sqrt()
+    return Projection(weight / length, (centre - weight @ sums.mean) / length, name=name, settings=settings)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from metricgrad._checks import finite_number, positive_number
-from metricgrad.projection.centre import centred
+from metricgrad.projection.centre import Identity, centred
 from metricgrad.projection.pair_moments import PairMoments, pair_moments
 from metricgrad.projection.pair_projection import PairProjection
+from metricgrad.projection.projection import Projection
 
 __all__ = ["CCA", "Procrustes", "Ridge", "WithinPairWhitening"]
 
@@ -27,6 +28,16 @@ def _both(
     return PairProjection(
         centred(query, sums.query, name, settings), centred(document, sums.document, name, settings)
     )
+
+
+def _of_queries(
+    weight: Float64[Tensor, "out query_dim"], sums: PairMoments, name: str, settings: dict[str, float]
+) -> PairProjection:
+    """Queries minus their mean, mapped, plus the mean of the documents, which stay as they are."""
+    name = f"{name} of queries alone"
+    identity = Identity().of_dims(sums.document.dims)
+    query = centred(weight, sums.query, name, settings, onto=sums.document.mean)
+    return PairProjection(query, Projection(identity.weight, identity.bias, name=name, settings=settings))
 
 
 def _unchanged(sums: PairMoments) -> Float64[Tensor, "dim dim"]:
@@ -88,9 +99,21 @@ class Procrustes:
 
     def of(self, sums: PairMoments) -> PairProjection:
         """The same from sums."""
+        return _both(self._turn(sums), _unchanged(sums), sums, "Procrustes", {})
+
+    def fit_queries(self, queries: Any, documents: Any) -> PairProjection:
+        """The same with documents unchanged, so that an index of them stays: the turned queries get their mean."""
+        return self.of_queries(pair_moments("Procrustes.fit_queries", queries, documents))
+
+    def of_queries(self, sums: PairMoments) -> PairProjection:
+        """The same from sums."""
+        return _of_queries(self._turn(sums), sums, "Procrustes", {})
+
+    @staticmethod
+    def _turn(sums: PairMoments) -> Float64[Tensor, "dim dim"]:
         sums.require_one_space()
         left, _, right = torch.linalg.svd(sums.across)
-        return _both((left @ right).T, _unchanged(sums), sums, "Procrustes", {})
+        return (left @ right).T
 
 
 @dataclass(frozen=True)
@@ -171,6 +194,18 @@ class Ridge:
 
     def of(self, sums: PairMoments) -> PairProjection:
         """The same from sums."""
-        inverse = sums.query.covariance.power(sums.caller, self.penalty, -1.0)
-        slopes = inverse.T @ (sums.query.covariance.directions @ sums.across) / (sums.count - 1)
-        return _both(slopes.T, _unchanged(sums), sums, "ridge regression", {"penalty": self.penalty})
+        slopes = self._slopes(sums)
+        return _both(slopes, _unchanged(sums), sums, "ridge regression", {"penalty": self.penalty})
+
+    def fit_queries(self, queries: Any, documents: Any) -> PairProjection:
+        """The same with documents unchanged, so that an index of them stays: regression with an intercept."""
+        return self.of_queries(pair_moments("Ridge.fit_queries", queries, documents))
+
+    def of_queries(self, sums: PairMoments) -> PairProjection:
+        """The same from sums."""
+        return _of_queries(self._slopes(sums), sums, "ridge regression", {"penalty": self.penalty})
+
+    def _slopes(self, sums: PairMoments) -> Float64[Tensor, "document_dim query_dim"]:
+        found = sums.query.covariance
+        inverse = found.power(sums.caller, self.penalty, -1.0)
+        return sums.across.T @ found.directions.T @ inverse / (sums.count - 1)
