@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from safetensors.numpy import save_file
 
 from tests.cli.outcome import Command
 
@@ -25,6 +26,19 @@ def sound(tmp_path: Path) -> dict[str, tuple[bytes, list[str]]]:
     frame.to_csv(tmp_path / "t.csv", index=False)
     frame.astype({"target": str}).to_parquet(tmp_path / "t.parquet")
     pandas.DataFrame({"label": pandas.Categorical(labels.astype(str))}).to_parquet(tmp_path / "y.parquet")
+    frame = pandas.DataFrame({"id": [f"d{row}" for row in range(30)], "v": list(draw.normal(size=(30, 4)))})
+    frame.to_parquet(tmp_path / "v.parquet")
+    save_file({"v": draw.normal(size=(30, 4))}, tmp_path / "v.safetensors")
+    pandas.DataFrame(draw.normal(size=(30, 4))).to_csv(tmp_path / "v.csv")
+    pairs = [(f"{row % 5}", f"d{row}") for row in range(30)]
+    (tmp_path / "q.txt").write_text("".join(f"{one} 0 {two} 1\n" for one, two in pairs), encoding="utf-8")
+    (tmp_path / "q.jsonl").write_text(
+        "".join(f'{{"query": "{one}", "pos": ["{two}"]}}\n' for one, two in pairs), encoding="utf-8"
+    )
+    run = "".join(f"{one} Q0 {two} 1 {row / 7!r} me\n" for row, (one, two) in enumerate(pairs))
+    (tmp_path / "r.trec").write_text(run, encoding="utf-8")
+    judged = ["--run-file", "r.trec", "--metric", "ndcg@5", "--qrels"]
+    vectors = ["--labels", "y.npy", "--metric", "map", "--embeddings"]
     of_labels = ["--embeddings", "x.npy", "--metric", "recall@1", "--labels"]
     calls = {
         "x.npy": ["--labels", "y.npy", "--metric", "map", "--embeddings"],
@@ -32,6 +46,12 @@ def sound(tmp_path: Path) -> dict[str, tuple[bytes, list[str]]]:
         "z.npy": of_labels,
         "y.csv": of_labels,
         "y.parquet": of_labels,
+        "v.parquet": ["--queries", "x.npy", "--qrels", "q.txt", "--metric", "ndcg@5", "--corpus"],
+        "v.safetensors": vectors,
+        "v.csv": vectors,
+        "q.txt": judged,
+        "q.jsonl": judged,
+        "r.trec": ["--qrels", "q.txt", "--metric", "map", "--run-file"],
         "t.csv": ["--metric", "f1"],
         "t.parquet": ["--metric", "auc"],
     }
@@ -56,7 +76,24 @@ def damaged(content: bytes, draw: random.Random) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["x.npy", "y.npy", "z.npy", "y.csv", "y.parquet", "t.csv", "t.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x.npy",
+        "y.npy",
+        "z.npy",
+        "y.csv",
+        "y.parquet",
+        "t.csv",
+        "t.parquet",
+        "v.parquet",
+        "v.safetensors",
+        "v.csv",
+        "q.txt",
+        "q.jsonl",
+        "r.trec",
+    ],
+)
 def test_damaged_bytes(command: Command, sound: dict, tmp_path: Path, name: str) -> None:
     """Fifty damages of each file; `command` raises whatever is no refusal."""
     content, call = sound[name]

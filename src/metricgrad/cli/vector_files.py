@@ -7,6 +7,7 @@ What was recognised is said. Rows are counted from 0.
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Vectors:
     ids: list[str] | None
     names: tuple[str, ...]
 
-    @property
+    @cached_property
     def row_ids(self) -> list[str]:
         """The ids; the numbers of the rows from 0 where there are none."""
         return [str(row) for row in range(len(self.array))] if self.ids is None else self.ids
@@ -162,7 +163,7 @@ def _checked(path: Path, array: np.ndarray) -> np.ndarray:
     for first, block in _blocks(array):
         finite = np.isfinite(block).all(1)
         broken += (first + (~finite).nonzero()[0]).tolist()
-        zero += (first + (~block.any(1)).nonzero()[0]).tolist()
+        zero += (first + (~(block != 0).any(1)).nonzero()[0]).tolist()
     if broken:
         raise InputError(
             f"{path} has NaN or infinite values in {len(broken):,} of {len(array):,} rows, first in row {broken[0]}; "
