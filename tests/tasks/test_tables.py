@@ -279,11 +279,11 @@ def test_a_table_of_r_is_read_and_written(script, unpacked, tmp_path, monkeypatc
 
 
 def test_what_is_fetched_is_named() -> None:
-    """Another part than the two is refused by name, before anything is fetched."""
+    """Another part than the three is refused by name, before anything is fetched."""
     done = subprocess.run(
         [SCRIPTS / "fetch-data", "table"], capture_output=True, text=True, timeout=20, check=False
     )
-    assert done.returncode == 2 and "'table'; known: pictures, tables" in done.stderr
+    assert done.returncode == 2 and "'table'; known: pictures, tables, texts" in done.stderr
 
 
 def test_tables_without_the_environment(tmp_path) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "income",
     "letters_long_tail",
     "satellite",
+    "sections",
     "shuttle",
     "words",
 ]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int64, Integer
 
-__all__ = ["class_by_class", "long_tail"]
+__all__ = ["class_by_class", "group_by_group", "long_tail"]
 
 
 def class_by_class(
@@ -36,6 +36,34 @@ def class_by_class(
         for part, dealt in zip(parts, np.split(rows, cuts), strict=True):
             part.append(dealt)
     return [np.sort(np.concatenate(part)) for part in parts]
+
+
+def group_by_group(
+    groups: Integer[np.ndarray, "row"], shares: Sequence[float], seed: int | tuple[int, ...]
+) -> Int64[np.ndarray, "group"]:
+    """Divide whole groups at random so that the parts have about their shares of the rows.
+
+    Args:
+        groups: of each row, numbers from 0.
+        shares: of the rows in every part but the last, which takes the rest.
+        seed: of the division.
+
+    Returns:
+        The part of each group, from 0.
+
+    Edge cases:
+        A group that lies across the end of a part is of the part that has its middle row.
+
+    Example:
+        >>> group_by_group(np.array([0, 0, 1, 1, 2, 2, 3, 3]), (0.5, 0.25), seed=0).tolist()
+        [0, 1, 0, 2]
+    """
+    sizes = np.bincount(groups)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    middles = np.cumsum(sizes[order]) - sizes[order] / 2
+    part = np.empty(len(sizes), np.int64)
+    part[order] = np.searchsorted(np.cumsum(shares) * len(groups), middles, side="right")
+    return part
 
 
 def long_tail(
