@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from metricgrad import direct, losses, tasks
+from metricgrad import direct, losses, projection, tasks
 from metricgrad.cli import doctor
 from metricgrad.cli.catalogue import KINDS, things
 from metricgrad.cli.cite import bibliography, keys_in
@@ -28,6 +28,10 @@ def test_list_is_complete(command: Command) -> None:
     assert names["metric"] == set(named_metrics())
     assert names["loss"] == {name for name in (*losses.__all__, *direct.__all__) if name.endswith("_loss")}
     assert names["structure"] == {name for name in direct.__all__ if name[0].isupper()}
+    assert names["form"] == {name for name in projection.__all__ if name[0].isupper()} - {
+        "Projection",
+        "PairProjection",
+    }
     assert names["rule"] == set(RULES)
     assert names["task"] == set(tasks.__all__)
     assert {"auto", "surrogate:recall_at_k", "direct:f_beta", "direct:hit_at_1", "learned+filter"} <= names[
@@ -51,7 +55,7 @@ def test_listed_methods_exist() -> None:
     assert found == {thing.name for thing in THINGS if thing.kind == "method"}
 
 
-@pytest.mark.parametrize("plural", ["metrics", "losses", "structures", "methods", "tasks"])
+@pytest.mark.parametrize("plural", ["metrics", "losses", "structures", "forms", "methods", "tasks"])
 def test_list_of_one_kind(command: Command, plural: str) -> None:
     """`list KIND` has that kind alone."""
     kinds = {item["kind"] for item in command("list", plural, "--json").json}

@@ -1,4 +1,4 @@
-"""Everything that has a name on the command line: metrics, losses, rules, methods, tasks, with their texts.
+"""Everything that has a name on the command line: metrics, losses, forms, rules, methods, tasks, with their texts.
 
 Names come from `__all__` and texts from docstrings; nothing is entered by hand, so nothing can be forgotten.
 """
@@ -6,10 +6,10 @@ Names come from `__all__` and texts from docstrings; nothing is entered by hand,
 import importlib
 import inspect
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
-from metricgrad import direct, losses, tasks
+from metricgrad import direct, losses, projection, tasks
 from metricgrad.decision.known import RULES
 from metricgrad.methods import families
 from metricgrad.metrics.known import FACTS
@@ -21,7 +21,7 @@ __all__ = ["KINDS", "Thing", "things"]
 _PREFIXES = re.compile(r"\b(?:jaxtyping|typing|torch|collections\.abc|metricgrad(?:\.\w+)*)\.")
 """Homes of types, which a reader of a signature can do without."""
 
-KINDS = ("metric", "loss", "structure", "rule", "method", "task")
+KINDS = ("metric", "loss", "structure", "form", "rule", "method", "task")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Thing:
 
     Attributes:
         name: as it is written on the command line.
-        kind: `metric`, `loss`, `structure`, `rule` (of decision), `method` or `task`.
+        kind: `metric`, `loss`, `structure`, `form` (closed, of embeddings), `rule` (of decision), `method` or `task`.
         line: what it is, in one line.
         text: the whole docstring.
         signature: how it is called, or an empty string.
@@ -49,7 +49,7 @@ class Thing:
 
 def things() -> list[Thing]:
     """Return all of them, by kind and name."""
-    return [*_metrics(), *_losses(), *_structures(), *_rules(), *_methods(), *_tasks()]
+    return [*_metrics(), *_losses(), *_structures(), *_forms(), *_rules(), *_methods(), *_tasks()]
 
 
 def _thing(name: str, kind: str, target: Any, line: str | None = None, settings: Any = None) -> Thing:
@@ -90,6 +90,11 @@ def _structures() -> list[Thing]:
         for name in sorted(direct.__all__)
         if inspect.isclass(getattr(direct, name))
     ]
+
+
+def _forms() -> list[Thing]:
+    homes = {name: getattr(projection, name) for name in projection.__all__}
+    return [_thing(name, "form", home) for name, home in sorted(homes.items()) if is_dataclass(home)]
 
 
 def _rules() -> list[Thing]:

@@ -24,7 +24,7 @@ def cite(
     name: Annotated[str, typer.Argument(help="A metric, loss, method, task (see list) or BibTeX key.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Print the BibTeX entries of the papers behind a metric, loss, rule, method or task."""
+    """Print the BibTeX entries of the papers behind a metric, loss, form, rule, method or task."""
     known = bibliography()
     entries = {name: known[name]} if name in known else _entries_behind(name, known)
     if as_json:

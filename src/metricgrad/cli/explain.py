@@ -26,11 +26,12 @@ _HEADING = re.compile(r"^([A-Z][\w' ]+):(.*)$")
 
 def explain(
     name: Annotated[
-        str, typer.Argument(help="A metric, loss, rule, method or task (see the list command), or: recipe.")
+        str,
+        typer.Argument(help="A metric, loss, form, rule, method or task (see the list command), or: recipe."),
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Explain a metric, loss, rule, method or task, or every key of a recipe with its type, default and meaning."""
+    """Explain a metric, loss, form, rule, method or task, or every key of a recipe with type, default and meaning."""
     if name == "recipe":
         from metricgrad.cli.recipe import Recipe
 

@@ -38,7 +38,7 @@ def find(name: str, *, also: Iterable[str] = ()) -> list[Thing]:
         )
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = nearest(name, close) if close else "`metricgrad list` shows them all."
-        raise InputError(f"there is no metric, loss, rule, method or task {name!r}. {hint}")
+        raise InputError(f"there is no metric, loss, form, rule, method or task {name!r}. {hint}")
     return found
 
 

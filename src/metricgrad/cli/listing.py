@@ -15,6 +15,7 @@ _PLURALS = {
     "metrics": "metric",
     "losses": "loss",
     "structures": "structure",
+    "forms": "form",
     "rules": "rule",
     "methods": "method",
     "tasks": "task",
@@ -23,11 +24,11 @@ _PLURALS = {
 
 def list_names(
     kind: Annotated[
-        str | None, typer.Argument(help="Only metrics, losses, structures, rules, methods or tasks.")
+        str | None, typer.Argument(help="Only metrics, losses, structures, forms, rules, methods or tasks.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the metrics, losses, structures, rules, methods and tasks, with one line each; explain NAME tells more."""
+    """List metrics, losses, structures, forms, rules, methods and tasks, one line each; explain NAME tells more."""
     if kind is not None and kind not in _PLURALS and kind not in _PLURALS.values():
         raise InputError(f"list: there is no kind {kind!r}; expected one of {', '.join(_PLURALS)}.")
     from metricgrad.cli.catalogue import things

@@ -32,10 +32,11 @@ def _discriminants(sums: Moments, shrinkage: float) -> Float64[Tensor, "directio
 
 @dataclass(frozen=True)
 class LDA:
-    """The `dims` leading right singular vectors of (class means - m) A, after A = V (w + shrinkage mean(w))^-1/2.
+    """Linear discriminant analysis: whitening within classes, then the directions in which class means differ most.
 
-    w, V are the eigenpairs of the covariance within classes, S = sum (x - mean of its class)(...)^T / n. Every class
-    counts alike in the means, whatever its size.
+    A = V (w + shrinkage mean(w))^-1/2, with w, V the eigenpairs of the covariance within classes,
+    S = sum (x - mean of its class)(x - mean of its class)^T / n; then the `dims` leading right singular vectors of
+    (class means - m) A. Every class counts alike in the means, whatever its size.
 
     Attributes:
         shrinkage: >= 0, in units of the mean eigenvalue of S; above 0 where there are more dimensions than rows.

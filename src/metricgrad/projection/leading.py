@@ -15,7 +15,7 @@ __all__ = ["PCA", "AllButTheTop"]
 
 @dataclass(frozen=True)
 class PCA:
-    """(x - m) on the `dims` directions in which unit rows vary most.
+    """Principal components: x - m in the `dims` directions in which unit rows vary most, and in no other.
 
     Attributes:
         dims: at most the dimensions.

@@ -47,7 +47,10 @@ def _unchanged(sums: PairMoments) -> Float64[Tensor, "dim dim"]:
 
 @dataclass(frozen=True)
 class WithinPairWhitening:
-    """Whitening by the covariance (n - 1) of q - m_q - (d - m_d), of each side minus its own mean.
+    """Whitening within pairs: directions in which a query and its document differ much count less.
+
+    (q - m_q) V (w + shrinkage mean(w))^power, and d - m_d alike, with w, V the eigenpairs of the covariance (n - 1) of
+    q - m_q - (d - m_d).
 
     Attributes:
         shrinkage: >= 0, in units of the mean eigenvalue.
@@ -165,9 +168,9 @@ class CCA:
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge regression of d - m_d on q - m_q: queries are mapped to where their documents are.
+    """Ridge regression of documents on queries: a query is mapped to where its document should be.
 
-    B = (C_q + penalty mean(w) I)^-1 C_qd with w the eigenvalues of C_q; documents lose their mean alone.
+    (q - m_q) B with B = (C_q + penalty mean(w) I)^-1 C_qd and w the eigenvalues of C_q; documents become d - m_d.
 
     Attributes:
         penalty: >= 0, in units of the mean eigenvalue of the queries' covariance (n - 1).

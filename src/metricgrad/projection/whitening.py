@@ -17,7 +17,9 @@ POWERS = (-0.5, -0.25)
 
 @dataclass(frozen=True)
 class Whitening:
-    """(x - m) V (w + shrinkage mean(w))^power, with w, V the eigenpairs of the covariance (n - 1) of unit rows.
+    """Whitening: directions in which unit rows vary much count less.
+
+    (x - m) V (w + shrinkage mean(w))^power, with w, V the eigenpairs of the covariance (n - 1) of unit rows.
 
     Attributes:
         shrinkage: >= 0, in units of the mean eigenvalue; above 0 where there are more dimensions than rows.
@@ -58,7 +60,10 @@ class Whitening:
 
 @dataclass(frozen=True)
 class WithinClassWhitening:
-    """Whitening by the covariance within classes, S = sum (x - mean of its class)(x - mean of its class)^T / n.
+    """Whitening within classes: directions in which rows of one class vary much count less.
+
+    (x - m) V (w + shrinkage mean(w))^power, with w, V the eigenpairs of the covariance within classes,
+    S = sum (x - mean of its class)(x - mean of its class)^T / n.
 
     Attributes:
         shrinkage: >= 0, in units of the mean eigenvalue of S.
