@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metricgrad.cli import judged_ranks
 from metricgrad.cli.trec_files import read_run, write_run
 from tests.cli.outcome import Command
 
@@ -91,6 +92,17 @@ def test_vectors_equal_trec_eval_of_the_run_that_is_written(command: Command, in
     scores = [float(line.split()[4]) for line in (index / "run.trec").read_text().splitlines()]
     blocks = np.array(scores, dtype=np.float32).reshape(10, 60)
     assert (np.diff(blocks) < 0).all()
+
+
+def test_groups_of_queries_change_nothing(
+    command: Command, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranked a few at a time, every query has the same figures, and the run is the same."""
+    command(*VECTORS, *ASKED, "--save-run", "a.trec", "--per-query", "a.csv")
+    monkeypatch.setattr(judged_ranks, "_PLACES", 25)
+    command(*VECTORS, *ASKED, "--save-run", "b.trec", "--per-query", "b.csv")
+    assert (index / "a.csv").read_text() == (index / "b.csv").read_text()
+    assert (index / "a.trec").read_text() == (index / "b.trec").read_text()
 
 
 def test_ir_measures_gives_the_printed_digits(command: Command, index: Path) -> None:

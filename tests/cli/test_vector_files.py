@@ -198,6 +198,17 @@ def test_rows_of_zeros_are_told(tmp_path: Path) -> None:
         read_vectors(write(tmp_path / "x.npy", points))
 
 
+@pytest.mark.parametrize("name", ["x.csv", "lists.parquet"])
+def test_ids_that_are_neither_a_column_nor_a_file(tmp_path: Path, name: str) -> None:
+    """Both are named in the sentence; a column of another name is taken when it is said."""
+    path = write(tmp_path / name, ids=IDS)
+    with pytest.raises(InputError, match=r"said to be 'nope', but no file is called so"):
+        read_vectors(path, "nope")
+    assert read_vectors(path, "id").ids == read_vectors(path).ids
+    (tmp_path / "other.txt").write_text("\n".join("abcdef"), encoding="utf-8")
+    assert read_vectors(path, str(tmp_path / "other.txt")).ids == list("abcdef")
+
+
 def test_two_files_of_ids(tmp_path: Path) -> None:
     """Which one is asked for; the one that is said is read."""
     path = write(tmp_path / "x.npy")

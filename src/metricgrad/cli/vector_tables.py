@@ -42,8 +42,7 @@ def parquet_vectors(path: Path, ids: str | None, column: str | None) -> FromTabl
         names = list(file.schema_arrow.names)
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(f"{path} has the column {describe(twice[0])} twice; expected different names.")
-        if ids is None:
-            ids = name_column(path, names, "id")
+        ids = _id_column(path, names, ids)
         kinds = {field.name: getattr(field.type, "storage_type", field.type) for field in file.schema_arrow}
         lists = [name for name in names if name in _of_lists(arrow, kinds)]
         if column in lists or (column is None and len(lists) == 1):
@@ -80,6 +79,18 @@ def parquet_vectors(path: Path, ids: str | None, column: str | None) -> FromTabl
     if array is None:
         raise InputError(f"{path} has no row; expected one vector per row.")
     return FromTable(array, cells if ids else None, form, ids)
+
+
+def _id_column(path: Path, names: list[str], said: str | None) -> str | None:
+    """The column of ids: as it was said, else by its usual name, if there is one."""
+    if said is None:
+        return name_column(path, names, "id")
+    if said not in names:
+        raise InputError(
+            f"the ids of {path} are said to be {describe(said)}, but no file is called so, and its columns are "
+            f"{describe(', '.join(names))}; expected one of them, or a file of ids."
+        )
+    return said
 
 
 def _counted(batches: Iterator[Any]) -> Iterator[tuple[int, Any]]:
@@ -141,8 +152,10 @@ def csv_vectors(path: Path, ids: str | None, column: str | None) -> FromTable:
         raise InputError(
             f"{path} has the column {describe(twice[0])} twice; expected different names in the header."
         )
-    if ids is None:
-        ids = name_column(path, names, "id") if header else (None if _is_value(first[0]) else names[0])
+    if header or ids is not None:
+        ids = _id_column(path, names, ids)
+    elif not _is_value(first[0]):
+        ids = names[0]
     numeric = [name for name, cell in zip(names, body[0], strict=True) if name != ids and _is_value(cell)]
     others = [name for name in names if name != ids and name not in numeric]
     taken = coordinate_columns(path, numeric, others, column)
