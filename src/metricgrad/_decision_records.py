@@ -1,8 +1,21 @@
 """What a run records of its decision rules: the rule of every arm, what it changed, and what a portfolio chose."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Candidate", "CutCurve", "DecisionTables", "Picked", "RuleFitted"]
+__all__ = ["Candidate", "CutCurve", "DecisionTables", "Picked", "RuleFitted", "plain_name"]
+
+_PLAIN = {"cuts": "rounding", "rounding": "rounding", "labels": "midpoint", "midpoint": "midpoint"}
+
+
+def plain_name(rules: Iterable[str]) -> str:
+    """What is decided without these rules: argmax of class scores, rounding of one number, the midpoint of labels.
+
+    Example:
+        >>> plain_name(["cuts", "rounding"]), plain_name(["slope"])
+        ('rounding', 'argmax')
+    """
+    return next((_PLAIN[rule] for rule in rules if rule in _PLAIN), "argmax")
 
 
 @dataclass(frozen=True)
@@ -15,9 +28,9 @@ class RuleFitted:
 
     seed: int
     arm: str
-    rule: str  # its name; argmax where no rule won anything, or none could be fitted
+    rule: str  # its name; argmax (rounding, midpoint) where no rule won anything, or none could be fitted
     words: str  # the rule in words
-    argmax: float  # the metric as the outputs decide themselves
+    argmax: float  # the metric without a rule
     value: float
     cross_fitted: float
     note: str = ""  # why argmax was kept

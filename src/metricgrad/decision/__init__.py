@@ -6,6 +6,8 @@ from metricgrad.decision.fitting import Fitted as Fitted
 from metricgrad.decision.fitting import cross_fitted as cross_fitted
 from metricgrad.decision.fitting import fit_rule as fit_rule
 from metricgrad.decision.label_thresholds import LabelThresholds as LabelThresholds
+from metricgrad.decision.plain_rules import Midpoint as Midpoint
+from metricgrad.decision.plain_rules import Rounding as Rounding
 from metricgrad.decision.prior_shift import PriorShift as PriorShift
 from metricgrad.decision.rule import Argmax as Argmax
 from metricgrad.decision.rule import Rule as Rule
@@ -20,7 +22,9 @@ __all__ = [
     "CutPoints",
     "Fitted",
     "LabelThresholds",
+    "Midpoint",
     "PriorShift",
+    "Rounding",
     "Rule",
     "SlopeDecode",
     "Threshold",

@@ -74,6 +74,10 @@ class CutPoints(Rule):
         ends = [f"{self.class_name(k)} up to {float(cut):.4g}" for k, cut in enumerate(self.cuts)]
         return ", ".join([*ends, f"{self.class_name(self.classes - 1)} above."])
 
+    def rounding(self) -> Float64[Tensor, "cut"]:
+        """The cuts of the nearest class."""
+        return torch.arange(self.classes - 1, dtype=torch.float64) + 0.5
+
     def forward(self, p: Tensor) -> Classes:
         """As `decide`, without its checks."""
         return self._choose(p.double().reshape(-1))
@@ -112,8 +116,7 @@ class CutPoints(Rule):
 
     def _fit(self, logs: Values, y: Classes, value: TableMetric) -> None:
         self.seen = torch.ones(self.classes, dtype=torch.bool)
-        rounding = torch.arange(self.classes - 1, dtype=torch.float64) + 0.5
-        self.cuts = rounding
+        self.cuts = rounding = self.rounding()
         start = float(value.gains(table_of(self._choose(logs), y, self.classes)))
         self.cuts = _by_shares(logs, y, self.classes)
         best = float(value.gains(table_of(self._choose(logs), y, self.classes)))

@@ -1,4 +1,4 @@
-"""Rules of class scores by their names."""
+"""Rules by their names."""
 
 import copy
 from collections.abc import Mapping
@@ -8,37 +8,37 @@ from metricgrad._checks import fail
 from metricgrad.decision.class_biases import ClassBiases
 from metricgrad.decision.cut_points import CutPoints
 from metricgrad.decision.label_thresholds import LabelThresholds
+from metricgrad.decision.plain_rules import Midpoint, Rounding
 from metricgrad.decision.prior_shift import PriorShift
 from metricgrad.decision.rule import Argmax, Rule
 from metricgrad.decision.scores import Kind
 from metricgrad.decision.slope_decode import SlopeDecode
 from metricgrad.decision.threshold import Threshold
 
-__all__ = ["OF_FILES", "RULES", "check_rule", "new_rule"]
+__all__ = ["RULES", "kind_of_rule", "new_rule"]
 
 RULES: Mapping[str, type[Rule]] = {
-    rule.name: rule for rule in (Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases)
+    rule.name: rule
+    for rule in (
+        *(Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases),
+        *(CutPoints, Rounding),
+        *(LabelThresholds, Midpoint),
+    )
 }
-"""Rules of class scores by name; `auto` is the threshold for two classes and slope decode for more."""
-
-OF_FILES: Mapping[str, type[Rule]] = {
-    **RULES,
-    CutPoints.name: CutPoints,
-    LabelThresholds.name: LabelThresholds,
-}
-"""Rules that a file may hold."""
+"""Rules by name: of class scores, of one real number, of several labels."""
 
 
-def check_rule(rule: str | Rule) -> None:
-    """Raise InputError for a rule that decides something else than class scores: it is fitted by itself."""
-    made = type(rule) if isinstance(rule, Rule) else OF_FILES.get(rule, Argmax)
-    if issubclass(made, CutPoints | LabelThresholds):
-        raise fail(
-            "fit_rule",
-            f"{made.__name__} came, which does not read class scores",
-            f"one of {', '.join(RULES)}",
-            f"Fit it by itself: {made.__name__}().fit(p, y, metric); judge it on data that it was not fitted to.",
-        )
+def kind_of_rule(rule: str | Rule) -> type[Rule]:
+    """The class of a rule; `Rule` itself for `auto`.
+
+    Raises:
+        InputError: a name that is none.
+    """
+    if isinstance(rule, Rule):
+        return type(rule)
+    if rule != "auto" and rule not in RULES:
+        raise fail("fit_rule", f"there is no rule {rule!r}", f"one of auto, {', '.join(RULES)}")
+    return RULES.get(rule, Rule)
 
 
 def new_rule(rule: str | Rule, kind: Kind, classes: int, class_counts: Any = None) -> Rule:
@@ -46,11 +46,10 @@ def new_rule(rule: str | Rule, kind: Kind, classes: int, class_counts: Any = Non
     if isinstance(rule, Rule):
         wanted = copy.deepcopy(rule)
         wanted.inputs = kind
-        return wanted
-    name = ("threshold" if classes == 2 else "slope") if rule == "auto" else rule
-    if name not in RULES:
-        raise fail("fit_rule", f"there is no rule {rule!r}", f"one of auto, {', '.join(RULES)}")
-    made = RULES[name]
-    if issubclass(made, PriorShift | ClassBiases):
-        return made(class_counts=class_counts, inputs=kind)
-    return made(inputs=kind)
+    else:
+        made = RULES[rule]
+        counted = issubclass(made, PriorShift | ClassBiases)
+        wanted = made(class_counts=class_counts, inputs=kind) if counted else made(inputs=kind)
+    if isinstance(wanted, CutPoints):
+        wanted.wanted = classes  # a half of the pool may lack the last one
+    return wanted

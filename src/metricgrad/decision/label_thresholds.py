@@ -13,6 +13,7 @@ from metricgrad.decision.cuts import best_cut
 from metricgrad.decision.rule import MARGIN, Rule
 from metricgrad.decision.scores import log_scores
 from metricgrad.metrics.adapt import adapt
+from metricgrad.metrics.label_tables import are_probabilities
 
 __all__ = ["LabelThresholds"]
 
@@ -115,7 +116,7 @@ class LabelThresholds(Rule):
         if given.ndim != 2:
             raise fail(caller, f"scores are {describe(given)}", expected)
         scores = require_finite(caller, "scores", given.double())
-        within = bool(((scores >= 0) & (scores <= 1)).all())
+        within = are_probabilities(scores)
         if self.inputs == "probabilities" and not within:
             reach = f"from {float(scores.min()):.4g} to {float(scores.max()):.4g}"
             raise fail(caller, f"scores reach {reach} where probabilities are read", "numbers from 0 to 1")

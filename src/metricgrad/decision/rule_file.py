@@ -18,7 +18,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad._documents import Unreadable, WholeField, content_of, json_value
-from metricgrad.decision.known import OF_FILES
+from metricgrad.decision.known import RULES
 from metricgrad.decision.rule import Rule
 from metricgrad.decision.scores import Kind
 
@@ -143,9 +143,9 @@ def rule_of(facts: Any, arrays: Any) -> Rule:
         raise fail(caller, f"{where}: {first['msg']}", "the fields that save_rule writes") from error
     if read.metricgrad_rule != FORMAT:
         raise fail(caller, f"its format is {read.metricgrad_rule}", f"format {FORMAT}")
-    if read.rule not in OF_FILES:
-        raise fail(caller, f"the rule is {read.rule!r}", f"one of {', '.join(OF_FILES)}")
-    rule = OF_FILES[read.rule](inputs=read.inputs, class_names=read.class_names)
+    if read.rule not in RULES:
+        raise fail(caller, f"the rule is {read.rule!r}", f"one of {', '.join(RULES)}")
+    rule = RULES[read.rule](inputs=read.inputs, class_names=read.class_names)
     rule.classes, rule.metric = read.classes, read.metric
     rule.check_names(caller)
     _put(rule, arrays)

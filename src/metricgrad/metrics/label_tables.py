@@ -29,7 +29,7 @@ from metricgrad._safe import ratio
 from metricgrad.metrics.confusion import Confusion, Times
 from metricgrad.metrics.of_rows import OfCounts
 
-__all__ = ["Average", "Tables", "averaged", "label_rows", "of_labels", "require_average"]
+__all__ = ["Average", "Tables", "are_probabilities", "averaged", "label_rows", "of_labels", "require_average"]
 
 Average = Literal["macro", "micro", "weighted", "samples"]
 Tables = Float[Tensor, "*batch label 2 2"]
@@ -76,8 +76,12 @@ def _decisions(caller: str, given: Tensor, threshold: float | None) -> Bool[Tens
         raise fail(caller, f"outputs have NaN, first in row {row}", "numbers")
     if threshold is not None:
         return given > finite_number(caller, "threshold", threshold)
-    within = bool(((given >= -_ROOM) & (given <= 1 + _ROOM)).all())
-    return given > (0.5 if within else 0.0)
+    return given > (0.5 if are_probabilities(given) else 0.0)
+
+
+def are_probabilities(scores: Shaped[Tensor, "sample label"]) -> bool:
+    """Whether scores of labels are read as probabilities: all lie within [0, 1], but for rounding."""
+    return bool(((scores >= -_ROOM) & (scores <= 1 + _ROOM)).all())
 
 
 def require_average(caller: str, average: str) -> None:

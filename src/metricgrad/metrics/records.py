@@ -28,6 +28,7 @@ __all__ = [
     "knn_metric",
     "metric_record",
     "of_classes",
+    "of_labels",
     "retrieval_metric",
     "sample_metric",
 ]
@@ -229,6 +230,16 @@ def of_classes(metric: Metric) -> Metric | None:
     }
     plain = metric_record(metric.function, name=metric.name, **settings)
     return plain if plain.reads == "classes" else None
+
+
+def of_labels(metric: Metric) -> Metric | None:
+    """What a metric is of labels that are decided; None where it reads no labels. A cut of 0 or 0.5 is left out too."""
+    if metric.reads != "labels" or metric.settings.get("threshold") not in (None, 0, 0.5):
+        return None
+    if metric.function is None or metric.settings.get("threshold") is None:
+        return metric
+    settings = {key: value for key, value in metric.settings.items() if key != "threshold"}
+    return metric_record(metric.function, name=metric.name, **settings)
 
 
 def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:
