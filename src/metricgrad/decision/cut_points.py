@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, tensor_of, whole_number
@@ -11,7 +11,7 @@ from metricgrad.decision.cuts import best_cut
 from metricgrad.decision.rule import MARGIN, Classes, Rule, table_of
 from metricgrad.metrics.table_metric import TableMetric
 
-__all__ = ["CutPoints"]
+__all__ = ["CutPoints", "nearest_class", "rounding_cuts"]
 
 _CALLS = 200
 """Places of one cut for which a metric is called that has no formula."""
@@ -74,10 +74,6 @@ class CutPoints(Rule):
         ends = [f"{self.class_name(k)} up to {float(cut):.4g}" for k, cut in enumerate(self.cuts)]
         return ", ".join([*ends, f"{self.class_name(self.classes - 1)} above."])
 
-    def rounding(self) -> Float64[Tensor, "cut"]:
-        """The cuts of the nearest class."""
-        return torch.arange(self.classes - 1, dtype=torch.float64) + 0.5
-
     def forward(self, p: Tensor) -> Classes:
         """As `decide`, without its checks."""
         return self._choose(p.double().reshape(-1))
@@ -116,7 +112,7 @@ class CutPoints(Rule):
 
     def _fit(self, logs: Values, y: Classes, value: TableMetric) -> None:
         self.seen = torch.ones(self.classes, dtype=torch.bool)
-        self.cuts = rounding = self.rounding()
+        self.cuts = rounding = rounding_cuts(self.classes)
         start = float(value.gains(table_of(self._choose(logs), y, self.classes)))
         self.cuts = _by_shares(logs, y, self.classes)
         best = float(value.gains(table_of(self._choose(logs), y, self.classes)))
@@ -152,6 +148,26 @@ class CutPoints(Rule):
             self.cuts = self.cuts.clone()
             self.cuts[k] = min(max(cut.at, low), high)
         return cut.gain if cut.gain > best + MARGIN else best
+
+
+def rounding_cuts(classes: int) -> Float64[Tensor, "cut"]:
+    """Cuts in the middle between the numbers of the classes: those of the nearest one.
+
+    Example:
+        >>> rounding_cuts(3)
+        tensor([0.5000, 1.5000], dtype=torch.float64)
+    """
+    return torch.arange(classes - 1, dtype=torch.float64) + 0.5
+
+
+def nearest_class(values: Float[Tensor, "sample"], classes: int) -> Classes:
+    """The class whose number is nearest to each value; of two the lower one.
+
+    Example:
+        >>> nearest_class(torch.tensor([-3.0, 1.5, 1.6, 9.0]), 3)
+        tensor([0, 1, 2, 2])
+    """
+    return torch.bucketize(values.double(), rounding_cuts(classes))
 
 
 def _by_shares(values: Values, y: Classes, classes: int) -> Float64[Tensor, "cut"]:

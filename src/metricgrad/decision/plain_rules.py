@@ -5,7 +5,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from metricgrad._types import Metric
-from metricgrad.decision.cut_points import CutPoints
+from metricgrad.decision.cut_points import CutPoints, rounding_cuts
 from metricgrad.decision.label_thresholds import LabelThresholds, Marks, Odds
 from metricgrad.decision.rule import Argmax, Rule
 from metricgrad.metrics.table_metric import TableMetric
@@ -31,7 +31,7 @@ class Rounding(CutPoints):
 
     def _fit(self, logs: Float64[Tensor, "sample"], y: Int64[Tensor, "sample"], value: TableMetric) -> None:
         self.seen = torch.ones(self.classes, dtype=torch.bool)
-        self.cuts = self.rounding()
+        self.cuts = rounding_cuts(self.classes)
 
 
 class Midpoint(LabelThresholds):

@@ -8,17 +8,14 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from metricgrad._decision_records import plain_name
 from metricgrad.report.look import look_of, look_of_role
 from metricgrad.report.plot import dressed
 from metricgrad.report.reading import Run
 from metricgrad.report.wording import interval, number, signed
 
-__all__ = ["RULES", "cut_figure", "cut_meaning", "decision_tables", "rule_of"]
+__all__ = ["cut_figure", "cut_meaning", "decision_tables", "rule_of", "rules_note", "without_rule"]
 
-RULES = (
-    "Decisions: every arm by the rule that select fits for its weights; on select each half by the rule of the other "
-    "half. At argmax: the same weights without a rule."
-)
 _MOST_CLASSES = 30
 
 
@@ -29,6 +26,19 @@ class DecisionTable(NamedTuple):
     titles: list[str]
     rows: list[list[str]]
     told: bool = False
+
+
+def without_rule(run: Run) -> str:
+    """What is decided without the rules of a run: argmax, or rounding, or the midpoint of labels."""
+    return plain_name(rule.rule for rule in run.rules.values())
+
+
+def rules_note(run: Run) -> str:
+    """What a reader of the table must know of the rules."""
+    return (
+        "Decisions: every arm by the rule that select fits for its weights; on select each half by the rule of the "
+        f"other half. At {without_rule(run)}: the same weights without a rule."
+    )
 
 
 def rule_of(run: Run, arm: str) -> str:
@@ -56,7 +66,7 @@ def _rule_table(run: Run) -> DecisionTable:
                     else f"{found.words} {found.note[0].upper()}{found.note[1:]}."
                 )
                 rows.append([str(seed), arm, number(found.argmax), number(found.cross_fitted), told])
-    titles = ["seed", "arm", "argmax", "rule, cross-fitted", "the rule in words"]
+    titles = ["seed", "arm", without_rule(run), "rule, cross-fitted", "the rule in words"]
     return DecisionTable("Rules of the arms, values on select", titles, rows, told=True)
 
 
@@ -78,11 +88,11 @@ def _gain_table(run: Run) -> DecisionTable:
     ]
     titles = [
         "arm",
-        "argmax",
+        without_rule(run),
         "rule",
         "gain of the rule",
         "its interval",
-        "that of argmax",
+        f"that of {without_rule(run)}",
         "that with the rule",
     ]
     return DecisionTable("What the rules bring on test", titles, rows)
@@ -118,7 +128,7 @@ def _confusion_tables(run: Run) -> list[DecisionTable]:
         return []
     return [
         DecisionTable(f"{found.arm}, seed {found.seed}, {found.split}: {way}", *_cells(table))
-        for way, table in (("argmax", found.argmax), ("with its rule", found.fitted))
+        for way, table in ((without_rule(run), found.argmax), ("with its rule", found.fitted))
     ]
 
 

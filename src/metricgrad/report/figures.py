@@ -51,7 +51,7 @@ def decided(run: Run) -> dict[str, Any] | None:
         return None
     label = f"Select {run.start.metric} over the cut between two classes, with its band"
     return {
-        "meaning": decisions.RULES,
+        "meaning": decisions.rules_note(run),
         "tables": decisions.decision_tables(run),
         "cut": _figure(decisions.cut_figure(run), label),
         "cut_meaning": decisions.cut_meaning(run),

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from metricgrad.report.decisions import RULES, rule_of
+from metricgrad.report.decisions import rule_of, rules_note, without_rule
 from metricgrad.report.reading import Run, condense
 from metricgrad.report.side import FALL, side_tables
 from metricgrad.report.wording import (
@@ -124,7 +124,7 @@ def _rich(rows: list[list[str]]) -> Table:
 def _arm_titles(run: Run) -> list[str]:
     """Column titles after the arm's name, over which the metric's stands."""
     rules = ["decides by"] if run.rules else []
-    argmax = ["test at argmax"] if run.rules and _tested(run) else []
+    argmax = [f"test at {without_rule(run)}"] if run.rules and _tested(run) else []
     return [*(["test", ""] if _tested(run) else []), *argmax, "select", *rules, "trained for"]
 
 
@@ -183,7 +183,7 @@ def _explanations(run: Run) -> list[str]:
     elif len(run.trained) > 1:
         lines.append("The arms took equal steps, not equal time; the last column says how long each trained.")
     sides = side_tables(run)
-    lines += [RULES] if run.rules else []
+    lines += [rules_note(run)] if run.rules else []
     lines += [f"{side.name}: {side.meaning}" for side in sides] + ([FALL] if sides else [])
     lines += [gain_meaning(run)] if run.verdict.gains else []
     lines += [text] if (text := interval_meaning(run)) else []

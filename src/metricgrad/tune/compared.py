@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from metricgrad._checks import fail
+from metricgrad._decision_records import plain_name
 from metricgrad._records import START, Budget, RunStarted, Verdict, arms_of, record_of
 from metricgrad.tune.checkpoint import write_atomically
 from metricgrad.tune.result import Result
@@ -135,8 +136,10 @@ class Comparison:
 
     def summary(self) -> str:
         """Return sentence and table as plain text."""
-        rows = [[self.metric, *_TITLES], *map(_cells, self.table)]
-        rows = _without_empty(rows, ("at argmax", "decides by"))
+        plain = f"at {plain_name(name for row in self.table for name in row.rule.split(' or '))}"
+        titles = [plain if title == "at argmax" else title for title in _TITLES]
+        rows = [[self.metric, *titles], *map(_cells, self.table)]
+        rows = _without_empty(rows, (plain, "decides by"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -4,12 +4,13 @@ from torch import Tensor
 
 from metricgrad._decision_records import CutCurve, DecisionTables
 from metricgrad._types import Metric
-from metricgrad.decision import Threshold
+from metricgrad.decision import CutPoints, Threshold
 from metricgrad.decision.cut_curve import cut_curve as curve_of
+from metricgrad.decision.cut_points import nearest_class
 from metricgrad.decision.rule import Rule, table_of
 from metricgrad.decision.scores import log_scores
 from metricgrad.metrics.table_metric import TableMetric
-from metricgrad.tune.deciding import pool_of
+from metricgrad.tune.decidable import numbered_of, pool_of
 from metricgrad.tune.outputs import Outputs
 
 __all__ = ["cut_curve", "decision_tables"]
@@ -18,7 +19,7 @@ MOST_CLASSES = 100
 
 
 def decision_tables(found: Outputs, rule: Rule, seed: int, arm: str, split: str) -> DecisionTables | None:
-    """Confusion tables [true][predicted] of argmax and of what was decided; None of very many classes.
+    """Confusion tables [true][predicted] without a rule and of what was decided; None of very many classes, of labels.
 
     Args:
         found: outputs with decided classes.
@@ -27,15 +28,16 @@ def decision_tables(found: Outputs, rule: Rule, seed: int, arm: str, split: str)
         arm: of the model.
         split: that the outputs are of.
     """
-    pool = pool_of(found)
-    if pool is None or found.decided is None:
+    numbers = isinstance(rule, CutPoints)
+    pool = numbered_of(found) if numbers else pool_of(found)
+    if pool is None or found.decided is None or rule.classes > MOST_CLASSES:
+        return None
+    (scores, targets), classes = pool, rule.classes
+    if bool((targets >= classes).any()):
         return None
     kind = "probabilities" if rule.inputs == "probabilities" else "logits"
-    scores, targets = log_scores(pool[0], kind), pool[1]
-    classes = scores.shape[1]
-    if classes > MOST_CLASSES:
-        return None
-    tables = (table_of(decided, targets, classes) for decided in (scores.argmax(1), found.decided))
+    plain = nearest_class(scores, classes) if numbers else log_scores(scores, kind).argmax(1)
+    tables = (table_of(decided, targets, classes) for decided in (plain, found.decided))
     argmax, fitted = (table.long().tolist() for table in tables)
     return DecisionTables(seed, arm, split, argmax, fitted)
 

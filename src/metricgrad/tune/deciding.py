@@ -1,4 +1,4 @@
-"""How the class scores of every arm become classes: by one rule, fitted for the metric on the same select data.
+"""How the outputs of every arm become decisions: by one rule, fitted for the metric on the same select data.
 
 On select every item is decided by the rule that was fitted on the other half, so that the metric of these decisions
 may choose steps and arms. On test the rule decides that was fitted on all of select, for the weights of that arm.
@@ -6,33 +6,35 @@ may choose steps and arms. On test the rule decides that was fitted on all of se
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import caller, describe, fail, require_finite
-from metricgrad._columns import are_probabilities, one_column
+from metricgrad._columns import are_probabilities
 from metricgrad._types import Metric, Split
-from metricgrad.decision import Fitted, fit_rule
+from metricgrad.decision import CutPoints, Fitted, LabelThresholds, fit_rule
+from metricgrad.decision.cut_points import nearest_class
+from metricgrad.decision.known import kind_of_rule
+from metricgrad.decision.pool import is_ordered
 from metricgrad.decision.rule import Rule
 from metricgrad.decision.scores import Inputs
 from metricgrad.methods.class_counts import class_counts
-from metricgrad.metrics.records import of_classes
+from metricgrad.metrics import label_tables
+from metricgrad.metrics.records import of_classes, of_labels
 from metricgrad.metrics.table_metric import TableMetric
+from metricgrad.tune.decidable import (
+    as_outputs,
+    decided_by,
+    levels_in,
+    marked_of,
+    numbered_of,
+    pool_of,
+    scores_of,
+)
 from metricgrad.tune.groups import groups_of
-from metricgrad.tune.outputs import Outputs
+from metricgrad.tune.outputs import Outputs, collect_targets
 from metricgrad.tune.splits import Splits
 
-__all__ = [
-    "ARGMAX",
-    "AUTO",
-    "Deciding",
-    "as_outputs",
-    "decided_by",
-    "deciding_of",
-    "names_classes",
-    "pool_of",
-    "scores_of",
-]
+__all__ = ["ARGMAX", "AUTO", "Deciding", "deciding_of"]
 
 AUTO, ARGMAX = "auto", "argmax"
 """Whatever rule suits the outputs; none."""
@@ -42,21 +44,27 @@ class Deciding:
     """The rule that is fitted for every arm.
 
     Args:
-        metric: of the run; `of_classes` knows what it is of decided classes.
+        metric: of the run; `of_classes` (`of_labels`) knows what it is of decisions.
         rule: `auto`, the name of a rule, or a rule.
-        fit: where a rule that was named learns how frequent classes are.
+        fit: where a rule that was named learns how frequent classes are, and one of ordered classes how many there are.
         groups: of the items of select that belong together; None for none.
 
     Attributes:
-        metric: of decided classes: that of the run without a cut of its own.
+        metric: of decisions: that of the run without a cut of its own.
     """
 
     def __init__(
         self, metric: Metric, rule: str | Rule, fit: Split | None = None, groups: Any = None
     ) -> None:
-        self.metric, self.rule, self.fit = of_classes(metric) or metric, rule, fit
-        self.groups = groups
+        kind = kind_of_rule(rule)
+        self._of_labels = issubclass(kind, LabelThresholds)
+        self.metric = (of_labels if self._of_labels else of_classes)(metric) or metric
+        self.rule, self.fit, self.groups = rule, fit, groups
         self._cut = metric.settings.get("threshold")
+        self._of_numbers = issubclass(kind, CutPoints) or (
+            rule == AUTO and self._cut is None and is_ordered(metric)
+        )
+        self._levels = -1
         self._counts: Tensor | None = None
 
     @property
@@ -80,13 +88,18 @@ class Deciding:
     def _fitted(
         self, found: Outputs, rule: str | Rule, known: dict[bytes, float] | None = None
     ) -> Fitted | None:
-        pool = pool_of(found)
-        kind = None if pool is None else self._kind(pool[0])
-        if pool is None or kind is None:
+        levels = self._levels_of(found)
+        pool = marked_of(found) if self._of_labels else numbered_of(found) if levels else pool_of(found)
+        kind = None if pool is None else "logits" if levels else self._kind(pool[0])
+        if pool is None or kind is None or (issubclass(kind_of_rule(rule), CutPoints) and not levels):
             return None
         scores, targets = pool
-        classes = 2 if scores.ndim == 1 else scores.shape[1]
-        counts = self._class_counts(classes)
+        if self._of_labels:
+            return fit_rule(scores, targets, self.metric, rule, inputs=kind, groups=self.groups)
+        if levels and rule == AUTO:
+            rule = CutPoints.name
+        classes = levels or (2 if scores.ndim == 1 else scores.shape[1])
+        counts = None if levels else self._class_counts(classes)
         value = TableMetric(
             self.metric,
             classes,
@@ -96,16 +109,43 @@ class Deciding:
         return fit_rule(scores, targets, value, rule, class_counts=counts, inputs=kind, groups=self.groups)
 
     def _kind(self, scores: Tensor) -> Inputs | None:
-        """What scores are; None where one score per sample is compared with 0.5 and is no probability.
+        """What scores are; None where they are compared with 0.5 and are no probabilities.
 
         Logits of an early network may lie within [0, 1] by chance: what they are is not guessed from that.
         """
+        if self._of_labels:
+            within = label_tables.are_probabilities(scores)
+            if self._cut is None:
+                return "probabilities" if within else "logits"  # as the metric reads them
+            return "logits" if self._cut == 0 else "probabilities" if within else None
         if scores.ndim == 2:
             return "probabilities" if are_probabilities(scores) else "logits"
         if self._cut is None:
             return "auto"
         within = bool(((scores >= 0) & (scores <= 1)).all())
         return "logits" if self._cut == 0 else "probabilities" if within else None
+
+    def plainly(self, found: Outputs) -> Outputs:
+        """Decide one real number per sample by the nearest class, as no metric of classes does; others as they are."""
+        levels = self._levels_of(found)
+        if not levels:
+            return found
+        scores = scores_of(found.outputs)
+        assert scores is not None
+        require_finite(self.metric.name, "outputs", scores)
+        return found._replace(decided=nearest_class(scores, levels))
+
+    def _levels_of(self, found: Outputs) -> int:
+        """How many ordered classes one real number per sample decides between; 0 where outputs are something else."""
+        numbered = numbered_of(found) if self._of_numbers else None
+        if numbered is None or numbered[0].ndim != 1:
+            return 0
+        if self._levels < 0:
+            asked = getattr(self.rule, "wanted", None)
+            self._levels = asked or levels_in(
+                found.targets if self.fit is None else collect_targets(self.fit)
+            )
+        return self._levels if self._levels > (2 if self.rule == AUTO else 1) else 0
 
     def _class_counts(self, classes: int) -> Tensor | None:
         """How often each class comes in fit; None where any rule is taken, and for a rule that brings its own."""
@@ -118,107 +158,29 @@ class Deciding:
     def by(self, rule: Rule, found: Outputs) -> Outputs:
         """Decide every item by a rule that was fitted before."""
         scores = scores_of(found.outputs)
-        if scores is None:  # the outputs of select were class scores
-            raise fail(
-                self.metric.name, f"outputs are {describe(found.outputs)}", "class scores, as on select"
-            )
+        if scores is None:  # the outputs of select were scores
+            raise fail(self.metric.name, f"outputs are {describe(found.outputs)}", "scores, as on select")
         return found._replace(decided=decided_by(rule, scores))
 
     def check(self, found: Outputs) -> None:
         """Raise InputError where a rule was named that does not exist, or cannot decide these outputs."""
         if self.fitted(found) is None:
+            expected = "class scores [sample, class] and the number of the class of every sample"
+            if self._of_labels:
+                expected = (
+                    "scores and 0 or 1 [sample, label], two labels or more; of a threshold 0.5 probabilities"
+                )
+            elif self._of_numbers:
+                expected = (
+                    "one real number per sample and, also in fit, a class per sample: 0, 1, 2, ... in order"
+                )
             raise fail(
                 caller(),
                 f"decision is {self.name!r}, but outputs are {describe(found.outputs)} and targets "
                 f"{describe(found.targets)}",
-                "class scores [sample, class] and the number of the class of every sample",
+                expected,
                 "decision='auto' leaves outputs that no rule can decide as they are.",
             )
-
-
-def pool_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
-    """Class scores and the numbers of the classes, on the CPU; None where outputs or targets are something else."""
-    numbered = _numbered(found)
-    return None if numbered is None or len(_without_column(*numbered)) else numbered
-
-
-def names_classes(found: Outputs) -> bool:
-    """Whether outputs are scores [sample, class] and targets the number of one of these classes.
-
-    Raises:
-        InputError: a target is a whole number, and no class of the outputs.
-    """
-    numbered = _numbered(found)
-    if numbered is None or numbered[0].ndim != 2:
-        return False
-    wrong, classes = _without_column(*numbered), numbered[0].shape[1]
-    if len(wrong):
-        came = f"a target of select is {int(wrong[0])}, and the network gives scores of {classes} classes"
-        raise fail(caller(), came, f"numbers from 0 to {classes - 1}")
-    return True
-
-
-def _numbered(found: Outputs) -> tuple[Tensor, Tensor] | None:
-    """Scores and a whole number for each of them, on the CPU; None where outputs or targets are something else."""
-    scores, targets = scores_of(found.outputs), found.targets
-    if scores is None or not isinstance(targets, Tensor):
-        return None
-    targets = one_column(targets.detach()).cpu()
-    whole = targets.shape == scores.shape[:1] and bool((targets == targets.long()).all())
-    return (scores, targets.long()) if whole else None
-
-
-def _without_column(scores: Tensor, targets: Tensor) -> Tensor:
-    """The targets for which there is no score."""
-    classes = 2 if scores.ndim == 1 else scores.shape[1]
-    return targets[(targets < 0) | (targets >= classes)]
-
-
-def scores_of(outputs: Any) -> Tensor | None:
-    """Class scores [sample, class], or one score of class 1 per sample [sample], on the CPU; None for anything else."""
-    if not isinstance(outputs, Tensor):
-        return None
-    scores = one_column(outputs.detach()).cpu()
-    if (
-        not outputs.is_floating_point()
-        or scores.ndim not in (1, 2)
-        or (scores.ndim == 2 and scores.shape[1] < 2)
-    ):
-        return None
-    return scores
-
-
-def decided_by(rule: Rule, scores: Tensor) -> Tensor:
-    """The class that a rule decides for every row of scores [item].
-
-    Raises:
-        InputError: another number of classes than the rule was fitted to; NaN or infinite scores.
-    """
-    columns = 2 if scores.ndim == 1 else scores.shape[1]
-    if columns != rule.classes:
-        raise fail(
-            "decision rule", f"outputs are scores of {columns} classes", f"{rule.classes}, as it was fitted"
-        )
-    require_finite("decision rule", "outputs", scores)
-    with torch.no_grad():
-        return rule(scores)
-
-
-def as_outputs(metric: Metric, found: Outputs) -> Tensor:
-    """Decided classes in the form in which a metric that reads classes takes outputs.
-
-    Class numbers for ours; one score per sample for one that compares it with a threshold; for a record of anybody else
-    scores of 0 and 1, [sample, class] or one per sample as those of the network, which it is known to take.
-    """
-    decided, threshold = found.decided, metric.settings.get("threshold")
-    assert decided is not None
-    if threshold is not None:
-        return torch.where(decided == 1, threshold + 1.0, threshold - 1.0)
-    if metric.function is not None:
-        return decided
-    if one_column(found.outputs).ndim == 1:
-        return decided.float()
-    return nn.functional.one_hot(decided, found.outputs.shape[1]).float()
 
 
 def deciding_of(given: Any, metric: Metric, splits: Splits) -> Deciding | None:
@@ -230,23 +192,36 @@ def deciding_of(given: Any, metric: Metric, splits: Splits) -> Deciding | None:
         splits: of the run: fit says how frequent classes are, and groups of select stay in one half.
 
     Raises:
-        InputError: no rule, or a rule for a metric that does not read classes.
+        InputError: no rule, or a rule for a metric that does not read what it decides.
     """
     if not isinstance(given, str | Rule):
         raise fail(
             caller(), f"decision is {describe(given)}", "'auto', 'argmax', the name of a rule, or a rule"
         )
-    judge = of_classes(metric)
+    kind = kind_of_rule(given)
+    several = issubclass(kind, LabelThresholds)
+    judge = (of_labels if several else of_classes)(metric)
     if given == ARGMAX or (given == AUTO and judge is None):
         return None
+    name = given if isinstance(given, str) else given.name
     if judge is None:
         reads = "outputs as they are" if metric.reads is None else metric.reads
-        raise fail(
-            caller(),
-            f"decision is {given!r}, but {metric.name} reads {reads}",
-            "a metric of decided classes (f1), or of one score above 0 (a logit) or 0.5 (a probability)",
-            "A rule would change nothing of it: leave decision out."
-            if metric.reads is not None
-            else "If it takes (predicted classes, targets), say so: metrics.adapt(function, reads='classes').",
+        expected = (
+            "a metric of decided classes (f1), or of one score above 0 (a logit) or 0.5 (a probability)"
         )
+        remedy = "A rule would change nothing of it: leave decision out."
+        if several:
+            expected = "a metric of several labels per sample (multilabel_f1_macro), of a threshold 0 or 0.5"
+            remedy = "Leave decision out."
+        elif metric.reads == "labels":
+            remedy = "Several labels per sample are decided by decision='labels'."
+        elif metric.reads is None:
+            remedy = (
+                "If it takes (predicted classes, targets), say so: metrics.adapt(function, reads='classes')."
+            )
+        raise fail(caller(), f"decision is {name!r}, but {metric.name} reads {reads}", expected, remedy)
+    cut = metric.settings.get("threshold")
+    if issubclass(kind, CutPoints) and cut is not None:
+        came = f"decision is {name!r}, but {metric.name} compares one score with {cut:g}"
+        raise fail(caller(), came, "decision='threshold', or the metric without its threshold")
     return Deciding(metric, given, splits.fit, groups_of("select", splits))

@@ -12,10 +12,10 @@ from metricgrad._structures import form
 from metricgrad._types import Metric, Split
 from metricgrad.decision import Fitted
 from metricgrad.metrics import metric_calls
-from metricgrad.metrics.records import of_classes
 from metricgrad.tune.arrays import inputs_as_tensor, targets_as_given
 from metricgrad.tune.checkpoint import same_random_state
-from metricgrad.tune.deciding import Deciding, as_outputs
+from metricgrad.tune.decidable import as_outputs, judges
+from metricgrad.tune.deciding import Deciding
 from metricgrad.tune.outputs import Outputs, collect
 
 __all__ = ["FITTING", "Evaluator", "Valued"]
@@ -49,7 +49,6 @@ class Evaluator:
 
     def __init__(self, metric: Metric, deciding: Deciding | None = None) -> None:
         self.metric, self.deciding = metric, deciding
-        self._judges = of_classes(metric) is not None
         self.calls: Counter[str] = Counter()
         self._known: dict[bytes, float] = {}
 
@@ -61,7 +60,8 @@ class Evaluator:
         """Return the metric's statistics [unit, stat] of what a model gave for a split; random states stay.
 
         Args:
-            found: from `outputs`; a metric that reads classes is measured on what was decided, where something was.
+            found: from `outputs`; a metric that reads classes (labels) is measured on what was decided, where something
+                was, and of one real number per sample on the nearest class.
             name: of the split, for the count.
 
         Raises:
@@ -69,7 +69,9 @@ class Evaluator:
         """
         self.calls[name] += 1
         with same_random_state():
-            if found.decided is not None and self._judges:
+            if found.decided is None and self.deciding is not None:
+                found = self.deciding.plainly(found)
+            if found.decided is not None and judges(self.metric, found.decided):
                 return self.metric.measure(*self._read(as_outputs(self.metric, found), found.targets)).cpu()
             outputs, targets = self._read(found.outputs, found.targets)
             if found.reference_outputs is None:

@@ -21,7 +21,7 @@ from metricgrad.decision.rule_file import document_of, rule_of_document
 from metricgrad.errors import CheckpointError, InputError
 from metricgrad.scale.chunk import device_of
 from metricgrad.tune.checkpoint import load_weights, same_random_state, save_weights
-from metricgrad.tune.deciding import decided_by, scores_of
+from metricgrad.tune.decidable import decided_by, scores_of
 from metricgrad.tune.tensor_file import content_of_tensors, header_of
 from metricgrad.tune.weights import weights_of
 
@@ -54,7 +54,7 @@ def network_and_rule(path: Path) -> tuple[dict[str, Any], Rule | None]:
 
 
 def predicted(model: nn.Module, rule: Rule | None, inputs: Any) -> Any:
-    """What a network gives for a batch, in eval mode without gradients: classes [item] where a rule decides."""
+    """What a network gives for a batch, in eval mode without gradients; where a rule decides, its decisions."""
     training = model.training
     model.eval()
     try:

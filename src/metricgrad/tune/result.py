@@ -14,7 +14,7 @@ from metricgrad._documents import Unreadable
 from metricgrad._layout import check_layout
 from metricgrad._record_file import read_record
 from metricgrad._records import record_of
-from metricgrad.decision import Argmax
+from metricgrad.decision.plain_rules import is_plain
 from metricgrad.decision.rule import Rule
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.tune.kept_rule import network_and_rule, predicted
@@ -129,19 +129,19 @@ class Result:
 
     @property
     def rule(self) -> Rule | None:
-        """The rule of the returned model; None where the largest score decides, or nothing is decided."""
+        """The rule of the returned model; None where it decides without one, or nothing is decided."""
         rule = network_and_rule(self.folder / "best.safetensors")[1]
-        return None if isinstance(rule, Argmax) else rule
+        return None if rule is None or is_plain(rule) else rule
 
     def predict(self, inputs: Any) -> Any:
-        """Return what the returned model says of a batch: decided classes [item] for a metric that reads classes.
+        """Return what the returned model says of a batch: decisions where a rule decides, such as classes [item].
 
         Args:
             inputs: as the network takes them.
 
         Returns:
-            Classes by the rule of the run, or by argmax where that was kept. For any other metric, and for a run with
-            `decision="argmax"`, the outputs of the network.
+            Classes by the rule of the run, or by argmax where that was kept; 0 and 1 [item, label] by a rule of labels.
+            For any other metric, and for a run with `decision="argmax"`, the outputs of the network.
 
         Raises:
             InputError: the result has no network: it was loaded without one.

@@ -12,6 +12,7 @@ from metricgrad._side_records import Side, SideMetrics
 from metricgrad._types import Metric
 from metricgrad.errors import InputError
 from metricgrad.metrics import adapt
+from metricgrad.tune.deciding import Deciding
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.outputs import Outputs
@@ -105,7 +106,12 @@ def _limit(name: str, given: Any) -> float:
 
 
 def try_side_metrics(
-    sides: Sequence[SideMetric], metric: Metric, build: Callable[[int], nn.Module], splits: Splits, seed: int
+    sides: Sequence[SideMetric],
+    metric: Metric,
+    build: Callable[[int], nn.Module],
+    splits: Splits,
+    seed: int,
+    deciding: Deciding | None = None,
 ) -> None:
     """Measure each on select with the start model, once, so that what cannot be measured fails before training.
 
@@ -123,6 +129,7 @@ def try_side_metrics(
                 "side metrics of embeddings, such as map or knn_accuracy",
             )
     found = Evaluator(metric).outputs(build(seed), splits.select)
+    found = found if deciding is None else deciding.plainly(found)
     for side in sides:
         name = side.metric.name
         try:

@@ -25,4 +25,4 @@ def try_out(setup: Setup) -> None:
     deciding = setup.deciding
     if deciding is not None and deciding.rule != AUTO:
         deciding.check(setup.evaluator().outputs(setup.build(seed), splits.select))
-    try_side_metrics(setup.side_metrics, metric, setup.build, splits, seed)
+    try_side_metrics(setup.side_metrics, metric, setup.build, splits, seed, deciding)

@@ -1,4 +1,4 @@
-"""The verdict of a run, with the figures of argmax beside those of the rules where rules decide."""
+"""The verdict of a run, with the figures without rules beside those with them where rules decide."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+from metricgrad._decision_records import plain_name
 from metricgrad._records import Chosen, Verdict
 from metricgrad._resampling import Watch
 from metricgrad._types import Metric
 from metricgrad.differences import Differences, Grouping
 from metricgrad.interval import Interval
 from metricgrad.tune.choice import chosen_method, means_of
-from metricgrad.tune.deciding import ARGMAX
 from metricgrad.tune.evidence import Reading, Selected, favourite, judge, opponent
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.setup import Setup
@@ -95,11 +95,12 @@ def _figures(name: str, found: Interval) -> dict[str, float | None]:
 
 def _sentence(verdict: Verdict, arms: Mapping[str, Mapping[str, Any]], rules: Collection[str]) -> str:
     """By which rule the decisions were made, and what stands without it."""
-    if set(rules) == {ARGMAX}:
-        return "Every arm decides by argmax: on select no rule was kept."
+    plain = plain_name(rules)
+    if set(rules) == {plain}:
+        return f"Every arm decides by {plain}: on select no rule was kept."
     named = " or ".join(sorted(rules))
     told = f"Every arm decides by the rule that select fits for its weights ({named})"
     if verdict.baseline is None:
         return f"{told}."
     before, after = (arms[arm]["argmax"]["value"] for arm in (verdict.contender, verdict.baseline))
-    return f"{told}; with argmax {before:.4f} against {after:.4f} on test."
+    return f"{told}; with {plain} {before:.4f} against {after:.4f} on test."

@@ -1,0 +1,135 @@
+"""What of a network's outputs a rule can decide, and decisions in the form in which a metric takes them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metricgrad._checks import caller, fail, require_finite
+from metricgrad._columns import one_column
+from metricgrad._types import Metric
+from metricgrad.decision import CutPoints
+from metricgrad.decision.rule import Rule
+from metricgrad.metrics.records import of_classes, of_labels
+from metricgrad.tune.outputs import Outputs
+
+__all__ = [
+    "as_outputs",
+    "decided_by",
+    "judges",
+    "levels_in",
+    "marked_of",
+    "names_classes",
+    "numbered_of",
+    "pool_of",
+    "scores_of",
+]
+
+
+def pool_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
+    """Class scores and the numbers of the classes, on the CPU; None where outputs or targets are something else."""
+    numbered = numbered_of(found)
+    return None if numbered is None or len(_without_column(*numbered)) else numbered
+
+
+def names_classes(found: Outputs) -> bool:
+    """Whether outputs are scores [sample, class] and targets the number of one of these classes.
+
+    Raises:
+        InputError: a target is a whole number, and no class of the outputs.
+    """
+    numbered = numbered_of(found)
+    if numbered is None or numbered[0].ndim != 2:
+        return False
+    wrong, classes = _without_column(*numbered), numbered[0].shape[1]
+    if len(wrong):
+        came = f"a target of select is {int(wrong[0])}, and the network gives scores of {classes} classes"
+        raise fail(caller(), came, f"numbers from 0 to {classes - 1}")
+    return True
+
+
+def numbered_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
+    """Scores and a whole number for each of them, on the CPU; None where outputs or targets are something else."""
+    scores, targets = scores_of(found.outputs), found.targets
+    if scores is None or not isinstance(targets, Tensor):
+        return None
+    targets = one_column(targets.detach()).cpu()
+    whole = targets.shape == scores.shape[:1] and bool((targets == targets.long()).all())
+    return (scores, targets.long()) if whole else None
+
+
+def levels_in(targets: Any) -> int:
+    """How many ordered classes targets name, one whole number from 0 per sample; 0 where they are something else."""
+    numbers = one_column(targets.detach()) if isinstance(targets, Tensor) else None
+    if numbers is None or numbers.ndim != 1 or not len(numbers):
+        return 0
+    whole = bool(((numbers == numbers.long()) & (numbers >= 0)).all())
+    return int(numbers.max()) + 1 if whole else 0
+
+
+def marked_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
+    """Scores and 0 or 1 for each [sample, label], on the CPU; None where outputs or targets are something else."""
+    scores, targets = scores_of(found.outputs), found.targets
+    if scores is None or not isinstance(targets, Tensor) or targets.shape != scores.shape or scores.ndim != 2:
+        return None
+    marks = targets.detach().cpu()
+    return (scores, marks.long()) if bool(((marks == 0) | (marks == 1)).all()) else None
+
+
+def judges(metric: Metric, decided: Tensor) -> bool:
+    """Whether a metric is one of what was decided: classes [item], or labels [item, label]."""
+    return (of_classes(metric) if decided.ndim == 1 else of_labels(metric)) is not None
+
+
+def _without_column(scores: Tensor, targets: Tensor) -> Tensor:
+    """The targets for which there is no score."""
+    classes = 2 if scores.ndim == 1 else scores.shape[1]
+    return targets[(targets < 0) | (targets >= classes)]
+
+
+def scores_of(outputs: Any) -> Tensor | None:
+    """Class scores [sample, class], or one score of class 1 per sample [sample], on the CPU; None for anything else."""
+    if not isinstance(outputs, Tensor):
+        return None
+    scores = one_column(outputs.detach()).cpu()
+    if (
+        not outputs.is_floating_point()
+        or scores.ndim not in (1, 2)
+        or (scores.ndim == 2 and scores.shape[1] < 2)
+    ):
+        return None
+    return scores
+
+
+def decided_by(rule: Rule, scores: Tensor) -> Tensor:
+    """What a rule decides for every row of scores: a class [item], or 0 and 1 [item, label].
+
+    Raises:
+        InputError: another number of classes than the rule was fitted to; NaN or infinite scores.
+    """
+    columns, wanted = 2 if scores.ndim == 1 else scores.shape[1], rule.classes
+    if isinstance(rule, CutPoints):
+        columns, wanted = scores[:1].numel(), 1
+    if columns != wanted:
+        raise fail("decision rule", f"outputs are scores of {columns} classes", f"{wanted}, as it was fitted")
+    require_finite("decision rule", "outputs", scores)
+    with torch.no_grad():
+        return rule(scores)
+
+
+def as_outputs(metric: Metric, found: Outputs) -> Tensor:
+    """Decided classes, or labels, in the form in which a metric that reads them takes outputs.
+
+    Class numbers for ours, and 0 and 1 for labels; scores on either side of a threshold for one that compares with it;
+    for a record of anybody else scores of 0 and 1, [sample, class] or one per sample as those of the network, which it
+    is known to take.
+    """
+    decided, threshold = found.decided, metric.settings.get("threshold")
+    assert decided is not None
+    if threshold is not None:
+        return torch.where(decided == 1, threshold + 1.0, threshold - 1.0)
+    if metric.function is not None or decided.ndim == 2:
+        return decided
+    if one_column(found.outputs).ndim == 1:
+        return decided.float()
+    return nn.functional.one_hot(decided, found.outputs.shape[1]).float()
