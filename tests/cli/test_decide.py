@@ -397,3 +397,81 @@ def test_parquet_decimal_commas_and_other_names(command: Command, scores: Path, 
     said = ("--column", "target=ill", "--column", "score=prob_1", "--decimal-comma")
     found.append(command("decide", "q.csv", "--metric", "f1", *said, "--json").json)
     assert found[0]["after"] == found[1]["after"] == found[2]["after"]
+
+
+def graded(seed: int = 0, rows: int = ROWS, first: int = 1) -> Columns:
+    """An estimate of four ordered classes that is too near to the common ones."""
+    random = np.random.default_rng(seed)
+    latent = random.normal(size=rows)
+    target = first + np.searchsorted([0.7, 1.3, 1.8], latent)
+    score = first + 0.4 + 0.5 * (latent + 0.5 * random.normal(size=rows))
+    return {
+        "id": [f"r{row}" for row in range(rows)],
+        "target": target.tolist(),
+        "score": score.round(5).tolist(),
+    }
+
+
+def test_one_estimate_of_ordered_classes_is_cut(command: Command, tmp_path: Path) -> None:
+    """Classes from 1 on: cuts stand on the scale of the column, with rounding beside; the file applies them."""
+    write_predictions(tmp_path / "grades.csv", graded())
+    shown = command(
+        "decide", tmp_path / "grades.csv", "--metric", "qwk", "--out", tmp_path / "g.json", "--json"
+    ).json
+    assert (shown["rule"], shown["without"], shown["classes"]) == ("cuts", "rounding", ["1", "2", "3", "4"])
+    written = rows_of(tmp_path / "g-decided.csv")
+    score = dict(zip(graded()["id"], graded()["score"], strict=True))
+    truth = torch.tensor([int(row["target"]) - 1 for row in written])
+    qwk, nearest = (
+        adapt("qwk"),
+        torch.tensor([round(min(max(score[row["id"]], 1), 4)) - 1 for row in written]),
+    )
+    assert shown["before"]["value"] == pytest.approx(qwk.summarise(qwk.measure(nearest, truth)))
+    decided = torch.tensor([int(row["decision"]) - 1 for row in written])
+    assert shown["after"]["value"] == pytest.approx(qwk.summarise(qwk.measure(decided, truth)))
+    assert shown["difference"]["low"] > 0
+    rule = load_rule(tmp_path / "g.json")
+    assert torch.equal(rule.decide([score[row["id"]] for row in written]), decided)
+    write_predictions(tmp_path / "new.csv", {"id": ["a", "b", "c"], "score": [-5.0, 2.5, 40.0]})
+    command("decide", tmp_path / "new.csv", "--rule", tmp_path / "g.json")
+    assert [row["decision"] for row in rows_of(tmp_path / "new-decided.csv")][::2] == ["1", "4"]
+    text = command("decide", tmp_path / "grades.csv", "--metric", "qwk", "--rule", "cuts", "--force").out
+    assert "rounding" in text and "argmax" not in text and "estimates of the class" in text
+
+
+def test_rounding_is_kept_or_asked_for(command: Command, tmp_path: Path) -> None:
+    """Of a small file, and by name."""
+    write_predictions(tmp_path / "few.csv", graded(rows=100, first=0))
+    shown = command("decide", tmp_path / "few.csv", "--metric", "qwk", "--json").json
+    assert shown["rule"] == "rounding" and "rounding was kept: cuts wants 200 items" in shown["verdict"]
+    shown = command(
+        "decide", tmp_path / "few.csv", "--metric", "macro_f1", "--rule", "rounding", "--json"
+    ).json
+    assert shown["verdict"] == "Nothing is claimed: rounding was asked for."
+    assert shown["before"] == shown["after"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "said"),
+    [
+        (graded(), ["--metric", "macro_f1"], "decide --rule cuts"),
+        (graded(), ["--metric", "qwk", "--positive-class", "1"], "classes are ordered"),
+        (animals(), ["--metric", "macro_f1", "--rule", "cuts"], "needs a column score"),
+        (
+            {"target": ["low", "high"] * 50, "score": [0.5] * 100},
+            ["--metric", "accuracy", "--rule", "cuts"],
+            "whole",
+        ),
+        (
+            {"target": [1, 2, 4, 1] * 50, "score": [0.5] * 200},
+            ["--metric", "accuracy", "--rule", "cuts"],
+            "left out",
+        ),
+    ],
+)
+def test_what_cut_points_cannot_read(
+    command: Command, tmp_path: Path, columns: Columns, options: list[str], said: str
+) -> None:
+    """Classes must be consecutive whole numbers, beside one column of scores."""
+    write_predictions(tmp_path / "p.csv", columns)
+    command("decide", tmp_path / "p.csv", *options).refused(said)

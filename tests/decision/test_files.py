@@ -13,7 +13,9 @@ from metricgrad.decision import (
     ClassBiases,
     CutPoints,
     LabelThresholds,
+    Midpoint,
     PriorShift,
+    Rounding,
     Rule,
     SlopeDecode,
     Threshold,
@@ -35,19 +37,29 @@ def unchecked_shapes():
 
 def example(kind: type[Rule]) -> tuple[Rule, torch.Tensor]:
     """A fitted rule, and what it was fitted to."""
-    if kind is CutPoints:
+    if kind in (CutPoints, Rounding):
         logits, y = pool(0, 80, 3)
         values = logits @ torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
-        return CutPoints().fit(values, y, "macro_f1"), values
-    if kind is LabelThresholds:
+        return kind().fit(values, y, "macro_f1"), values
+    if kind in (LabelThresholds, Midpoint):
         p = torch.rand(80, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        return LabelThresholds().fit(p, (p > 0.7).long(), "multilabel_f1_macro"), p
+        return kind().fit(p, (p > 0.7).long(), "multilabel_f1_macro"), p
     logits, y = pool(0, 300, 2 if kind is Threshold else 3)
     names = ["a", "b", "c"][: logits.shape[1]]
     return kind(class_names=names).fit(logits.softmax(1), y, "macro_f1"), logits.softmax(1)
 
 
-KINDS = [Argmax, Threshold, SlopeDecode, PriorShift, ClassBiases, CutPoints, LabelThresholds]
+KINDS = [
+    Argmax,
+    Threshold,
+    SlopeDecode,
+    PriorShift,
+    ClassBiases,
+    CutPoints,
+    Rounding,
+    LabelThresholds,
+    Midpoint,
+]
 
 
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])

@@ -227,14 +227,6 @@ def test_an_unknown_rule_is_refused():
         Threshold().fit(*pool(0, 60, 3), "accuracy")
 
 
-@pytest.mark.parametrize("rule", ["cuts", "labels", CutPoints(), LabelThresholds()])
-@pytest.mark.parametrize("call", [fit_rule, cross_fitted])
-def test_rules_of_something_else_than_class_scores_are_fitted_by_themselves(call, rule):
-    """Two ordered classes would otherwise be taken for a logit of two classes."""
-    with pytest.raises(InputError, match=r"Fit it by itself: (CutPoints|LabelThresholds)\(\)\.fit"):
-        call(*pool(0, 300, 2), "f1", rule)
-
-
 def test_cut_points_and_labels_say_what_they_want():
     """One number per sample; 0 and 1 per label; a metric that reads labels."""
     with pytest.raises(InputError, match="one number per sample"):

@@ -9,9 +9,11 @@ from torch import Tensor
 from metricgrad._checks import describe
 from metricgrad._types import Metric
 from metricgrad.cli.cells import is_whole
+from metricgrad.cli.tables import Table
+from metricgrad.decision.suited import is_ordered, reads_one_number
 from metricgrad.errors import InputError
 
-__all__ = ["numbers_that_count", "require_places"]
+__all__ = ["numbers_that_count", "ordered_classes", "require_places"]
 
 
 _MOST_NUMBERS = 1_000
@@ -65,6 +67,42 @@ def require_places(metric: Metric, path: Path, classes: Sequence[str]) -> None:
         f"{metric.name} depends on the numbers of the classes, and those of {path} are {describe(', '.join(classes))}; "
         f"expected 0 to {len(classes) - 1}, none left out."
     )
+
+
+def ordered_classes(
+    metric: Metric, rule: str | None, table: Table, classes: list[str], positive_class: str | None
+) -> list[str]:
+    """Return the ordered classes that one column of scores estimates; none where it is the score of class 1.
+
+    They are asked for by the name of a rule, or, without one, by a metric of ordered classes and more than two of them.
+
+    Args:
+        metric: that the rule is fitted for.
+        rule: what the user asked for.
+        table: of the scores.
+        classes: of the table, in their order.
+        positive_class: what the user said.
+
+    Raises:
+        InputError: no such column, classes that are no consecutive whole numbers, a positive class.
+    """
+    path, one = table.path, "score" in table.columns
+    whole = [int(name) for name in classes] if all(map(is_whole, classes)) else []
+    if not reads_one_number(rule) and not (
+        rule in (None, "auto") and one and len(whole) > 2 and is_ordered(metric)
+    ):
+        return []
+    if not one:
+        raise InputError(f"a rule of ordered classes of {path} needs a column score, which is missing.")
+    if positive_class is not None:
+        raise InputError(f"--positive-class is {positive_class!r}; expected none: classes are ordered.")
+    if len(whole) < 2 or whole != list(range(whole[0], whole[0] + len(whole))):
+        raise InputError(
+            f"cut points decide between ordered classes, and those of {path} are {describe(', '.join(classes))}; "
+            "expected two or more consecutive whole numbers, none left out."
+        )
+    require_places(metric, path, classes)
+    return classes
 
 
 def _some_table(classes: int) -> Tensor:

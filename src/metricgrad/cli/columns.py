@@ -20,7 +20,7 @@ from torch import Tensor
 from metricgrad._checks import describe, nearest
 from metricgrad._types import Metric
 from metricgrad.cli.cells import class_texts, is_number, is_whole, numbers, plain_texts, require_one_spelling
-from metricgrad.cli.class_order import numbers_that_count, require_places
+from metricgrad.cli.class_order import numbers_that_count, ordered_classes, require_places
 from metricgrad.cli.one_score import cut
 from metricgrad.cli.tables import Table
 from metricgrad.errors import InputError
@@ -129,10 +129,15 @@ class Predictions:
         if len(self._classes) != 2:
             raise InputError(
                 f"{self.table.path} has one column of scores and {len(self._classes)} classes among its targets; "
-                "expected score_<class> for each class, or two classes."
+                "expected score_<class> for each class, or two classes. An estimate of ordered classes is what "
+                "`metricgrad decide --rule cuts` reads."
             )
         if not self._says_itself:
             raise self._asks("the column score")
+
+    def levels(self, metric: Metric, rule: str | None) -> list[str]:
+        """Return the ordered classes that one column of scores estimates; none where it is the score of class 1."""
+        return ordered_classes(metric, rule, self.table, self._classes, self.positive_class)
 
     def _as_they_stand(self) -> Measured:
         """The class of the larger score of each sample."""

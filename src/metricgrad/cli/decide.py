@@ -48,7 +48,7 @@ RuleOption = Annotated[
     str | None,
     typer.Option(
         metavar="auto|NAME|FILE",
-        help="Fit threshold, slope, prior or biases; or apply the rule in this file (.json, .safetensors).",
+        help="Fit threshold, slope, prior, biases or cuts; or apply the rule in this file (.json, .safetensors).",
     ),
 ]
 InputsOption = Annotated[

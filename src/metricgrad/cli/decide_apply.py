@@ -7,8 +7,8 @@ from typing import Any
 from metricgrad.cli.decided import beside, require_free, write_decisions
 from metricgrad.cli.score_kind import kind_of
 from metricgrad.cli.scored import Names, said_of, scored_as
-from metricgrad.decision import load_rule
-from metricgrad.decision.known import RULES
+from metricgrad.decision import LabelThresholds, load_rule
+from metricgrad.decision.suited import reads_one_number
 from metricgrad.errors import InputError
 
 __all__ = ["apply_file"]
@@ -33,14 +33,15 @@ def apply_file(given: Mapping[str, Any]) -> dict[str, Any]:
                 "Leave it out."
             )
     rule = load_rule(given["rule"])
-    if rule.name not in RULES:
+    if isinstance(rule, LabelThresholds):
         raise InputError(
-            f"decide: {given['rule']} holds a rule {rule.name}, which reads something else than scores of classes; "
-            f"expected one of {', '.join(RULES)}."
+            f"decide: {given['rule']} holds a rule {rule.name}, which reads scores of several labels per row; expected "
+            "a rule of one class per row."
         )
     _, path = beside(given["predictions"], None, given["decided"])
     require_free([path], [given["predictions"], Path(given["rule"])], force=given["force"])
-    names = Names(list(rule.class_names) or [str(number) for number in range(rule.classes)])
+    classes = list(rule.class_names) or [str(number) for number in range(rule.classes)]
+    names = Names(classes, ordered=reads_one_number(rule.name))
     scored = scored_as(
         given["predictions"], said_of(given), names, groups=None, ids=given["ids"], target=False
     )

@@ -10,7 +10,7 @@ from metricgrad.cli.aligned_files import Rows
 from metricgrad.cli.compare_verdict import document
 from metricgrad.cli.other_metrics import other_metrics
 from metricgrad.cli.scored import Scored
-from metricgrad.decision import Argmax, Fitted
+from metricgrad.decision import Fitted
 from metricgrad.decision.rule import table_of
 from metricgrad.differences import Grouping
 
@@ -42,8 +42,9 @@ def evidence(
     """
     assert judged.targets is not None
     targets, names = judged.targets, judged.names
-    kept = isinstance(fitted.rule, Argmax)
-    arms = ["argmax", "argmax (kept)" if kept else fitted.rule.name]
+    plain = fitted.rule.without
+    kept = fitted.rule.name == plain
+    arms = [plain, f"{plain} (kept)" if kept else fitted.rule.name]
     grouping = Grouping(None, metric.unit)
     if judged.groups is not None:
         grouping = Grouping(judged.groups, "group")
@@ -56,7 +57,7 @@ def evidence(
     if kept:
         claim, found["verdict"] = (
             "nothing claimed",
-            f"Nothing is claimed: {fitted.note or 'argmax was asked for'}.",
+            f"Nothing is claimed: {fitted.note or f'{plain} was asked for'}.",
         )
     tables = [table_of(one, targets, len(names.classes)) for one in (before, after)]
     return {

@@ -32,8 +32,8 @@ def draw(found: Mapping[str, Any]) -> None:
         "",
         f"Rule: {found['rule']}, for {found['metric']}",
         *(f"  {line}" for line in found["words"].splitlines()),
-        *([f"  {found['note']}"] if found["note"] and found["rule"] != "argmax" else []),
-        f"  on the rows that fit it: argmax {_figure(pool['argmax'])}, rule {_figure(pool['value'])} "
+        *([f"  {found['note']}"] if found["note"] and found["rule"] != found["without"] else []),
+        f"  on the rows that fit it: {found['without']} {_figure(pool['argmax'])}, rule {_figure(pool['value'])} "
         f"(cross-fitted: {_figure(pool['cross_fitted'])})",
         *_calls(found["calls"]),
         "",
@@ -47,7 +47,7 @@ def draw(found: Mapping[str, Any]) -> None:
         screen.print(_curve(found))
         say(*_spread(found["curve"]))
     if len(classes) <= _MOST_CLASSES:
-        say("", "True classes in rows; decided by argmax on the left, by the rule on the right")
+        say("", f"True classes in rows; decided by {found['without']} on the left, by the rule on the right")
         screen.print(_confusion(classes, found["tables"]))
     say(
         "",
@@ -79,7 +79,7 @@ def _titled(found: Mapping[str, Any]) -> str:
 def _figures(found: Mapping[str, Any]) -> Any:
     """The metric of both decisions."""
     table = _table("", "value", f"{found['confidence']:.0%} interval")
-    for name, key in (("argmax", "before"), ("rule", "after")):
+    for name, key in ((found["without"], "before"), ("rule", "after")):
         table.add_row(name, _figure(found[key]["value"]), ends(found[key]["low"], found[key]["high"], ""))
     change = found["difference"]
     table.add_row("difference", _signed(change["value"]), ends(change["low"], change["high"], "+"))
@@ -88,7 +88,7 @@ def _figures(found: Mapping[str, Any]) -> Any:
 
 def _others(found: Mapping[str, Any]) -> Any:
     """The usual metrics of both decisions."""
-    table = _table("", "argmax", "rule", "difference")
+    table = _table("", found["without"], "rule", "difference")
     for one in found["others"]:
         cells = (one["before"], one["after"])
         table.add_row(one["metric"], *map(_figure, cells), _signed(cells[1] - cells[0]))

@@ -28,7 +28,8 @@ def parts(exact: Metric, given: Mapping[str, Any]) -> tuple[Scored, Scored, str]
     """
     said, of = said_of(given), {name: given[name] for name in ("groups", "ids")}
     fraction = given["test_fraction"]
-    scored = read_scored(given["predictions"], said, exact, positive_class=given["positive_class"], **of)
+    asked = {"positive_class": given["positive_class"], "rule": given["rule"]}
+    scored = read_scored(given["predictions"], said, exact, **asked, **of)
     if given["test"] is not None:
         if fraction is not None:
             raise InputError("decide: --test-fraction came with --test; expected one of them.")

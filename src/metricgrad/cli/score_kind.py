@@ -5,10 +5,11 @@ from typing import cast
 from torch import Tensor
 
 from metricgrad.cli.scored import Scored
+from metricgrad.decision.cut_points import nearest_class
 from metricgrad.decision.scores import Inputs, Kind, log_scores, read_scores
 from metricgrad.errors import InputError
 
-__all__ = ["kind_of", "larger_score"]
+__all__ = ["decided_plainly", "kind_of"]
 
 
 def kind_of(scored: Scored, inputs: str) -> Kind:
@@ -23,12 +24,16 @@ def kind_of(scored: Scored, inputs: str) -> Kind:
     """
     if inputs not in ("auto", "probabilities", "logits"):
         raise InputError(f"decide: --inputs is {inputs!r}; expected auto, probabilities or logits.")
+    if scored.names.ordered:
+        return "logits"  # any real numbers
     try:
         return read_scores(str(scored.path), scored.scores, cast(Inputs, inputs))[1]
     except InputError as error:
         raise InputError(f"{error} The option is --inputs.") from error
 
 
-def larger_score(scores: Tensor, kind: Kind) -> Tensor:
-    """Decide without a rule [row]: the class of the largest score, of one score class 1 above one half."""
-    return log_scores(scores, kind).argmax(1)
+def decided_plainly(scored: Scored, kind: Kind) -> Tensor:
+    """Decide without a rule [row]: the largest score, of one score class 1 above one half, of estimates the nearest."""
+    if scored.names.ordered:
+        return nearest_class(scored.scores - scored.names.first, len(scored.names.classes))
+    return log_scores(scored.scores, kind).argmax(1)

@@ -27,10 +27,17 @@ class Names:
     Attributes:
         classes: their names by number.
         positive: the one that counts as positive; None where there is none.
+        ordered: whether they are consecutive whole numbers and one column of scores estimates these.
     """
 
     classes: list[str]
     positive: str | None = None
+    ordered: bool = False
+
+    @property
+    def first(self) -> int:
+        """The number of the first class where they are ordered, else 0."""
+        return int(self.classes[0]) if self.ordered else 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,14 @@ class Scored:
 
 
 def read_scored(
-    path: Path, said: Said, metric: Metric, *, positive_class: str | None, groups: str | None, ids: str | None
+    path: Path,
+    said: Said,
+    metric: Metric,
+    *,
+    positive_class: str | None,
+    groups: str | None,
+    ids: str | None,
+    rule: str | None = None,
 ) -> Scored:
     """Read a table with targets, and find out what its classes are.
 
@@ -87,13 +101,15 @@ def read_scored(
         positive_class: what the user said.
         groups: the column of rows that go together.
         ids: the column that names the rows; None: `id` where there is one.
+        rule: what the user asked for; cut points read one column of scores as an estimate of ordered classes.
 
     Raises:
         InputError: as `read_predictions` and `Predictions.decided_by_scores`.
     """
     table = _table(path, said, groups, ids, target=True)
-    names = Names(*Predictions(table, positive_class).decided_by_scores(metric))
-    return _scored(table, names)
+    found = Predictions(table, positive_class)
+    levels = found.levels(metric, rule)
+    return _scored(table, Names(levels, ordered=True) if levels else Names(*found.decided_by_scores(metric)))
 
 
 def scored_as(
@@ -140,7 +156,7 @@ def _scored(table: Table, names: Names) -> Scored:
     cells = {"target": columns["target"]} if "target" in columns else {}
     texts = class_texts(path, {**cells, "score_<class>": list(written)})
     if "score" in columns:
-        if len(names.classes) != 2:
+        if len(names.classes) != 2 and not names.ordered:
             raise InputError(
                 f"{path} has one column of scores; expected score_<class> for each of {len(names.classes)} classes."
             )

@@ -5,16 +5,16 @@ Plain is what is decided without a rule: argmax of class scores, rounding of one
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Int64
 from torch import Tensor
 
 from metricgrad.decision.halves import first_half
-from metricgrad.decision.known import new_rule
 from metricgrad.decision.plain_rules import is_plain
-from metricgrad.decision.pool import Pool, read_pool
+from metricgrad.decision.pool import Pool
+from metricgrad.decision.pool_reading import read_pool
 from metricgrad.decision.rule import MARGIN, Rule
 from metricgrad.decision.scores import Inputs
 from metricgrad.decision.slope_decode import SlopeDecode
@@ -117,7 +117,7 @@ def fit_rule(
         fitted = wanted.fit(pool.scores, pool.y, pool.value)
         if isinstance(fitted, SlopeDecode) and fitted.flat:
             flat = "every slope decode has the value of argmax: the prior shift was tried instead"
-            wanted = new_rule("prior", pool.kind, pool.classes, class_counts)
+            wanted = replace(pool, rule="prior").wanted(class_counts)
             fitted = wanted.fit(pool.scores, pool.y, pool.value)
     except Undefined as error:
         return kept(str(error))

@@ -15,7 +15,10 @@ from metricgrad.decision.scores import Kind
 from metricgrad.decision.slope_decode import SlopeDecode
 from metricgrad.decision.threshold import Threshold
 
-__all__ = ["RULES", "kind_of_rule", "new_rule"]
+__all__ = ["RULES", "Asked", "kind_of_rule", "new_rule", "plain_for"]
+
+Asked = str | Rule
+"""A rule, or the name of one, or `auto`."""
 
 RULES: Mapping[str, type[Rule]] = {
     rule.name: rule
@@ -28,7 +31,7 @@ RULES: Mapping[str, type[Rule]] = {
 """Rules by name: of class scores, of one real number, of several labels."""
 
 
-def kind_of_rule(rule: str | Rule) -> type[Rule]:
+def kind_of_rule(rule: Asked) -> type[Rule]:
     """The class of a rule; `Rule` itself for `auto`.
 
     Raises:
@@ -41,7 +44,14 @@ def kind_of_rule(rule: str | Rule) -> type[Rule]:
     return RULES.get(rule, Rule)
 
 
-def new_rule(rule: str | Rule, kind: Kind, classes: int, class_counts: Any = None) -> Rule:
+def plain_for(rule: type[Rule]) -> type[Rule]:
+    """The rule that decides as is done without one of that kind."""
+    if issubclass(rule, LabelThresholds):
+        return Midpoint
+    return Rounding if issubclass(rule, CutPoints) else Argmax
+
+
+def new_rule(rule: Asked, kind: Kind, classes: int, class_counts: Any = None) -> Rule:
     """Return a new rule of that name, or a copy of the one that is given; it reads scores of that kind."""
     if isinstance(rule, Rule):
         wanted = copy.deepcopy(rule)

@@ -10,7 +10,7 @@ from metricgrad.decision.label_thresholds import LabelThresholds, Marks, Odds
 from metricgrad.decision.rule import Argmax, Rule
 from metricgrad.metrics.table_metric import TableMetric
 
-__all__ = ["Midpoint", "Rounding", "is_plain", "plain_for"]
+__all__ = ["Midpoint", "Rounding", "is_plain"]
 
 
 class Rounding(CutPoints):
@@ -52,13 +52,6 @@ class Midpoint(LabelThresholds):
 
     def _search(self, odds: Odds, marks: Marks, metric: Metric) -> None:
         self.cuts = torch.zeros(self.classes, dtype=torch.float64)
-
-
-def plain_for(rule: type[Rule]) -> type[Rule]:
-    """The rule that decides as is done without one of that kind."""
-    if issubclass(rule, LabelThresholds):
-        return Midpoint
-    return Rounding if issubclass(rule, CutPoints) else Argmax
 
 
 def is_plain(rule: Rule) -> bool:

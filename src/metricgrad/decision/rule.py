@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
+from metricgrad._decision_records import plain_name
 from metricgrad.decision.graph import write_onnx
 from metricgrad.decision.scores import Inputs, Scores, class_numbers, log_scores, read_scores
 from metricgrad.metrics.table_metric import TableMetric
@@ -132,6 +133,11 @@ class Rule(nn.Module, ABC):
                 "to_onnx", "a network was given without inputs", "an example of its inputs, two items or more"
             )
         return write_onnx(path, self, self.example() if inputs is None else inputs, network)
+
+    @property
+    def without(self) -> str:
+        """Name of what decides without it: argmax of class scores, rounding of one number, the midpoint of labels."""
+        return plain_name([self.name])
 
     def class_name(self, k: int) -> str:
         """What class k is called in a sentence: by its name, where that is a number as `class 3`."""

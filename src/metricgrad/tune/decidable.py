@@ -6,17 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import caller, fail, require_finite
-from metricgrad._columns import one_column
+from metricgrad._columns import are_probabilities, one_column
 from metricgrad._types import Metric
 from metricgrad.decision import CutPoints
+from metricgrad.decision.cut_points import nearest_class
 from metricgrad.decision.rule import Rule
+from metricgrad.decision.scores import Inputs
+from metricgrad.metrics import label_tables
 from metricgrad.metrics.records import of_classes, of_labels
 from metricgrad.tune.outputs import Outputs
 
 __all__ = [
     "as_outputs",
     "decided_by",
+    "decided_plainly",
     "judges",
+    "kind_of",
     "levels_in",
     "marked_of",
     "names_classes",
@@ -74,6 +79,34 @@ def marked_of(found: Outputs) -> tuple[Tensor, Tensor] | None:
         return None
     marks = targets.detach().cpu()
     return (scores, marks.long()) if bool(((marks == 0) | (marks == 1)).all()) else None
+
+
+def kind_of(scores: Tensor, cut: float | None, *, labels: bool = False) -> Inputs | None:
+    """What scores are; None where they are compared with 0.5 and are no probabilities.
+
+    Logits of an early network may lie within [0, 1] by chance: of classes, what they are is not guessed from that.
+
+    Args:
+        scores: of classes, of class 1, or of labels.
+        cut: the threshold of the metric, where it has one.
+        labels: whether they are scores of labels: without a threshold they are read as the metric reads them.
+    """
+    if labels:
+        within = label_tables.are_probabilities(scores)
+        if cut is None:
+            return "probabilities" if within else "logits"
+    elif scores.ndim == 2:
+        return "probabilities" if are_probabilities(scores) else "logits"
+    elif cut is None:
+        return "auto"
+    else:
+        within = bool(((scores >= 0) & (scores <= 1)).all())
+    return "logits" if cut == 0 else "probabilities" if within else None
+
+
+def decided_plainly(scores: Tensor, levels: int) -> Tensor:
+    """The nearest of so many ordered classes for one real number per sample; InputError for NaN."""
+    return nearest_class(require_finite("decision", "outputs", scores), levels)
 
 
 def judges(metric: Metric, decided: Tensor) -> bool:

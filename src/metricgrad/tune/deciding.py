@@ -8,33 +8,29 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from metricgrad._checks import caller, describe, fail, require_finite
-from metricgrad._columns import are_probabilities
+from metricgrad._checks import caller, describe, fail
 from metricgrad._types import Metric, Split
 from metricgrad.decision import CutPoints, Fitted, LabelThresholds, fit_rule
-from metricgrad.decision.cut_points import nearest_class
 from metricgrad.decision.known import kind_of_rule
-from metricgrad.decision.pool import is_ordered
 from metricgrad.decision.rule import Rule
-from metricgrad.decision.scores import Inputs
+from metricgrad.decision.suited import is_ordered
 from metricgrad.methods.class_counts import class_counts
-from metricgrad.metrics import label_tables
 from metricgrad.metrics.records import of_classes, of_labels
 from metricgrad.metrics.table_metric import TableMetric
 from metricgrad.tune.decidable import (
     as_outputs,
     decided_by,
+    decided_plainly,
+    kind_of,
     levels_in,
     marked_of,
     numbered_of,
     pool_of,
     scores_of,
 )
-from metricgrad.tune.groups import groups_of
 from metricgrad.tune.outputs import Outputs, collect_targets
-from metricgrad.tune.splits import Splits
 
-__all__ = ["ARGMAX", "AUTO", "Deciding", "deciding_of"]
+__all__ = ["ARGMAX", "AUTO", "Deciding"]
 
 AUTO, ARGMAX = "auto", "argmax"
 """Whatever rule suits the outputs; none."""
@@ -89,8 +85,11 @@ class Deciding:
         self, found: Outputs, rule: str | Rule, known: dict[bytes, float] | None = None
     ) -> Fitted | None:
         levels = self._levels_of(found)
-        pool = marked_of(found) if self._of_labels else numbered_of(found) if levels else pool_of(found)
-        kind = None if pool is None else "logits" if levels else self._kind(pool[0])
+        if levels:
+            pool, kind = numbered_of(found), "logits"
+        else:
+            pool = marked_of(found) if self._of_labels else pool_of(found)
+            kind = None if pool is None else kind_of(pool[0], self._cut, labels=self._of_labels)
         if pool is None or kind is None or (issubclass(kind_of_rule(rule), CutPoints) and not levels):
             return None
         scores, targets = pool
@@ -108,23 +107,6 @@ class Deciding:
         )
         return fit_rule(scores, targets, value, rule, class_counts=counts, inputs=kind, groups=self.groups)
 
-    def _kind(self, scores: Tensor) -> Inputs | None:
-        """What scores are; None where they are compared with 0.5 and are no probabilities.
-
-        Logits of an early network may lie within [0, 1] by chance: what they are is not guessed from that.
-        """
-        if self._of_labels:
-            within = label_tables.are_probabilities(scores)
-            if self._cut is None:
-                return "probabilities" if within else "logits"  # as the metric reads them
-            return "logits" if self._cut == 0 else "probabilities" if within else None
-        if scores.ndim == 2:
-            return "probabilities" if are_probabilities(scores) else "logits"
-        if self._cut is None:
-            return "auto"
-        within = bool(((scores >= 0) & (scores <= 1)).all())
-        return "logits" if self._cut == 0 else "probabilities" if within else None
-
     def plainly(self, found: Outputs) -> Outputs:
         """Decide one real number per sample by the nearest class, as no metric of classes does; others as they are."""
         levels = self._levels_of(found)
@@ -132,8 +114,7 @@ class Deciding:
             return found
         scores = scores_of(found.outputs)
         assert scores is not None
-        require_finite(self.metric.name, "outputs", scores)
-        return found._replace(decided=nearest_class(scores, levels))
+        return found._replace(decided=decided_plainly(scores, levels))
 
     def _levels_of(self, found: Outputs) -> int:
         """How many ordered classes one real number per sample decides between; 0 where outputs are something else."""
@@ -181,47 +162,3 @@ class Deciding:
                 expected,
                 "decision='auto' leaves outputs that no rule can decide as they are.",
             )
-
-
-def deciding_of(given: Any, metric: Metric, splits: Splits) -> Deciding | None:
-    """Return how a run decides; None where outputs are left as they are.
-
-    Args:
-        given: `auto`, the name of a rule, or a rule.
-        metric: of the run.
-        splits: of the run: fit says how frequent classes are, and groups of select stay in one half.
-
-    Raises:
-        InputError: no rule, or a rule for a metric that does not read what it decides.
-    """
-    if not isinstance(given, str | Rule):
-        raise fail(
-            caller(), f"decision is {describe(given)}", "'auto', 'argmax', the name of a rule, or a rule"
-        )
-    kind = kind_of_rule(given)
-    several = issubclass(kind, LabelThresholds)
-    judge = (of_labels if several else of_classes)(metric)
-    if given == ARGMAX or (given == AUTO and judge is None):
-        return None
-    name = given if isinstance(given, str) else given.name
-    if judge is None:
-        reads = "outputs as they are" if metric.reads is None else metric.reads
-        expected = (
-            "a metric of decided classes (f1), or of one score above 0 (a logit) or 0.5 (a probability)"
-        )
-        remedy = "A rule would change nothing of it: leave decision out."
-        if several:
-            expected = "a metric of several labels per sample (multilabel_f1_macro), of a threshold 0 or 0.5"
-            remedy = "Leave decision out."
-        elif metric.reads == "labels":
-            remedy = "Several labels per sample are decided by decision='labels'."
-        elif metric.reads is None:
-            remedy = (
-                "If it takes (predicted classes, targets), say so: metrics.adapt(function, reads='classes')."
-            )
-        raise fail(caller(), f"decision is {name!r}, but {metric.name} reads {reads}", expected, remedy)
-    cut = metric.settings.get("threshold")
-    if issubclass(kind, CutPoints) and cut is not None:
-        came = f"decision is {name!r}, but {metric.name} compares one score with {cut:g}"
-        raise fail(caller(), came, "decision='threshold', or the metric without its threshold")
-    return Deciding(metric, given, splits.fit, groups_of("select", splits))

@@ -2,9 +2,9 @@
 
 from metricgrad.metrics import adapt
 from metricgrad.tune.asked import Asked, check_forms, plan_of, seeds_of, start_plan_of
+from metricgrad.tune.asked_rule import deciding_of
 from metricgrad.tune.cast import cast_of
 from metricgrad.tune.decidable import names_classes
-from metricgrad.tune.deciding import deciding_of
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import Plan

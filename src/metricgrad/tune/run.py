@@ -86,7 +86,8 @@ def tune(
             `argmax`, the name of a rule, or a rule of `metricgrad.decision`. It is fitted for every arm alike, start
             and controls included: on select every item is decided by the rule that was fitted on the other half, on
             test by the one that was fitted on all of select. The figures of the same weights with argmax stand
-            beside. For any other metric `auto` changes nothing, and a rule is refused.
+            beside. One real output and a weighted kappa get cut points, with rounding beside. A metric of several
+            labels gets thresholds by `labels` only. For any other metric `auto` changes nothing, and a rule is refused.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder,
             which `Result.save` copies.
         task: name of the task, for the record.

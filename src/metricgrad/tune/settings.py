@@ -20,8 +20,8 @@ from metricgrad._checks import fail
 from metricgrad._records import Entrant, Role, arms_of, record_of
 from metricgrad._types import Observer
 from metricgrad.metrics import adapt
+from metricgrad.tune.asked_rule import AUTO, deciding_of
 from metricgrad.tune.checkpoint import load_weights, write_atomically
-from metricgrad.tune.deciding import AUTO, deciding_of
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.result import Result
