@@ -445,7 +445,7 @@ def test_rounding_is_kept_or_asked_for(command: Command, tmp_path: Path) -> None
     shown = command("decide", tmp_path / "few.csv", "--metric", "qwk", "--json").json
     assert shown["rule"] == "rounding" and "rounding was kept: cuts wants 200 items" in shown["verdict"]
     shown = command(
-        "decide", tmp_path / "few.csv", "--metric", "macro_f1", "--rule", "rounding", "--json"
+        "decide", tmp_path / "few.csv", "--metric", "macro_f1", "--rule", "rounding", "--force", "--json"
     ).json
     assert shown["verdict"] == "Nothing is claimed: rounding was asked for."
     assert shown["before"] == shown["after"]
