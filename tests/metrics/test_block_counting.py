@@ -120,6 +120,24 @@ def test_arrays_of_every_kind(generator, by_blocks, tmp_path, kind: str, blocks:
     equal(same, wanted)
 
 
+def test_records_take_arrays(generator: torch.Generator) -> None:
+    """Of labels and of judged documents, also where queries are copies of items."""
+    points = torch.randn(40, 8, generator=generator)
+    labels = torch.randint(0, 9, (40,), generator=generator)
+    references = {"reference_outputs": points.numpy()[5:], "reference_targets": labels[5:]}
+    record = metrics.adapt("map@r")
+    wanted = record.measure(points[:5], labels[:5], **(references | {"reference_outputs": points[5:]}))
+    torch.testing.assert_close(
+        record.measure(points[:5].numpy(), labels[:5], **references), wanted, equal_nan=True
+    )
+    qrels = Qrels.of_pairs(torch.arange(5), torch.arange(5), queries=5, items=35)
+    references = {"reference_outputs": points.numpy()[5:], "reference_targets": torch.arange(35)}
+    judged = metrics.judged("mrr@10", qrels)
+    found = judged.measure(points[:5].numpy(), torch.arange(5), **references)
+    wanted = judged.measure(points[:5], torch.arange(5), **(references | {"reference_outputs": points[5:]}))
+    assert torch.equal(found, wanted)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_refused(generator: torch.Generator, by_blocks, value: float) -> None:
     """Also in a later block; the row is named."""

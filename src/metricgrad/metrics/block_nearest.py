@@ -8,7 +8,7 @@ from metricgrad.metrics.progress import tell
 from metricgrad.metrics.rows import BLOCK, blocks, float32_error
 from metricgrad.metrics.similarity import Similarities
 
-__all__ = ["best_by_blocks"]
+__all__ = ["best_by_blocks", "best_candidates"]
 
 _QUERIES = 256
 """Queries of a product."""
@@ -25,6 +25,23 @@ def best_by_blocks(
         found.append((index, score.amin(1).double() + beyond))
     candidates, limit = zip(*found, strict=True)
     return torch.cat(candidates), torch.cat(limit)
+
+
+def best_candidates(
+    similarities: Similarities, candidates: Int[Tensor, "query few"], k: int, excluded: Int[Tensor, "query"]
+) -> Int[Tensor, "query fewer"]:
+    """Leave out candidates that float64 tells from the k best: the others are worth an exact similarity.
+
+    As many remain for each query as the one with the most needs.
+    """
+    scores = [
+        torch.einsum("qd,qpd->qp", similarities.queries[here], similarities.items[candidates[here]])
+        for here in torch.arange(len(candidates)).split(_QUERIES)
+    ]
+    score = torch.cat(scores).masked_fill(candidates == excluded[:, None], -torch.inf)
+    worst = score.topk(k, dim=1).values[:, -1:] - 4 * similarities.slack.max()
+    most = int((score >= worst).sum(1).max()) if len(score) else k
+    return candidates.gather(1, score.topk(most, dim=1, sorted=False).indices)
 
 
 def _best_of(similarities: Similarities, here: Tensor, k: int, excluded: Tensor) -> tuple[Tensor, Tensor]:

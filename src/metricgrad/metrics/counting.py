@@ -51,8 +51,9 @@ def _counted_by_tiles(
     similarities: Similarities, relevance: Relevance, *, ties: Ties, tile: int, left_out: Tensor | None
 ) -> Iterator[ExactRanks]:
     """Yield the ranks among items that are in memory."""
-    device = similarities.queries.device
-    count = len(similarities.items)
+    items, device = similarities.items, similarities.queries.device
+    assert isinstance(items, Tensor)
+    count = len(items)
     width = max(1, min(count, tile // min(_FEWEST_QUERIES, tile)))  # items of a tile
     height = max(1, tile // max(width, relevance.largest))  # queries of a tile
     columns = [slice(first, first + width) for first in range(0, max(count, 1), width)]
@@ -63,17 +64,17 @@ def _counted_by_tiles(
         own_item = None if left_out is None else left_out[here]
         index, valid, gain = relevance.of(here, own_item)
         rows = similarities.queries[here]
-        scores = rows @ similarities.items[columns[0]].T  # [height, width]
+        scores = rows @ items[columns[0]].T  # [height, width]
         if len(columns) == 1:
             positive_scores = scores.gather(1, index)
         else:
-            positive_scores = _scores_at(rows, similarities.items, index, tile)
+            positive_scores = _scores_at(rows, items, index, tile)
         own, present = rows.new_zeros(len(rows)), torch.zeros(len(rows), dtype=torch.bool, device=device)
         if own_item is not None:
-            own, present = (rows * similarities.items[own_item]).sum(1), own_item >= 0
+            own, present = (rows * items[own_item]).sum(1), own_item >= 0
         greater, at_least = count_above(scores, positive_scores, margin)
         for some in columns[1:]:
-            more = count_above(rows @ similarities.items[some].T, positive_scores, margin)
+            more = count_above(rows @ items[some].T, positive_scores, margin)
             greater, at_least = greater + more[0], at_least + more[1]
         # A positive is always among its equals; whatever else is there has to be told from it.
         doubtful = (valid & (at_least - greater > 1)).any(1).nonzero()[:, 0]

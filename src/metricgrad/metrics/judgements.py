@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -99,10 +100,10 @@ def _rows(
     formula: Callable[..., Tensor],
     qrels: Qrels,
     how: Mapping[str, Any],
-    outputs: Float[Tensor, "query dim"],
+    outputs: Tensor | np.ndarray,
     targets: Labels,
     *,
-    reference_outputs: Float[Tensor, "document dim"] | None = None,
+    reference_outputs: Tensor | np.ndarray | None = None,
     reference_targets: Labels | None = None,
 ) -> Float[Tensor, "query 1"]:
     """Value of every query."""

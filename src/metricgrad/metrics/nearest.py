@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, extra, fail, require_ks
-from metricgrad.metrics.block_nearest import best_by_blocks
+from metricgrad.metrics.block_nearest import best_by_blocks, best_candidates
 from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import TILE
 from metricgrad.metrics.rows import Embeddings, Later, blocks, float32_error, read_rows
@@ -110,6 +110,7 @@ def nearest_items(
         return NearestItems(nothing.long(), nothing)
     if engine == "torch" and in_blocks:
         candidates, limit = best_by_blocks(similarities, min(k + 1 + _SPARE["blocks"], count), excluded)
+        candidates = best_candidates(similarities, candidates, k, excluded)
     else:
         propose = _by_faiss if engine == "faiss" else _by_tiles
         candidates, limit = propose(similarities, min(k + 1 + _SPARE[engine], count), excluded, tile)

@@ -39,14 +39,16 @@ def warn_of_queries_among(
 
     Cost: a comparison of one column; the rows themselves are compared only where that one agrees.
     """
-    mine, theirs = (one.detach().cpu().double() for one in (queries, references))
-    if not len(mine) or not bool(torch.isin(mine[:, 0], theirs[:, 0]).all()):
+    first, theirs_first = (one[:, 0].detach().cpu().double() for one in (queries, references))
+    if not len(first) or not bool(torch.isin(first, theirs_first).all()):
         return
     codes, item_codes = number_labels(caller, {"labels": labels, "reference_labels": reference_labels}).codes
-    rows = [row.tobytes() for row in mine.numpy()]
+    rows = [row.tobytes() for row in queries.detach().cpu().double().numpy()]
     if len(set(rows)) <= len(rows) / 2:
         return
-    found = set(zip(item_codes.tolist(), (row.tobytes() for row in theirs.numpy()), strict=True))
+    alike = torch.isin(theirs_first, first).nonzero()[:, 0]  # of a large index, few
+    theirs = references.detach()[alike.to(references.device)].cpu().double().numpy()
+    found = set(zip(item_codes.cpu()[alike].tolist(), (row.tobytes() for row in theirs), strict=True))
     if all(pair in found for pair in zip(codes.tolist(), rows, strict=True)):
         warnings.warn(
             f"{caller}: every query is among the references with its own embedding and label, so each finds itself. "

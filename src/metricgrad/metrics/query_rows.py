@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,10 +21,10 @@ __all__ = ["ranked", "ranked_rows", "voted", "voted_rows"]
 
 def ranked_rows(
     formula: Callable[..., Tensor],
-    outputs: Float[Tensor, "query dim"],
+    outputs: Tensor | np.ndarray,
     targets: Labels,
     *,
-    reference_outputs: Float[Tensor, "item dim"] | None = None,
+    reference_outputs: Tensor | np.ndarray | None = None,
     reference_targets: Labels | None = None,
     ties: Ties = "pessimistic",
     normalize: bool = True,

@@ -297,8 +297,9 @@ def _statistics(
     Warns of queries that stand in another tensor of references; the very rows are left out by the functions.
     """
     items, labels = references.get("reference_outputs"), references.get("reference_targets")
-    if isinstance(items, Tensor) and labels is not None and not same_rows(items, outputs):
-        warn_of_queries_among(caller, outputs, targets, items, labels)
+    if isinstance(items, Tensor) and isinstance(outputs, Tensor) and labels is not None:
+        if not same_rows(items, outputs):
+            warn_of_queries_among(caller, outputs, targets, items, labels)
     return _table(rows(outputs, targets, **references))
 
 
