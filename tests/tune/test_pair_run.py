@@ -10,6 +10,7 @@ from torch import nn
 
 from metricgrad import metrics
 from metricgrad.errors import InputError, Interrupted
+from metricgrad.methods import batch_gradient
 from metricgrad.pairing import TwoTowers
 from metricgrad.tune import ArraySplit, Contender, Plan, Splits, compare
 from metricgrad.tune.checkpoint import load_weights
@@ -135,6 +136,29 @@ def test_refuses(tmp_path: Path, changes, message) -> None:
     """A loss of labels, a network of one side, mixtures: one sentence each."""
     with pytest.raises(InputError, match=message):
         pair_run(tmp_path, **changes)
+
+
+def test_rows_without_a_side_are_refused(tmp_path: Path) -> None:
+    """A select split that does not say its side is not embedded as queries in silence."""
+    splits = pair_splits()
+    plain = ArraySplit(splits.select.inputs, splits.select.targets, reference=splits.select.reference)
+    with pytest.raises(InputError, match="the network TwoTowers: it raised TypeError"):
+        pair_run(tmp_path, splits=Splits(splits.fit, plain))
+
+
+def test_several_processes_are_refused(tmp_path: Path, monkeypatch) -> None:
+    """Pairs are not shared out among processes."""
+    several = type("Several", (), {"size": 2})()
+    monkeypatch.setattr(batch_gradient, "current", lambda: several)
+    with pytest.raises(InputError, match="TwoTowers: 2 processes; expected one process"):
+        pair_run(tmp_path)
+
+
+def test_unpack_leaves_pairs_as_they_are(tmp_path: Path) -> None:
+    """A function for the batches of a loader is not called with those of pairs."""
+    splits = pair_splits()
+    both = Splits(splits.fit, splits.select, unpack=lambda batch: 1 / 0)
+    assert pair_run(tmp_path, splits=both, plan=Plan(steps=1)).event("chosen") is not None
 
 
 def test_towers_refuse() -> None:

@@ -140,6 +140,10 @@ def test_refuses_other_arrays():
         PairSplit(queries, queries, judgements())
     with pytest.raises(InputError, match=r"expected metricgrad\.Qrels"):
         PairSplit(queries, documents, [(0, 1)])
+    with pytest.raises(InputError, match="side is 'query' and the reference has none"):
+        ArraySplit(
+            queries, torch.arange(QUERIES), side="query", reference=ArraySplit(documents, range(DOCUMENTS))
+        )
     with pytest.raises(InputError, match="side is 'left'"):
         ArraySplit(queries, torch.arange(QUERIES), side="left")
 

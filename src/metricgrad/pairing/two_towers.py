@@ -67,8 +67,8 @@ class TwoTowers(nn.Module):
         """The tower of each side; the same one twice where it is shared."""
         return {"query": self.query, "document": self.query if self.document is None else self.document}
 
-    def forward(self, query: Any = None, document: Any = None) -> Tensor | dict[str, Tensor]:
-        """Return the embeddings of a side, or of both by name.
+    def forward(self, *, query: Any = None, document: Any = None) -> Tensor | dict[str, Tensor]:
+        """Return the embeddings of a side, or of both by name; rows without a side are refused, not guessed.
 
         Args:
             query: inputs of the query tower; None for none.

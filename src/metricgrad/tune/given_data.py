@@ -20,6 +20,7 @@ from metricgrad._structures import form, pair
 from metricgrad._types import Metric
 from metricgrad._user_code import called
 from metricgrad.errors import MetricgradError
+from metricgrad.tune.pair_split import PairSplit
 from metricgrad.tune.splits import NAMES, ArraySplit, ClassBatchSplit, Splits
 
 __all__ = ["UnpackedSplit", "given_splits", "numbered", "without_a_batch_of_one"]
@@ -124,7 +125,7 @@ def _given(name: str, split: Any, unpack: Callable[[Any], Any] | None) -> Any:
         raise fail(
             "Splits", f"{name} is {form(split)}", "something that yields (inputs, targets) batches, or (X, y)"
         )
-    if unpack is not None and not isinstance(split, ArraySplit | ClassBatchSplit):
+    if unpack is not None and not isinstance(split, ArraySplit | ClassBatchSplit | PairSplit):
         return UnpackedSplit(split, unpack)
     return split
 

@@ -55,7 +55,8 @@ class Splits:
             of classes or embeddings gets them numbered by the alphabet, over all splits together; others get texts.
         unpack: batch -> (inputs, targets), for loaders whose batches have another form, and for their references.
 
-    Retrieval splits must be disjoint by class; `tune` checks it where targets are labels. Each split may also be a
+    Retrieval splits must be disjoint by class, and pairs by query; `tune` checks it where targets are labels, or
+    numbers of queries. Each split may also be a
     pair (X, y) of arrays.
 
     Example:
@@ -113,6 +114,8 @@ class ArraySplit:
         self.inputs, self.targets = _matching(type(self).__name__, inputs, targets)
         if side not in (None, "query", "document"):
             raise fail("ArraySplit", f"side is {side!r}", "'query', 'document' or None")
+        if side is not None and isinstance(reference, ArraySplit) and reference.side is None:
+            raise fail("ArraySplit", f"side is {side!r} and the reference has none", "side='document' for it")
         self.side: Literal["query", "document"] | None = side
         self.batch = whole_number("ArraySplit", "batch", batch)
         self.seed = whole_number("ArraySplit", "seed", seed, least=0)
