@@ -35,7 +35,7 @@ def measured_of_vectors(
     ties, normalize = one_order(metrics)
     if save_run is not None:
         require_a_run(metrics, files, depth)
-    with watched(partial(told, progress, ", ".join(names), "query")):
+    with watched(partial(told, progress, ", ".join(names), "embedding")):
         found = ranks_of_vectors(queries.array, corpus.array, qrels, ties=ties, normalize=normalize)
     asked = (qrels.offsets.diff() > 0).nonzero()[:, 0]
     rows = [(metric, values(metric, found, qrels.queries)[asked]) for metric in metrics]
