@@ -134,7 +134,10 @@ class PairSplit:
         if self.hard_negatives:
             documents = torch.cat([documents, self._drawn_negatives(queries, random)])
         documents = documents.unique()
-        relevance = self.qrels.dense(queries, documents).to(torch.get_default_dtype())
+        here = self._relevant.taking(queries, documents)
+        row = torch.repeat_interleave(torch.arange(len(queries)), here.offsets.diff())
+        relevance = torch.zeros(len(queries), len(documents))
+        relevance[row, here.documents] = here.grades.to(relevance.dtype)
         inputs = {"query": _rows(self.queries, queries), "document": _rows(self.documents, documents)}
         return inputs, {"query": queries, "document": documents, "relevance": relevance}
 
