@@ -21,15 +21,27 @@ def centred(
     name: str,
     settings: dict[str, float],
     *,
+    along: Float64[Tensor, "out"] | None = None,
     onto: Float64[Tensor, "out"] | None = None,
 ) -> Projection:
     """The projection weight @ (x - mean), plus `onto`, scaled so that its outputs have a mean square length of 1.
+
+    Args:
+        weight: rows are directions times factors.
+        sums: of the rows that it was fitted to.
+        name: of the form.
+        settings: of the form.
+        along: variance of the unit rows along each of these directions; None to compute it from the sums.
+        onto: what the mean of the rows comes to; None for the origin.
 
     Raises:
         InputError: nothing but rounding is left of the rows.
     """
     centre = torch.zeros(len(weight), dtype=torch.float64) if onto is None else onto
-    spread = (((weight @ sums.scatter) * weight).sum() / sums.count).clamp_min(0)
+    if along is None:
+        spread = (((weight @ sums.scatter) * weight).sum() / sums.count).clamp_min(0)
+    else:
+        spread = along @ weight.square().sum(1)
     if spread.sqrt() <= NO_SPREAD * weight.norm():
         raise fail(
             sums.caller,
@@ -69,4 +81,5 @@ class Centre:
 
     def of(self, sums: Moments) -> Projection:
         """The same from sums."""
-        return centred(torch.eye(sums.dims, dtype=torch.float64), sums, "centring", {})
+        along = sums.scatter.diagonal() / sums.count
+        return centred(torch.eye(sums.dims, dtype=torch.float64), sums, "centring", {}, along=along)

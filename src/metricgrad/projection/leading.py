@@ -43,7 +43,8 @@ class PCA:
         """The same from sums."""
         if self.dims > sums.dims:
             raise fail(sums.caller, f"dims is {self.dims}", f"at most the {sums.dims} dimensions of x")
-        return centred(sums.covariance.directions[: self.dims], sums, "PCA", {"dims": self.dims})
+        weight, along = sums.covariance.directions[: self.dims], sums.variances[: self.dims]
+        return centred(weight, sums, "PCA", {"dims": self.dims}, along=along)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,17 @@ class Moments:
             raise fail(self.caller, f"all of {self.count} rows have one direction", "rows that differ")
         return eigenpairs(self.scatter / (self.count - 1))
 
+    @property
+    def variances(self) -> Float64[Tensor, "dim"]:
+        """Variance of the rows along each direction of the covariance, over count."""
+        return self.covariance.values * ((self.count - 1) / self.count)
+
+    @cached_property
+    def variances_within(self) -> Float64[Tensor, "dim"]:
+        """Variance of the rows along each direction of the covariance within classes, over count."""
+        directions = self.within.directions
+        return ((directions @ self.scatter) * directions).sum(1) / self.count
+
     @cached_property
     def rank(self) -> int:
         """Directions in which the rows vary by more than rounding."""

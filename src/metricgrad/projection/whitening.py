@@ -55,7 +55,8 @@ class Whitening:
     def of(self, sums: Moments) -> Projection:
         """The same from sums."""
         weight = sums.covariance.power(sums.caller, self.shrinkage, self.power)
-        return centred(weight, sums, "whitening", {"shrinkage": self.shrinkage, "power": self.power})
+        settings = {"shrinkage": self.shrinkage, "power": self.power}
+        return centred(weight, sums, "whitening", settings, along=sums.variances)
 
 
 @dataclass(frozen=True)
@@ -94,4 +95,4 @@ class WithinClassWhitening:
         """The same from sums with classes."""
         weight = sums.within.power(sums.caller, self.shrinkage, self.power)
         settings = {"shrinkage": self.shrinkage, "power": self.power}
-        return centred(weight, sums, "within-class whitening", settings)
+        return centred(weight, sums, "within-class whitening", settings, along=sums.variances_within)
