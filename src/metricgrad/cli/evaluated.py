@@ -26,6 +26,11 @@ _GO_WITH: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Options, and the kinds of files that they go with."""
 
+_INSTEAD = {
+    "header": " It is for label files; a table of predictions has a header.",
+    "column label": " A table of predictions has --column target.",
+}
+
 
 def figures_of(given: Mapping[str, Any], progress: Progress) -> Iterable[Figure]:
     """Measure what the options name.
@@ -92,7 +97,10 @@ def _require_fitting(given: Mapping[str, Any], said: Said, kind: str) -> None:
         value = columns.get(name, given.get(name))
         if value is not None and value is not False and kind not in kinds:
             option = name.replace("_", "-") if name not in columns else name
-            raise InputError(f"evaluate: --{option} came with {kind}; expected it with {' or '.join(kinds)}.")
+            raise InputError(
+                f"evaluate: --{option} came with {kind}; expected it with {' or '.join(kinds)}."
+                f"{_INSTEAD.get(name, '') if kind == _PREDICTIONS else ''}"
+            )
     for name, other in (("depth", "save_run"), ("force", "save_run")):
         if given[name] and not given[other] and not (name == "force" and given["per_query"]):
             raise InputError(f"evaluate: --{name} came without --save-run; expected both, or neither.")
