@@ -59,7 +59,7 @@ def pair_run(folder: Path | None, *, observer: Any = lambda event: None, **chang
         "metric": metrics.judged("ndcg@10", judgements()),
         "proxy": "info_nce",
         "method": "surrogate:ndcg",
-        "plan": Plan(steps=8, evaluate_every=4, checkpoint_every=3),
+        "plan": Plan(steps=6, evaluate_every=3, checkpoint_every=4),
         "folder": folder,
         "observer": observer,
     }

@@ -15,7 +15,7 @@ from metricgrad.pairing import TwoTowers
 from metricgrad.tune import ArraySplit, Contender, Plan, Splits, compare
 from metricgrad.tune.checkpoint import load_weights
 from tests.tune.pair_run import DIM, judgements, pair_run, pair_splits, towers, vectors
-from tests.tune.small_run import figures, same_weights
+from tests.tune.small_run import figures, same_weights, small_run
 from tests.tune.test_resume import Raiser
 
 
@@ -41,7 +41,7 @@ def double_splits() -> Splits:
 
 def test_training_on_pairs_finds_documents(tmp_path: Path) -> None:
     """The tuned towers rank far better than random ones on queries that were not trained; the unit is the query."""
-    plan, fast = Plan(steps=30, evaluate_every=15), {"learning_rate": 0.05}
+    plan, fast = Plan(steps=16, evaluate_every=8), {"learning_rate": 0.1}
     result = pair_run(tmp_path, plan=plan, settings=fast, proxy_settings=fast)
     tested = {event["arm"]: event["value"] for event in result.events if event["event"] == "tested"}
     assert tested["tuned"] > tested["start"] + 0.2
@@ -58,18 +58,18 @@ def test_interrupted_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     settings = {"settings": {"pull_to_start": 5.0}}
     whole = pair_run(tmp_path / "whole", **settings)
     with pytest.raises(Interrupted):
-        pair_run(tmp_path / "cut", observer=Raiser("progress", 13, signal.SIGINT), **settings)
+        pair_run(tmp_path / "cut", observer=Raiser("progress", 11, signal.SIGINT), **settings)
     resumed = pair_run(tmp_path / "cut", **settings)
     assert same_weights(whole.folder, tmp_path / "cut") == []
     assert figures(whole) == figures(resumed)
 
 
-@pytest.mark.parametrize("chunk", [7, "auto"])
+@pytest.mark.parametrize("chunk", [7, pytest.param("auto", marks=pytest.mark.slow)])
 def test_chunks_train_to_the_same_weights(tmp_path: Path, chunk) -> None:
     """Both towers are embedded in chunks of their own rows."""
     arguments = {"model": plain_towers, "splits": double_splits()}
     pair_run(tmp_path / "whole", **arguments)
-    plan = Plan(steps=8, evaluate_every=4, checkpoint_every=3, chunk=chunk)
+    plan = Plan(steps=6, evaluate_every=3, checkpoint_every=4, chunk=chunk)
     pair_run(tmp_path / "chunks", plan=plan, **arguments)
     for path in (tmp_path / "whole" / "arms").iterdir():
         found = load_weights(tmp_path / "chunks" / "arms" / path.name)
@@ -81,7 +81,7 @@ def test_chunks_train_to_the_same_weights(tmp_path: Path, chunk) -> None:
     [{"document": None}, {"side": "query"}, {"document": None, "shared": True}],
     ids=["documents as they are", "query side", "shared"],
 )
-@pytest.mark.parametrize("chunk", [None, 16])
+@pytest.mark.parametrize("chunk", [16, pytest.param(None, marks=pytest.mark.slow)])
 def test_towers_that_are_trained(tmp_path: Path, changes, chunk) -> None:
     """Documents of the query side alone keep their embeddings; a shared tower moves both sides."""
 
@@ -175,3 +175,19 @@ def test_towers_refuse() -> None:
             TwoTowers(*arguments, **settings)
     with pytest.raises(InputError, match="neither query nor document"):
         TwoTowers(layer)()
+
+
+def test_both_losses_of_pairs_take_labels(tmp_path: Path) -> None:
+    """The hardest triplet against InfoNCE on rows under class labels, settings included."""
+    result = small_run(
+        tmp_path,
+        steps=2,
+        proxy="info_nce",
+        method="surrogate:hardest_triplet",
+        settings={"objective": {"margin": 0.3}},
+        proxy_settings={"objective": {"temperature": 0.1}},
+        seed=0,
+        plan=Plan(steps=2, evaluate_every=2),
+        start_plan=None,
+    )
+    assert result.event("verdict") is not None
