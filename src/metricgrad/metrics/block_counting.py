@@ -46,7 +46,7 @@ def counted_by_blocks(
 ) -> Iterator[ExactRanks]:
     """Yield the ranks of `counting.counted`, for items that are read later."""
     queries = len(similarities.queries)
-    height = max(1, min(_GROUP, TILE // max(1, relevance.largest)))
+    height = max(1, min(_GROUP, 2 * TILE // max(1, relevance.largest)))
     for first in range(0, max(queries, 1), height):
         here = torch.arange(first, min(first + height, queries))
         group = _Group(similarities, relevance, here, None if left_out is None else left_out[here], tile)
