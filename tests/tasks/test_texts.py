@@ -14,15 +14,19 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from metricgrad import metrics
+from metricgrad.cli.recipe import Recipe
+from metricgrad.cli.resolve import resolve
 from metricgrad.errors import InputError, MissingExtraError
 from metricgrad.metrics import adapt
-from metricgrad.tasks import debian_packages, sections, sentence_encoder
+from metricgrad.tasks import debian_packages, sections, sentence_encoder, text_retrieval
 from metricgrad.tasks.debian_packages import Package, read_archive
 from metricgrad.tasks.descriptions import descriptions
 from metricgrad.tasks.divisions import group_by_group
 from metricgrad.tasks.hashed_encoder import hashed_vectors
 from metricgrad.tasks.sentence_encoder import sentence_vectors
 from metricgrad.tasks.text_data import CLOSED, FIT, TEST, TextOptions, text_data
+from metricgrad.tune import tune
 from tests.tasks.archive_of_texts import LISTS, packages, write
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -324,3 +328,41 @@ def test_fit_is_what_its_name_says(tmp_path) -> None:
     ]
     after = data.vectors(changed, data.document_part)
     np.testing.assert_array_equal(before[data.document_part == FIT], after[data.document_part == FIT])
+
+
+def test_the_retrieval_task(tmp_path, monkeypatch) -> None:
+    """Queries and documents of select and test are new; every relevant document is in the index; towers train."""
+    folder = write(tmp_path)
+    monkeypatch.setattr(text_retrieval, "SELECT_INDEX", 10)
+    task = text_retrieval.load({**SMALL, "folder": folder})
+    splits, qrels = task.splits, task.qrels
+    data = text_data("text_retrieval", TextOptions(folder=folder))
+    select, test = splits.select, splits.test
+    assert len(select.reference.targets) == 10 and len(test.reference.targets) == 24
+    for split, part in ((select, 1), (test, 2)):
+        assert (data.query_part[split.targets] == part).all()
+        relevant = torch.cat([qrels.positives(int(query)) for query in split.targets])
+        assert torch.isin(relevant, split.reference.targets).all()
+        assert (data.document_part[relevant] == part).all()
+    assert (data.document_part[select.reference.targets] != TEST).all()
+    inputs, targets = next(iter(splits.fit))
+    assert targets["relevance"].shape == (len(inputs["query"]), len(inputs["document"]))
+    assert task.model(0)(**inputs)["document"].shape == inputs["document"].shape
+    closed = text_retrieval.load({**SMALL, "folder": folder, "development": 0}).splits
+    for split in (closed.select, closed.test):
+        assert (data.document_part[split.reference.targets] != TEST).all()
+        assert (data.query_part[split.targets] != TEST).all()
+
+
+def test_a_run_of_the_retrieval_task(tmp_path) -> None:
+    """The command trains towers on development groups; recall@k is the share of the relevant documents."""
+    write(tmp_path / "texts")
+    data = {**SMALL, "folder": str(tmp_path / "texts"), "development": 0, "batch": 4}
+    recipe = Recipe(task="text-retrieval", data=data, plan={"steps": 2, "evaluate_every": 1})
+    job = resolve(recipe, lambda event: None, seeds=1)
+    assert job.metric == "ndcg@10"
+    result = tune(**job.arguments, folder=tmp_path / "run", observer=lambda event: None)
+    tested = {event["arm"] for event in result.events if event["event"] == "tested"}
+    assert {"start", "continued", "tuned"} <= tested
+    named = resolve(recipe.model_copy(update={"metric": "recall@2"}), lambda event: None).arguments["metric"]
+    assert named.function is metrics.recall_at_k

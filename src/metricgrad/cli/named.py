@@ -9,7 +9,7 @@ from metricgrad._checks import nearest
 from metricgrad._types import Metric, Observer
 from metricgrad.cli.code import imported, is_foreign, see_current_folder
 from metricgrad.errors import InputError
-from metricgrad.metrics import adapt, of_kind
+from metricgrad.metrics import adapt, judged, of_kind
 from metricgrad.metrics.adapt import names_a_function
 from metricgrad.tasks.task import Task
 
@@ -39,8 +39,10 @@ def loss_named(name: str | None) -> Any:
     return imported(name, "the proxy") if name and is_foreign(name) else name
 
 
-def read_for(metric: Metric, task: Task) -> Metric:
-    """Return the metric as it reads the outputs of the task: decoded, where they are of a kind."""
+def read_for(name: str, metric: Metric, task: Task) -> Metric:
+    """Return the metric of this name as it reads the outputs of the task: decoded, or over its judged documents."""
+    if task.qrels is not None and metric.reads == "embeddings":
+        return judged(name, task.qrels)
     if task.kind is None or metric.kind is not None or metric.unit == "query":
         return metric
     return of_kind(metric, task.kind)

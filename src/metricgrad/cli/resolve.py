@@ -58,7 +58,7 @@ def resolve(
     data = _checked_options(load, recipe)
     if recipe.metric is not None:
         metric_named(recipe.metric, recipe.higher_is_better)
-    sides = [side_metric_named(name) for name in recipe.side_metrics]
+    sides = {name: side_metric_named(name) for name in recipe.side_metrics}
     proxy = None if recipe.proxy in (None, "none") else loss_named(recipe.proxy)
     task: Task = load(data, observer)
     if recipe.proxy == "none" and task.start_plan is not None:
@@ -67,15 +67,15 @@ def resolve(
             "comes trained. Leave `proxy` out, or name another loss."
         )
     complete = completed(recipe, task, data, _seeds(recipe, first_seed, seeds))
-    metric = metric_named(complete.metric or task.metric, complete.higher_is_better)
-    metric, *sides = (read_for(one, task) for one in (metric, *sides))
+    name = complete.metric or task.metric
+    metric = read_for(name, metric_named(name, complete.higher_is_better), task)
     has_start = task.start_plan is not None
     arguments = {
         "model": task.model,
         "splits": task.splits,
-        "metric": metric if task.kind is not None else complete.metric,
+        "metric": complete.metric if task.kind is None and task.qrels is None else metric,
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
-        "side_metrics": sides,
+        "side_metrics": [read_for(name, side, task) for name, side in sides.items()],
         "may_fall": complete.may_fall,
         "decision": complete.decision,
         "plan": complete.plan,

@@ -12,5 +12,6 @@ __all__ = [
     "satellite",
     "sections",
     "shuttle",
+    "text_retrieval",
     "words",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from metricgrad._qrels import Qrels
 from metricgrad._types import OutputKind
 from metricgrad.tune import Plan, Splits
 
@@ -32,6 +33,8 @@ class Task:
         start_plan: the training of the start model, up to its plateau on `select`; None where `model` is trained.
         start_settings: of that training.
         kind: what the outputs of the model are, where a metric reads them decoded (texts, boxes).
+        qrels: which documents are relevant to which query, where retrieval is judged by that and not by classes: a
+            metric of retrieval that is named is bound to them.
         facts: what a resumed run must find unchanged (hash of the feature cache, ...).
     """
 
@@ -47,4 +50,5 @@ class Task:
     start_plan: Plan | None = None
     start_settings: Mapping[str, Any] = field(default_factory=dict)
     kind: OutputKind | None = None
+    qrels: Qrels | None = None
     facts: Mapping[str, str] = field(default_factory=dict)

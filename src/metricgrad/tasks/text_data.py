@@ -87,6 +87,16 @@ class TextData:
             texts, np.flatnonzero(part == FIT), dim=self.options.dim, seed=self.options.split_seed
         )
 
+    def pair_vectors(
+        self,
+    ) -> tuple[Float32[np.ndarray, "query dim"], Float32[np.ndarray, "document dim"]]:
+        """Encode queries and documents into one space."""
+        queries, documents = self.texts.queries, self.texts.documents
+        if self.options.encoder == "minilm":
+            return self.vectors(queries, self.query_part), self.vectors(documents, self.document_part)
+        parts = np.concatenate([self.query_part, self.document_part])
+        return tuple(np.split(self.vectors([*queries, *documents], parts), [len(queries)]))  # pyright: ignore[reportReturnType]
+
 
 def text_data(task: str, options: TextOptions, observer: Observer | None = None) -> TextData:
     """Read the archive, clean its texts and divide them group by group.
