@@ -4,7 +4,7 @@ Queries are the short descriptions of Debian's packages, documents the long ones
 short description are relevant. No source package, and no text, is on two sides of the splits: queries and documents of
 select and test are new. Select looks for its documents among some of fit as well, test among all of them.
 
-The start needs no training: two linear towers, the closed form that stood best on select (within-pair whitening). The
+The start needs no training: two linear towers that begin as a closed form, within-pair whitening. The
 proxy, InfoNCE, continues from there.
 """
 
