@@ -9,6 +9,7 @@ record.jsonl         what happened, one event a line
 last/                the checkpoint: state.json and the tensor file that it names
 arms/*.safetensors   the selected weights of every finished stage, and *-loss those of a loss with parameters
 best.safetensors     the weights that are returned
+projection.safetensors  the closed form that is returned with them, where one is
 test.safetensors     the statistics of every arm on the test split, per unit
 examples.json        samples that changed (metrics of single samples, where the split has pictures)
 gallery.json         queries whose neighbours changed (retrieval, where the split has pictures)
@@ -27,8 +28,8 @@ from metricgrad.errors import RunFolderError
 __all__ = ["TENSORS", "check_layout", "check_new", "is_ours", "is_record", "temporary_of"]
 
 FILES = (
-    "config.yaml", "record.jsonl", ".lock", "best.safetensors", "test.safetensors", "examples.json", "gallery.json",
-    "report.html",
+    "config.yaml", "record.jsonl", ".lock", "best.safetensors", "projection.safetensors", "test.safetensors",
+    "examples.json", "gallery.json", "report.html",
 )  # fmt: skip
 TENSORS = re.compile(r"tensors-(\d{1,18})\.safetensors")
 INSIDE = {

@@ -15,17 +15,21 @@ from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from metricgrad._closed_form_records import ClosedFormChosen
 from metricgrad._decision_records import CutCurve, DecisionTables, Picked, RuleFitted
 from metricgrad._documents import Unreadable
 from metricgrad._side_records import Fall, SideMeasured, SideMetrics
 
 __all__ = [
+    "CLOSED_FORM",
     "CONTENDER",
     "CONTROL",
+    "RAW",
     "ROLES",
     "START",
     "Budget",
     "Chosen",
+    "ClosedFormChosen",
     "Curve",
     "Entrant",
     "Evaluated",
@@ -49,6 +53,8 @@ __all__ = [
 
 START, CONTROL, CONTENDER = "start", "continued", "tuned"
 """What the arms of a run are called that gives them no names; the start is always called so."""
+RAW, CLOSED_FORM = "raw", "closed-form"
+"""The controls that train nothing: the inputs as they are; the closed form that select prefers."""
 Role = Literal["start", "control", "candidate", "contender"]
 """Of an arm: the model as it came; what else the time could have been spent on; what a portfolio may return beside
 these; what is to be shown."""
@@ -62,9 +68,10 @@ class Entrant:
     name: str
     role: Role
     method: str = ""  # names of its roads; empty for a start that is not trained
-    members: list[str] = field(
-        default_factory=list
-    )  # of a portfolio: the arms it chooses from; it trains nothing
+    members: list[str] = field(default_factory=list)  # of a portfolio: the arms it chooses from
+    derived: bool = (
+        False  # trains nothing: made once the others are trained; a portfolio of an older record, too
+    )
 
 
 @dataclass(frozen=True)
@@ -345,6 +352,7 @@ _NAMES = {
         Fall,
         RuleFitted,
         Picked,
+        ClosedFormChosen,
         Chosen,
         Tested,
         Curve,

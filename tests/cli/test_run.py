@@ -80,7 +80,9 @@ def test_json_has_what_the_table_has(command: Command, finished: Path) -> None:
     assert found["evidence"]["gains"] == run.verdict.gains
     assert found["evidence"]["sentence"] == run.verdict.sentence
     assert found["run"]["metric_description"] == run.start.metric_description
-    assert found["evidence"]["metric_calls"]["test"] == 3
+    assert found["evidence"]["metric_calls"]["test"] == 5  # three arms that train, and two that do not
+    (form,) = found["closed_forms"]
+    assert form["words"] in found["summary"] and form["value"] == max(one["value"] for one in form["tried"])
     assert Path(found["weights"]).is_file() and Path(found["report"]).is_file()
     assert found["summary"] + "\n" == command("report", finished).out
 
@@ -114,7 +116,7 @@ def test_interrupted_run_is_resumed_to_the_same_end(
     names = [
         path.relative_to(finished) for path in finished.rglob("*.safetensors") if path.parent.name != "last"
     ]
-    assert len(names) == 5  # three arms, best, test
+    assert len(names) == 6  # three arms, best and its closed form, test
     for name in names:
         assert_close(load_file(tmp_path / "a folder" / name), load_file(finished / name), rtol=0, atol=0)
 

@@ -9,7 +9,7 @@ def test_side_metrics_from_options_to_table_json_and_page(command: Command, tmp_
     """Each has a table of its own, an entry in the JSON and a section of the page; `resume` shows the same."""
     folder = tmp_path / "run"
     options = ["--side-metric", "map", "--side-metric", "knn_accuracy", "--may-fall", "0.5"]
-    result = command("tune", "digits", *QUICK, *options, "--run", folder, "--json")
+    result = command("tune", "digits", *QUICK, *options, "--no-closed-forms", "--run", folder, "--json")
     assert result.code == 0, result.err
     shown = result.json
     assert [side["name"] for side in shown["side_metrics"]] == ["map", "knn_accuracy"]

@@ -36,6 +36,7 @@ def small_run(
         "plan": Plan(steps=steps, evaluate_every=4, checkpoint_every=5, tries=2),
         "start_plan": Plan(steps=8, evaluate_every=4, checkpoint_every=5),
         "seed": (0, 1),
+        "closed_forms": False,  # see test_closed_forms.py
         "folder": folder,
         "observer": observer,
     }

@@ -102,7 +102,7 @@ def test_a_contest_of_one_has_the_figures_of_tune(tmp_path: Path) -> None:
     found = small_contest(
         tmp_path / "compare",
         methods=[Contender("tuned", "auto")],
-        controls=None,
+        controls=["continued"],
         seeds=(0, 1),
         plan=Plan(steps=6, evaluate_every=4, checkpoint_every=5, tries=2),
         start_plan=Plan(steps=8, evaluate_every=4, checkpoint_every=5),
@@ -160,7 +160,7 @@ def test_equal_time_gives_each_arm_its_own_steps(tmp_path: Path) -> None:
 def test_without_a_test_split_nothing_is_claimed() -> None:
     """The table has select values alone."""
     splits = small_splits()
-    found = small_contest(None, controls=None, proxy=None, start_plan=None)
+    found = small_contest(None, controls=[], proxy=None, start_plan=None)
     assert [row.role for row in found.table] == ["start", "contender", "contender"]
     arguments: dict[str, Any] = {"metric": "recall@1", "methods": [HOT], "plan": Plan(steps=2)}
     found = compare(small_model, (splits.fit, splits.select), observer=lambda event: None, **arguments)

@@ -80,7 +80,10 @@ MethodsOption = Annotated[
 ]
 ControlsOption = Annotated[
     str | None,
-    typer.Option(metavar="A,B,...", help="Controls: continued (the proxy loss goes on), or methods."),
+    typer.Option(
+        metavar="A,B,...",
+        help="Controls: continued (the proxy loss goes on), raw, closed-form, or methods.",
+    ),
 ]
 SeedsOption = Annotated[
     int | None, typer.Option(min=1, max=1000, help="How many seeds; else the recipe's, else 3.")

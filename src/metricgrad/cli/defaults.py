@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metricgrad._records import CONTROL
+from metricgrad._records import CLOSED_FORM, CONTROL, RAW
 from metricgrad.cli.recipe import Entry, Recipe, merged
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.grammar import read_method, read_methods
@@ -63,6 +63,8 @@ def _settings_for(method: str, recipe: Recipe, task: Task) -> Mapping[str, Any]:
 def _entry(given: str | Entry, recipe: Recipe, task: Task, proxy_settings: Mapping[str, Any]) -> Entry:
     """A method of a contest with all of its settings."""
     entry = Entry(method=given) if isinstance(given, str) else given
+    if entry.method in (RAW, CLOSED_FORM):
+        return entry
     if entry.method == CONTROL:
         return entry.model_copy(update={"settings": merged(proxy_settings, entry.settings)})
     method = task.method if entry.method == "auto" else entry.method

@@ -76,11 +76,13 @@ class Recipe(BaseModel):
         may_fall: how far each may fall below the start on select, in its own units: a number for all, or one by name.
         decision: how class scores become classes, for a metric that reads classes: `auto` (a rule fitted on select, in
             every arm alike), `argmax`, or the name of a rule.
+        closed_forms: for a metric of embeddings, whether controls that train nothing take part: the inputs as they are,
+            and the best closed form (whitening, LDA, ...). A contest names them among `controls`.
         method: `auto`, or `family:objective` such as `surrogate:average_precision`; several, separated by commas, share
             the tries.
         methods: of a contest (`metricgrad compare`): names like `method`, or each with `method`, `name` and `settings`.
-        controls: of a contest, like `methods`; `continued` trains on with the proxy loss, and is the only one where
-            nothing is said.
+        controls: of a contest, like `methods`; `continued` trains on with the proxy loss, `raw` and `closed-form` train
+            nothing. Where nothing is said, those of the three that apply.
         equal: what the methods of a contest get as much of as each other: `steps` or `time`.
         proxy: the loss of the control arm: a name, `package.module:name`, or `none` for no control arm.
         seeds: one run each; their mean is reported.
@@ -100,6 +102,7 @@ class Recipe(BaseModel):
     side_metrics: list[str] = Field(default_factory=list)
     may_fall: float | dict[str, float] = 0.0
     decision: str = "auto"
+    closed_forms: StrictBool = True
     method: str = "auto"
     methods: list[str | Entry] | None = Field(default=None, min_length=1)
     controls: list[str | Entry] | None = None

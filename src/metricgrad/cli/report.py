@@ -104,6 +104,11 @@ def _facts(result: "Result", page: Path | None) -> dict[str, Any]:
     )
     facts["tested"] = [event for event in result.events if event["event"] == "tested"]
     facts["side_metrics"] = _side_facts(result)
+    facts["closed_forms"] = [
+        {key: value for key, value in event.items() if key not in ("event", "time")}
+        for event in result.events
+        if event["event"] == "closed_form_chosen"
+    ]
     facts["notes"] = [event["text"] for event in result.events if event["event"] == "note"]
     if (comparison := _comparison(result)) is not None:
         facts["comparison"] = comparison.facts

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metricgrad._records import CLOSED_FORM, CONTROL, RAW
 from metricgrad._types import Observer
 from metricgrad.cli.defaults import completed
 from metricgrad.cli.named import loss_named, metric_named, read_for, side_metric_named, task_loader
@@ -87,17 +88,25 @@ def resolve(
         "facts": task.facts,
         "task": task.name,
         "recipe": complete.model_dump(mode="json"),
-        **_methods(complete),
+        **_methods(complete, trains_on=recipe.proxy != "none" and (proxy or task.proxy) is not None),
     }
     return Job(task.name, metric.name, arguments["recipe"], arguments)
 
 
-def _methods(complete: Recipe) -> dict[str, Any]:
-    """Which methods run, and with which seeds: as `tune` takes one, or as `compare` takes several."""
+def _methods(complete: Recipe, *, trains_on: bool) -> dict[str, Any]:
+    """Which methods run, and with which seeds: as `tune` takes one, or as `compare` takes several.
+
+    Args:
+        complete: the recipe.
+        trains_on: whether there is a proxy loss, for a control that trains on with it.
+    """
     seeds = tuple(complete.seeds or SEEDS)
     if complete.methods is None:
-        return {"method": complete.method, "settings": complete.settings, "seed": seeds}
+        one = {"method": complete.method, "settings": complete.settings, "seed": seeds}
+        return {**one, "closed_forms": complete.closed_forms}
     controls = None if complete.controls is None else _contenders(complete.controls)
+    if controls is None and not complete.closed_forms:
+        controls = [CONTROL] if trains_on else []
     return {
         "methods": _contenders(complete.methods),
         "controls": controls,
@@ -112,6 +121,8 @@ def _contenders(entries: Sequence[str | Entry]) -> list[Any]:
     for entry in entries:
         if isinstance(entry, str):
             found.append(entry)
+        elif entry.method in (RAW, CLOSED_FORM):
+            found.append(entry.method)
         elif entry.name is None:
             found.append((entry.method, entry.settings))
         else:

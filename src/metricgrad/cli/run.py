@@ -26,6 +26,9 @@ TUNE_EXAMPLES = examples(
 RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume runs/first --force")
 
 
+MetricOption = Annotated[
+    str | None, typer.Option(help="The metric to tune for; the list command knows them.")
+]
 SideMetricOption = Annotated[
     list[str] | None, typer.Option(help="A metric that must not get worse, measured for every arm.")
 ]
@@ -40,6 +43,18 @@ MayFallOption = Annotated[
 ]
 
 
+ClosedFormsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--closed-forms/--no-closed-forms",
+        help="For embeddings: whether raw inputs and the best closed form (LDA, ...) are controls, too.",
+    ),
+]
+
+
+MinutesOption = Annotated[float | None, typer.Option(help="Budget of all arms, seeds and tries together.")]
+
+
 def tune(
     what: Annotated[
         str,
@@ -47,12 +62,11 @@ def tune(
             metavar="TASK|RECIPE.yaml", help="A task, package.module:load of your own, or a recipe."
         ),
     ],
-    metric: Annotated[
-        str | None, typer.Option(help="The metric to tune for; the list command knows them.")
-    ] = None,
+    metric: MetricOption = None,
     side_metric: SideMetricOption = None,
     may_fall: MayFallOption = None,
     decision: DecisionOption = None,
+    closed_forms: ClosedFormsOption = None,
     method: MethodOption = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="The first seed; the others count up from it.")
@@ -60,9 +74,7 @@ def tune(
     seeds: Annotated[
         int | None, typer.Option(min=1, max=1000, help="How many seeds; else the recipe's, else 3.")
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Budget of all arms, seeds and tries together.")
-    ] = None,
+    minutes: MinutesOption = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each arm.")] = None,
     batch: Annotated[int | None, typer.Option(help="Items of a training batch.")] = None,
     chunk: Annotated[
@@ -91,6 +103,7 @@ def tune(
         "side_metrics": side_metric,
         "may_fall": may_fall,
         "decision": decision,
+        "closed_forms": closed_forms,
         "method": method,
         "device": device,
         "plan": plan,

@@ -40,6 +40,8 @@ def carry_out(
         stored: whether the keys are those of a run folder.
         csv: where the table of a contest goes, too.
     """
+    if stored:
+        given = {"closed_forms": False, **given}  # a run of a version that did not know them has none
     recipe = checked(Recipe, given, f"{folder}/config.yaml" if stored else "the recipe")
     with joined() as processes, Drawing(quiet=quiet or not processes.leader) as observer:
         with processes.leader_first():  # it may fill a cache

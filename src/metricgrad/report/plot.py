@@ -209,7 +209,7 @@ def hit_gain_figure(run: Run) -> go.Figure | None:
     """
     (name,) = run.named("start")
     start = run.curves.get(name)
-    others = [run.curves[arm] for arm in run.trained if arm in run.curves]
+    others = [run.curves[arm] for arm in run.arms if arm in run.curves and arm != name]
     if start is None or not others:
         return None
     level = dict(zip(start.k, start.value, strict=True))

@@ -21,6 +21,7 @@ from metricgrad._record_file import read_record
 from metricgrad._records import (
     Budget,
     Chosen,
+    ClosedFormChosen,
     Curve,
     Entrant,
     Evaluated,
@@ -89,6 +90,7 @@ class Run:
     )  # (metric, arm, seed, split) ->
     falls: dict[tuple[str, str, int], Fall] = field(default_factory=dict)  # (side metric, arm, seed) ->
     rules: dict[tuple[str, int], RuleFitted] = field(default_factory=dict)  # (arm, seed) ->
+    forms: dict[tuple[str, int], ClosedFormChosen] = field(default_factory=dict)  # (control, seed) ->
     picks: dict[tuple[str, int], Picked] = field(default_factory=dict)  # (portfolio, seed) ->
     confusion: DecisionTables | None = None  # of the returned arm
     cuts: CutCurve | None = None  # of the returned arm
@@ -123,8 +125,8 @@ class Run:
 
     @property
     def trained(self) -> list[str]:
-        """Names of the controls, candidates and contenders that were trained: a portfolio is not."""
-        return [arm.name for arm in self.cast if arm.role != "start" and not arm.members]
+        """Names of the controls, candidates and contenders that were trained: derived arms are not."""
+        return [arm.name for arm in self.cast if arm.role != "start" and not (arm.derived or arm.members)]
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -262,6 +264,8 @@ def _fold(run: Run, record: Any) -> None:
         run.sides[record.metric, record.arm, record.seed, record.split] = record
     elif isinstance(record, RuleFitted):
         run.rules[record.arm, record.seed] = record
+    elif isinstance(record, ClosedFormChosen):
+        run.forms[record.arm, record.seed] = record
     elif isinstance(record, Picked):
         run.picks[record.arm, record.seed] = record
     elif isinstance(record, DecisionTables):

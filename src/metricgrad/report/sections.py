@@ -106,7 +106,7 @@ def fact_rows(run: Run) -> list[tuple[str, str]]:
     start, facts = run.start, []
     controls = run.named("control")
     control = "None: no proxy loss was given."
-    if len(controls) == 1:
+    if len(controls) == 1 and controls[0] in run.trained:
         control = f"Training goes on with the proxy loss ({proxy_name(run)})."
     elif controls:
         control = (

@@ -18,6 +18,7 @@ from metricgrad.report.wording import (
     caveats,
     direction,
     duration,
+    forms_told,
     gain_meaning,
     headline,
     interval,
@@ -182,6 +183,7 @@ def _explanations(run: Run) -> list[str]:
         lines.append("The arms trained for equal time, by steps that were timed before, not for equal steps.")
     elif len(run.trained) > 1:
         lines.append("The arms took equal steps, not equal time; the last column says how long each trained.")
+    lines += forms_told(run)
     sides = side_tables(run)
     lines += [rules_note(run)] if run.rules else []
     lines += [f"{side.name}: {side.meaning}" for side in sides] + ([FALL] if sides else [])

@@ -10,6 +10,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from metricgrad._records import Entrant
 from metricgrad.report.reading import Run
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "curve_key",
     "direction",
     "duration",
+    "forms_told",
     "gain_meaning",
     "headline",
     "interval",
@@ -243,12 +245,32 @@ def arm_meaning(run: Run, arm: str) -> str:
     method = one.method
     if one.members:
         return f"chooses among {', '.join(one.members)} and means of their weights"
+    if one.derived:
+        return f"control: {_made(run, one)} (nothing is trained)"
     return {
         "start": "the model as it came",
         "control": f"control: {method.removeprefix('proxy:')} for the same budget",
         "candidate": f"candidate: {method}",
         "contender": method,
     }[run.role(arm)]
+
+
+def _made(run: Run, one: Entrant) -> str:
+    """What a control is that trains nothing: the closed form of every seed, each once, where select has chosen."""
+    forms = [run.forms[one.name, seed].words for seed in run.start.seeds if (one.name, seed) in run.forms]
+    return "; ".join(dict.fromkeys(forms)) or one.method
+
+
+def forms_told(run: Run) -> list[str]:
+    """For every control that is a closed form a sentence: which one, and of how many; empty where there is none."""
+    found = []
+    for one in run.cast:
+        forms = [run.forms[one.name, seed] for seed in run.start.seeds if (one.name, seed) in run.forms]
+        if forms:
+            found.append(
+                f"{one.name}: {_made(run, one)}; select chose among {len(forms[0].tried)}, nothing is trained."
+            )
+    return found
 
 
 def curve_key(run: Run) -> str:

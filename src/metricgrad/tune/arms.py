@@ -54,26 +54,33 @@ class Arm:
     Attributes:
         name: free, but for the start's; part of file names, and unique whatever the case of its letters.
         role: start, control or contender.
-        attempts: what it may try; none of a start that is not trained, and of a portfolio.
+        attempts: what it may try; none of a start that is not trained, and of a derived arm.
         members: of a portfolio, the names of the arms that it chooses from once they are trained.
+        made: what a control is that trains nothing, in words.
     """
 
     name: str
     role: Role
     attempts: Sequence[Attempt] = ()
     members: Sequence[str] = ()
+    made: str = ""
+
+    @property
+    def derived(self) -> bool:
+        """Whether it trains nothing and is made once the others are trained."""
+        return bool(self.members or self.made)
 
     @property
     def method(self) -> str:
-        """Names of its roads, each once."""
-        if self.members:
-            return PORTFOLIO
+        """Names of its roads, each once; what a derived arm is."""
+        if self.derived:
+            return PORTFOLIO if self.members else self.made
         return ", ".join(dict.fromkeys(attempt.road.name for attempt in self.attempts))
 
     @property
     def entrant(self) -> Entrant:
         """What the record says of it."""
-        return Entrant(self.name, self.role, self.method, list(self.members))
+        return Entrant(self.name, self.role, self.method, list(self.members), self.derived)
 
 
 @dataclass(frozen=True)

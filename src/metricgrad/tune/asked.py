@@ -9,7 +9,7 @@ from metricgrad.tune.arms import Contender
 from metricgrad.tune.deciding import AUTO
 from metricgrad.tune.plan import LARGEST_SEED, Plan
 
-__all__ = ["Asked", "Equal", "check_forms", "plan_of", "seeds_of", "start_plan_of"]
+__all__ = ["Asked", "Equal", "check_forms", "plan_of", "seeds_of", "start_plan_of", "untrained_of"]
 
 Equal = Literal["steps", "time"]
 """What the arms have as much of as each other."""
@@ -35,6 +35,7 @@ class Asked:
     may_fall: Any = 0.0
     equal: Any = "steps"
     decision: Any = AUTO
+    untrained: Sequence[str] | None = None
 
 
 def check_forms(asked: Asked) -> None:
@@ -44,6 +45,13 @@ def check_forms(asked: Asked) -> None:
         raise fail(caller(), f"start_settings are {describe(settings)}", "a dict of settings by name")
     if asked.equal not in get_args(Equal):
         raise fail("compare", f"equal is {describe(asked.equal)}", "'steps' or 'time'")
+
+
+def untrained_of(closed_forms: Any) -> Sequence[str] | None:
+    """Return which controls that train nothing were asked for: those that apply (None), or none."""
+    if not isinstance(closed_forms, bool):
+        raise fail(caller(), f"closed_forms is {describe(closed_forms)}", "True or False")
+    return None if closed_forms else ()
 
 
 def seeds_of(given: Any) -> list[int]:

@@ -1,6 +1,6 @@
 """Who takes part in a run: the start, the controls, candidates and contenders, each with its tries."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from metricgrad._records import ROLES, START
 from metricgrad._types import Metric
@@ -12,7 +12,7 @@ __all__ = ["cast_of"]
 
 
 def cast_of(
-    asked: Asked, metric: Metric, tries: int, of_classes: Callable[[], bool]
+    asked: Asked, metric: Metric, tries: int, of_classes: Callable[[], bool], untrained: Sequence[Arm] = ()
 ) -> tuple[Arm, list[Arm]]:
     """Return the start, and controls, candidates and contenders.
 
@@ -22,6 +22,7 @@ def cast_of(
         tries: of every arm.
         of_classes: says whether the network gives scores [sample, class] and targets name classes; asked only where it
             matters: then `auto` is a portfolio.
+        untrained: the controls that train nothing.
 
     Raises:
         InputError: a method that does not fit the metric, two arms of one name, a proxy that is none.
@@ -43,7 +44,7 @@ def cast_of(
         start = arm_of(Contender(START, PROXY, asked.start_settings), "start", metric, asked.proxy, 1)
     order = [one.name for one in asked.contenders]
     arms = sorted(
-        cast.arms,
+        [*cast.arms, *untrained],
         key=lambda arm: (ROLES.index(arm.role), order.index(arm.name) if arm.name in order else 0),
     )
     check_names([start, *arms])

@@ -17,6 +17,7 @@ from metricgrad.tune.compared import Comparison
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import Splits
+from metricgrad.tune.untrained import UNTRAINED
 
 __all__ = ["compare"]
 
@@ -66,7 +67,8 @@ def compare(
             `Contender(name, method, settings)`. Without a name of its own one is called like its method.
         proxy: the loss that the model was trained with; see `tune`.
         controls: what the time could be spent on instead, given like methods; `"continued"` is training on with the
-            proxy loss. None: that alone, or nothing without a proxy. The start model always competes.
+            proxy loss; `"raw"` and `"closed-form"` train nothing, see `closed_forms` of `tune`. None: those of the
+            three that apply. The start model always competes.
         plan: budget of every arm, or its fields as a dict.
         seeds: one or several.
         equal: `steps`: every arm takes the steps of the plan. `time`: the arms share the time that this would take
@@ -124,12 +126,11 @@ def compare(
         ...     observer=lambda event: None,
         ... )
         >>> [row.name for row in found.table]
-        ['start', 'continued', 'surrogate-recall_at_k', 'slow']
+        ['start', 'continued', 'raw', 'closed-form', 'surrogate-recall_at_k', 'slow']
     """
     if isinstance(methods, str | Contender) or not isinstance(methods, Sequence) or not methods:
         raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
-    if controls is None:
-        controls = [] if proxy is None else [CONTROL]
+    trained, untrained = _controls_of(controls, proxy, proxy_settings)
     with calling("compare"):
         result = launched(
             Asked(
@@ -137,7 +138,7 @@ def compare(
                 splits,
                 metric,
                 contenders=contenders_of(methods),
-                controls=_controls_of(controls, proxy_settings),
+                controls=trained,
                 proxy=proxy,
                 plan=plan,
                 higher_is_better=higher_is_better,
@@ -149,6 +150,7 @@ def compare(
                 may_fall=may_fall,
                 equal=equal,
                 decision=decision,
+                untrained=untrained,
             ),
             folder=folder,
             task=task,
@@ -175,19 +177,28 @@ def contenders_of(entries: Sequence[Entry]) -> list[Contender]:
     return found
 
 
-def _controls_of(entries: Sequence[Entry], proxy_settings: Mapping[str, Any] | None) -> list[Contender]:
-    """The controls; `continued` trains on with the proxy loss, with its own settings or those of the proxy."""
+def _controls_of(
+    entries: Sequence[Entry] | None, proxy: Any, proxy_settings: Mapping[str, Any] | None
+) -> tuple[list[Contender], list[str] | None]:
+    """The controls that train, and the names of those that train nothing; None of these: those that apply.
+
+    `continued` trains on with the proxy loss, with its own settings or those of the proxy.
+    """
+    if entries is None:
+        return [] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)], None
     if isinstance(entries, str | Contender) or not isinstance(entries, Sequence):
         raise fail("compare", f"controls are {describe(entries)}", f"a list such as [{CONTROL!r}]")
-    found = []
+    found, untrained = [], []
     for entry in entries:
-        if isinstance(entry, str) and entry == CONTROL:
+        if isinstance(entry, str) and entry in UNTRAINED:
+            untrained.append(entry)
+        elif isinstance(entry, str) and entry == CONTROL:
             found.append(Contender(CONTROL, PROXY, proxy_settings))
         elif isinstance(entry, tuple) and len(entry) == 2 and entry[0] == CONTROL:
             found.append(Contender(CONTROL, PROXY, entry[1]))
         else:
             found += contenders_of([entry])
-    return found
+    return found, untrained
 
 
 def _pair(entry: Any) -> tuple[str, Mapping[str, Any]]:

@@ -42,7 +42,8 @@ class Row:
         adjusted: the same after Holm's adjustment for all contenders.
         claim: `gain`, `no evidence`, `worse` or `nothing claimed`, by the adjusted p-value.
         seconds: of training, over all seeds and tries; of a portfolio that of the arms it chose from.
-        steps: of one try; of a start model the most that it might take; of a portfolio those of all its arms.
+        steps: of one try; of a start model the most that it might take; of a portfolio those of all its arms; 0 of a
+            control that trains nothing.
         baseline: whether the contenders are compared with this arm.
         returned: whether its weights are returned.
         rule: the rule that decides, each once where seeds have different ones; empty where none does.
@@ -224,7 +225,7 @@ def _rows(
     for arm in arms_of(started):
         figures, beside = verdict.arms[arm.name], verdict.contenders.get(arm.name, {})
         argmax, rule = figures.get("argmax", {}), figures.get("rule", {})
-        trained = [name for name in arm.members if name != START] or [arm.name]
+        trained = [name for name in arm.members if name != START] or ([] if arm.derived else [arm.name])
         steps = (budget.start_steps or 0) if arm.role == "start" else sum(map(budget.steps_of, trained))
         claim = beside.get("claim")
         if claim is None and arm.role == "contender":

@@ -1,11 +1,12 @@
-"""What the end of a run takes, measured before training: test, side metrics, intervals; and the resamples it allows."""
+"""What the end of a run takes, measured before training: closed forms, test, side metrics, intervals; and resamples."""
 
 import time
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricgrad._resampling import resampled
 from metricgrad._types import Metric
+from metricgrad.tune.closed_forms import ClosedForms
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.side_metrics import read_beside
@@ -21,17 +22,18 @@ SLOW = 0.02
 
 
 def end_of(setup: Setup, seconds: float) -> tuple[float, int | None]:
-    """Seconds of reading test, of side metrics, intervals and curves, by what they take on select; and resamples.
+    """Seconds of closed forms, test, side metrics, intervals and curves, by what they take on select; and resamples.
 
     Args:
         setup: of the run.
         seconds: of the whole run; where its plan does not say how many resamples, they take a share of these at most.
     """
     test, resamples = setup.splits.test, setup.plan.resamples
+    model, evaluator = setup.build(setup.seeds[0]).eval(), Evaluator(setup.metric)
+    forms = sum(_forms(setup, arm.name, model) for arm in setup.closed_forms)
     if test is None:
-        return 0.0, None
+        return forms, None
     models = len(setup.seeds) * len(setup.every_arm)
-    model, evaluator = setup.build(setup.seeds[0]), Evaluator(setup.metric)
     times, found, statistics = [], None, None
     for _ in range(2):  # the first time prepares
         began = time.perf_counter()
@@ -57,7 +59,17 @@ def end_of(setup: Setup, seconds: float) -> tuple[float, int | None]:
             drawn += 2 * len(setup.seeds) * len(setup.arms) * _resample(side.metric, table)
     if "resamples" not in setup.plan.model_fields_set and resamples * drawn > RESAMPLES_SHARE * seconds:
         resamples = max(FEWEST_RESAMPLES, int(RESAMPLES_SHARE * seconds / drawn))
-    return models * ratio * read + beside + resamples * drawn, resamples
+    return forms + models * ratio * read + beside + resamples * drawn, resamples
+
+
+def _forms(setup: Setup, arm: str, start: nn.Module) -> float:
+    """Seconds in which a control that trains nothing is made for every seed; some of it is done for the first alone."""
+    maker, spans = ClosedForms(setup, Evaluator(setup.metric), lambda record: None), []
+    for seed in setup.seeds[:2]:
+        began = time.perf_counter()
+        maker.make(seed, arm, start)
+        spans.append(time.perf_counter() - began)
+    return spans[0] + (len(setup.seeds) - 1) * spans[-1]
 
 
 def _resample(metric: Metric, statistics: Tensor) -> float:

@@ -125,6 +125,8 @@ class Selected:
         """What the contender is held against, in words."""
         if arm not in self.named("control"):
             return "the start model"
+        if one := next((one for one in self.arms if one.name == arm and one.derived), None):
+            return one.method
         return "continuing the proxy loss" if arm == CONTROL else f"the control {arm}"
 
 
@@ -158,6 +160,8 @@ def judge(
         marks.append(
             "no proxy loss was given: there is no control arm, a gain over more training is not shown"
         )
+    elif all(arm.derived for arm in selected.arms if arm.role == "control"):
+        marks.append("no control trains on with a proxy loss: a gain over more training is not shown")
     if statistics is None:
         arms = {
             arm: {"value": None, "low": None, "high": None, "select": value}

@@ -15,6 +15,7 @@ from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.kept_rule import save_with_rule
 from metricgrad.tune.outputs import Outputs
+from metricgrad.tune.projected import Head, Projected, save_projection
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.weights import load_into
 
@@ -32,6 +33,7 @@ class Finalists:
 
     Attributes:
         rules: of every seed and arm, fitted on all of select; empty where no rule applies.
+        heads: of the seeds and arms that train nothing: what becomes of outputs or inputs of the start.
     """
 
     def __init__(
@@ -43,16 +45,28 @@ class Finalists:
     ) -> None:
         self.setup, self.folder, self.evaluator, self.attempts = setup, folder, evaluator, attempts
         self.rules: dict[tuple[int, str], Fitted] = {}
+        self.heads: dict[tuple[int, str], Head] = {}
 
     def weights(self, seed: int, arm: str) -> dict[str, Any]:
-        """The weights that stand for an arm."""
+        """The weights that stand for an arm; those of the start where it trains nothing."""
+        arm = self.setup.start.name if (seed, arm) in self.heads else arm
         return load_weights(self.folder.weights(seed, arm, self.attempts[str(seed)][arm]))
 
     def network(self, seed: int, arm: str) -> nn.Module:
-        """The network of an arm with the weights that stand for it."""
+        """The network of an arm with the weights that stand for it, and with its closed form."""
+        model, head = self._bare(seed, arm), self.heads.get((seed, arm))
+        return model if head is None else Projected(model, head).eval()
+
+    def _bare(self, seed: int, arm: str) -> nn.Module:
+        """The same without a closed form."""
         model = self.setup.build(seed)
         load_into(model, self.weights(seed, arm))
         return model.eval()
+
+    def crown(self, seed: int, arm: str, head: Head) -> None:
+        """Let the start with a closed form stand for an arm that trains nothing."""
+        self.attempts[str(seed)][arm] = 0
+        self.heads[seed, arm] = head
 
     def install(self, seed: int, arm: str, weights: Mapping[str, Any], fitted: Fitted | None) -> None:
         """Let weights, with what decides for them, stand for an arm that was not trained."""
@@ -89,9 +103,10 @@ class Finalists:
         return found if deciding is None or fitted is None else deciding.by(fitted.rule, found)
 
     def save(self, path: Path, seed: int, arm: str, facts: Mapping[str, str]) -> None:
-        """Write the weights of an arm, with its rule, into a file."""
+        """Write the weights of an arm, with its rule, into a file, and the arrays of its closed form beside it."""
         fitted = self.rules.get((seed, arm))
-        save_with_rule(path, self.network(seed, arm), None if fitted is None else fitted.rule, facts)
+        facts = {**facts, **save_projection(path, self.heads.get((seed, arm)))}
+        save_with_rule(path, self._bare(seed, arm), None if fitted is None else fitted.rule, facts)
 
     def show_rule(self, seed: int, arm: str, tested: Mapping[tuple[int, str], Outputs] | None) -> None:
         """Write what the rule of a model changes: confusion tables, and the metric over the cut where it is one.

@@ -69,7 +69,8 @@ class Opening:
         self.folder.load()  # no checkpoint: cuts a record without one back to nothing
         self.folder.write_config(identity)
         setup = self.setup
-        controls, contenders = setup.named("control"), setup.named("contender")
+        controls = [arm for arm in setup.named("control") if arm.attempts]
+        contenders = setup.named("contender")
         splits = {
             name: describe_split(split)
             for name in NAMES

@@ -11,6 +11,7 @@ from metricgrad.tune.plan import Plan
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.side_metrics import side_metrics_of
 from metricgrad.tune.tryout import try_out
+from metricgrad.tune.untrained import untrained_controls
 from metricgrad.tune.usable import usable_splits
 
 __all__ = ["resolved"]
@@ -30,7 +31,8 @@ def resolved(asked: Asked) -> Setup:
     def of_classes() -> bool:
         return names_classes(Evaluator(exact).outputs(build(seeds[0]), splits.select))
 
-    start, arms = cast_of(asked, exact, plan.tries, of_classes)
+    untrained, why = untrained_controls(asked.untrained, exact, splits)
+    start, arms = cast_of(asked, exact, plan.tries, of_classes, untrained)
     setup = Setup(
         build,
         splits,
@@ -41,7 +43,7 @@ def resolved(asked: Asked) -> Setup:
         start_plan or Plan(),
         seeds,
         asked.proxy,
-        told,
+        [*told, *why],
         sides,
         asked.equal,
         deciding,

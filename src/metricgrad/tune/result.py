@@ -17,11 +17,14 @@ from metricgrad._records import record_of
 from metricgrad.decision.plain_rules import is_plain
 from metricgrad.decision.rule import Rule
 from metricgrad.errors import InputError, RunFolderError
+from metricgrad.projection import Projection
 from metricgrad.tune.kept_rule import network_and_rule, predicted
 from metricgrad.tune.networks import SeededModel
-from metricgrad.tune.weights import load_into
+from metricgrad.tune.projected import as_kept, head_of
 
 __all__ = ["Result"]
+
+BEST = "best.safetensors"
 
 
 class Result:
@@ -103,9 +106,8 @@ class Result:
         return result
 
     def take(self, model: nn.Module) -> None:
-        """Make a network the result's `model`, with the returned weights."""
-        load_into(model, self.weights())
-        self.model = model
+        """Make a network the result's `model`, with the returned weights, and the closed form where one is returned."""
+        self.model = as_kept(self.folder / BEST, model)
 
     def event(self, name: str) -> Mapping[str, Any] | None:
         """Return the last event of that name, or None."""
@@ -124,13 +126,22 @@ class Result:
         return None if event is None else event["returned"]
 
     def weights(self) -> dict[str, Any]:
-        """Return the state dict of the returned model (of the seed that `select` prefers), under its own names."""
-        return network_and_rule(self.folder / "best.safetensors")[0]
+        """Return the state dict of the returned network (of the seed that `select` prefers), under its own names.
+
+        Where a closed form is returned, it is that of the start: see `projection`.
+        """
+        return network_and_rule(self.folder / BEST)[0]
+
+    @property
+    def projection(self) -> Projection | None:
+        """The closed form that is returned, of the outputs or the inputs; None where a trained network or `raw` is."""
+        head = head_of(self.folder / BEST)
+        return None if head is None else head.projection
 
     @property
     def rule(self) -> Rule | None:
         """The rule of the returned model; None where it decides without one, or nothing is decided."""
-        rule = network_and_rule(self.folder / "best.safetensors")[1]
+        rule = network_and_rule(self.folder / BEST)[1]
         return None if rule is None or is_plain(rule) else rule
 
     def predict(self, inputs: Any) -> Any:
@@ -154,7 +165,7 @@ class Result:
                 f"the result of {self.folder} has no network",
                 "one: Result.load(folder, model=...)",
             )
-        return predicted(self.model, network_and_rule(self.folder / "best.safetensors")[1], inputs)
+        return predicted(self.model, network_and_rule(self.folder / BEST)[1], inputs)
 
     def summary(self) -> str:
         """Return the closing table as plain text."""

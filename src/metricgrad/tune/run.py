@@ -11,7 +11,7 @@ from metricgrad._checks import Whole, calling
 from metricgrad._records import CONTENDER, CONTROL
 from metricgrad._types import Observer
 from metricgrad.tune.arms import PROXY, Contender
-from metricgrad.tune.asked import Asked
+from metricgrad.tune.asked import Asked, untrained_of
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
@@ -38,6 +38,7 @@ def tune(
     side_metrics: Sequence[Any] = (),
     may_fall: float | Mapping[str, float] = 0.0,
     decision: str | nn.Module = "auto",
+    closed_forms: bool = True,
     folder: str | Path | None = None,
     task: str | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -48,7 +49,8 @@ def tune(
     """Tune a model for a metric and show by held-out evidence whether that helped.
 
     Three arms: **start** (the model as it came), **continued** (the proxy loss goes on) and **tuned** (the method),
-    the last two with equal steps, trainable parameters, data and tries. `select` chooses the step, the settings and
+    the last two with equal steps, trainable parameters, data and tries; for embeddings also controls that train
+    nothing (`closed_forms`). `select` chooses the step, the settings and
     the arm whose weights are returned; `test` is read once, at the end, for a paired bootstrap interval of tuned
     minus the other arm that does better on select.
 
@@ -88,6 +90,12 @@ def tune(
             test by the one that was fitted on all of select. The figures of the same weights with argmax stand
             beside. One real output and a weighted kappa get cut points, with rounding beside. A metric of several
             labels gets thresholds by `labels` only. For any other metric `auto` changes nothing, and a rule is refused.
+        closed_forms: for a metric that reads embeddings, whether two controls that train nothing take part, too: `raw`,
+            the inputs as they are, where these are vectors [item, dim]; `closed-form`, the best by select of whitening,
+            LDA and the others of `metricgrad.projection`, fitted on fit over the outputs of the start model and over
+            inputs that are vectors. A gain is then claimed over the best of all controls, and one of these is returned
+            where select prefers it: `Result.model` is the start model followed by the closed form, or the closed form
+            of the inputs alone.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder,
             which `Result.save` copies.
         task: name of the task, for the record.
@@ -112,7 +120,8 @@ def tune(
 
     Cost:
         seeds * arms * tries * steps training steps, a twentieth as many evaluations of `select`, one pass of every arm
-        and seed over `test`; with side metrics another one over `select`.
+        and seed over `test`; with side metrics another one over `select`. Closed forms: a pass of every seed over fit,
+        some eigendecompositions, about 40 measurements of the metric on select, and as many of the inputs once.
 
     Reference:
         [efron1993bootstrap]
@@ -154,6 +163,7 @@ def tune(
                 side_metrics=side_metrics,
                 may_fall=may_fall,
                 decision=decision,
+                untrained=untrained_of(closed_forms),
             ),
             folder=folder,
             task=task,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from metricgrad._records import Chosen
 from metricgrad._side_records import Fall
 from metricgrad.tune.choice import attempts_of, chosen_of, without_value
+from metricgrad.tune.closed_forms import ClosedForms
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.falls import Beside, held_back, told_of
 from metricgrad.tune.finalists import Finalists
@@ -56,13 +57,15 @@ def selected(
     resamples = state.budget.resamples or setup.plan.resamples
     finalists = Finalists(setup, folder, evaluator, attempts)
     finalists.fit_rules(trained)
+    forms = ClosedForms(setup, evaluator, folder.emit)
+    made = forms.stand(finalists, select)
 
     def falls_of(models: Sequence[tuple[int, str]]) -> list[Fall]:
         return beside.falls(
             models, finalists.on_select, setup.splits, start=setup.start.name, resamples=resamples
         )
 
-    falls = falls_of(trained)
+    falls = falls_of([*trained, *made])
     held, picks = held_back(falls), []
     portfolio = Portfolio(setup, finalists, evaluator, resamples)
     for arm in setup.portfolios:
@@ -77,7 +80,7 @@ def selected(
     chosen = chosen_of(select, attempts, held_back(falls) | _stood_for(setup), evaluator.better)
     chosen = replace(chosen, argmax=finalists.argmax)
     folder.emit(chosen, durable=True)
-    marks = [*finalists.told, *told_of_picks(picks), *told_of(falls), *without_value(chosen)]
+    marks = [*finalists.told, *forms.told, *told_of_picks(picks), *told_of(falls), *without_value(chosen)]
     return Selection(chosen, finalists, marks)
 
 

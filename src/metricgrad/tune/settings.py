@@ -87,6 +87,7 @@ def choose_settings(
             **{
                 **call,
                 "splits": splits,
+                "closed_forms": False,  # they have no settings to choose
                 "seed": number,
                 "folder": folder / f"division-{number}",
                 "observer": observer,

@@ -60,8 +60,13 @@ class Setup:
 
     @property
     def trained(self) -> list[Arm]:
-        """Controls, candidates and contenders without the portfolios, which train nothing."""
-        return [arm for arm in self.arms if not arm.members]
+        """Controls, candidates and contenders without the derived arms."""
+        return [arm for arm in self.arms if not arm.derived]
+
+    @property
+    def closed_forms(self) -> list[Arm]:
+        """The controls that train nothing: the inputs as they are, the best closed form."""
+        return [arm for arm in self.arms if arm.made]
 
     @property
     def portfolios(self) -> list[Arm]:
