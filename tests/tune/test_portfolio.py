@@ -164,7 +164,7 @@ def test_its_control_is_one_beside_a_contender_of_the_same_loss(asked: str, cont
     given = Asked(
         None, None, "macro_f1", entrants, [Contender("continued", "proxy")], nn.functional.cross_entropy
     )
-    _, arms = cast_of(given, adapt("macro_f1"), 1, lambda: True)
+    _, arms, _ = cast_of(given, adapt("macro_f1"), 1, Splits([], []), lambda: True)
     roles = {arm.name: arm.role for arm in arms}
     assert [name for name, role in roles.items() if role == "control"] == ["continued", control]
     assert [name for name, role in roles.items() if role == "contender"] == ["auto", asked]

@@ -11,7 +11,6 @@ from metricgrad.tune.plan import Plan
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.side_metrics import side_metrics_of
 from metricgrad.tune.tryout import try_out
-from metricgrad.tune.untrained import untrained_controls
 from metricgrad.tune.usable import usable_splits
 
 __all__ = ["resolved"]
@@ -31,8 +30,7 @@ def resolved(asked: Asked) -> Setup:
     def of_classes() -> bool:
         return names_classes(Evaluator(exact).outputs(build(seeds[0]), splits.select))
 
-    untrained, why = untrained_controls(asked.untrained, exact, splits)
-    start, arms = cast_of(asked, exact, plan.tries, of_classes, untrained)
+    start, arms, why = cast_of(asked, exact, plan.tries, splits, of_classes)
     setup = Setup(
         build,
         splits,
