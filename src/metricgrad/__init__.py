@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from metricgrad import projection as projection
     from metricgrad._qrels import Qrels as Qrels
     from metricgrad._types import Metric as Metric
+    from metricgrad.adapting import adapt_embeddings as adapt_embeddings
+    from metricgrad.adapting import adapt_pairs as adapt_pairs
     from metricgrad.averages import mean_valid as mean_valid
     from metricgrad.errors import MetricgradError as MetricgradError
     from metricgrad.metrics import per_sample as per_sample
@@ -53,6 +55,8 @@ __all__ = [
     "Result",
     "Splits",
     "__version__",
+    "adapt_embeddings",
+    "adapt_pairs",
     "compare",
     "decision",
     "direct",
@@ -77,6 +81,8 @@ _HOMES = {
     "RankingLoss": "ranking",
     "Result": "tune",
     "Splits": "tune",
+    "adapt_embeddings": "adapting",
+    "adapt_pairs": "adapting",
     "compare": "tune",
     "mean_valid": "averages",
     "per_sample": "metrics",

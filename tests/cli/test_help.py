@@ -14,6 +14,7 @@ COMMANDS = sorted(item.name for item in app.registered_commands if item.name)
 def test_all_commands_are_there() -> None:
     """The commands that the README and the design name exist."""
     assert COMMANDS == [
+        "adapt",
         "cite",
         "compare",
         "decide",

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from metricgrad.cli import (
+    adapt,
     bench,
     cite,
     compare,
@@ -86,6 +87,7 @@ def _root(
 
 
 app.command("tune", epilog=run.TUNE_EXAMPLES)(run.tune)
+app.command("adapt", epilog=adapt.EXAMPLES)(adapt.adapt)
 app.command("settings", epilog=settings.EXAMPLES)(settings.settings)
 app.command("resume", epilog=run.RESUME_EXAMPLES)(run.resume)
 app.command("report", epilog=report.EXAMPLES)(report.report)

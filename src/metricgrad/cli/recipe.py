@@ -168,6 +168,8 @@ def stored_recipe(run: Path) -> dict[str, Any]:
         )
     if not isinstance(recipe, Mapping):
         raise InputError(f"{run}/config.yaml holds a recipe that is no mapping; restore it from a copy.")
+    if isinstance(command := recipe.get("command"), str):
+        raise InputError(f"{run} is a run of another command, which goes on where it is repeated: {command}")
     return dict(recipe)
 
 

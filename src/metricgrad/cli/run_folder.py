@@ -20,7 +20,9 @@ __all__ = ["new_folder", "resumable"]
 
 
 @contextlib.contextmanager
-def resumable(place: Path, recipe: Mapping[str, Any], *, new: bool, leader: bool) -> Iterator[None]:
+def resumable(
+    place: Path, recipe: Mapping[str, Any], *, new: bool, leader: bool, again: str | None = None
+) -> Iterator[None]:
     """Where a run stops before its end, say how to go on, and end the command.
 
     Args:
@@ -28,6 +30,7 @@ def resumable(place: Path, recipe: Mapping[str, Any], *, new: bool, leader: bool
         recipe: whether going on needs `--trust` depends on what it names.
         new: whether the folder was made for this run; it is taken away where the run cannot begin.
         leader: whether this is the process that speaks for all.
+        again: the command that goes on, where `metricgrad resume` does not.
     """
     try:
         yield
@@ -35,8 +38,10 @@ def resumable(place: Path, recipe: Mapping[str, Any], *, new: bool, leader: bool
         lost = isinstance(error, ProcessLost)
         if lost or leader:
             complain(error)
-            trust = " --trust" if needs_trust(recipe) else ""
-            sys.stderr.write(f"resume with: metricgrad resume {shlex.quote(str(place))}{trust}\n")
+            trust = " --trust" if again is None and needs_trust(recipe) else ""
+            sys.stderr.write(
+                f"resume with: {again or f'metricgrad resume {shlex.quote(str(place))}{trust}'}\n"
+            )
         raise typer.Exit(1 if lost else 130) from error
     except InputError:
         if new:

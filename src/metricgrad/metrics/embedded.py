@@ -6,9 +6,11 @@ For evaluation over large sets. The ranks are counted in `counting.py`.
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from metricgrad._checks import describe, fail
-from metricgrad._labels import Labels, number_labels
+from metricgrad._labels import Labels, number_labels, whole_labels
 from metricgrad.metrics.counting import counted
 from metricgrad.metrics.own_references import same_rows
 from metricgrad.metrics.positives import OfClasses
@@ -25,6 +27,7 @@ def retrieval_ranks(
     *,
     reference_embeddings: Embeddings | None = None,
     reference_labels: Labels | None = None,
+    exclude: Int[Tensor, "query"] | None = None,
     ties: Ties = "pessimistic",
     normalize: bool = True,
     tile: int = TILE,
@@ -40,6 +43,8 @@ def retrieval_ranks(
         reference_embeddings: the items; None for the other embeddings. If they are the very rows of the queries (not a
             copy), each query is left out of its own items as well.
         reference_labels: one per reference.
+        exclude: number of one reference per query that is passed over (itself, where the references hold the queries
+            and others); -1 for none.
         ties: order of equal similarities; `pessimistic` puts relevant items last, `average` takes the mean of a metric
             over all orders.
         normalize: rank by cosine; False by dot product.
@@ -50,7 +55,7 @@ def retrieval_ranks(
 
     Raises:
         InputError: no floating-point matrix, NaN or infinite values, dimensions that differ, labels of another
-            length or type, references without labels.
+            length or type, references without labels, an excluded reference out of range or without references.
 
     Edge cases:
         ties: the order is that of exact similarities (`similarity.py`); copies of an item tie exactly, whatever the
@@ -75,6 +80,7 @@ def retrieval_ranks(
         labels,
         reference_embeddings=reference_embeddings,
         reference_labels=reference_labels,
+        exclude=exclude,
         ties=ties,
         normalize=normalize,
         tile=tile,
@@ -88,6 +94,7 @@ def rank_tiles(
     *,
     reference_embeddings: Embeddings | None = None,
     reference_labels: Labels | None = None,
+    exclude: Int[Tensor, "query"] | None = None,
     ties: Ties = "pessimistic",
     normalize: bool = True,
     tile: int = TILE,
@@ -128,4 +135,19 @@ def rank_tiles(
     device = queries.exact.device
     relevance = OfClasses(codes[0].to(device), codes[-1].to(device))
     left_out = torch.arange(len(codes[0]), device=device) if alone else None
+    if exclude is not None:
+        left_out = _excluded(caller, exclude, len(codes[0]), None if alone else len(items.exact)).to(device)
     yield from counted(Similarities(queries, items), relevance, ties=ties, tile=tile, left_out=left_out)
+
+
+def _excluded(caller: str, exclude: Tensor, queries: int, references: int | None) -> Tensor:
+    """Numbers of references that are passed over, one per query."""
+    if references is None:
+        raise fail(
+            caller, "exclude came without references", "reference_embeddings that hold the queries and others"
+        )
+    numbers = whole_labels(caller, "exclude", exclude)
+    if len(numbers) != queries or bool(((numbers < -1) | (numbers >= references)).any()):
+        expected = f"{queries} numbers of references, -1 (none) to {references - 1}"
+        raise fail(caller, f"exclude is {describe(exclude)}", expected)
+    return numbers

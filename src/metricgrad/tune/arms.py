@@ -91,7 +91,7 @@ class Contender:
         name: at most 64 letters, digits and `. _ + -`; no other arm of the run may have it.
         method: `auto` or `family:objective`; several, parted by commas, share the tries. Of a control also `proxy`: the
             loss that the model was trained with.
-        settings: of the method.
+        settings: of the method; a list of them is one for each try, in place of those that are drawn.
 
     Example:
         >>> Contender("hot", "surrogate:recall_at_k", {"objective": {"temperature": 0.2}}).name
@@ -100,7 +100,7 @@ class Contender:
 
     name: str
     method: str = "auto"
-    settings: Mapping[str, Any] | None = field(default=None, hash=False)
+    settings: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         """Raise InputError where a part is of another type than it should be."""
@@ -108,12 +108,19 @@ class Contender:
             raise fail(
                 f"the arm {self.name}", f"method is {describe(self.method)}", "'auto' or family:objective"
             )
-        if self.settings is not None and not isinstance(self.settings, Mapping):
+        given = self.settings if isinstance(self.settings, list | tuple) else [self.settings or {}]
+        if not all(isinstance(one, Mapping) for one in given):
             raise fail(
                 f"the arm {self.name}",
                 f"settings are {describe(self.settings)}",
-                "a dict of settings by name",
+                "a dict of settings by name, or a list of them",
             )
+
+    @property
+    def first_settings(self) -> Mapping[str, Any]:
+        """The settings of the first try."""
+        listed = self.settings if isinstance(self.settings, list | tuple) else [self.settings]
+        return (listed[0] if listed else None) or {}
 
 
 def shared_tries(roads: Sequence[Road], given: Mapping[str, Any], tries: int) -> list[Attempt]:
@@ -169,7 +176,23 @@ def arm_of(one: Contender, role: Role, metric: Metric, proxy: Any, tries: int) -
             caller(), f"the control {one.name} without a proxy", "a proxy: the control trains on with it"
         )
     roads = [road_for_loss(proxy)] if one.method == PROXY else roads_named(one.method, metric, proxy)
-    return Arm(one.name, role, shared_tries(roads, one.settings or {}, tries))
+    given = one.settings or {}
+    if isinstance(given, Mapping):
+        return Arm(one.name, role, shared_tries(roads, given, tries))
+    return Arm(one.name, role, _listed_tries(one.name, roads, given, tries))
+
+
+def _listed_tries(
+    name: str, roads: Sequence[Road], given: Sequence[Mapping[str, Any]], tries: int
+) -> list[Attempt]:
+    """The tries whose settings are listed."""
+    if len(roads) != 1 or len(given) != tries:
+        raise fail(
+            caller(),
+            f"{name} lists {len(given)} settings for {len(roads)} methods, and every arm has {tries} tries",
+            "one method, and settings for each try (plan.tries)",
+        )
+    return [Attempt(roads[0], roads[0].attempts(settings, 1)[0]) for settings in given]
 
 
 def check_proxy(proxy: Any) -> None:

@@ -36,6 +36,7 @@ class Asked:
     equal: Any = "steps"
     decision: Any = AUTO
     untrained: Sequence[str] | None = None
+    notes: Sequence[str] = ()
 
 
 def check_forms(asked: Asked) -> None:

@@ -48,6 +48,7 @@ def compare(
     task: str | None = None,
     recipe: Mapping[str, Any] | None = None,
     facts: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
     observer: Observer | None = None,
     force: bool = False,
 ) -> Comparison:
@@ -88,6 +89,7 @@ def compare(
         task: name of the task, for the record.
         recipe: kept in config.yaml, so that a command can rebuild the call.
         facts: what must be unchanged when the run is resumed.
+        notes: sentences that the record begins with: what a reader should know of the data.
         observer: receives every event; default: plain lines on standard error.
         force: resume although data, versions or thread count have changed; the run is marked.
 
@@ -151,6 +153,7 @@ def compare(
                 equal=equal,
                 decision=decision,
                 untrained=untrained,
+                notes=notes,
             ),
             folder=folder,
             task=task,

@@ -4,6 +4,7 @@ import torch
 
 from metricgrad._types import Metric
 from metricgrad.metrics import judged_ranks, retrieval_ranks
+from metricgrad.metrics.among_others import beside, is_among_others
 from metricgrad.metrics.judgements import qrels_of
 from metricgrad.tune.outputs import Outputs
 
@@ -20,7 +21,10 @@ def shares_found(metric: Metric, found: Outputs) -> list[float]:
         found: what a model gave for the split.
     """
     qrels = qrels_of(metric)
-    if qrels is None:
+    if is_among_others(metric):
+        index = beside(found.outputs, found.targets, found.reference_outputs, found.reference_targets)
+        ranks = retrieval_ranks(found.outputs, found.targets, **index)
+    elif qrels is None:
         ranks = retrieval_ranks(
             found.outputs,
             found.targets,

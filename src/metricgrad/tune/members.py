@@ -60,10 +60,10 @@ def with_portfolio(cast: Cast, one: Contender, controls: Sequence[Contender]) ->
         controls: as they were given. What is trained as the control that trains on begins with its settings.
     """
     continued = next((control for control in controls if control.method == PROXY), None)
-    own = {} if continued is None else dict(continued.settings or {})
+    own = {} if continued is None else dict(continued.first_settings)
     common = {name: value for name, value in own.items() if name in DescentSettings.model_fields}
     common.pop("objective", None)
-    settings = {**common, **(one.settings or {})}
+    settings = {**common, **one.first_settings}
     cast.trained_as(WEIGHTED, settings, "control")
     soft = "soft_confusion" if cast.metric.of_table is not None else "slope"
     losses = [

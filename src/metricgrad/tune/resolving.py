@@ -41,7 +41,7 @@ def resolved(asked: Asked) -> Setup:
         start_plan or Plan(),
         seeds,
         asked.proxy,
-        [*told, *why],
+        [*asked.notes, *told, *why],
         sides,
         asked.equal,
         deciding,

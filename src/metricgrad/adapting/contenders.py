@@ -1,0 +1,107 @@
+"""Who trains on from the best closed form: the control and the contenders, each with a grid of as many settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metricgrad._records import CONTROL
+from metricgrad._types import Metric
+from metricgrad.tune import Contender
+from metricgrad.tune.arms import PROXY
+from metricgrad.tune.compare import contenders_of
+
+__all__ = ["Training", "contenders", "control", "proxy_of"]
+
+TEMPERATURES = {
+    "supcon": (0.05, 0.1, 0.2), "info_nce": (0.02, 0.05, 0.1),
+}  # fmt: skip
+"""Of the control: the best one lies within."""
+OF_RANKS = (0.02, 0.05, 0.1)
+MARGINS = (0.1, 0.2, 0.4)
+
+_SURROGATES = {
+    "hit_at_k": "recall_at_k",
+    "recall_at_k": "recall_at_k",
+    "precision_at_k": "recall_at_k",
+    "r_precision": "average_precision",
+    "average_precision": "average_precision",
+    "average_precision_at_r": "average_precision",
+    "ndcg": "ndcg",
+    "reciprocal_rank": "reciprocal_rank",
+}
+"""By the function of the metric."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How much is trained.
+
+    Attributes:
+        methods: of the contenders, as `tune` names them; None: the surrogate of the metric and the hardest triplet;
+            none at all: closed forms alone.
+        steps: of every arm and try.
+        minutes: of the whole run, in place of steps.
+        seeds: numbers of the seeds.
+        grid: settings that every arm tries, 1 to 3: the middle one alone, two, or all three.
+        batch: rows of a batch.
+        learning_rate: of AdamW.
+        pull_to_start: see `methods.DescentSettings`.
+        evaluate_every: steps between two looks at select.
+    """
+
+    methods: Sequence[str] | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    seeds: Sequence[int] = (0,)
+    grid: int = 3
+    batch: int = 512
+    learning_rate: float = 1e-3
+    pull_to_start: float = 5.0
+    evaluate_every: int = 25
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """As `tune` takes it."""
+        budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": self.steps or 200}
+        return {**budget, "tries": self.grid, "evaluate_every": self.evaluate_every}
+
+
+def proxy_of(two_sided: bool) -> str:
+    """The usual loss: what a control trains on with."""
+    return "info_nce" if two_sided else "supcon"
+
+
+def control(proxy: str, training: Training) -> Contender:
+    """Training on with the usual loss."""
+    return Contender(CONTROL, PROXY, _settings("temperature", TEMPERATURES[proxy], training))
+
+
+def contenders(metric: Metric, training: Training) -> list[Contender]:
+    """The methods that are named, or those that suit the metric."""
+    named = training.methods
+    if named is None:
+        assert metric.function is not None
+        named = [f"surrogate:{_SURROGATES[metric.function.__name__]}", "surrogate:hardest_triplet"]
+    return [
+        Contender(one.name, one.method, _of_method(one.method, training))
+        for one in contenders_of(list(named))
+    ]
+
+
+def _of_method(method: str, training: Training) -> dict[str, Any] | list[dict[str, Any]]:
+    loss = method.partition(":")[2].partition("+")[0]
+    if not method.startswith("surrogate:"):
+        return _step(training)  # the tries are drawn
+    if loss == "hardest_triplet":
+        return _settings("margin", MARGINS, training)
+    return _settings("temperature", TEMPERATURES.get(loss, OF_RANKS), training)
+
+
+def _settings(name: str, values: Sequence[float], training: Training) -> list[dict[str, Any]]:
+    """The middle value first, then the others."""
+    ordered = [values[1], values[0], values[2]][: training.grid]
+    return [{**_step(training), "objective": {name: value}} for value in ordered]
+
+
+def _step(training: Training) -> dict[str, Any]:
+    return {"learning_rate": training.learning_rate, "pull_to_start": training.pull_to_start}

@@ -1,0 +1,49 @@
+"""What is adapted: splits, closed forms, and how forms become networks and trained networks become maps again."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from metricgrad._types import Metric
+from metricgrad.adapting.parts import Parts
+from metricgrad.projection import PairProjection, Projection
+from metricgrad.tune import Splits
+
+__all__ = ["Form", "Job"]
+
+Form = Projection | PairProjection
+
+
+@dataclass(frozen=True)
+class Job:
+    """One adaptation, whether of labels or of pairs.
+
+    Attributes:
+        metric: of every figure.
+        parts: who fits, selects and tests.
+        splits: fit (batches to train on), select and test.
+        forms: fits the closed forms, one after the other; called once.
+        network: form -> what maps the inputs of select and test.
+        start: form -> the same as trainable heads.
+        trained: (trained heads, name) -> the map that they are.
+        raw: the vectors as they came; None where both sides have no common space.
+        proxy: the usual loss of such data.
+        too_few: why nothing is trained; empty where there is enough.
+        notes: what a reader should know of the data, the question first.
+        side: which vectors are mapped: `both`, or those of the `query` alone.
+    """
+
+    metric: Metric
+    parts: Parts
+    splits: Splits
+    forms: Callable[[], Iterable[Any]]
+    network: Callable[[Any], nn.Module]
+    start: Callable[[Any], nn.Module]
+    trained: Callable[[Any, str], Form]
+    raw: Form | None
+    proxy: str
+    too_few: str = ""
+    notes: Sequence[str] = field(default_factory=list)
+    side: str = "both"

@@ -1,0 +1,121 @@
+"""Splits whose rows are read from an array or a memory map when they are asked for."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metricgrad._labels import Labels, number_labels
+from metricgrad.pairing import ClassBatchSampler
+
+__all__ = ["ClassRows", "RowSplit", "rows_of"]
+
+BATCH = 4_096
+
+
+def rows_of(array: np.ndarray, numbers: np.ndarray) -> Tensor:
+    """Rows of an array as a float32 tensor of their own."""
+    return torch.from_numpy(np.array(array[numbers], dtype=np.float32, order="C"))
+
+
+class RowSplit:
+    """Rows of an array in their order, in batches.
+
+    Args:
+        array: vectors [row, dim], a memory map for instance.
+        rows: numbers of the rows.
+        targets: one per row: classes, or numbers of queries or documents.
+        side: as `tune.ArraySplit`.
+        reference: what the rows are ranked against.
+    """
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        rows: np.ndarray,
+        targets: Tensor,
+        *,
+        side: Literal["query", "document"] | None = None,
+        reference: "RowSplit | None" = None,
+    ) -> None:
+        self.array, self.rows, self.targets, self.side, self.reference = array, rows, targets, side, reference
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-len(self.rows) // BATCH)
+
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
+        """Yield `(inputs, targets)` batches."""
+        for first in range(0, len(self.rows), BATCH):
+            inputs = rows_of(self.array, self.rows[first : first + BATCH])
+            yield ({self.side: inputs} if self.side else inputs), self.targets[first : first + BATCH]
+
+    @property
+    def digest(self) -> str:
+        """Hash (SHA-256) of rows, targets and reference."""
+        reference = "" if self.reference is None else self.reference.digest
+        total = hashlib.sha256(f"{self.array.shape}{self.array.dtype}{self.side}{reference}".encode())
+        for inputs, targets in self:
+            total.update((inputs[self.side] if self.side else inputs).numpy())
+            total.update(targets.numpy())
+        return total.hexdigest()
+
+
+class ClassRows:
+    """Batches of P classes with K items each, read from an array when they are drawn: fit of a memory map.
+
+    Args:
+        array: vectors [row, dim].
+        rows: numbers of the rows of this split.
+        labels: one per row of the split.
+        classes_per_batch: P.
+        samples_per_class: K.
+        known: whether select and test may have the same classes.
+    """
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        rows: np.ndarray,
+        labels: Labels,
+        *,
+        classes_per_batch: int,
+        samples_per_class: int,
+        known: bool = False,
+    ) -> None:
+        self.array, self.rows = array, rows
+        self.codes = number_labels("adapt", {"labels": labels}, device="cpu").codes[0]
+        if not known:
+            self.targets = torch.as_tensor(labels)  # tune checks that splits share no class
+        self.sampler = ClassBatchSampler(
+            self.codes,
+            classes_per_batch=classes_per_batch,
+            samples_per_class=samples_per_class,
+            small_classes="keep",
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield `(inputs, targets)` batches of the current epoch."""
+        for chosen in self.sampler:
+            yield rows_of(self.array, self.rows[chosen]), self.codes[chosen]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the batches of the next pass."""
+        self.sampler.set_epoch(epoch)
+
+    @property
+    def digest(self) -> str:
+        """Hash (SHA-256) of rows, classes and batches."""
+        sampler = self.sampler
+        total = hashlib.sha256(f"{sampler.classes_per_batch} {sampler.samples_per_class}".encode())
+        total.update(self.codes.numpy())
+        for first in range(0, len(self.rows), BATCH):
+            total.update(rows_of(self.array, self.rows[first : first + BATCH]).numpy())
+        return total.hexdigest()

@@ -1,0 +1,48 @@
+"""What select is judged against: a sample of the documents, drawn once, with every relevant one in it."""
+
+import numpy as np
+
+__all__ = ["MOST_DOCUMENTS", "sampled_index", "sampled_units"]
+
+MOST_DOCUMENTS = 16_000
+"""In-batch values of 32 documents choose badly (Kendall tau of the better half 0.28, 0.43 at 256, 0.52 at 16,000)."""
+
+
+def sampled_index(
+    required: np.ndarray, others: np.ndarray, *, most: int = MOST_DOCUMENTS, seed: int = 0
+) -> np.ndarray:
+    """Numbers of documents, rising: all that are required and so many others that there are `most`, drawn by seed.
+
+    Args:
+        required: numbers that must be in it: more than `most` stay whole.
+        others: numbers to draw from; those that are required are passed over.
+        most: documents of the index.
+        seed: of the draw.
+
+    Example:
+        >>> sampled_index(np.array([7, 3]), np.arange(10), most=5).size
+        5
+    """
+    required = np.unique(required)
+    others = np.setdiff1d(others, required)
+    room = max(0, most - len(required))
+    if len(others) > room:
+        others = np.random.default_rng(seed).choice(others, room, replace=False)
+    return np.sort(np.concatenate([required, others]))
+
+
+def sampled_units(numbers: np.ndarray, units: np.ndarray, *, most: int, seed: int = 0) -> np.ndarray:
+    """Numbers of whole units (the classes of items, say), drawn by seed until there are `most` of them or a few more.
+
+    Args:
+        numbers: of items.
+        units: of the same items.
+        most: all are taken where there are no more.
+        seed: of the draw.
+    """
+    if len(numbers) <= most:
+        return numbers
+    kinds, codes, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(kinds))
+    taken = order[: int(np.searchsorted(sizes[order].cumsum(), most)) + 1]
+    return numbers[np.isin(codes, taken)]

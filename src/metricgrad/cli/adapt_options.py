@@ -1,0 +1,65 @@
+"""Options of `metricgrad adapt`: how items are parted, what is trained, and how much."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "FitIdsOption",
+    "GroupsFileOption",
+    "MethodsOption",
+    "MinutesOption",
+    "QuickOption",
+    "SeedsOption",
+    "SelectIdsOption",
+    "SideOption",
+    "SplitOption",
+    "StepsOption",
+    "TestIdsOption",
+]
+
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="class|query|document|both",
+        help="What is new in test: class or query (new items of known classes) with labels; query, both or document "
+        "with judgements.",
+    ),
+]
+SideOption = Annotated[
+    str,
+    typer.Option(
+        metavar="both|query", help="query: documents stay as they are, so that no index is rebuilt."
+    ),
+]
+GroupsFileOption = Annotated[
+    Path | None,
+    typer.Option("--groups", help="One group per item or query (a file like --labels): none is torn apart."),
+]
+_PART = "Ids (row numbers where there are none), one per line: {} in place of a split by chance."
+FitIdsOption = Annotated[Path | None, typer.Option(help=_PART.format("what is fitted"))]
+SelectIdsOption = Annotated[Path | None, typer.Option(help=_PART.format("what chooses"))]
+TestIdsOption = Annotated[Path | None, typer.Option(help=_PART.format("what is read once"))]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="A,B,...",
+        help="What trains on from the best closed form, named as tune does; none: closed forms alone.",
+    ),
+]
+StepsOption = Annotated[
+    int | None, typer.Option(min=1, help="Training steps of every arm and try. Default: 200.")
+]
+MinutesOption = Annotated[
+    float | None, typer.Option(help="Budget of the training of all arms, in place of steps.")
+]
+SeedsOption = Annotated[
+    int,
+    typer.Option(min=1, max=1000, help="Trainings of every arm; three or more let a claim name the method."),
+]
+QuickOption = Annotated[
+    bool,
+    typer.Option("--quick", help="One setting per arm and 100 steps: a first look in a quarter of the time."),
+]
