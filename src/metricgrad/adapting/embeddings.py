@@ -57,10 +57,11 @@ def label_job(
         "select": sampled_index(asked["select"], np.concatenate([found.fit, found.select]), seed=seed),
         "test": everything,
     }
+    known = bool(np.isin(codes[found.fit], codes[np.concatenate([found.select, found.test])]).any())
     ranked = {
-        name: _ranked(vectors, codes, asked[name], np.setdiff1d(index[name], asked[name])) for name in asked
+        name: _ranked(vectors, codes, rows, np.setdiff1d(index[name], rows), known=known)
+        for name, rows in asked.items()
     }
-    known = bool(np.isin(codes[found.fit], codes[found.test]).any())
     return Job(
         metric,
         found,
@@ -80,10 +81,12 @@ def _most_of_test(items: int) -> int:
     return max(1_000, min(TEST_ITEMS, COMPARISONS // items))
 
 
-def _ranked(vectors: np.ndarray, codes: np.ndarray, asked: np.ndarray, others: np.ndarray) -> RowSplit:
+def _ranked(
+    vectors: np.ndarray, codes: np.ndarray, asked: np.ndarray, others: np.ndarray, *, known: bool
+) -> RowSplit:
     """Items that ask, ranked among each other and the others."""
     reference = RowSplit(vectors, others, torch.from_numpy(codes[others])) if len(others) else None
-    return RowSplit(vectors, asked, torch.from_numpy(codes[asked]), reference=reference)
+    return RowSplit(vectors, asked, torch.from_numpy(codes[asked]), reference=reference, known=known)
 
 
 def _fit(vectors: np.ndarray, codes: np.ndarray, parts: Parts, batch: int, *, known: bool) -> Any:

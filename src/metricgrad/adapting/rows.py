@@ -30,6 +30,8 @@ class RowSplit:
         targets: one per row: classes, or numbers of queries or documents.
         side: as `tune.ArraySplit`.
         reference: what the rows are ranked against.
+        known: whether other splits may have the same classes: `tune` does not look for them then, and intervals draw
+            items, not classes.
     """
 
     def __init__(
@@ -40,8 +42,12 @@ class RowSplit:
         *,
         side: Literal["query", "document"] | None = None,
         reference: "RowSplit | None" = None,
+        known: bool = False,
     ) -> None:
-        self.array, self.rows, self.targets, self.side, self.reference = array, rows, targets, side, reference
+        self.array, self.rows, self.side, self.reference = array, rows, side, reference
+        self._codes, self.known = targets, known
+        if not known:
+            self.targets = targets
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -51,7 +57,7 @@ class RowSplit:
         """Yield `(inputs, targets)` batches."""
         for first in range(0, len(self.rows), BATCH):
             inputs = rows_of(self.array, self.rows[first : first + BATCH])
-            yield ({self.side: inputs} if self.side else inputs), self.targets[first : first + BATCH]
+            yield ({self.side: inputs} if self.side else inputs), self._codes[first : first + BATCH]
 
     @property
     def digest(self) -> str:

@@ -103,8 +103,11 @@ def grouping_of(name: str, splits: Splits, metric: Metric) -> Grouping:
         return Grouping(
             None, metric.unit, f"{name} is shuffled: its groups are not used, its units are drawn alone"
         )
-    if metric.unit != "query" or split is None or getattr(split, "side", None) is not None:
-        return Grouping(None, metric.unit)  # queries of pairs have no classes
+    alone = getattr(split, "side", None) is not None or getattr(split, "known", False)
+    if metric.unit != "query" or split is None or alone:
+        return Grouping(
+            None, metric.unit
+        )  # queries of pairs have no classes; those of known classes stand for them
     labels: Any = collect_targets(split)  # in the order of the pass that was measured
     try:
         number_labels("Splits", {f"targets of {name}": labels}, device="cpu")
