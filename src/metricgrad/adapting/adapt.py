@@ -6,22 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from metricgrad._records import Note, event_of, record_of
 from metricgrad._types import Observer
-from metricgrad.adapting.adapted import Adapted, gain_over_raw
 from metricgrad.adapting.closed_forms import Forms, best_form
-from metricgrad.adapting.contenders import Training, contenders, control
-from metricgrad.adapting.job import Form, Job
-from metricgrad.adapting.outputs import save
+from metricgrad.adapting.conclude import Adapted, concluded
+from metricgrad.adapting.contenders import Training
+from metricgrad.adapting.job import Job
+from metricgrad.adapting.trained import judged_trained
 from metricgrad.adapting.untrained import judged_untrained
-from metricgrad.tune import Comparison, compare
-from metricgrad.tune.checkpoint import load_weights
-from metricgrad.tune.evaluator import Evaluator
-from metricgrad.tune.groups import grouping_of
+from metricgrad.tune.launch import plain_lines
 
-__all__ = ["adapted"]
+__all__ = ["Adapted", "Training", "adapted"]
 
 
 def adapted(
@@ -29,34 +23,24 @@ def adapted(
     training: Training,
     *,
     folder: Path | str | None,
-    observer: Observer,
+    observer: Observer | None,
     recipe: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> Adapted:
     """Choose a closed form, train on from it where there is enough to train on, and judge on test."""
+    observer = observer or plain_lines
     place = Path(folder or tempfile.mkdtemp(prefix="metricgrad-"))
     form, forms = best_form(job.forms(), job.network, job.splits.select, job.metric, observer)
-    job = replace(job, too_few=job.too_few or _why_not(job, training, forms))
-    if job.too_few:
-        observer(event_of(Note(f"closed forms only: {job.too_few}")))
-        return _untrained(job, form, forms, place, observer, recipe)
-    comparison = compare(
-        job.start(form),
-        job.splits,
-        metric=job.metric,
-        methods=contenders(job.metric, training),
-        proxy=job.proxy,
-        controls=[control(job.proxy, training)],
-        plan=training.plan,
-        seeds=list(training.seeds),
-        folder=place,
-        task="adapt",
-        recipe=recipe,
-        notes=[*job.notes, f"start: {forms.words}, the best of {len(forms.tried)} closed forms by select"],
-        observer=observer,
-        force=force,
-    )
-    return _trained(job, form, forms, comparison, place)
+    why = job.too_few or _why_not(job, training, forms)
+    told = f"start: {forms.words}, the best of {len(forms.tried)} closed forms by select"
+    job = replace(job, notes=[*job.notes, f"closed forms only: {why}" if why else told])
+    if why:
+        judged = judged_untrained(job, form, _values(job, forms), place, observer, recipe)
+    else:
+        judged = judged_trained(
+            job, training, form, place, observer, notes=list(job.notes), recipe=recipe, force=force
+        )
+    return concluded(job, forms, judged, place)
 
 
 def _why_not(job: Job, training: Training, forms: Forms) -> str:
@@ -67,46 +51,6 @@ def _why_not(job: Job, training: Training, forms: Forms) -> str:
     return "no method is asked for" if training.methods is not None and not training.methods else ""
 
 
-def _untrained(
-    job: Job, form: Form, forms: Forms, place: Path, observer: Observer, recipe: Mapping[str, Any] | None
-) -> Adapted:
-    networks = {"start": job.network(job.raw or form), "closed-form": job.network(form)}
-    values = {"start": forms.tried[0].value if job.raw else forms.value, "closed-form": forms.value}
-    read = judged_untrained(job, networks, values, forms.words, place, observer, recipe)
-    return _concluded(job, form, forms, read["closed-form"], read["start"], None, place)
-
-
-def _trained(job: Job, form: Form, forms: Forms, comparison: Comparison, place: Path) -> Adapted:
-    """What the contest returns, as a map with a name."""
-    result = comparison.result
-    chosen: Any = record_of(result.event("chosen"))  # pyright: ignore[reportArgumentType]
-    arm = chosen.returned[str(chosen.best_seed)]
-    number = list(chosen.returned).index(str(chosen.best_seed))
-    tables = load_weights(place / "test.safetensors")
-    returned = form
-    if arm != "start":
-        method = next(row.method for row in comparison.table if row.name == arm)
-        assert comparison.best is not None
-        returned = job.trained(comparison.best.eval(), f"map trained with {method} from {forms.words}")
-    statistics = tables[f"{arm}/{number}"]
-    raw = None
-    if job.raw is not None:
-        raw = Evaluator(job.metric).statistics(job.network(job.raw), job.splits.test, "test")
-    return _concluded(job, returned, forms, statistics, raw, comparison, place)
-
-
-def _concluded(
-    job: Job,
-    form: Form,
-    forms: Forms,
-    statistics: Tensor,
-    raw: Tensor | None,
-    comparison: Comparison | None,
-    place: Path,
-) -> Adapted:
-    grouping = grouping_of("test", job.splits, job.metric)
-    unchanged = form.words() == "unchanged"
-    gain = gain_over_raw(job.metric, statistics, raw, grouping, unchanged=unchanged)
-    found = Adapted(form, job.metric.name, gain, job.parts, forms, job.notes, comparison, job.side, place)
-    save(found)
-    return found
+def _values(job: Job, forms: Forms) -> tuple[float, float]:
+    """On select: of the vectors as they came, which are the first form, and of the best form."""
+    return (forms.tried[0].value if job.raw else forms.value), forms.value

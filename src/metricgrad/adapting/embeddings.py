@@ -1,145 +1,84 @@
-"""Adapt embeddings that have labels: items are queries and documents, and one map serves both."""
+"""Adapt vectors that have labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from metricgrad._checks import describe, fail
-from metricgrad._labels import Labels, number_labels
-from metricgrad._types import Metric
-from metricgrad.adapting.head import Head
-from metricgrad.adapting.job import Job
-from metricgrad.adapting.parts import LabelSplit, Parts, label_parts
-from metricgrad.adapting.rows import ClassRows, RowSplit
-from metricgrad.adapting.sampled_index import sampled_index, sampled_units
-from metricgrad.projection import Projection, label_grid
-from metricgrad.projection.centre import Identity
-from metricgrad.tune import Splits
+from metricgrad._types import Metric, Observer
+from metricgrad.adapting.adapt import Adapted, Training, adapted
+from metricgrad.adapting.given import Labels, classes_of, vectors_of
+from metricgrad.adapting.label_job import label_job
+from metricgrad.adapting.parts import LabelSplit, label_parts
+from metricgrad.metrics import adapt
+from metricgrad.metrics.among_others import among_others
 
-__all__ = ["label_job"]
-
-FORM_ROWS = 200_000
-"""Closed forms are fitted on so many rows at most."""
-SELECT_ITEMS, TEST_ITEMS = 4_000, 10_000
-"""So many ask, or a class more."""
-COMPARISONS = 2 * 10**9
-"""Similarities of a reading of test, about."""
-FEWEST_CLASSES = 50
-MOST_CLASSES_IN_BATCH, FEWEST_OF_A_CLASS = 128, 4
+__all__ = ["adapt_embeddings"]
 
 
-def label_job(
+def adapt_embeddings(
     vectors: np.ndarray,
     labels: Labels,
-    metric: Metric,
     *,
+    metric: str | Metric = "recall@1",
     split: LabelSplit = "class",
     groups: Labels | None = None,
     parts: Mapping[str, Any] | None = None,
-    batch: int = 512,
+    training: Training | None = None,
     seed: int = 0,
-) -> Job:
-    """Prepare it; see `adapt_embeddings`."""
-    codes = number_labels("adapt", {"labels": labels}, device="cpu").codes[0].numpy()
-    if len(codes) != len(vectors):
-        raise fail("adapt", f"{len(codes):,} labels for {describe(vectors)}", "one label per row")
-    found = label_parts(labels, split, groups=groups, parts=parts, seed=seed)
-    units = codes if found.by in ("class", "group", "files") else np.arange(len(codes))
-    asked = {
-        "select": sampled_units(found.select, units[found.select], most=SELECT_ITEMS, seed=seed),
-        "test": sampled_units(found.test, units[found.test], most=_most_of_test(len(codes)), seed=seed),
-    }
-    everything = np.arange(len(codes))
-    index = {
-        "select": sampled_index(asked["select"], np.concatenate([found.fit, found.select]), seed=seed),
-        "test": everything,
-    }
-    known = bool(np.isin(codes[found.fit], codes[np.concatenate([found.select, found.test])]).any())
-    ranked = {
-        name: _ranked(vectors, codes, rows, np.setdiff1d(index[name], rows), known=known)
-        for name, rows in asked.items()
-    }
-    return Job(
-        metric,
-        found,
-        Splits(_fit(vectors, codes, found, batch, known=known), ranked["select"], ranked["test"]),
-        forms=lambda: label_grid(*_form_rows(vectors, codes, found.fit, seed)),
-        network=lambda form: form,
-        start=Head,
-        trained=_map_of,
-        raw=Identity().of_dims(vectors.shape[1]),
-        proxy="supcon",
-        too_few=_too_few(codes, found),
-        notes=_notes(found, codes, asked, index),
-    )
+    folder: str | Path | None = None,
+    notes: Sequence[str] = (),
+    recipe: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+    force: bool = False,
+) -> Adapted:
+    """Adapt vectors of items with labels to a retrieval metric by one map, and show on test what it brings.
 
+    Closed forms (`projection.label_grid`) are fitted on fit and chosen on select; SupCon and surrogates of the metric
+    train on from the best of them, in one contest (`tune.compare`); the best by select is returned, and test is read
+    once. Select is judged against a sample of select and fit (16,000 items), test against all items.
 
-def _most_of_test(items: int) -> int:
-    return max(1_000, min(TEST_ITEMS, COMPARISONS // items))
+    Args:
+        vectors: float16, float32 or float64 [item, dim], a memory map for instance. Computed in float32, closed forms
+            in float64.
+        labels: one per item, whole numbers or texts; items of one label are relevant to each other.
+        metric: a retrieval metric over labels, such as `recall@1` (any relevant), `map@r`, `ndcg@10`.
+        split: which question is answered: `class` (new classes) or `query` (new items of known classes).
+        groups: one per item: whole groups go to one of fit, select and test, in place of `split`.
+        parts: numbers of items by `fit`, `select` and `test`, in place of `split`.
+        training: how much is trained, and how; None: the defaults.
+        seed: of parts and samples.
+        folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder.
+        notes: further sentences on the data, for record and report.
+        recipe: kept in config.yaml, so that a command can rebuild the call.
+        observer: receives every event; default: plain lines on standard error.
+        force: resume although data, versions or thread count have changed; the run is marked.
 
+    Returns:
+        The map, what it brings over the vectors as they came, and the contest.
 
-def _ranked(
-    vectors: np.ndarray, codes: np.ndarray, asked: np.ndarray, others: np.ndarray, *, known: bool
-) -> RowSplit:
-    """Items that ask, ranked among each other and the others."""
-    reference = RowSplit(vectors, others, torch.from_numpy(codes[others])) if len(others) else None
-    return RowSplit(vectors, asked, torch.from_numpy(codes[asked]), reference=reference, known=known)
+    Raises:
+        InputError: vectors or labels that do not fit, too few classes to part.
+        RunFolderError: the folder cannot be used.
+        Interrupted: SIGINT or SIGTERM; the same call resumes.
 
+    Edge cases:
+        Fewer than 50 classes of fit (items, with split="query"), or a select on which a closed form is perfect: nothing
+        is trained. Nothing better than the vectors as they came: these are returned.
 
-def _fit(vectors: np.ndarray, codes: np.ndarray, parts: Parts, batch: int, *, known: bool) -> Any:
-    """P classes of K items: many classes, and of few classes more items."""
-    labels = codes[parts.fit]
-    classes = int((np.unique(labels, return_counts=True)[1] > 1).sum())
-    if classes < 2:
-        raise fail("adapt", f"{classes} classes of fit have two items", "two such classes at least")
-    many = min(MOST_CLASSES_IN_BATCH, classes, max(2, batch // FEWEST_OF_A_CLASS))
-    return ClassRows(
-        vectors,
-        parts.fit,
-        labels,
-        classes_per_batch=many,
-        samples_per_class=max(2, batch // many),
-        known=known,
-    )
+    Cost: some seconds for closed forms, then as `tune.compare`; memory of the rows of select and test, whatever there
+        are more.
 
-
-def _form_rows(
-    vectors: np.ndarray, codes: np.ndarray, fit: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    rows = sampled_units(fit, fit, most=FORM_ROWS, seed=seed)
-    return vectors[rows].astype(np.float32, copy=False), codes[rows]
-
-
-def _map_of(head: nn.Module, name: str) -> Projection:
-    assert isinstance(head, Head)
-    return head.projection(name, {})
-
-
-def _too_few(codes: np.ndarray, parts: Parts) -> str:
-    if parts.by == "query":
-        many, what = len(parts.fit), "items"
-    else:
-        many, what = len(np.unique(codes[parts.fit])), "classes"
-    return f"{many} {what} of fit are fewer than {FEWEST_CLASSES}" if many < FEWEST_CLASSES else ""
-
-
-def _notes(
-    parts: Parts, codes: np.ndarray, asked: Mapping[str, np.ndarray], index: Mapping[str, np.ndarray]
-) -> list[str]:
-    def many(rows: np.ndarray) -> str:
-        return f"{len(rows):,} items of {len(np.unique(codes[rows])):,} classes"
-
-    return [
-        f"question: {parts.question}",
-        f"fit: {many(parts.fit)}",
-        f"select: {many(asked['select'])}{_of(asked['select'], parts.select)} ask, {len(index['select']):,} items of "
-        f"select and fit are ranked{_of(index['select'], np.concatenate([parts.fit, parts.select]))}",
-        f"test: {many(asked['test'])}{_of(asked['test'], parts.test)} ask, all {len(index['test']):,} items are ranked",
-    ]
-
-
-def _of(drawn: np.ndarray, whole: np.ndarray) -> str:
-    return f" (drawn from {len(whole):,})" if len(drawn) < len(whole) else ""
+    Reference:
+        [fukunaga1990introduction]
+    """
+    array = vectors_of("adapt_embeddings", "vectors", vectors)
+    codes = classes_of(array, labels)
+    found = label_parts(codes, split, groups=groups, parts=parts, seed=seed)
+    training = training or Training()
+    exact = among_others(adapt(metric))
+    job = label_job(array, codes, found, exact, batch=training.batch, seed=seed)
+    job = replace(job, notes=[*job.notes, *notes])
+    return adapted(job, training, folder=folder, observer=observer, recipe=recipe, force=force)

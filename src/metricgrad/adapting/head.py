@@ -5,8 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metricgrad.projection import Projection
+from metricgrad.projection.centre import Identity
 
-__all__ = ["BLOCK", "Head"]
+__all__ = ["BLOCK", "Head", "unchanged"]
 
 BLOCK = 16_384
 """Rows that are mapped at a time where no gradient is asked for."""
@@ -47,3 +48,8 @@ class Head(nn.Module):
     def projection(self, name: str, settings: dict[str, float | int | str]) -> Projection:
         """The map as a projection, under a name and with settings."""
         return Projection(self.linear.weight, self.linear.bias, name=name, settings=settings)
+
+
+def unchanged(dims: int) -> Projection:
+    """The map that leaves vectors as they came, but for their length."""
+    return Identity().of_dims(dims)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from metricgrad._types import Metric
 from metricgrad.adapting.parts import Parts
 from metricgrad.projection import PairProjection, Projection
-from metricgrad.tune import Splits
+from metricgrad.tune import Comparison, Splits
 
-__all__ = ["Form", "Job"]
+__all__ = ["Form", "Job", "Judged"]
 
 Form = Projection | PairProjection
 
@@ -29,6 +29,7 @@ class Job:
         start: form -> the same as trainable heads.
         trained: (trained heads, name) -> the map that they are.
         raw: the vectors as they came; None where both sides have no common space.
+        raw_is_an_arm: whether the contest can have them as a control: inputs are vectors, not sides.
         proxy: the usual loss of such data.
         too_few: why nothing is trained; empty where there is enough.
         notes: what a reader should know of the data, the question first.
@@ -43,7 +44,25 @@ class Job:
     start: Callable[[Any], nn.Module]
     trained: Callable[[Any, str], Form]
     raw: Form | None
+    raw_is_an_arm: bool
     proxy: str
     too_few: str = ""
     notes: Sequence[str] = field(default_factory=list)
     side: str = "both"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run returns.
+
+    Attributes:
+        map: the map.
+        adapted: its statistics on test.
+        raw: those of the vectors as they came; None where both sides have no common space.
+        comparison: the contest; None where nothing was trained.
+    """
+
+    map: Form
+    adapted: Tensor
+    raw: Tensor | None
+    comparison: Comparison | None = None

@@ -1,164 +1,73 @@
-"""Adapt queries and documents with judgements: a map for each side, or one for the queries alone."""
+"""Adapt vectors of queries and documents that have judgements."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from metricgrad._checks import fail
-from metricgrad._labels import Labels
 from metricgrad._qrels import Qrels
-from metricgrad._types import Metric
-from metricgrad.adapting.head import Head
-from metricgrad.adapting.job import Job
-from metricgrad.adapting.parts import PairSplitBy, Parts, pair_parts
-from metricgrad.adapting.rows import RowSplit
-from metricgrad.adapting.sampled_index import sampled_index, sampled_units
-from metricgrad.pairing import TwoTowers
-from metricgrad.projection import PairProjection, pair_grid, query_grid
-from metricgrad.projection.centre import Identity
-from metricgrad.tune import PairSplit, Splits
+from metricgrad._types import Metric, Observer
+from metricgrad.adapting.adapt import Adapted, Training, adapted
+from metricgrad.adapting.given import Labels, require_fitting, vectors_of
+from metricgrad.adapting.pair_job import Side, pair_job
+from metricgrad.adapting.parts import PairSplitBy, pair_parts
+from metricgrad.metrics import judged
 
-__all__ = ["pair_job"]
-
-Side = Literal["both", "query"]
-
-FORM_PAIRS = 200_000
-"""Closed forms are fitted on so many pairs at most."""
-SELECT_QUERIES, TEST_QUERIES = 2_000, 10_000
-COMPARISONS = 2 * 10**9
-"""Similarities of a reading of test, about."""
-FEWEST_PAIRS = 50
+__all__ = ["adapt_pairs"]
 
 
-def pair_job(
+def adapt_pairs(
     queries: np.ndarray,
     documents: np.ndarray,
     qrels: Qrels,
-    metric: Metric,
     *,
+    metric: str | Metric = "ndcg@10",
     split: PairSplitBy | None = None,
     side: Side = "both",
     groups: Labels | None = None,
     parts: Mapping[str, Any] | None = None,
-    batch: int = 512,
+    training: Training | None = None,
     seed: int = 0,
-) -> Job:
-    """Prepare it; see `adapt_pairs`."""
-    if side == "query" and queries.shape[1] != documents.shape[1]:
-        raise fail(
-            "adapt",
-            f"queries have {queries.shape[1]} dimensions and documents {documents.shape[1]}",
-            "one number of dimensions where documents stay as they are (side query)",
-        )
+    folder: str | Path | None = None,
+    notes: Sequence[str] = (),
+    recipe: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+    force: bool = False,
+) -> Adapted:
+    """Adapt vectors of queries and documents to a metric over judgements, and show on test what it brings.
+
+    As `adapt_embeddings`, with a map for each side, closed forms of pairs, InfoNCE as the usual loss, and an index of
+    all documents for test.
+
+    Args:
+        queries: float16, float32 or float64 [query, dim].
+        documents: likewise [document, dim], with another number of dimensions if need be.
+        qrels: graded relevance of documents (rows) to queries (rows).
+        metric: `ndcg@10`, `recall@10` (share of the relevant), `hit@10`, `mrr@10`, `map@100`, ...
+        split: `query` (documents are known), `both` (new queries and documents) or `document` (the same where they
+            hang together). None: `both` where few documents are shared, else `query`.
+        side: `both`, or `query`: documents stay as they are, so that an index of them need not be built again.
+        groups: one per query, in place of `split`.
+        parts: numbers of queries by `fit`, `select` and `test`, in place of `split`.
+        training: as `adapt_embeddings`, as are the others.
+        seed: of parts and samples.
+        folder: where the run lives.
+        notes: further sentences on the data.
+        recipe: kept in config.yaml.
+        observer: receives every event.
+        force: resume although something has changed.
+
+    Raises:
+        InputError: vectors and judgements that do not fit each other, queries that cannot be parted.
+    """
+    queries = vectors_of("adapt_pairs", "queries", queries)
+    documents = vectors_of("adapt_pairs", "documents", documents)
+    require_fitting(queries, documents, qrels, side)
     found = pair_parts(qrels, split, groups=groups, parts=parts, seed=seed)
-    most = max(1_000, min(TEST_QUERIES, COMPARISONS // qrels.items))
-    asked = {
-        "select": sampled_units(found.select, found.select, most=SELECT_QUERIES, seed=seed),
-        "test": sampled_units(found.test, found.test, most=most, seed=seed),
-    }
-    index = {"select": _select_index(qrels, found, asked["select"], seed), "test": np.arange(qrels.items)}
-    ranked = {name: _ranked(queries, documents, asked[name], index[name]) for name in asked}
-    fit = PairSplit(
-        queries,
-        documents,
-        qrels,
-        query_numbers=torch.from_numpy(found.fit),
-        batch=min(batch, len(found.fit)),
-        shared_documents=found.by not in ("document", "both"),
-    )
-    one_space = queries.shape[1] == documents.shape[1]
-    unchanged = Identity().of_dims(documents.shape[1])
-    grid = pair_grid if side == "both" else query_grid
-    return Job(
-        metric,
-        found,
-        Splits(fit, ranked["select"], ranked["test"]),
-        forms=lambda: grid(*_form_pairs(queries, documents, qrels, found.fit, seed)),
-        network=lambda form: TwoTowers(form.query, form.document),
-        start=lambda form: TwoTowers(
-            Head(form.query), Head(form.document) if side == "both" else unchanged, side=side
-        ),
-        trained=_maps_of,
-        raw=PairProjection(unchanged, unchanged) if one_space else None,
-        proxy="info_nce",
-        too_few=_too_few(found),
-        notes=_notes(found, asked, index, qrels),
-        side=side,
-    )
-
-
-def _relevant_to(qrels: Qrels, numbers: np.ndarray) -> np.ndarray:
-    """Numbers of the documents that are relevant to any of some queries."""
-    relevant = qrels.relevant()
-    first, last = relevant.offsets[numbers].numpy(), relevant.offsets[numbers + 1].numpy()
-    return np.unique(relevant.documents.numpy()[_ranges(first, last)])
-
-
-def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """The numbers of all ranges, one after the other."""
-    counts = last - first
-    return np.repeat(first - (counts.cumsum() - counts), counts) + np.arange(counts.sum())
-
-
-def _select_index(qrels: Qrels, parts: Parts, asked: np.ndarray, seed: int) -> np.ndarray:
-    """A sample of the documents with all relevant ones; without those of test, where documents are parted."""
-    others = np.arange(qrels.items)
-    if parts.by in ("document", "both"):
-        others = np.setdiff1d(others, _relevant_to(qrels, parts.test))
-    return sampled_index(_relevant_to(qrels, asked), others, seed=seed)
-
-
-def _ranked(queries: np.ndarray, documents: np.ndarray, asked: np.ndarray, index: np.ndarray) -> RowSplit:
-    """Queries that ask, and the documents that are ranked for them."""
-    reference = RowSplit(documents, index, torch.from_numpy(index), side="document")
-    return RowSplit(queries, asked, torch.from_numpy(asked), side="query", reference=reference)
-
-
-def _form_pairs(
-    queries: np.ndarray, documents: np.ndarray, qrels: Qrels, fit: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """A row for every query of fit and relevant document of it."""
-    relevant = qrels.relevant()
-    first, last = relevant.offsets[fit].numpy(), relevant.offsets[fit + 1].numpy()
-    query, document = np.repeat(fit, last - first), relevant.documents.numpy()[_ranges(first, last)]
-    chosen = np.arange(len(query))
-    chosen = sampled_units(chosen, chosen, most=FORM_PAIRS, seed=seed)
-    return (
-        queries[query[chosen]].astype(np.float32, copy=False),
-        documents[document[chosen]].astype(np.float32, copy=False),
-    )
-
-
-def _maps_of(towers: nn.Module, name: str) -> PairProjection:
-    assert isinstance(towers, TwoTowers)
-    maps = [
-        tower.projection(name, {}) if isinstance(tower, Head) else tower for tower in towers.towers.values()
-    ]
-    return PairProjection(*maps)  # pyright: ignore[reportArgumentType]
-
-
-def _too_few(parts: Parts) -> str:
-    many = len(parts.fit)
-    return f"{many} queries of fit are fewer than {FEWEST_PAIRS}" if many < FEWEST_PAIRS else ""
-
-
-def _notes(
-    parts: Parts, asked: Mapping[str, np.ndarray], index: Mapping[str, np.ndarray], qrels: Qrels
-) -> list[str]:
-    def drawn(name: str) -> str:
-        whole = len(getattr(parts, name))
-        return f" (drawn from {whole:,})" if len(asked[name]) < whole else ""
-
-    left = [f"{parts.left_out:,} queries are in no part"] if parts.left_out else []
-    sample = f" (drawn from {qrels.items:,})" if len(index["select"]) < qrels.items else ""
-    return [
-        f"question: {parts.question}",
-        f"fit: {len(parts.fit):,} queries",
-        f"select: {len(asked['select']):,} queries{drawn('select')}, {len(index['select']):,} documents are ranked"
-        f"{sample}",
-        f"test: {len(asked['test']):,} queries{drawn('test')}, all {qrels.items:,} documents are ranked",
-        *left,
-    ]
+    training = training or Training()
+    exact = judged(metric, qrels)
+    job = pair_job(queries, documents, qrels, found, exact, side=side, batch=training.batch, seed=seed)
+    job = replace(job, notes=[*job.notes, *notes])
+    return adapted(job, training, folder=folder, observer=observer, recipe=recipe, force=force)

@@ -2,95 +2,65 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from metricgrad._records import Chosen, Entrant, Finished, Note, RunStarted
+from metricgrad._records import START, Chosen, Entrant, Finished
 from metricgrad._types import Observer
-from metricgrad.adapting.job import Job
+from metricgrad.adapting.job import Form, Job, Judged
+from metricgrad.adapting.record import begin
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.evidence import Selected, judge, read_test
-from metricgrad.tune.folder import RunFolder, opened
+from metricgrad.tune.folder import opened
 from metricgrad.tune.groups import grouping_of
-from metricgrad.tune.identity import versions
-from metricgrad.tune.splits import describe_split
 
 __all__ = ["judged_untrained"]
 
-START, FORM = "start", "closed-form"
+FORM = "closed-form"
 
 
 def judged_untrained(
     job: Job,
-    networks: Mapping[str, nn.Module],
-    select: Mapping[str, float],
-    words: str,
+    form: Form,
+    values: tuple[float, float],
     folder: Path,
     observer: Observer,
     recipe: Mapping[str, Any] | None,
-) -> Mapping[str, Tensor]:
+) -> Judged:
     """Read test once with the vectors as they came (`start`) and a closed form, and write the record.
 
     Args:
         job: what is adapted.
-        networks: of both arms, by name.
-        select: their values on select.
-        words: of the closed form.
+        form: the best closed form by select.
+        values: on select: of the vectors as they came, and of the form.
         folder: of the run.
         observer: is told.
         recipe: kept in config.yaml.
-
-    Returns:
-        The statistics of test of both.
     """
-    began, evaluator = time.time(), Evaluator(job.metric)
-    arms = [Entrant(START, "start"), Entrant(FORM, "contender", words)]
+    began, evaluator, words = time.time(), Evaluator(job.metric), form.words()
+    networks = {START: job.network(job.raw or form), FORM: job.network(form)}
+    select = dict(zip(networks, values, strict=True))
+    arms = [Entrant(START, "start"), Entrant(FORM, "contender", words, derived=True)]
     with opened(folder, observer) as place:
         place.load()  # what an earlier call has written is written anew: it trained nothing
-        place.write_config(
-            {"format": 2, "recipe": recipe and dict(recipe), "asked": {"untrained": words}, "found": {}}
-        )
-        _begin(place, job, arms, words)
+        asked = {"untrained": words}
+        place.write_config({"format": 2, "recipe": recipe and dict(recipe), "asked": asked, "found": {}})
+        begin(place, job, arms, words)
         returned = FORM if evaluator.better(select[FORM], select[START]) else START
-        place.emit(
-            Chosen({"0": dict(select)}, {"0": dict.fromkeys(select, 0)}, {"0": returned}, 0), durable=True
-        )
+        tries = dict.fromkeys(select, 0)
+        place.emit(Chosen({"0": select}, {"0": tries}, {"0": returned}, 0), durable=True)
         read = read_test(
             [(0, arm) for arm in networks],
             lambda seed, arm: evaluator.outputs(networks[arm], job.splits.test),
             evaluator,
             place,
         )
-        calls = dict(evaluator.calls)
-        selected = Selected(job.metric, words, select, calls, [f"nothing is trained: {job.too_few}"], arms)
-        place.emit(
-            judge(selected, read.statistics, [0], grouping=grouping_of("test", job.splits, job.metric))
-        )
+        selected = Selected(job.metric, words, select, dict(evaluator.calls), ["nothing is trained"], arms)
+        grouping = grouping_of("test", job.splits, job.metric)
+        verdict = judge(selected, read.statistics, [0], grouping=grouping)
+        marks = [mark for mark in verdict.marks if not mark.startswith("no proxy loss was given")]
+        place.emit(replace(verdict, marks=marks))
         place.emit(Finished(returned, "adapter.safetensors", round(time.time() - began, 1)))
-    return {arm: statistics[0] for arm, statistics in read.statistics.items()}
-
-
-def _begin(place: RunFolder, job: Job, arms: list[Entrant], words: str) -> None:
-    metric = job.metric
-    splits = {name: describe_split(getattr(job.splits, name)) for name in ("fit", "select", "test")}
-    place.emit(
-        RunStarted(
-            metric.name,
-            metric.description,
-            metric.higher_is_better,
-            metric.unit,
-            words,
-            None,
-            "adapt",
-            [0],
-            splits,
-            versions(),
-            torch.get_num_threads(),
-            arms,
-        )
-    )
-    for text in job.notes:
-        place.emit(Note(text))
+    found = {arm: statistics[0] for arm, statistics in read.statistics.items()}
+    return Judged(form, found[FORM], found[START] if job.raw else None)
