@@ -6,16 +6,17 @@ similarity settles what even float64 cannot tell. So the ranks are those of `cou
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad.metrics.count_kernel import split
 from metricgrad.metrics.positives import Relevance
 from metricgrad.metrics.progress import tell
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, count_above, settle
-from metricgrad.metrics.rows import blocks, float32_error
+from metricgrad.metrics.rows import Later, blocks, float32_error
 from metricgrad.metrics.similarity import Similarities
 
 __all__ = ["counted_by_blocks"]
@@ -92,49 +93,47 @@ class _Group:
 
     def count(self, block: slice) -> None:
         """Compare the items of a block with the positives of all queries."""
-        items = self._similarities.items[block]
-        if not self._by_float32:
-            for some in _parts(len(self._here)):
-                self._count_all(some, items, block)
-            return
-        items32 = items.float()
+        items = _Block(self._similarities, block)
         for some in _parts(len(self._here)):
-            scores = self._rows32[some] @ items32.T
+            if not self._by_float32:
+                self._count_all(some, items)
+                continue
+            scores = self._rows32[some] @ items.in_float32.T
             found = split(scores, self._low[some], self._high[some], scores.numel() // _SPARSE)
             if found.near is None:
-                self._count_all(some, items, block)
+                self._count_all(some, items)
                 continue
             self._greater[some] += found.above
             row, positive, column = found.near
-            self._count_pairs(row + some.start, positive, column, items, block)
+            self._count_pairs(row + some.start, positive, column + block.start)
 
-    def _count_pairs(
-        self, row: Tensor, positive: Tensor, column: Tensor, items: Tensor, block: slice
-    ) -> None:
+    def _count_pairs(self, row: Tensor, positive: Tensor, item: Tensor) -> None:
         """Compare single items with single positives, by float64 and then exactly."""
         index, _, _ = self._positives
-        other = index[row, positive] != column + block.start
-        row, positive, column = row[other], positive[other], column[other]
-        pairs = zip(row.split(_PAIRS), column.split(_PAIRS), strict=True)
+        other = index[row, positive] != item
+        row, positive, item = row[other], positive[other], item[other]
+        items = self._similarities.items
+        pairs = zip(row.split(_PAIRS), item.split(_PAIRS), strict=True)
         scores = torch.cat([(self._rows[one] * items[other]).sum(1) for one, other in pairs])
         apart = scores - self._scores[row, positive]
         self._add(self._greater, row, positive, apart > self._margin)
         unsure = apart.abs() <= self._margin
-        row, positive, column = row[unsure], positive[unsure], column[unsure]
+        row, positive, item = row[unsure], positive[unsure], item[unsure]
         if not len(row):
             return
         wanted = self._exactly(row.unique())[row, positive]
-        exact = self._similarities.exact_at(self._here[row], column[:, None] + block.start, self._tile)[:, 0]
+        exact = self._similarities.exact_at(self._here[row], item[:, None], self._tile)[:, 0]
         self._add(self._greater, row, positive, exact > wanted)
         self._add(self._tied, row, positive, exact == wanted)
 
     def _add(self, counts: Tensor, row: Tensor, positive: Tensor, which: Tensor) -> None:
         counts.index_put_((row[which], positive[which]), counts.new_ones(()), accumulate=True)
 
-    def _count_all(self, some: slice, items: Tensor, block: slice) -> None:
+    def _count_all(self, some: slice, items: "_Block") -> None:
         """Compare all items of a block with the positives of some queries, by float64 and then exactly."""
+        block = items.rows
         index, valid, _ = (part[some] for part in self._positives)
-        greater, at_least = count_above(self._rows[some] @ items.T, self._scores[some], self._margin)
+        greater, at_least = count_above(self._rows[some] @ items.in_float64.T, self._scores[some], self._margin)
         itself = ((index >= block.start) & (index < block.stop)).long()
         doubtful = (valid & (at_least - greater > itself)).any(1).nonzero()[:, 0]
         tied = torch.zeros_like(greater)
@@ -183,6 +182,22 @@ class _Group:
             present=present,
             items=len(similarities.items),
         )
+
+
+class _Block:
+    """A block of items, read when it is asked for and then kept."""
+
+    def __init__(self, similarities: Similarities, rows: slice) -> None:
+        assert isinstance(similarities.items, Later)
+        self.rows, self._items = rows, similarities.items
+
+    @cached_property
+    def in_float32(self) -> Float[Tensor, "item dim"]:
+        return self._items.in_float32(self.rows)
+
+    @cached_property
+    def in_float64(self) -> Float[Tensor, "item dim"]:
+        return self._items[self.rows]
 
 
 def _parts(count: int) -> Iterator[slice]:
