@@ -133,7 +133,9 @@ class _Group:
         """Compare all items of a block with the positives of some queries, by float64 and then exactly."""
         block = items.rows
         index, valid, _ = (part[some] for part in self._positives)
-        greater, at_least = count_above(self._rows[some] @ items.in_float64.T, self._scores[some], self._margin)
+        greater, at_least = count_above(
+            self._rows[some] @ items.in_float64.T, self._scores[some], self._margin
+        )
         itself = ((index >= block.start) & (index < block.stop)).long()
         doubtful = (valid & (at_least - greater > itself)).any(1).nonzero()[:, 0]
         tied = torch.zeros_like(greater)
