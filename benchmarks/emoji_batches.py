@@ -16,6 +16,7 @@ import csv
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,14 @@ TABLE = Path(__file__).parent.parent / "docs" / "emoji-batches.csv"
 
 def plain_task() -> Task:
     """Load the task emoji as `emoji_plain.yaml` has it: one view, features of the last convolution, own settings."""
-    recipe = yaml.safe_load(Path(__file__).with_name("emoji_plain.yaml").read_text(encoding="utf-8"))
+    return task_of("emoji_plain.yaml", {})
+
+
+def task_of(name: str, options: Mapping[str, Any]) -> Task:
+    """Load the task emoji as a recipe beside this file has it, but for some options."""
+    recipe = yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
     return dataclasses.replace(
-        emoji.load(recipe["data"]),
+        emoji.load({**recipe["data"], **options}),
         plan=Plan(**recipe["plan"]),
         settings=recipe["settings"],
         proxy_settings=recipe["proxy_settings"],

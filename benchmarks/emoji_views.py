@@ -1,4 +1,4 @@
-"""Why the recall@k surrogate gains on the task emoji: views of the fit classes.
+"""Why the recall@k surrogate gained on the task emoji with a FiLM head (`emoji_film.yaml`): views of the fit classes.
 
     .venv/bin/python -m benchmarks.emoji_views      about a quarter of an hour on two cores
 
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.emoji_batches import start_of, train
+from benchmarks.emoji_batches import start_of, task_of, train
 from metricgrad._records import CONTENDER, CONTROL, START
 from metricgrad.interval import paired_bootstrap
 from metricgrad.metrics.adapt import adapt
@@ -36,7 +36,7 @@ def trained(job: tuple[int, int]) -> Found:
     """Train the three arms of one division with so many views."""
     views, division = job
     torch.set_num_threads(1)
-    task = emoji.load({"views": views, "development": division})
+    task = task_of("emoji_film.yaml", {"views": views, "development": division})
     start = start_of(task, division)
     models, steps = {START: start}, task.plan.steps or 0
     fit: Any = task.splits.fit
@@ -66,7 +66,7 @@ def summarised(views: int, found: list[Found]) -> list[str]:
 def main() -> None:
     """Train everything, print the table and write it."""
     for views in VIEWS:  # features once, before two processes want the same ones
-        emoji.load({"views": views, "development": DIVISIONS[0]})
+        task_of("emoji_film.yaml", {"views": views, "development": DIVISIONS[0]})
     header = ["views"]
     header += [f"{arm}_{part}" for arm in (START, CONTROL, CONTENDER) for part in ("fit", "held_out")]
     rows = [[*header, "gain", "low", "high"]]

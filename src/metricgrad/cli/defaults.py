@@ -34,6 +34,7 @@ def completed(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
         update={
             "data": dict(data),
             "metric": recipe.metric or task.metric,
+            **_side_metrics(recipe, task),
             "method": method,
             "methods": methods,
             "controls": controls,
@@ -44,6 +45,14 @@ def completed(recipe: Recipe, task: Task, data: Mapping[str, Any], seeds: list[i
             "start": recipe.start.model_copy(update=start),
         }
     )
+
+
+def _side_metrics(recipe: Recipe, task: Task) -> dict[str, Any]:
+    """Side metrics and how far each may fall: the user's own, or those of the task but the metric itself."""
+    own = recipe.side_metrics is not None
+    names = recipe.side_metrics or [name for name in task.side_metrics if not own and name != recipe.metric]
+    given = recipe.may_fall
+    return {"side_metrics": names, "may_fall": given if given is not None else 0.0 if own else task.may_fall}
 
 
 def _has_other_proxy(recipe: Recipe, task: Task) -> bool:

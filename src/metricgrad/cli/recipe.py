@@ -73,7 +73,8 @@ class Recipe(BaseModel):
         metric: a name (`metricgrad list`) or `package.module:name` of a callable; the task's where left out.
         higher_is_better: the direction, for a metric that does not say it itself.
         side_metrics: metrics that must not get worse, named like `metric`; they are measured for every arm.
-        may_fall: how far each may fall below the start on select, in its own units: a number for all, or one by name.
+        may_fall: how far each may fall below the start on select, in its own units: a number for all, or one by name;
+            0 where left out beside side metrics of the user.
         decision: how class scores become classes, for a metric that reads classes: `auto` (a rule fitted on select, in
             every arm alike), `argmax`, or the name of a rule.
         closed_forms: for a metric of embeddings, whether controls that train nothing take part: the inputs as they are,
@@ -99,8 +100,8 @@ class Recipe(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     metric: str | None = None
     higher_is_better: StrictBool | None = None
-    side_metrics: list[str] = Field(default_factory=list)
-    may_fall: float | dict[str, float] = 0.0
+    side_metrics: list[str] | None = None
+    may_fall: float | dict[str, float] | None = None
     decision: str = "auto"
     closed_forms: StrictBool = True
     method: str = "auto"

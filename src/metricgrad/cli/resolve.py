@@ -59,7 +59,8 @@ def resolve(
     data = _checked_options(load, recipe)
     if recipe.metric is not None:
         metric_named(recipe.metric, recipe.higher_is_better)
-    sides = {name: side_metric_named(name) for name in recipe.side_metrics}
+    for name in recipe.side_metrics or []:
+        side_metric_named(name)
     proxy = None if recipe.proxy in (None, "none") else loss_named(recipe.proxy)
     task: Task = load(data, observer)
     if recipe.proxy == "none" and task.start_plan is not None:
@@ -76,7 +77,9 @@ def resolve(
         "splits": task.splits,
         "metric": complete.metric if task.kind is None and task.qrels is None else metric,
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
-        "side_metrics": [read_for(name, side, task) for name, side in sides.items()],
+        "side_metrics": [
+            read_for(name, side_metric_named(name), task) for name in complete.side_metrics or []
+        ],
         "may_fall": complete.may_fall,
         "decision": complete.decision,
         "plan": complete.plan,

@@ -78,7 +78,12 @@ def load() -> Any:
 
 @torch.no_grad()
 def averages(
-    network: Any, pictures: UInt8[np.ndarray, "image height width 3"], *, size: int, blocks: Sequence[int]
+    network: Any,
+    pictures: UInt8[np.ndarray, "image height width 3"],
+    *,
+    size: int,
+    blocks: Sequence[int],
+    last: bool = True,
 ) -> Float[Tensor, "image feature"]:
     """Show pictures to the backbone and average what it makes of them over its places.
 
@@ -86,7 +91,8 @@ def averages(
         network: what `load` returns.
         pictures: RGB, 0 to 255; they are resized bilinearly, shifted and scaled to (x - 127) / 128.
         size: edge of the backbone's input in pixels.
-        blocks: numbers of the blocks whose outputs are averaged beside the last convolution's, rising.
+        blocks: numbers of the blocks whose outputs are averaged, rising.
+        last: average the output of the last convolution, too.
 
     Returns:
         float32, the blocks' channels in their order, then those of the last convolution.
@@ -100,6 +106,8 @@ def averages(
         seen = block(seen)  # [image, channel, row, column]
         if number in blocks:
             found.append(seen.mean((2, 3)))
+    if not last:
+        return torch.cat(found, 1)
     seen = network._swish(network._bn1(network._conv_head(seen)))
     return torch.cat([*found, seen.mean((2, 3))], 1)
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,8 @@ def emoji_features(
     *,
     views: Sequence[View],
     blocks: Sequence[int],
+    last: bool,
+    size: int,
     cache: Path | None = None,
     observer: Observer | None = None,
 ) -> EmojiFeatures:
@@ -55,7 +58,9 @@ def emoji_features(
         pictures: all of them.
         classes: whose pictures are looked at in other views, too.
         views: the other views.
-        blocks: see `efficientnet_lite0_features`, as for the cache and the observer.
+        blocks: see `efficientnet_lite0_features`, as for `last`, the size, the cache and the observer.
+        last: whether the last convolution is read.
+        size: edge of the backbone's input in pixels.
         cache: folder of the features.
         observer: receives progress.
     """
@@ -66,8 +71,9 @@ def emoji_features(
     if views:
         facts = json.dumps([digest, views, viewed.tolist()])
         digest = hashlib.sha256(facts.encode()).hexdigest()
+    how: dict[str, Any] = {"size": size, "blocks": blocks, "last": last}
     found = efficientnet_lite0_features(
-        np.concatenate(seen), digest=digest, cache=cache, blocks=blocks, observer=observer
+        np.concatenate(seen), digest=digest, cache=cache, **how, observer=observer
     )
     drawn, turned = found[: len(label)], found[len(label) :].reshape(len(views), len(viewed), found.shape[1])
-    return EmojiFeatures(features_key(digest, blocks=blocks), drawn, turned, viewed)
+    return EmojiFeatures(features_key(digest, **how), drawn, turned, viewed)

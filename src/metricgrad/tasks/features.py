@@ -34,7 +34,9 @@ _VERSION = 2  # of the arithmetic here and in `efficientnet`: another number mak
 _PART = 512  # images
 
 
-def features_key(digest: str, *, size: int = 112, batch: int = 16, blocks: Sequence[int] = ()) -> str:
+def features_key(
+    digest: str, *, size: int = 112, batch: int = 16, blocks: Sequence[int] = (), last: bool = True
+) -> str:
     """Name a set of features by everything that settles its values.
 
     That is the pictures, the backbone and its weights, the size they are fed at, the number computed together
@@ -44,7 +46,8 @@ def features_key(digest: str, *, size: int = 112, batch: int = 16, blocks: Seque
         digest: sha256 of the pictures' file, hexadecimal.
         size: edge of the backbone's input in pixels.
         batch: images computed together.
-        blocks: numbers of the blocks that are read beside the last convolution.
+        blocks: numbers of the blocks that are read.
+        last: whether the last convolution is read, too.
 
     Returns:
         64 hexadecimal digits; a run keeps them, so that its resumption can refuse other features.
@@ -62,6 +65,7 @@ def features_key(digest: str, *, size: int = 112, batch: int = 16, blocks: Seque
         list(blocks),
         _VERSION,
         torch.__version__,
+        *([] if last else ["without the last convolution"]),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -74,6 +78,7 @@ def efficientnet_lite0_features(
     size: int = 112,
     batch: int = 16,
     blocks: Sequence[int] = (),
+    last: bool = True,
     observer: Observer | None = None,
 ) -> Float[Tensor, "image feature"]:
     """Compute what EfficientNet-Lite0, trained on ImageNet, sees in each picture, or read it from the cache.
@@ -90,10 +95,11 @@ def efficientnet_lite0_features(
         batch: images computed together, at least 1. 16 is as fast as any, and with it the number of threads moved
             no bit where that was tried (1 to 4); with odd or small ones it moves the last.
         blocks: numbers of blocks (0 to 15, rising) whose averaged outputs stand before the last convolution's.
+        last: False leaves the last convolution out; then there is at least one block.
         observer: called with progress (in images) and with notes about damaged files.
 
     Returns:
-        float32 [image, feature], without gradient: 1,280 features and the channels of the blocks (16 to 320 each).
+        float32 [image, feature], without gradient: the channels of the blocks (16 to 320 each), then 1,280.
 
     Raises:
         InputError: the pictures have another shape or type, there is no such block, or the cache folder cannot be
@@ -105,9 +111,9 @@ def efficientnet_lite0_features(
         picture. An interruption loses one part of 512 pictures at most and moves no bit of the result (another
         processor or release of torch may).
     """
-    _check(pictures, size, batch, blocks)
-    key = features_key(digest, size=size, batch=batch, blocks=blocks)
-    dim = efficientnet.DIM + sum(efficientnet.CHANNELS[block] for block in blocks)
+    _check(pictures, size, batch, blocks, last)
+    key = features_key(digest, size=size, batch=batch, blocks=blocks, last=last)
+    dim = sum(efficientnet.CHANNELS[block] for block in blocks) + (efficientnet.DIM if last else 0)
     folder = cache_folder(cache)
     path, parts = folder / f"features-{key}.safetensors", folder / f"features-{key}.parts"
     step = (
@@ -126,7 +132,7 @@ def efficientnet_lite0_features(
             part = _read(part_path, key, (len(block), dim), observer)
             if part is None:
                 network = network or efficientnet.load()
-                part = _compute(network, blocks, block, size, batch, start, len(pictures), observer)
+                part = _compute(network, blocks, last, block, size, batch, start, len(pictures), observer)
                 _write(part_path, key, part)
             found.append(part)
             _progress(observer, start + len(block), len(pictures))
@@ -146,7 +152,7 @@ def efficientnet_lite0_features(
     return features
 
 
-def _check(pictures: np.ndarray, size: int, batch: int, blocks: Sequence[int]) -> None:
+def _check(pictures: np.ndarray, size: int, batch: int, blocks: Sequence[int], last: bool) -> None:
     """Raise InputError for pictures or settings that the backbone cannot take."""
     name = "efficientnet_lite0_features"
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.dtype != np.uint8 or len(pictures) == 0:
@@ -155,9 +161,11 @@ def _check(pictures: np.ndarray, size: int, batch: int, blocks: Sequence[int]) -
         )
     if size < 32 or batch < 1:
         raise fail(name, f"size is {size} and batch is {batch}", "a size >= 32 (pixels) and a batch >= 1")
-    last = len(efficientnet.CHANNELS) - 1
-    if sorted(set(blocks)) != list(blocks) or not all(0 <= block <= last for block in blocks):
-        raise fail(name, f"blocks are {list(blocks)}", f"numbers from 0 to {last}, each once, rising")
+    highest = len(efficientnet.CHANNELS) - 1
+    if sorted(set(blocks)) != list(blocks) or not all(0 <= block <= highest for block in blocks):
+        raise fail(name, f"blocks are {list(blocks)}", f"numbers from 0 to {highest}, each once, rising")
+    if not blocks and not last:
+        raise fail(name, "no block is read and the last convolution is not", "one of them at least")
 
 
 def _progress(observer: Observer | None, done: int, total: int) -> None:
@@ -220,6 +228,7 @@ def _write(path: Path, key: str, features: Tensor) -> None:
 def _compute(
     network: Any,
     blocks: Sequence[int],
+    last: bool,
     pictures: np.ndarray,
     size: int,
     batch: int,
@@ -232,7 +241,7 @@ def _compute(
     def computed(first: int) -> Tensor:
         # the last picture fills a short batch up, which would be rounded otherwise
         rows = np.arange(first, first + batch).clip(max=len(pictures) - 1)
-        averages = efficientnet.averages(network, pictures[rows], size=size, blocks=blocks)
+        averages = efficientnet.averages(network, pictures[rows], size=size, blocks=blocks, last=last)
         return averages[: len(pictures) - first]
 
     found = []

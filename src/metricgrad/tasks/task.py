@@ -1,6 +1,6 @@
 """What a task is: real data split for honest evidence, a model to start from, and the loss it was trained with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ class Task:
         proxy: the loss that the start model is trained with and that the control arm continues: one of our names or
             a callable `(outputs, targets) -> loss`.
         metric: what is reported unless the user names another.
+        side_metrics: what is measured beside it unless the user names others.
+        may_fall: how far each of these may fall, see `tune`.
         plan: budget of the arms unless the user gives another.
         method: what `auto` means here: the method that `settings` were chosen for.
         settings: of the method; frozen on `select`.
@@ -43,6 +45,8 @@ class Task:
     model: Callable[[int], nn.Module]
     proxy: str | Callable[[Any, Any], Tensor]
     metric: str
+    side_metrics: Sequence[str] = ()
+    may_fall: float = 0.0
     plan: Plan = field(default_factory=Plan)
     method: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
