@@ -13,8 +13,7 @@ before the test split was read.
 `head: film` is the task as it was before: a head with FiLM, trained by SupCon to its plateau, is the start model.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -23,16 +22,14 @@ import numpy as np
 import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from metricgrad._documents import WholeField
 from metricgrad._types import Observer
-from metricgrad.projection import LDA, Projection
-from metricgrad.tasks.closed_form_head import ClosedFormHead
 from metricgrad.tasks.emoji_features import EmojiFeatures, emoji_features
+from metricgrad.tasks.emoji_head import HEAD_OPTIONS, head_of
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.emoji_views import VIEWS
-from metricgrad.tasks.film_head import FilmHead
 from metricgrad.tasks.task import Task
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits
 
@@ -120,7 +117,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     return Task(
         name="emoji",
         splits=splits,
-        model=_model(splits.fit, chosen),
+        model=head_of(splits.fit, **chosen.model_dump(include=HEAD_OPTIONS)),
         proxy="supcon",
         metric="recall@1",
         side_metrics=("map", "ndcg@10"),
@@ -132,19 +129,6 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         **(_FILM_START if chosen.head == "film" else {}),
         facts={"pictures": pictures.digest, "features": features.key},
     )
-
-
-def _model(fit: Any, options: Options) -> Callable[[int], nn.Module]:
-    """Seed -> the head before training; one that begins as a closed form begins alike for every seed."""
-    if options.head == "film":
-        mean, deviation = fit.inputs.mean(0), fit.inputs.std(0)
-        return lambda seed: FilmHead(mean, deviation, dim=options.dim, dropout_bits=options.dropout_bits)
-
-    @cache
-    def form() -> Projection:
-        return LDA(shrinkage=options.shrinkage, dims=options.directions).fit(fit.inputs, fit.targets)
-
-    return lambda seed: ClosedFormHead(form(), dim=options.dim)
 
 
 def _features(pictures: EmojiPictures, options: Options, observer: Observer | None) -> EmojiFeatures:
