@@ -30,7 +30,8 @@ def adapted(
     """Choose a closed form, train on from it where there is enough to train on, and judge on test."""
     observer = observer or plain_lines
     place = Path(folder or tempfile.mkdtemp(prefix="metricgrad-"))
-    form, forms = best_form(job.forms(), job.network, job.splits.select, job.metric, observer)
+    select: Any = job.splits.select
+    form, forms = best_form(job.forms(), job.network, select, job.metric, observer)
     why = job.too_few or _why_not(job, training, forms)
     told = f"start: {forms.words}, the best of {len(forms.tried)} closed forms by select"
     job = replace(job, notes=[*job.notes, f"closed forms only: {why}" if why else told])

@@ -153,5 +153,5 @@ def gain_over_raw(
     compared = Differences(metric, {"adapted": [adapted], "raw": [raw]}, grouping)
     found = compared.interval({"adapted": 1.0, "raw": -1.0})
     outcome: Outcome = "nothing to gain" if unchanged else compared.against("raw")[0].claim
-    values = [compared.interval({arm: 1.0}).value for arm in ("raw", "adapted")]
-    return Gain(*values, found.low, found.high, compared.scope.partition(";")[0], outcome)
+    before, after = (compared.interval({arm: 1.0}).value for arm in ("raw", "adapted"))
+    return Gain(before, after, found.low, found.high, compared.scope.partition(";")[0], outcome)

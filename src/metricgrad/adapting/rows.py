@@ -65,8 +65,8 @@ class RowSplit:
         reference = "" if self.reference is None else self.reference.digest
         total = hashlib.sha256(f"{self.array.shape}{self.array.dtype}{self.side}{reference}".encode())
         for inputs, targets in self:
-            total.update((inputs[self.side] if self.side else inputs).numpy())
-            total.update(targets.numpy())
+            total.update(_bytes(inputs[self.side] if self.side else inputs))
+            total.update(_bytes(targets))
         return total.hexdigest()
 
 
@@ -121,7 +121,11 @@ class ClassRows:
         """Hash (SHA-256) of rows, classes and batches."""
         sampler = self.sampler
         total = hashlib.sha256(f"{sampler.classes_per_batch} {sampler.samples_per_class}".encode())
-        total.update(self.codes.numpy())
+        total.update(_bytes(self.codes))
         for first in range(0, len(self.rows), BATCH):
-            total.update(rows_of(self.array, self.rows[first : first + BATCH]).numpy())
+            total.update(_bytes(rows_of(self.array, self.rows[first : first + BATCH])))
         return total.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()

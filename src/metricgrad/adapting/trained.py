@@ -60,7 +60,8 @@ def judged_trained(
     tables = load_weights(folder / "test.safetensors")
     raw = tables.get(f"{RAW}/{number}")
     if raw is None and job.raw is not None:
-        raw = Evaluator(job.metric).statistics(job.network(job.raw), job.splits.test, "test")
+        test: Any = job.splits.test
+        raw = Evaluator(job.metric).statistics(job.network(job.raw), test, "test")
     return Judged(_map(job, form, arm, comparison), tables[f"{arm}/{number}"], raw, comparison)
 
 

@@ -50,9 +50,10 @@ def judged_untrained(
         returned = FORM if evaluator.better(select[FORM], select[START]) else START
         tries = dict.fromkeys(select, 0)
         place.emit(Chosen({"0": select}, {"0": tries}, {"0": returned}, 0), durable=True)
+        test: Any = job.splits.test
         read = read_test(
             [(0, arm) for arm in networks],
-            lambda seed, arm: evaluator.outputs(networks[arm], job.splits.test),
+            lambda seed, arm: evaluator.outputs(networks[arm], test),
             evaluator,
             place,
         )

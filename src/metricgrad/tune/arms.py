@@ -119,7 +119,7 @@ class Contender:
     @property
     def first_settings(self) -> Mapping[str, Any]:
         """The settings of the first try."""
-        listed = self.settings if isinstance(self.settings, list | tuple) else [self.settings]
+        listed: Any = self.settings if isinstance(self.settings, list | tuple) else [self.settings]
         return (listed[0] if listed else None) or {}
 
 
