@@ -1,5 +1,6 @@
 """Who trains on from the best closed form: the control and the contenders, each with a grid of as many settings."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,11 @@ from metricgrad.tune import Contender
 from metricgrad.tune.arms import PROXY
 from metricgrad.tune.compare import contenders_of
 
-__all__ = ["Training", "contenders", "control", "proxy_of"]
+__all__ = ["Training", "contenders", "control"]
 
-TEMPERATURES = {
-    "supcon": (0.05, 0.1, 0.2), "info_nce": (0.02, 0.05, 0.1),
-}  # fmt: skip
-"""Of the control: the best one lies within."""
-OF_RANKS = (0.02, 0.05, 0.1)
+TEMPERATURES = {"supcon": (0.02, 0.05, 0.1), "info_nce": (0.02, 0.05, 0.1)}
+OF_RANKS = (0.01, 0.02, 0.05)
+"""Of surrogates: on texts and pictures the best of wider grids lay within these."""
 MARGINS = (0.1, 0.2, 0.4)
 
 _SURROGATES = {
@@ -31,6 +30,9 @@ _SURROGATES = {
 }
 """By the function of the metric."""
 
+_STEPS = ((500_000, 400), (2_000_000, 200), (math.inf, 100))
+"""By the number of weights at most: a run takes minutes whatever the map is."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -39,7 +41,7 @@ class Training:
     Attributes:
         methods: of the contenders, as `tune` names them; None: the surrogate of the metric and the hardest triplet;
             none at all: closed forms alone.
-        steps: of every arm and try.
+        steps: of every arm and try; None: 400, of large maps 200 or 100.
         minutes: of the whole run, in place of steps.
         seeds: numbers of the seeds.
         grid: settings that every arm tries, 1 to 3: the middle one alone, two, or all three.
@@ -59,16 +61,11 @@ class Training:
     pull_to_start: float = 5.0
     evaluate_every: int = 25
 
-    @property
-    def plan(self) -> dict[str, Any]:
-        """As `tune` takes it."""
-        budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": self.steps or 200}
+    def plan(self, weights: int) -> dict[str, Any]:
+        """As `tune` takes it, for maps of so many weights."""
+        steps = self.steps or next(steps for most, steps in _STEPS if weights <= most)
+        budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": steps}
         return {**budget, "tries": self.grid, "evaluate_every": self.evaluate_every}
-
-
-def proxy_of(two_sided: bool) -> str:
-    """The usual loss: what a control trains on with."""
-    return "info_nce" if two_sided else "supcon"
 
 
 def control(proxy: str, training: Training) -> Contender:

@@ -77,7 +77,7 @@ def given_parts(given: Mapping[str, Any], count: int) -> Parts:
         raise fail("the parts", f"parts are {describe(sorted(map(str, given)))}", "fit, select and test")
     found = {name: np.asarray(given[name]) for name in NAMES}
     for name, numbers in found.items():
-        whole = numbers.ndim == 1 and numbers.dtype.kind in "iu"
+        whole = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or not len(numbers))
         if not whole or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < count):
             raise fail("the parts", f"{name} is {describe(numbers)}", f"numbers from 0 to {count - 1}")
     found = {name: np.sort(numbers.astype(np.int64)) for name, numbers in found.items()}

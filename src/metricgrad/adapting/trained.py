@@ -38,14 +38,16 @@ def judged_trained(
         recipe: kept in config.yaml.
         force: resume although something has changed.
     """
+    start = job.start(form)
+    weights = sum(weight.numel() for weight in start.parameters() if weight.requires_grad)
     comparison = compare(
-        job.start(form),
+        start,
         job.splits,
         metric=job.metric,
         methods=contenders(job.metric, training),
         proxy=job.proxy,
         controls=[control(job.proxy, training), *([RAW] if job.raw_is_an_arm else [])],
-        plan=training.plan,
+        plan=training.plan(weights),
         seeds=list(training.seeds),
         folder=folder,
         task="adapt",

@@ -50,7 +50,8 @@ MethodsOption = Annotated[
     ),
 ]
 StepsOption = Annotated[
-    int | None, typer.Option(min=1, help="Training steps of every arm and try. Default: 200.")
+    int | None,
+    typer.Option(min=1, help="Training steps of every arm and try. Default: 400, for large maps 200 or 100."),
 ]
 MinutesOption = Annotated[
     float | None, typer.Option(help="Budget of the training of all arms, in place of steps.")
