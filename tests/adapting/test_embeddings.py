@@ -114,7 +114,7 @@ def test_permuted_labels_give_no_gain(tmp_path: Path) -> None:
 
 
 def test_digits_of_known_classes(tmp_path: Path) -> None:
-    """New items of the ten digits: the question is said, the interval draws items; select is saturated, so nothing is trained."""
+    """New items of the ten digits: the interval draws items; select is saturated, so nothing is trained."""
     x, y = load_digits(return_X_y=True)
     given = {"split": "query", "training": QUICK, "folder": tmp_path / "run", "observer": lambda event: None}
     found = adapt_embeddings(x[:600].astype(np.float32), y[:600], **given)
