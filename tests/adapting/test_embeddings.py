@@ -40,6 +40,7 @@ def test_figures_are_those_of_the_file(found: Adapted) -> None:
     form = load_projection(found.folder / "adapter.safetensors")
     assert found.gain.adapted == pytest.approx(hits(form.transform(x), y, found.parts.test), abs=1e-12)
     assert found.gain.raw == pytest.approx(hits(x, y, found.parts.test), abs=1e-12)
+    assert found.gain.low is not None
     assert found.gain.outcome == "gain" and found.gain.low > 0
     assert found.summary().startswith("question: new classes")
 
@@ -65,10 +66,11 @@ def test_a_trained_map_is_returned_as_a_projection(tmp_path: Path) -> None:
     method = ["surrogate:average_precision"]
     training = Training(methods=method, steps=60, grid=1, batch=128, learning_rate=3e-3)
     found = of_labels(tmp_path / "run", training=training, metric="map@r")
-    returned = found.comparison.result.returned
-    assert returned != "start"
+    assert found.comparison is not None
+    returned, chosen = found.comparison.result.returned, found.comparison.result.event("chosen")
+    assert returned != "start" and chosen is not None
     assert found.map.words().startswith("map trained with")
-    arm = found.comparison.result.event("chosen")["attempts"]["0"][returned]
+    arm = chosen["attempts"]["0"][returned]
     weights = load_weights(tmp_path / "run" / "arms" / f"seed0-{returned}-try{arm}.safetensors")
     torch.testing.assert_close(found.map.weight, weights["linear.weight"].double())
 
