@@ -43,7 +43,7 @@ def test_the_page_runs(command: Command, tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.slow
 def test_the_contests_of_the_page_run(command: Command, tmp_path: Path) -> None:
-    """The recipe is one, and every command ends well; the table has a row for each arm."""
+    """The recipe is one, and every command ends well; the table has a row for each arm, controls included."""
     ((name, recipe),) = re.findall(NAMED, METHODS, re.DOTALL | re.MULTILINE)
     (tmp_path / name).write_text(recipe, encoding="utf-8")
     lines = [line for _, block in blocks(METHODS, "console") for line in block.splitlines()]
@@ -51,4 +51,4 @@ def test_the_contests_of_the_page_run(command: Command, tmp_path: Path) -> None:
         found = command(*shlex.split(line)[1:])
         assert found.code == 0 and "p (Holm)" in found.out, (line, found.err)
     assert len(lines) == 3
-    assert len((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 + 2
+    assert len((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 + 2

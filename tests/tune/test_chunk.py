@@ -160,7 +160,7 @@ def test_emoji_with_chunks(tmp_path: Path, monkeypatch) -> None:
         return torch.from_numpy(pictures[:, 4::8, 4::8].reshape(len(pictures), -1)).float() / 255
 
     monkeypatch.setattr(emoji_features, "efficientnet_lite0_features", pixels)
-    task = emoji.load({"classes_per_batch": 40})
+    task = emoji.load({"classes_per_batch": 40, "dim": 64})
     weights = []
     for chunk in (None, 50):
         result = tune(
