@@ -64,7 +64,14 @@ def test_interrupted_resumed_and_reported(command: Command, interrupt: Callable[
     assert stopped.code == 130 and "metricgrad resume run" in stopped.err
     resumed = command("resume", "run", "--json", "--quiet").json
     rows = resumed["comparison"]["table"]
-    names = ["start", "continued", "raw", "closed-form", "surrogate-recall_at_k", "surrogate-average_precision"]
+    names = [
+        "start",
+        "continued",
+        "raw",
+        "closed-form",
+        "surrogate-recall_at_k",
+        "surrogate-average_precision",
+    ]
     assert [row["name"] for row in rows] == names
     reported = command("report", "run")
     assert reported.code == 0 and "p (Holm)" in reported.out
