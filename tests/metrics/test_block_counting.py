@@ -7,10 +7,16 @@ import torch
 from metricgrad import Qrels, metrics
 from metricgrad.errors import InputError
 from metricgrad.metrics import block_counting, block_nearest, nearest, rows
+from metricgrad.metrics.block_products import Block
 from metricgrad.metrics.count_kernel import split
+from metricgrad.metrics.similarity import Similarities
+from metricgrad.metrics.whole_rows import whole_of
 from tests.metrics.test_embedded import KINDS, equal, spread
 
-MORE = ["float16", "int8 codes", "one bit", "all equal", "zeros among them", "one dimension"]
+MORE = [
+    "float16", "int8 codes", "one bit", "one bit of length 1", "three values", "words", "halves", "all equal",
+    "zeros among them", "one dimension",
+]  # fmt: skip
 
 
 def embeddings(kind: str, generator: torch.Generator) -> torch.Tensor:
@@ -25,6 +31,16 @@ def embeddings(kind: str, generator: torch.Generator) -> torch.Tensor:
         return (found * 40).round().clamp(-128, 127)
     if kind == "one bit":
         return found.sign()
+    if kind == "one bit of length 1":
+        return torch.nn.functional.normalize(found.sign())
+    if kind == "three values":
+        return (found * 0.8).round().clamp(-1, 1)  # rows of several lengths, one of zeros perhaps
+    if kind == "words":
+        return (found > 0.5) * torch.rand(
+            70, 1, generator=generator
+        )  # each row is of 0 and a number of its own
+    if kind == "halves":
+        return (found * 4).round() / 2
     if kind == "all equal":
         return found[:1].repeat(70, 1)
     if kind == "zeros among them":
@@ -48,14 +64,15 @@ def by_blocks(monkeypatch):
 @pytest.mark.parametrize("kind", [*KINDS, *MORE])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(
-    ("few", "sparse", "ties"), [(16, 64, "average"), (16, 1, "pessimistic"), (2, 64, "mid")]
+    ("sparse", "classes", "ties"), [(64, 25, "average"), (1, 25, "pessimistic"), (4, 3, "mid")]
 )
-def test_blocks_change_nothing(generator, by_blocks, monkeypatch, kind, normalize, few, sparse, ties) -> None:
-    """Of the rows among themselves, by float32 and without it, pair by pair and whole tiles."""
-    monkeypatch.setattr(block_counting, "_FEW", few)
+def test_blocks_change_nothing(
+    generator, by_blocks, monkeypatch, kind, normalize, sparse, classes, ties
+) -> None:
+    """Of the rows among themselves, whole queries and pair by pair, few relevant items and a third of all."""
     monkeypatch.setattr(block_counting, "_SPARSE", sparse)
     points = embeddings(kind, generator)
-    labels = torch.randint(0, 25, (len(points),), generator=generator)
+    labels = torch.randint(0, classes, (len(points),), generator=generator)
     wanted = metrics.retrieval_ranks(points, labels, normalize=normalize, ties=ties)
     by_blocks()
     equal(metrics.retrieval_ranks(points, labels, normalize=normalize, ties=ties), wanted)
@@ -170,29 +187,76 @@ def test_lower_precision_of_products_is_not_used(generator: torch.Generator, by_
     labels = torch.randint(0, 9, (60,), generator=generator)
     wanted = metrics.retrieval_ranks(points, labels)
     by_blocks()
-    monkeypatch.setattr(block_counting, "split", None)
+    monkeypatch.setattr(Block, "float32", None)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     equal(metrics.retrieval_ranks(points, labels), wanted)
     monkeypatch.setattr(nearest, "best_by_blocks", None)
     assert metrics.nearest_items(points, points, 3).item[:, 0].tolist() == list(range(60))
 
 
+@pytest.mark.parametrize("kind", ["one bit", "one bit of length 1", "three values", "words", "halves"])
+def test_rows_of_few_values_need_one_product(generator, by_blocks, monkeypatch, kind: str) -> None:
+    """Nothing is left to float64, however much is tied; rows of many values have no units."""
+    points = embeddings(kind, generator)
+    labels = torch.randint(0, 9, (70,), generator=generator)
+    wanted = metrics.retrieval_ranks(points, labels)
+    by_blocks()
+    monkeypatch.setattr(Block, "float64", None)
+    monkeypatch.setattr(Similarities, "exact_tile", None)
+    monkeypatch.setattr(Similarities, "exact_at", None)
+    equal(metrics.retrieval_ranks(points, labels), wanted)
+
+
+@pytest.mark.parametrize(
+    ("row", "normalize", "unit"),
+    [
+        ([0.75, -0.5, 0.0], True, 0.25),
+        ([0.0, 0.0, 0.0], False, 1.0),
+        ([0.3, 0.0, -0.3], True, 0.3),
+        ([0.3, 0.0, -0.3], False, None),
+        ([1.0, 1 / 3, 0.5], True, None),
+        ([1.0, 1.0 + 2**-20, 0.5], True, None),
+    ],
+)
+def test_units_of_rows(row: list[float], normalize: bool, unit: float | None) -> None:
+    """The largest one; a power of two where lengths count."""
+    found = whole_of(torch.tensor([row], dtype=torch.float64), normalize=normalize)
+    assert (found is None) == (unit is None)
+    if found is not None:
+        assert found.unit.tolist() == [unit]
+
+
+def test_rows_that_are_too_long_are_of_many_values() -> None:
+    """300 times the unit: products of two such rows need more than 16 bits."""
+    rows = torch.full((3, 300), 200.0, dtype=torch.float64)
+    rows[1, 0] = 3.0
+    assert whole_of(rows[:1], normalize=True) is not None  # 1 times 200
+    assert whole_of(rows, normalize=True) is None
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_windows_part_the_scores(generator: torch.Generator, threads: int) -> None:
+@pytest.mark.parametrize("positives", [0, 1, 3, 30])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_windows_part_the_scores(generator: torch.Generator, threads: int, positives: int, dtype) -> None:
     """Counts and places of the kernel against comparisons of the whole tile."""
-    scores = torch.randint(-9, 10, (11, 40), generator=generator).float()
-    low = torch.randint(-9, 10, (11, 3), generator=generator).float()
-    high = low + torch.randint(0, 3, (11, 3), generator=generator)
-    low[2], high[2] = torch.inf, torch.inf
+    scores = torch.randint(-9, 10, (11, 150), generator=generator).to(dtype)
+    low = torch.randint(-9, 12, (11, positives), generator=generator).sort(dim=1).values.to(dtype)
+    high = low + 2
+    low[2], high[2] = 99, 99
+    low[3, 2:], high[3, 2:] = 99, 99
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         found = split(scores, low, high, 10**6)
-        less = split(scores, low, high, found.within - 1)
+        some = split(scores, low, high, 30)
     finally:
         torch.set_num_threads(before)
     above = scores[:, None] > high[..., None]
     within = (scores[:, None] >= low[..., None]) & ~above
-    assert torch.equal(found.above, above.sum(2)) and torch.equal(less.above, found.above)
-    assert found.within == int(within.sum()) == less.within and less.near is None
+    assert torch.equal(found.above, above.sum(2)) and torch.equal(some.above, found.above)
+    assert torch.equal(found.within, within.sum(2)) and torch.equal(some.within, found.within)
     assert torch.equal(torch.stack(found.near), torch.stack(within.nonzero(as_tuple=True)))
+    crowded = within.sum((1, 2)) > 30
+    assert torch.equal(some.crowded, crowded) and not found.crowded.any()
+    few = (within & ~crowded[:, None, None]).nonzero(as_tuple=True)
+    assert torch.equal(torch.stack(some.near), torch.stack(few))

@@ -1,7 +1,8 @@
 """Counting the scores of a tile above each positive, and finding those that are too near to tell; compiled.
 
-One pass over a row of scores counts both sides of a positive's window. The row is read again only where a score is
-within the window, which is rare beyond the positive itself.
+Positives stand in rising order. The scores of a row are read once, in short runs: a run without a score that reaches
+the lowest positive is done with one comparison each, which is nearly every run of a good embedding. Other scores find
+their place among the positives by bisection. The row is read again only where few scores are within a window.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,23 @@ from typing import NamedTuple, no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from metricgrad.metrics.compiling import compiled
 
-__all__ = ["Split", "split"]
+__all__ = ["Near", "Split", "split"]
+
+_RUN = 64
+"""Scores that are looked at together."""
+
+
+class Near(NamedTuple):
+    """Scores within windows: where they stand."""
+
+    row: Int[Tensor, "near"]
+    positive: Int[Tensor, "near"]
+    column: Int[Tensor, "near"]
 
 
 class Split(NamedTuple):
@@ -22,44 +34,51 @@ class Split(NamedTuple):
 
     Attributes:
         above: scores above the window of each positive.
-        within: scores in it, all together.
-        near: row, positive and column of each of these; None where there are more than were asked for.
+        within: scores in it.
+        crowded: rows that have more scores within windows than were to be listed.
+        near: the scores within the windows of all other rows.
     """
 
     above: Int[Tensor, "query positive"]
-    within: int
-    near: tuple[Int[Tensor, "near"], Int[Tensor, "near"], Int[Tensor, "near"]] | None
+    within: Int[Tensor, "query positive"]
+    crowded: Bool[Tensor, "query"]
+    near: Near
 
 
 def split(
-    scores: Float[Tensor, "query item"],
-    low: Float[Tensor, "query positive"],
-    high: Float[Tensor, "query positive"],
+    scores: Shaped[Tensor, "query item"],
+    low: Shaped[Tensor, "query positive"],
+    high: Shaped[Tensor, "query positive"],
     most: int,
 ) -> Split:
     """Part the scores of every query at the window of each of its positives.
 
     Args:
-        scores: float32, on the CPU.
-        low: smallest score within the window, float32; infinite where padded.
-        high: largest score within the window.
-        most: how many scores within windows are listed.
+        scores: float32, float64 or int64, on the CPU.
+        low: smallest score within the window, of the type of the scores, rising within a query; where padded, more than
+            every score.
+        high: largest score within the window, likewise.
+        most: how many scores within windows are listed for a query; a query with more is crowded.
 
-    Cost: one pass over the scores for each positive, on as many threads as torch has.
+    Cost: one pass over the scores, and for each score that reaches the lowest positive a bisection of these; on as many
+        threads as torch has.
     """
     arrays = scores.numpy(), low.contiguous().numpy(), high.contiguous().numpy()
-    counts = np.zeros((2, *low.shape), np.int64)
-    _over_rows(_count, len(scores), *arrays, *counts)
-    above, within = counts
-    total = int(within.sum())
-    near = None
-    if total <= most:
-        starts = (within.cumsum() - within.ravel()).reshape(within.shape)
-        found = np.empty((3, total), np.int64)
-        _over_rows(_list, len(scores), *arrays, within, starts, *found)
-        row, positive, column = torch.from_numpy(found)
-        near = row, positive, column
-    return Split(torch.from_numpy(above), total, near)
+    above, within = np.zeros((2, *low.shape), np.int64)
+    _over_rows(_count, len(scores), *arrays, above, within)
+    many = within.sum(1)
+    crowded = many > most
+    many[crowded] = 0
+    starts = many.cumsum() - many
+    near = np.empty((3, int(many.sum())), np.int64)
+    if near.size:
+        _over_rows(_list, len(scores), *arrays, within, many, starts, *near)
+    return Split(
+        torch.from_numpy(above),
+        torch.from_numpy(within),
+        torch.from_numpy(crowded),
+        Near(*torch.from_numpy(near)),
+    )
 
 
 def _over_rows(kernel, count: int, *arrays: np.ndarray) -> None:
@@ -75,27 +94,60 @@ def _over_rows(kernel, count: int, *arrays: np.ndarray) -> None:
 
 @compiled
 @no_type_check
-def _count(first, last, scores, low, high, above, within):
-    """Count the scores above and within each window of some rows."""
-    for row in range(first, last):
-        for positive in range(low.shape[1]):
-            least, most = low[row, positive], high[row, positive]
-            over, not_under = np.int32(0), np.int32(0)
-            for column in range(scores.shape[1]):
-                over += np.int32(scores[row, column] > most)
-                not_under += np.int32(scores[row, column] >= least)
-            above[row, positive] = over
-            within[row, positive] = not_under - over
+def _place(edges, score, strict):
+    """How many of some rising edges are below a score, or not above it."""
+    first, last = 0, len(edges)
+    while first < last:
+        middle = (first + last) // 2
+        if edges[middle] < score or (not strict and edges[middle] == score):
+            first = middle + 1
+        else:
+            last = middle
+    return first
 
 
 @compiled
 @no_type_check
-def _list(first, last, scores, low, high, within, starts, rows, positives, columns):
+def _count(first, last, scores, low, high, above, within):
+    """Count the scores above and within each window of some rows."""
+    columns, positives = scores.shape[1], low.shape[1]
+    if positives == 0:
+        return
+    for row in range(first, last):
+        lowest = low[row, 0]
+        for start in range(0, columns, _RUN):
+            stop = min(start + _RUN, columns)
+            reached = np.int32(0)
+            for column in range(start, stop):
+                reached += np.int32(scores[row, column] >= lowest)
+            if reached == 0:
+                continue
+            for column in range(start, stop):
+                score = scores[row, column]
+                if score >= lowest:
+                    over = _place(high[row], score, True)
+                    reaching = _place(low[row], score, False)
+                    if over > 0:
+                        above[row, over - 1] += 1
+                    within[row, reaching - 1] += 1
+        # What is above a window is above the windows before it, too; so far each was counted at the last of them.
+        for positive in range(positives - 1, 0, -1):
+            above[row, positive - 1] += above[row, positive]
+            within[row, positive - 1] += within[row, positive]
+        for positive in range(positives):
+            within[row, positive] -= above[row, positive]
+
+
+@compiled
+@no_type_check
+def _list(first, last, scores, low, high, within, many, starts, rows, positives, columns):
     """Write down where the scores within the windows of some rows stand."""
     for row in range(first, last):
+        if many[row] == 0:
+            continue
+        place = starts[row]
         for positive in range(low.shape[1]):
-            left, place = within[row, positive], starts[row, positive]
-            column = 0
+            left, column = within[row, positive], 0
             while left > 0:
                 if low[row, positive] <= scores[row, column] <= high[row, positive]:
                     rows[place], positives[place], columns[place] = row, positive, column

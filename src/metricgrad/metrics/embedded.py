@@ -67,8 +67,8 @@ def retrieval_ranks(
         Time of the product `query * item * dim` in float64, and of `query * item * positive` comparisons (sorting
         the tiles from 17 positives on). Memory: a few tiles and the ranks. Queries with items that float64 cannot tell
         from a positive (copies, codes of few bits, a collapsed model) cost 2 to 8 times as much. A large set of items
-        on the CPU (from 2^24 numbers on) is read in blocks, once for 16,384 queries, and up to 16 positives per query
-        are compared in float32: half of the time, and memory for a block.
+        on the CPU (from 2^24 numbers on) is read in blocks, once for 16,384 queries, and compared in float32: half of
+        the time, and memory for a block. Rows of few values (signs, bits) cost that product alone there.
 
     Example:
         >>> points = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.3], [0.0, 1.0]])

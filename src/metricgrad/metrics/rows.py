@@ -16,7 +16,17 @@ from torch import Tensor
 from metricgrad._checks import describe, fail, require_finite, require_matrix
 from metricgrad._safe import or_one
 
-__all__ = ["BLOCK", "Embeddings", "Later", "Rows", "blocks", "float32_error", "matrix_of", "read_rows"]
+__all__ = [
+    "BLOCK",
+    "Embeddings",
+    "Later",
+    "Rows",
+    "blocks",
+    "float32_error",
+    "matrix_of",
+    "power_of_two",
+    "read_rows",
+]
 
 Embeddings = Tensor | np.ndarray
 """Float [row, dim], one row per item, in any float format; an array may be a memory map, which is read in blocks."""
@@ -191,7 +201,7 @@ def _normalized(rows: Float[Tensor, "*row dim"], _: object = None) -> Float[Tens
 def _unit(rows: Float[Tensor, "row dim"]) -> Float[Tensor, "row"]:
     """A power of two above the length of each row; infinite where that is no float64."""
     coarse = _coarse(rows)
-    return (coarse * (2 * _power_of_two(_length(rows / coarse))))[:, 0]
+    return (coarse * (2 * power_of_two(_length(rows / coarse))))[:, 0]
 
 
 def _in_units(rows: Float[Tensor, "*row dim"], unit: Float[Tensor, "*row"]) -> Float[Tensor, "*row dim"]:
@@ -201,14 +211,14 @@ def _in_units(rows: Float[Tensor, "*row dim"], unit: Float[Tensor, "*row"]) -> F
 
 
 def _coarse(rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row 1"]:
-    return _power_of_two(rows.abs().amax(-1, keepdim=True))
+    return power_of_two(rows.abs().amax(-1, keepdim=True))
 
 
 def _length(rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row 1"]:
     return rows.square().sum(-1, keepdim=True).sqrt()
 
 
-def _power_of_two(value: Float[Tensor, "*row 1"]) -> Float[Tensor, "*row 1"]:
+def power_of_two(value: Float[Tensor, "*row 1"]) -> Float[Tensor, "*row 1"]:
     """The largest power of two not above each value; 1 for 0."""
     value = or_one(value)
     mantissa, _ = torch.frexp(value)  # value = mantissa * 2^exponent, so the quotient is exact

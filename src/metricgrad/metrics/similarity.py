@@ -66,6 +66,16 @@ class Similarities:
         # a length is off by half as many, and both rows are divided by one.
         self.slack = (2 * self.items.shape[1] + 16) * 2.0**-53 * self._weight
 
+    @property
+    def rows(self) -> tuple[Rows, Rows]:
+        """Queries and items as they were given."""
+        return self._rows
+
+    @property
+    def weight(self) -> Float[Tensor, "item"]:
+        """The unit of every item over the largest of them."""
+        return self._weight
+
     def tile(self, rows: slice | Tensor, columns: slice) -> Float[Tensor, "query item"]:
         """Rounded similarities of some queries to some items."""
         return self.queries[rows] @ self.items[columns].T
