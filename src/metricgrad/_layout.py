@@ -13,6 +13,9 @@ projection.safetensors  the closed form that is returned with them, where one is
 test.safetensors     the statistics of every arm on the test split, per unit
 examples.json        samples that changed (metrics of single samples, where the split has pictures)
 gallery.json         queries whose neighbours changed (retrieval, where the split has pictures)
+adapter.safetensors  of `adapt`: the map; apply.py: ten lines that apply it; adapted.json: what came out
+run.*.trec           of `adapt`: the test queries' rankings by the raw vectors, the strongest control and the map
+qrels.test.tsv       what is relevant to these queries; per-query.csv: the metric of each
 report.html          drawn from the files above
 """
 
@@ -29,7 +32,8 @@ __all__ = ["TENSORS", "check_layout", "check_new", "is_ours", "is_record", "temp
 
 FILES = (
     "config.yaml", "record.jsonl", ".lock", "best.safetensors", "projection.safetensors", "test.safetensors",
-    "examples.json", "gallery.json", "report.html",
+    "examples.json", "gallery.json", "report.html", "adapter.safetensors", "apply.py", "adapted.json", "run.raw.trec",
+    "run.control.trec", "run.adapted.trec", "qrels.test.tsv", "per-query.csv",
 )  # fmt: skip
 TENSORS = re.compile(r"tensors-(\d{1,18})\.safetensors")
 INSIDE = {

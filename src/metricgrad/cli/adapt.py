@@ -1,15 +1,21 @@
 """`metricgrad adapt`: vectors from files, a map that is better for a metric, and the evidence for it."""
 
+from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from metricgrad.cli.adapt_options import (
+    ApplyOption,
+    DoorArgument,
+    ExportOption,
     FitIdsOption,
     GroupsFileOption,
     MethodsOption,
     MinutesOption,
+    OutOption,
     QuickOption,
     SeedsOption,
     SelectIdsOption,
@@ -37,18 +43,24 @@ from metricgrad.cli.options import (
     SeedOption,
 )
 from metricgrad.cli.output import JsonOption, QuietOption, examples
+from metricgrad.errors import InputError
 
 __all__ = ["EXAMPLES", "adapt"]
+
 
 EXAMPLES = examples(
     "metricgrad adapt --embeddings x.npy --labels y.csv --metric recall@1",
     "metricgrad adapt --embeddings x.npy --labels y.csv --split query --metric map@r --quick",
     "metricgrad adapt --queries q.npy --corpus d.npy --qrels qrels/train.tsv --metric ndcg@10",
     "metricgrad adapt --queries q.npy --corpus d.npy --qrels qrels/train.tsv --side query --minutes 5 --run runs/mine",
+    "metricgrad adapt --apply runs/mine new.npy --side query --out mapped.npy",
+    "metricgrad adapt --export onnx runs/mine --side query --out query.onnx",
+    "metricgrad adapt --export sentence-transformers runs/mine --out adapter",
 )
 
 
 def adapt(
+    file: DoorArgument = None,
     embeddings: Annotated[Path | None, typer.Option(help="Vectors, one row per item.")] = None,
     labels: LabelsOption = None,
     queries: QueriesOption = None,
@@ -58,7 +70,7 @@ def adapt(
         str | None, typer.Option(help="Default: recall@1 with labels, ndcg@10 with judgements.")
     ] = None,
     split: SplitOption = None,
-    side: SideOption = "both",
+    side: SideOption = None,
     groups: GroupsFileOption = None,
     fit_ids: FitIdsOption = None,
     select_ids: SelectIdsOption = None,
@@ -78,8 +90,14 @@ def adapt(
     header: HeaderOption = None,
     seed: SeedOption = 0,
     run: FolderOption = None,
+    apply: ApplyOption = None,
+    export: ExportOption = None,
+    out: OutOption = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Resume although data, versions or threads have changed.")
+        bool,
+        typer.Option(
+            "--force", help="Resume although data, versions or threads have changed; write over --out."
+        ),
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -94,9 +112,36 @@ def adapt(
 
     The run folder holds adapter.safetensors, apply.py (numpy alone), the report
     and the record. Ctrl-C keeps what is done: the same command with --run goes
-    on.
+    on. --apply maps other vectors by the map of a run, --export writes it in
+    another form.
     """
     given = dict(locals())
-    from metricgrad.cli.adapting import carry_out
+    said = [name for name, value in given.items() if value != signature(adapt).parameters[name].default]
+    if apply is not None and export is not None:
+        raise InputError("adapt: --apply and --export came together; expected one of them.")
+    if apply is not None:
+        from metricgrad.cli.adapt_apply import apply_run
 
-    carry_out(given)
+        apply_run(given, said)
+    elif export is not None:
+        from metricgrad.cli.adapt_export import export_run
+
+        export_run(given, said)
+    else:
+        from metricgrad.cli.adapting import carry_out
+
+        _require_fit(given)
+        carry_out({**given, "side": side or "both"})
+
+
+def _require_fit(given: Mapping[str, Any]) -> None:
+    """Refuse what says nothing where a map is fitted."""
+    if given["file"] is not None:
+        raise InputError(
+            f"adapt: {given['file']} came without --apply or --export; expected vectors to adapt as --embeddings, or "
+            "as --queries and --corpus."
+        )
+    if given["out"] is not None:
+        raise InputError(
+            "adapt: --out came without --apply or --export; expected --run, which names the folder of a run."
+        )

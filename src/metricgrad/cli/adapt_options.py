@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "ApplyOption",
+    "DoorArgument",
+    "ExportOption",
     "FitIdsOption",
     "GroupsFileOption",
     "MethodsOption",
     "MinutesOption",
+    "OutOption",
     "QuickOption",
     "SeedsOption",
     "SelectIdsOption",
@@ -28,9 +32,11 @@ SplitOption = Annotated[
     ),
 ]
 SideOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="both|query", help="query: documents stay as they are, so that no index is rebuilt."
+        metavar="both|query|document",
+        help="What is mapped: both (the default), or query: documents stay as they are, so that no index is rebuilt. "
+        "With --apply and --export: whose map, query or document.",
     ),
 ]
 GroupsFileOption = Annotated[
@@ -63,4 +69,25 @@ SeedsOption = Annotated[
 QuickOption = Annotated[
     bool,
     typer.Option("--quick", help="One setting per arm and 100 steps: a first look in a quarter of the time."),
+]
+DoorArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="X|RUN", help="With --apply: the vectors to map. With --export: the run folder."),
+]
+ApplyOption = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Map the vectors X by the map of this run folder, into --out."),
+]
+ExportOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="onnx|sentence-transformers", help="Write the map of the folder RUN in this form, to --out."
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Of --apply: a .npy. Of --export: an .onnx, or a new folder of sentence-transformers.",
+    ),
 ]

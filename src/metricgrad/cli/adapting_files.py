@@ -37,6 +37,8 @@ def kind_of(given: Mapping[str, Any]) -> Literal["labels", "judgements"]:
             f"expected {expected}."
         )
     others = set(_OF_PAIRS) if labels else {"column", "header", "delimiter"}
+    if given["side"] not in ("both", "query"):
+        raise InputError(f"adapt: --side is {given['side']!r}; expected both or query where a map is fitted.")
     if labels and given["side"] != "both":
         raise InputError(
             "adapt: --side came with --embeddings; expected it with --queries, --corpus and --qrels."
