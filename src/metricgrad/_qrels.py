@@ -139,6 +139,22 @@ class Qrels:
         some = slice(int(self.offsets[query]), int(self.offsets[query + 1]))
         return self.documents[some][self.grades[some] > 0]
 
+    def grades_of(self, query: int, documents: np.ndarray) -> np.ndarray:
+        """The grades of some documents for a query, float64 [document]; 0 where a pair was not judged.
+
+        Example:
+            >>> Qrels.of_pairs([0, 0], [5, 1], [2.0, -1.0], queries=1, items=6).grades_of(
+            ...     0, np.array([1, 2, 5])
+            ... )
+            array([-1.,  0.,  2.])
+        """
+        some = slice(int(self.offsets[query]), int(self.offsets[query + 1]))
+        own, grades = self.documents[some].numpy(), self.grades[some].numpy()
+        if not len(own):
+            return np.zeros(len(documents))
+        place = np.searchsorted(own, documents).clip(max=len(own) - 1)
+        return np.where(own[place] == documents, grades[place], 0.0)
+
     def relevant(self) -> "Qrels":
         """The same without the documents that were judged and are not relevant."""
         kept = self.grades > 0

@@ -41,7 +41,7 @@ def adapted(
         judged = judged_trained(
             job, training, form, place, observer, notes=list(job.notes), recipe=recipe, force=force
         )
-    return concluded(job, forms, judged, place)
+    return concluded(job, form, forms, judged, place)
 
 
 def _why_not(job: Job, training: Training, forms: Forms) -> str:

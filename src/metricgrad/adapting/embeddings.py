@@ -10,6 +10,7 @@ import numpy as np
 from metricgrad._types import Metric, Observer
 from metricgrad.adapting.adapt import Adapted, Training, adapted
 from metricgrad.adapting.given import Labels, classes_of, vectors_of
+from metricgrad.adapting.kept_files import files_of_labels
 from metricgrad.adapting.label_job import label_job
 from metricgrad.adapting.parts import LabelSplit, label_parts
 from metricgrad.metrics import adapt
@@ -28,6 +29,7 @@ def adapt_embeddings(
     parts: Mapping[str, Any] | None = None,
     training: Training | None = None,
     seed: int = 0,
+    ids: Sequence[str] | None = None,
     folder: str | Path | None = None,
     notes: Sequence[str] = (),
     recipe: Mapping[str, Any] | None = None,
@@ -50,6 +52,7 @@ def adapt_embeddings(
         parts: numbers of items by `fit`, `select` and `test`, in place of `split`.
         training: how much is trained, and how; None: the defaults.
         seed: of parts and samples.
+        ids: one per item, for the files of the run; None: the numbers of the rows, from 0.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder.
         notes: further sentences on the data, for record and report.
         recipe: kept in config.yaml, so that a command can rebuild the call.
@@ -80,5 +83,6 @@ def adapt_embeddings(
     training = training or Training()
     exact = among_others(adapt(metric))
     job = label_job(array, codes, found, exact, batch=training.batch, seed=seed)
-    job = replace(job, notes=[*job.notes, *notes])
+    files = files_of_labels(exact, job.splits.test, codes, ids)
+    job = replace(job, files=files, notes=[*job.notes, *notes, *files.notes])
     return adapted(job, training, folder=folder, observer=observer, recipe=recipe, force=force)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from metricgrad._types import Metric
 from metricgrad.adapting.parts import Parts
+from metricgrad.adapting.query_files import QueryFiles
 from metricgrad.projection import PairProjection, Projection
 from metricgrad.tune import Comparison, Splits
 
@@ -34,6 +35,7 @@ class Job:
         too_few: why nothing is trained; empty where there is enough.
         notes: what a reader should know of the data, the question first.
         side: which vectors are mapped: `both`, or those of the `query` alone.
+        files: what is left of test in the folder; None: nothing.
     """
 
     metric: Metric
@@ -49,6 +51,7 @@ class Job:
     too_few: str = ""
     notes: Sequence[str] = field(default_factory=list)
     side: str = "both"
+    files: QueryFiles | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from metricgrad._qrels import Qrels
 from metricgrad._types import Metric, Observer
 from metricgrad.adapting.adapt import Adapted, Training, adapted
 from metricgrad.adapting.given import Labels, require_fitting, vectors_of
+from metricgrad.adapting.kept_files import files_of_pairs
 from metricgrad.adapting.pair_job import Side, pair_job
 from metricgrad.adapting.parts import PairSplitBy, pair_parts
 from metricgrad.metrics import judged
@@ -30,6 +31,8 @@ def adapt_pairs(
     parts: Mapping[str, Any] | None = None,
     training: Training | None = None,
     seed: int = 0,
+    query_ids: Sequence[str] | None = None,
+    document_ids: Sequence[str] | None = None,
     folder: str | Path | None = None,
     notes: Sequence[str] = (),
     recipe: Mapping[str, Any] | None = None,
@@ -53,6 +56,8 @@ def adapt_pairs(
         parts: numbers of queries by `fit`, `select` and `test`, in place of `split`.
         training: as `adapt_embeddings`, as are the others.
         seed: of parts and samples.
+        query_ids: one per query, for the files of the run; None: the numbers of the rows, from 0.
+        document_ids: one per document, likewise.
         folder: where the run lives.
         notes: further sentences on the data.
         recipe: kept in config.yaml.
@@ -69,5 +74,6 @@ def adapt_pairs(
     training = training or Training()
     exact = judged(metric, qrels)
     job = pair_job(queries, documents, qrels, found, exact, side=side, batch=training.batch, seed=seed)
-    job = replace(job, notes=[*job.notes, *notes])
+    files = files_of_pairs(exact, job.splits.test, qrels, query_ids, document_ids)
+    job = replace(job, files=files, notes=[*job.notes, *notes, *files.notes])
     return adapted(job, training, folder=folder, observer=observer, recipe=recipe, force=force)

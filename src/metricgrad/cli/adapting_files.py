@@ -64,6 +64,7 @@ def labelled(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "split": given["split"] or "class",
         "groups": _groups(given, len(vectors.array)),
         "parts": _parts(given, vectors.row_ids if named else [], str(vectors.path)),
+        "ids": vectors.ids,
     }
     return arguments, read
 
@@ -79,6 +80,8 @@ def paired(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "side": given["side"],
         "groups": _groups(given, len(files.queries.array)),
         "parts": _parts(given, files.queries.row_ids, str(files.queries.path)),
+        "query_ids": files.queries.ids,
+        "document_ids": files.corpus.ids,
     }
     return arguments, [f"{what}: {words}" for what, words in files.words.items()]
 

@@ -40,7 +40,7 @@ def measured_of_vectors(
     asked = (qrels.offsets.diff() > 0).nonzero()[:, 0]
     rows = [(metric, values(metric, found, qrels.queries)[asked]) for metric in metrics]
     if save_run is not None:
-        write_run_of(save_run, files, found, depth, normalize=normalize)
+        write_run_of(save_run, files, depth, normalize=normalize)
     facts = {
         "items": len(corpus.array),
         "dim": corpus.array.shape[1],

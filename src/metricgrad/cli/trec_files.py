@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from metricgrad._checks import describe
+from metricgrad._trec import run_lines
 from metricgrad.cli.arrays import require_file
 from metricgrad.cli.row_names import normal
 from metricgrad.cli.written import writing
@@ -150,33 +151,14 @@ def write_run(
         ranked: of each query the numbers of its documents, best first, and their scores, which do not rise.
         tag: the last column.
 
-    Scores are written with all digits. One that is not below the one before in single precision (equals, and what
-    trec_eval cannot tell apart) is replaced by the next lower number of single precision.
+    Scores are written as `run_lines` has it: strictly falling in single precision.
 
     Raises:
         InputError: the file cannot be written.
     """
+    entries = ((query, items, scores) for query, (items, scores) in zip(queries, ranked, strict=True))
     with writing(path, "--save-run"), path.open("w", encoding="utf-8", newline="\n") as file:
-        for query, (items, scores) in zip(queries, ranked, strict=True):
-            falling = zip(items.tolist(), _falling(scores), strict=True)
-            for rank, (item, score) in enumerate(falling, start=1):
-                file.write(f"{query} Q0 {documents[item]} {rank} {score!r} {tag}\n")
-
-
-def _falling(scores: np.ndarray) -> list[float]:
-    """Scores that fall strictly in single precision."""
-    single = scores.astype(np.float32)
-    if (np.diff(single) < 0).all():
-        return scores.tolist()
-    found, last = [], np.float32(np.inf)
-    for score, rounded in zip(scores.tolist(), single, strict=True):
-        if rounded < last:
-            found.append(score)
-            last = rounded
-        else:
-            last = np.nextafter(last, np.float32(-np.inf))
-            found.append(float(last))
-    return found
+        file.writelines(run_lines(entries, documents.__getitem__, tag))
 
 
 def write_per_query(path: Path, queries: Sequence[str], values: Mapping[str, np.ndarray]) -> None:

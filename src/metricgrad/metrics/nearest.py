@@ -21,7 +21,7 @@ from metricgrad.metrics.ranks import TILE
 from metricgrad.metrics.rows import Embeddings, Later, blocks, float32_error, read_rows
 from metricgrad.metrics.similarity import Similarities
 
-__all__ = ["NearestItems", "nearest_items"]
+__all__ = ["NearestItems", "exactly_nearest", "nearest_items"]
 
 Engine = Literal["auto", "torch", "faiss"]
 
@@ -84,6 +84,22 @@ def nearest_items(
         >>> nearest_items(points, points, 1, exclude=torch.arange(3)).item[:, 0]
         tensor([1, 0, 1])
     """
+    return exactly_nearest(
+        queries, references, k, exclude=exclude, normalize=normalize, tile=tile, engine=engine
+    )[0]
+
+
+def exactly_nearest(
+    queries: Embeddings,
+    references: Embeddings,
+    k: int,
+    *,
+    exclude: Int[Tensor, "query"] | None = None,
+    normalize: bool = True,
+    tile: int = TILE,
+    engine: Engine = "auto",
+) -> tuple[NearestItems, Shaped[Tensor, "query k"]]:
+    """As `nearest_items`, and the exact scores that the order goes by: they tell what float64 does not."""
     caller = "nearest_items"
     (k,) = require_ks(caller, (k,))
     rows = read_rows(caller, "queries", queries, normalize=normalize)
@@ -107,7 +123,7 @@ def nearest_items(
         engine = "faiss" if count >= 10_000 and not in_blocks and _has_faiss() else "torch"
     if k == 0:
         nothing = torch.zeros(len(similarities.queries), 0, dtype=torch.float64, device=excluded.device)
-        return NearestItems(nothing.long(), nothing)
+        return NearestItems(nothing.long(), nothing), nothing
     if engine == "torch" and in_blocks:
         candidates, limit = best_by_blocks(similarities, min(k + 1 + _SPARE["blocks"], count), excluded)
         candidates = best_candidates(similarities, candidates, k, excluded)
@@ -116,9 +132,8 @@ def nearest_items(
         candidates, limit = propose(similarities, min(k + 1 + _SPARE[engine], count), excluded, tile)
     index, score = _settled(similarities, candidates, limit, k, excluded, tile)
     found = score > _lowest(score)
-    return NearestItems(
-        torch.where(found, index, -1), torch.where(found, similarities.value(score), -torch.inf)
-    )
+    similarity = torch.where(found, similarities.value(score), -torch.inf)
+    return NearestItems(torch.where(found, index, -1), similarity), score
 
 
 def _settled(
