@@ -23,6 +23,7 @@ def test_the_page_runs(tmp_path: Path, capsys) -> None:
     with torch.random.fork_rng(devices=[]):
         spec.loader.exec_module(module)
     assert module.result.verdict == "no evidence"
+    assert module.result.returned == "closed-form" and module.result.projection.name == "CCA"
     assert "over 497 queries" in capsys.readouterr().out
     assert module.vectors.shape == (1797, 32)
     assert module.loss.isfinite()

@@ -63,9 +63,14 @@ def end_of(setup: Setup, seconds: float) -> tuple[float, int | None]:
 
 
 def _forms(setup: Setup, arm: str, start: nn.Module) -> float:
-    """Seconds in which a control that trains nothing is made for every seed; some of it is done for the first alone."""
-    maker, spans = ClosedForms(setup, Evaluator(setup.metric), lambda record: None), []
+    """Seconds in which a control that trains nothing is made for every seed; some of it is done for the first alone.
+
+    Starts that are trained differ by seed, and closed forms are fitted for each of them.
+    """
+    trained = bool(setup.start.attempts)
+    maker, spans = ClosedForms(setup, Evaluator(setup.metric), lambda record: None, anew=trained), []
     for seed in setup.seeds[:2]:
+        start = start if trained or seed == setup.seeds[0] else setup.build(seed).eval()
         began = time.perf_counter()
         maker.make(seed, arm, start)
         spans.append(time.perf_counter() - began)

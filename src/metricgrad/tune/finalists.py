@@ -15,7 +15,7 @@ from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.kept_rule import save_with_rule
 from metricgrad.tune.outputs import Outputs
-from metricgrad.tune.projected import Head, Projected, save_projection
+from metricgrad.tune.projected import Head, projected, save_projection
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.weights import load_into
 
@@ -55,7 +55,7 @@ class Finalists:
     def network(self, seed: int, arm: str) -> nn.Module:
         """The network of an arm with the weights that stand for it, and with its closed form."""
         model, head = self._bare(seed, arm), self.heads.get((seed, arm))
-        return model if head is None else Projected(model, head).eval()
+        return model if head is None else projected(model, head).eval()
 
     def _bare(self, seed: int, arm: str) -> nn.Module:
         """The same without a closed form."""

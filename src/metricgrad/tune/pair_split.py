@@ -138,7 +138,10 @@ class PairSplit:
         row = torch.repeat_interleave(torch.arange(len(queries)), here.offsets.diff())
         relevance = torch.zeros(len(queries), len(documents))
         relevance[row, here.documents] = here.grades.to(relevance.dtype)
-        inputs = {"query": _rows(self.queries, queries), "document": _rows(self.documents, documents)}
+        inputs = {
+            "query": self.inputs_of("query", queries),
+            "document": self.inputs_of("document", documents),
+        }
         return inputs, {"query": queries, "document": documents, "relevance": relevance}
 
     def _drawn_negatives(self, queries: Tensor, random: np.random.Generator) -> Tensor:
@@ -155,6 +158,15 @@ class PairSplit:
         keys = torch.from_numpy(random.random(tuple(table.shape))).masked_fill(table < 0, 2.0)
         chosen = table.gather(1, keys.argsort(dim=1)[:, : self.hard_negatives])
         return chosen[chosen >= 0]
+
+    def inputs_of(self, side: str, numbers: Int[Tensor, " row"]) -> Tensor:
+        """Return the inputs of some queries (`query`) or documents (`document`), as batches have them."""
+        return _rows(self.queries if side == "query" else self.documents, numbers)
+
+    def relevant_pairs(self) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+        """Return the numbers of query and document of every relevant pair of this split, query by query."""
+        here = self._relevant.taking(self.query_numbers, torch.arange(self.qrels.items))
+        return self.query_numbers.repeat_interleave(here.offsets.diff()), here.documents
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the batches of the next pass; they depend on (seed, epoch) alone, and later passes count on."""

@@ -17,10 +17,9 @@ from metricgrad._records import record_of
 from metricgrad.decision.plain_rules import is_plain
 from metricgrad.decision.rule import Rule
 from metricgrad.errors import InputError, RunFolderError
-from metricgrad.projection import Projection
 from metricgrad.tune.kept_rule import network_and_rule, predicted
 from metricgrad.tune.networks import SeededModel
-from metricgrad.tune.projected import as_kept, head_of
+from metricgrad.tune.projected import Form, as_kept, head_of
 
 __all__ = ["Result"]
 
@@ -133,8 +132,11 @@ class Result:
         return network_and_rule(self.folder / BEST)[0]
 
     @property
-    def projection(self) -> Projection | None:
-        """The closed form that is returned, of the outputs or the inputs; None where a trained network or `raw` is."""
+    def projection(self) -> Form | None:
+        """The closed form that is returned, of the outputs or the inputs; None where a trained network or `raw` is.
+
+        Of a run over pairs it is a `projection.PairProjection`, one map for each side.
+        """
         head = head_of(self.folder / BEST)
         return None if head is None else head.projection
 

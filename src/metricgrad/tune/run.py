@@ -95,7 +95,7 @@ def tune(
             LDA and the others of `metricgrad.projection`, fitted on fit over the outputs of the start model and over
             inputs that are vectors. A gain is then claimed over the best of all controls, and one of these is returned
             where select prefers it: `Result.model` is the start model followed by the closed form, or the closed form
-            of the inputs alone.
+            of the inputs alone. Of pairs: CCA and the others of `projection.pair_grid`, over the relevant pairs of fit.
         folder: where the run lives; one that holds the same run unfinished is resumed. None: a temporary folder,
             which `Result.save` copies.
         task: name of the task, for the record.

@@ -1,12 +1,14 @@
 """The controls that train nothing, of a metric that reads embeddings: which of them a run can have, and why not.
 
 `raw` is the inputs as they are, where these are vectors. `closed-form` is the best closed form by select, fitted on fit
-over the outputs of the start model and, where inputs are vectors, over these as well; it needs a label per item of fit.
+over the outputs of the start model and, where inputs are vectors, over these as well; it needs a label per item of fit,
+or judged pairs of queries and documents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from metricgrad._types import Metric
 from metricgrad.errors import InputError
 from metricgrad.tune.arms import Arm
 from metricgrad.tune.checkpoint import same_random_state
+from metricgrad.tune.pair_split import PairSplit
 from metricgrad.tune.passes import one_pass
 from metricgrad.tune.splits import ArraySplit, ClassBatchSplit, Splits, reference_of
 
@@ -57,8 +60,8 @@ def untrained_controls(
 
 
 def vectors_in(splits: Splits) -> bool:
-    """Whether the inputs of fit and select, and those of the reference, are vectors [item, dim]."""
-    return all(_are_vectors(inputs) for inputs in _inputs_of(splits))
+    """Whether the inputs of fit, of select and of its reference are vectors [item, dim]; of pairs, on each side."""
+    return all(map(_are_vectors, _every_part(splits)))
 
 
 def _why_not(name: str, metric: Metric, splits: Splits) -> tuple[str, str] | None:
@@ -66,9 +69,15 @@ def _why_not(name: str, metric: Metric, splits: Splits) -> tuple[str, str] | Non
     if metric.reads != "embeddings":
         reads = "outputs as they are" if metric.reads is None else metric.reads
         return f"{metric.name} reads {reads}", "a metric of embeddings, such as recall@1"
+    if isinstance(splits.fit, PairSplit):
+        return _why_no_sides(splits) or (_why_not_compared(splits) if name == RAW else None)
     if name == CLOSED_FORM:
         return _why_no_labels(_first(splits.fit)[1])
-    for inputs in _inputs_of(splits):
+    return _why_no_vectors(splits)
+
+
+def _why_no_vectors(splits: Splits) -> tuple[str, str] | None:
+    for inputs in _every_part(splits):
         if not _are_vectors(inputs):
             return f"inputs are {form(inputs)}", "one tensor of floating-point vectors [item, dim]"
     return None
@@ -78,25 +87,58 @@ def _why_no_labels(targets: Any) -> tuple[str, str] | None:
     try:
         number_labels("closed-form", {"targets": targets}, device="cpu")
     except (InputError, TypeError):
-        return f"the targets of fit are {form(targets)}", "one label per item of fit"
+        return f"the targets of fit are {form(targets)}", "one label per item of fit, or a PairSplit"
     return None
 
 
-def _inputs_of(splits: Splits) -> list[Any]:
-    """The first inputs of fit, of select and of what select is ranked against."""
+def _why_no_sides(splits: Splits) -> tuple[str, str] | None:
+    """Select must hold queries, and its reference documents."""
+    for side, split in (("query", splits.select), ("document", reference_of(splits.select))):
+        inputs = None if split is None else _first(split)[0]
+        if split is not None and not (isinstance(inputs, Mapping) and set(inputs) == {side}):
+            whose = "inputs of select" if side == "query" else "what select is ranked against"
+            return f"{whose} are {form(inputs)}", f"ArraySplit(..., side={side!r})"
+    return None
+
+
+def _why_not_compared(splits: Splits) -> tuple[str, str] | None:
+    """Vectors of both sides must have one number of dimensions."""
+    reason = _why_no_vectors(splits)
+    if reason is not None or not isinstance(splits.fit, PairSplit):
+        return reason
+    queries, documents = (part.shape[1] for part in _parts(_first(splits.fit)[0]))
+    if queries == documents:
+        return None
+    return f"queries have {queries} dimensions and documents {documents}", "one number for both sides"
+
+
+def _every_part(splits: Splits) -> list[Any]:
+    """The first inputs of fit, of select and of what select is ranked against; of pairs, those of each side."""
     read = (splits.fit, splits.select, reference_of(splits.select))
-    return [_first(split)[0] for split in read if split is not None]
+    found = [_first(split)[0] for split in read if split is not None]
+    return (
+        [part for inputs in found for part in _parts(inputs)] if isinstance(splits.fit, PairSplit) else found
+    )
+
+
+def _parts(inputs: Any) -> Iterable[Any]:
+    return inputs.values() if isinstance(inputs, Mapping) else [inputs]
 
 
 def _first(split: Any) -> tuple[Any, Any]:
     """The first batch of a split, or all of one that lies in memory."""
+    if isinstance(split, PairSplit):
+        return {"query": split.queries, "document": split.documents}, None
     if isinstance(split, ArraySplit | ClassBatchSplit):
-        return split.inputs, split.targets
+        side = getattr(split, "side", None)
+        return (split.inputs if side is None else {side: split.inputs}), split.targets
     with same_random_state():
         return pair(next(iter(one_pass(split, 0, 0)), (None, None)))
 
 
 def _are_vectors(inputs: Any) -> bool:
+    if isinstance(inputs, np.ndarray):  # of pairs, a memory map for instance
+        return inputs.dtype.kind == "f" and inputs.ndim == 2
     return (
         isinstance(inputs, Tensor)
         and inputs.is_floating_point()
