@@ -112,7 +112,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     chosen = options if isinstance(options, Options) else Options(**options)
     pictures = load_pictures(None if chosen.data is None else chosen.data / "emoji.safetensors")
     features = _features(pictures, chosen, observer)
-    splits = _splits(pictures, features, chosen)
+    splits = splits_of(pictures, features, chosen)
     frozen = yaml.safe_load(resources.files("metricgrad.tasks").joinpath("emoji_settings.yaml").read_text())
     return Task(
         name="emoji",
@@ -133,7 +133,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
 
 def _features(pictures: EmojiPictures, options: Options, observer: Observer | None) -> EmojiFeatures:
     """Compute or read the features; only classes that can be fitted are looked at in other views."""
-    fit, *others = _classes(int(pictures.label.max()) + 1, options)
+    fit, *others = classes_of(int(pictures.label.max()) + 1, options)
     if options.development is not None:  # all divisions share their classes, and the views of them
         fit = np.concatenate([fit, *others])
     views = VIEWS[: options.views - 1]
@@ -141,10 +141,10 @@ def _features(pictures: EmojiPictures, options: Options, observer: Observer | No
     return emoji_features(pictures, fit, views=views, cache=options.cache, **how, observer=observer)
 
 
-def _splits(pictures: EmojiPictures, features: EmojiFeatures, options: Options) -> Splits:
+def splits_of(pictures: EmojiPictures, features: EmojiFeatures, options: Options) -> Splits:
     taking_part = pictures.taking_part(options.vendors, leave_out=options.leave_out)
     label, vendor = torch.from_numpy(pictures.label), torch.from_numpy(pictures.vendor)
-    fit, select, test = _classes(int(label.max()) + 1, options)
+    fit, select, test = classes_of(int(label.max()) + 1, options)
     here = torch.isin(vendor, torch.tensor(sorted(taking_part)))
     left = -1 if options.leave_out is None else pictures.vendors.index(options.leave_out)
 
@@ -179,7 +179,7 @@ def _splits(pictures: EmojiPictures, features: EmojiFeatures, options: Options) 
     return Splits(fit_split, shown(rows(select, known)), shown(rows(test, ~known), others))
 
 
-def _classes(classes: int, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def classes_of(classes: int, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Divide the classes; a development split divides those of fit and select anew and never sees the test classes."""
     order = np.random.default_rng(options.split_seed).permutation(classes)
     fit, select = round(SHARES[0] * classes), round(SHARES[1] * classes)

@@ -87,6 +87,8 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         model=model,
         proxy="info_nce",
         metric="ndcg@10",
+        side_metrics=("recall@10", "recall@100"),
+        may_fall=1.0,  # they are shown, and hold nothing back
         method="surrogate:hardest_triplet",
         plan=Plan(steps=300, evaluate_every=25),
         settings={"learning_rate": 1e-3, "pull_to_start": 3.0},
