@@ -139,6 +139,15 @@ class Qrels:
         some = slice(int(self.offsets[query]), int(self.offsets[query + 1]))
         return self.documents[some][self.grades[some] > 0]
 
+    def documents_of(self, queries: np.ndarray) -> np.ndarray:
+        """The numbers of the judged documents of some queries, one query after the other.
+
+        Example:
+            >>> Qrels.of_pairs([0, 0, 2], [5, 1, 3], queries=3, items=6).documents_of(np.array([2, 0]))
+            array([3, 1, 5])
+        """
+        return self.documents[self._judged_by(torch.from_numpy(queries))[1]].numpy()
+
     def grades_of(self, query: int, documents: np.ndarray) -> np.ndarray:
         """The grades of some documents for a query, float64 [document]; 0 where a pair was not judged.
 

@@ -206,7 +206,7 @@ def test_an_existing_file_is_kept_without_force(command: Command, of_labels: Pat
             ("--apply", "{labels}", "pickled.npy", "--out", "y.npy"),
             ("pickled objects, which are never loaded",),
         ),
-        (("--apply", "{labels}", "nan.npy", "--out", "y.npy"), ("NaN or infinite", "first in row 7")),
+        (("--apply", "{labels}", "nan.npy", "--out", "y.npy"), ("NaN or infinite", "(row 7)")),
         (("--export", "onnx", "{pairs}", "--out", "m.onnx"), ("two sides that differ",)),
         (("--export", "onnx", "{labels}", "--out", "m.bin"), ("ends in .onnx",)),
         (("--export", "onnx", "{labels}", "--out", "no/m.onnx"), ("no/m.onnx cannot be written",)),

@@ -163,7 +163,7 @@ BROKEN[[2, 5], 1] = (np.nan, np.inf)
         (_array(POINTS > 0), r"of bool; expected"),
         (_array(np.arange(8).reshape(2, 4)), r"of int64; expected float16.*astype\(np.float32\)"),
         (_array(np.array([["a", "b"]])), r"expected numbers"),
-        (_array(BROKEN), r"NaN or infinite values in 2 of 6 rows, first in row 2"),
+        (_array(BROKEN), r"NaN or infinite values in 2 of 6 rows \(rows 2, "),
         (_ids("a\nb\nc\n"), r"3 ids, but .*x.npy 6 vectors"),
         (
             _ids("a\nb\nc\nd\n b\na\n"),
@@ -194,7 +194,7 @@ def test_rows_of_zeros_are_told(tmp_path: Path) -> None:
     """They are no error: their similarity to everything is 0."""
     points = POINTS.copy()
     points[[1, 3]] = 0
-    with pytest.warns(UserWarning, match=r"2 of 6 rows are all zeros \(row 1, 3\)"):
+    with pytest.warns(UserWarning, match=r"2 of 6 rows are all zeros \(rows 1, 3\)"):
         read_vectors(write(tmp_path / "x.npy", points))
 
 

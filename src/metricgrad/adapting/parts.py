@@ -1,7 +1,7 @@
 """Who fits, who selects, who tests: numbers of items or queries, parted so that the run answers one question."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +32,14 @@ _QUESTIONS = {
     "both": "new queries and new documents",
     "files": "the parts that were given",
 }
+
+_UNITS = {
+    "class": ("classes", 'Where new items of these classes will come, say split="query" (--split query).'),
+    "group": ("groups", "Leave the groups out, or say which rows fit, select and test."),
+    "both": ("queries without a document in common", 'Say split="query" (--split query).'),
+    "query": ("queries or items", ""),
+}
+"""What is parted, in words, and what to do where there are too few."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,15 @@ def given_parts(given: Mapping[str, Any], count: int) -> Parts:
     )
 
 
+def _told(parts: Parts, what: str, of: Callable[[np.ndarray], np.ndarray]) -> Parts:
+    """Parts that were given, whose question says how much of test is known from fit."""
+    fit, test = (np.unique(of(numbers)) for numbers in (parts.fit, parts.test))
+    known = len(np.intersect1d(fit, test))
+    share = f"{known:,} of the {len(test):,}" if known else f"none of the {len(test):,}"
+    verb = "is" if known <= 1 else "are"
+    return replace(parts, question=f"{parts.question}; of test, {share} {what} {verb} in fit, too")
+
+
 def label_parts(
     labels: Labels,
     by: LabelSplit = "class",
@@ -116,7 +133,7 @@ def label_parts(
     if classes < 2:
         raise fail("adapt", f"all {len(codes):,} labels are of one class", "two classes at least")
     if parts is not None:
-        return given_parts(parts, len(codes))
+        return _told(given_parts(parts, len(codes)), "classes", lambda rows: codes[rows])
     if groups is not None:
         kinds = number_labels("adapt", {"groups": groups}, device="cpu").codes[0].numpy()
         if len(kinds) != len(codes):
@@ -172,7 +189,8 @@ def pair_parts(
     if parts is not None:
         found = given_parts(parts, qrels.queries)
         kept = {name: getattr(found, name)[counts[getattr(found, name)] > 0] for name in NAMES}
-        return Parts(**kept, by=found.by, question=found.question, left_out=found.left_out)
+        found = Parts(**kept, by=found.by, question=found.question, left_out=found.left_out)
+        return _told(found, "documents that are relevant there", relevant.documents_of)
     if groups is not None:
         kinds = number_labels("adapt", {"groups": groups}, device="cpu").codes[0].numpy()
         if len(kinds) != qrels.queries:
@@ -202,7 +220,14 @@ def _of_units(
     """Whole units, drawn in random order, to the parts by their shares of the items."""
     kinds, codes, sizes = np.unique(units, return_inverse=True, return_counts=True)
     if len(kinds) < len(NAMES):
-        raise fail("adapt", f"there are {len(kinds)} units to part by {by}", "at least 3")
+        what, advice = _UNITS.get(by, _UNITS["query"])
+        came = f"there are {len(kinds)} {what} to be parted into fit, select and test"
+        raise fail(
+            "adapt",
+            came,
+            f"{len(NAMES)} {what} at least, and many more for figures that mean something",
+            advice,
+        )
     order = np.random.default_rng(seed).permutation(len(kinds))
     part = np.empty(len(kinds), dtype=np.int64)
     if by in ("class", "group"):  # shares of the classes: a large class would else be a part of its own

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metricgrad._checks import describe
+from metricgrad.cli.cells import is_number
 from metricgrad.cli.judged_input import read_judged_vectors
 from metricgrad.cli.naming import Said, assigned
 from metricgrad.cli.reading import read_labels
@@ -57,6 +58,7 @@ def labelled(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     named = _names_parts(given)
     vectors = read_vectors(given["embeddings"], column=given["vector_column"], identified=named)
     labels = read_labels(given["labels"], len(vectors.array), said)
+    _require_classes(given["labels"], labels)
     read = [f"embeddings: {vectors.path}: {'; '.join(vectors.names)}", f"labels: {given['labels']}"]
     arguments = {
         "vectors": vectors.array,
@@ -67,6 +69,18 @@ def labelled(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "ids": vectors.ids,
     }
     return arguments, read
+
+
+def _require_classes(path: Path, labels: np.ndarray) -> None:
+    """Refuse texts that are all numbers, some with a fraction: they are values, and no classes."""
+    if labels.dtype.kind != "U" or not all(map(is_number, labels.tolist())):
+        return
+    fraction = next((one for one in labels.tolist() if not float(one).is_integer()), None)
+    if fraction is not None:
+        raise InputError(
+            f"{path} holds {describe(fraction)} as a label, and only numbers; expected classes, as whole numbers or "
+            "texts. Round or number the values first; versions and codes go as texts, such as v1.5."
+        )
 
 
 def paired(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

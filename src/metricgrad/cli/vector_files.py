@@ -166,17 +166,22 @@ def _checked(path: Path, array: np.ndarray) -> np.ndarray:
         zero += (first + (~(block != 0).any(1)).nonzero()[0]).tolist()
     if broken:
         raise InputError(
-            f"{path} has NaN or infinite values in {len(broken):,} of {len(array):,} rows, first in row {broken[0]}; "
-            "expected finite numbers. Find out where they come from (a diverged model, a broken export)."
+            f"{path} has NaN or infinite values in {len(broken):,} of {len(array):,} rows ({_named(broken)}); expected "
+            "finite numbers. Find out where they come from (a diverged model, a broken export)."
         )
     if zero:
-        rows = ", ".join(map(str, zero[:_SHOWN])) + (", ..." if len(zero) > _SHOWN else "")
         warnings.warn(
-            f"{path}: {len(zero):,} of {len(array):,} rows are all zeros (row {rows}); their similarity to everything "
-            "is 0.",
+            f"{path}: {len(zero):,} of {len(array):,} rows are all zeros ({_named(zero)}); their similarity to "
+            "everything is 0.",
             stacklevel=2,
         )
     return array
+
+
+def _named(rows: list[int]) -> str:
+    """Numbers of rows, the first few of them."""
+    shown = ", ".join(map(str, rows[:_SHOWN]))
+    return f"row{'s' * (len(rows) > 1)} {shown}{', ...' * (len(rows) > _SHOWN)}"
 
 
 def _blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
