@@ -25,7 +25,7 @@ from metricgrad.tasks.task import Task
 ROOT = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)
 CHUNK = 1024
-BATCHES = {"emoji": (256, 1024, 5604), "text_retrieval": (512, 2048, 8192)}
+BATCHES = {"emoji": (256, 1024, 3360), "text_retrieval": (512, 2048, 8192)}
 """Rows of a batch, or queries; the largest of emoji are all classes of a division with all their drawings."""
 TASKS = {"emoji": emoji, "text_retrieval": text_retrieval}
 
@@ -57,7 +57,7 @@ def rows_of_plan(task: Task) -> int:
     """Rows that an arm of the task sees by its own plan."""
     fit: Any = task.splits.fit
     assert task.plan.steps is not None
-    batch = fit.batch if task.name == "text_retrieval" else fit.classes_per_batch * fit.samples_per_class
+    batch = fit.batch if task.name == "text_retrieval" else fit.sampler.classes_per_batch * fit.samples_per_class
     return task.plan.steps * batch
 
 
