@@ -28,12 +28,8 @@ _GROUP = 16_384
 _QUERIES = 256
 """Queries of a product."""
 
-_SPARSE = 256
-"""One near score of a query in this many, and the next product is computed for the whole query: pairs are gathered one
-by one."""
-
-_PAIRS = 4096
-"""Pairs whose rows are gathered at a time."""
+_SPARSE = 64
+"""One near score of a query in this many, and the next product is computed for the whole query, not pair by pair."""
 
 
 def counted_by_blocks(
@@ -110,13 +106,10 @@ class _Group:
         low, high = torch.nextafter(low, -nowhere), torch.nextafter(high, nowhere)
         near, left = self._count_split(rows, items.float32(rows), low, high)
         row, positive, item = self._others(near, items.rows.start)
-        pairs = zip(row.split(_PAIRS), item.split(_PAIRS), strict=True)
-        found = [self._products.of_pairs(one, other) for one, other in pairs]
-        if found:
-            apart = torch.cat(found) - self._scores[row, positive]
-            self._add(self._greater, row, positive, apart > self._products.margin)
-            unsure = apart.abs() <= self._products.margin
-            self._settle(row[unsure], positive[unsure], item[unsure])
+        apart = self._products.of_pairs(row, item) - self._scores[row, positive]
+        self._add(self._greater, row, positive, apart > self._products.margin)
+        unsure = apart.abs() <= self._products.margin
+        self._settle(row[unsure], positive[unsure], item[unsure])
         return left
 
     def _count_float64(self, rows: Tensor, items: Block) -> Tensor:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad._safe import or_one
-from metricgrad.metrics.rows import float32_error
+from metricgrad.metrics.rows import Later, float32_error
 from metricgrad.metrics.similarity import Similarities
 from metricgrad.metrics.whole_rows import Whole, whole_of
 
@@ -59,6 +59,9 @@ class Products:
 
     def of_pairs(self, rows: Int[Tensor, "pair"], items: Int[Tensor, "pair"]) -> Float[Tensor, "pair"]:
         """Scores of single pairs."""
+        found = self.similarities.items
+        if isinstance(found, Later) and not self.whole:
+            return found.products(self.in_float64, rows, items)
         return self._of(rows, items[:, None])[:, 0]
 
     def _of(self, rows: Int[Tensor, "some"], items: Int[Tensor, "some few"]) -> Float[Tensor, "some few"]:

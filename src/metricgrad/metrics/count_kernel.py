@@ -5,7 +5,6 @@ the lowest positive is done with one comparison each, which is nearly every run 
 their place among the positives by bisection. The row is read again only where few scores are within a window.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, no_type_check
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
-from metricgrad.metrics.compiling import compiled
+from metricgrad.metrics.compiling import compiled, over_portions
 
 __all__ = ["Near", "Split", "split"]
 
@@ -65,31 +64,21 @@ def split(
     """
     arrays = scores.numpy(), low.contiguous().numpy(), high.contiguous().numpy()
     above, within = np.zeros((2, *low.shape), np.int64)
-    _over_rows(_count, len(scores), *arrays, above, within)
+    columns, met = np.empty((len(scores), most), np.int32), np.zeros(len(scores), np.int64)
+    over_portions(_count, len(scores), *arrays, above, within, columns, met)
     many = within.sum(1)
     crowded = many > most
-    many[crowded] = 0
+    many[crowded] = met[crowded] = 0
     starts = many.cumsum() - many
     near = np.empty((3, int(many.sum())), np.int64)
     if near.size:
-        _over_rows(_list, len(scores), *arrays, within, many, starts, *near)
+        over_portions(_list, len(scores), *arrays, columns, met, starts, *near)
     return Split(
         torch.from_numpy(above),
         torch.from_numpy(within),
         torch.from_numpy(crowded),
         Near(*torch.from_numpy(near)),
     )
-
-
-def _over_rows(kernel, count: int, *arrays: np.ndarray) -> None:
-    """Run a kernel over portions of the rows."""
-    threads = torch.get_num_threads()
-    edges = [count * part // threads for part in range(threads + 1)]
-    if threads == 1 or count < threads:
-        kernel(0, count, *arrays)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda first, last: kernel(first, last, *arrays), edges[:-1], edges[1:]))
 
 
 @compiled
@@ -108,15 +97,15 @@ def _place(edges, score, strict):
 
 @compiled
 @no_type_check
-def _count(first, last, scores, low, high, above, within):
-    """Count the scores above and within each window of some rows."""
-    columns, positives = scores.shape[1], low.shape[1]
+def _count(first, last, scores, low, high, above, within, columns, met):
+    """Count the scores above and within each window of some rows, and keep where the first within any stand."""
+    items, positives = scores.shape[1], low.shape[1]
     if positives == 0:
         return
     for row in range(first, last):
         lowest = low[row, 0]
-        for start in range(0, columns, _RUN):
-            stop = min(start + _RUN, columns)
+        for start in range(0, items, _RUN):
+            stop = min(start + _RUN, items)
             reached = np.int32(0)
             for column in range(start, stop):
                 reached += np.int32(scores[row, column] >= lowest)
@@ -130,6 +119,9 @@ def _count(first, last, scores, low, high, above, within):
                     if over > 0:
                         above[row, over - 1] += 1
                     within[row, reaching - 1] += 1
+                    if reaching > over and met[row] < columns.shape[1]:
+                        columns[row, met[row]] = column
+                        met[row] += 1
         # What is above a window is above the windows before it, too; so far each was counted at the last of them.
         for positive in range(positives - 1, 0, -1):
             above[row, positive - 1] += above[row, positive]
@@ -140,17 +132,13 @@ def _count(first, last, scores, low, high, above, within):
 
 @compiled
 @no_type_check
-def _list(first, last, scores, low, high, within, many, starts, rows, positives, columns):
-    """Write down where the scores within the windows of some rows stand."""
+def _list(first, last, scores, low, high, columns, met, starts, rows, positives, places):
+    """Write down which windows the scores that were kept are within."""
     for row in range(first, last):
-        if many[row] == 0:
-            continue
         place = starts[row]
-        for positive in range(low.shape[1]):
-            left, column = within[row, positive], 0
-            while left > 0:
-                if low[row, positive] <= scores[row, column] <= high[row, positive]:
-                    rows[place], positives[place], columns[place] = row, positive, column
-                    place += 1
-                    left -= 1
-                column += 1
+        for number in range(met[row]):
+            column = columns[row, number]
+            score = scores[row, column]
+            for positive in range(_place(high[row], score, True), _place(low[row], score, False)):
+                rows[place], positives[place], places[place] = row, positive, column
+                place += 1

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, require_matrix
 from metricgrad._safe import or_one
+from metricgrad.metrics.unit_kernel import products_of_pairs, unit_in_float32
 
 __all__ = [
     "BLOCK",
@@ -39,6 +40,9 @@ _LARGE = 2**24
 
 _PORTION = 2**17
 """Numbers of a block that are prepared at a time: they stay in the processor's cache from step to step."""
+
+_PAIRS = 4096
+"""Pairs whose rows are gathered at a time."""
 
 _SHORTEST = 2.0**-900
 """Of the longest row: shorter ones are measured in its unit, so that no product is lost below the smallest number."""
@@ -84,6 +88,13 @@ class Later:
         """Return a block of rows, prepared in float64 and rounded."""
         return self._block(rows, torch.float32)
 
+    def products(
+        self, queries: Float[Tensor, "query dim"], row: Int[Tensor, "pair"], item: Int[Tensor, "pair"]
+    ) -> Float[Tensor, "pair"]:
+        """Return products of single queries (float64) with single rows."""
+        pairs = zip(row.split(_PAIRS), item.split(_PAIRS), strict=True)
+        return torch.cat([row[:0].double(), *((queries[one] * self[other]).sum(1) for one, other in pairs)])
+
     def _block(self, rows: slice, dtype: torch.dtype) -> Tensor:
         first, stop, _ = rows.indices(len(self))
         found = torch.empty(stop - first, self.shape[1], dtype=dtype)
@@ -92,6 +103,23 @@ class Later:
             some = slice(start, min(start + step, stop))
             found[start - first : some.stop - first] = self.prepare(self.source[some].double(), some)
         return found
+
+
+class LaterUnits(Later):
+    """Rows of float32 or less, of length 1 when they are asked for."""
+
+    def __init__(self, source: Tensor) -> None:
+        super().__init__(source, _normalized)
+
+    def in_float32(self, rows: slice) -> Float[Tensor, "row dim"]:
+        """Return a block of rows, prepared in float64 and rounded."""
+        return unit_in_float32(self.source[rows])
+
+    def products(
+        self, queries: Float[Tensor, "query dim"], row: Int[Tensor, "pair"], item: Int[Tensor, "pair"]
+    ) -> Float[Tensor, "pair"]:
+        """Return products of single queries (float64) with single rows."""
+        return products_of_pairs(queries, self.source, row, item)
 
 
 def blocks(count: int) -> Iterator[slice]:
@@ -159,7 +187,8 @@ def read_rows(caller: str, name: str, embeddings: Embeddings, *, normalize: bool
     if normalize:
         unit = torch.ones(len(source), dtype=torch.float64, device=device)
         if later:
-            return Rows(Later(source, _shortened), Later(source, _normalized), unit, True)
+            rounded = Later(source, _normalized) if source.dtype == torch.float64 else LaterUnits(source)
+            return Rows(Later(source, _shortened), rounded, unit, True)
         rows = _shortened(source.to(device, torch.float64))
         return Rows(rows, rows / or_one(_length(rows)), unit, True)
     units = [
