@@ -45,6 +45,7 @@ class RowSplit:
         known: bool = False,
     ) -> None:
         self.array, self.rows, self.side, self.reference = array, rows, side, reference
+        self.items = len(rows)
         self._codes, self.known = targets, known
         if not known:
             self.targets = targets

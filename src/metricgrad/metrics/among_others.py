@@ -14,6 +14,7 @@ from metricgrad._types import Metric
 from metricgrad.metrics.embedded import rank_tiles
 from metricgrad.metrics.facts import settings_of
 from metricgrad.metrics.known import facts_of
+from metricgrad.metrics.stacked import Stacked
 
 __all__ = ["among_others", "beside", "is_among_others"]
 
@@ -69,7 +70,7 @@ def beside(
     if reference_outputs is None:
         return {}
     return {
-        "reference_embeddings": torch.cat([outputs, reference_outputs]),
+        "reference_embeddings": Stacked(outputs, reference_outputs),
         "reference_labels": torch.cat([torch.as_tensor(targets), torch.as_tensor(reference_targets)]),
         "exclude": torch.arange(len(outputs), device=outputs.device),
     }

@@ -14,7 +14,7 @@ from metricgrad._labels import Labels, number_labels
 __all__ = ["same_rows", "warn_of_queries_among"]
 
 
-def same_rows(first: Tensor | None, second: Tensor | None) -> bool:
+def same_rows(first: object, second: object) -> bool:
     """Whether two tensors are the same rows in memory: one tensor, or a view or a detached form of all of it.
 
     Example:

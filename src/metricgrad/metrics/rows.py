@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, require_matrix
 from metricgrad._safe import or_one
+from metricgrad.metrics.stacked import Stacked
 from metricgrad.metrics.unit_kernel import products_of_pairs, unit_in_float32
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "read_rows",
 ]
 
-Embeddings = Tensor | np.ndarray
+Embeddings = Tensor | np.ndarray | Stacked
 """Float [row, dim], one row per item, in any float format; an array may be a memory map, which is read in blocks."""
 
 BLOCK = 16_384
@@ -72,7 +73,7 @@ class Later:
         prepare: `(raw rows in float64, which they are) -> rows`.
     """
 
-    def __init__(self, source: Tensor, prepare: Callable[[Tensor, slice | Tensor], Tensor]) -> None:
+    def __init__(self, source: Tensor | Stacked, prepare: Callable[[Tensor, slice | Tensor], Tensor]) -> None:
         self.source, self.prepare = source, prepare
         self.shape, self.device = source.shape, source.device
 
@@ -108,7 +109,7 @@ class Later:
 class LaterUnits(Later):
     """Rows of float32 or less, of length 1 when they are asked for."""
 
-    def __init__(self, source: Tensor) -> None:
+    def __init__(self, source: Tensor | Stacked) -> None:
         super().__init__(source, _normalized)
 
     def in_float32(self, rows: slice) -> Float[Tensor, "row dim"]:
@@ -139,7 +140,7 @@ def float32_error(dims: int) -> float:
     return 1.001 * (dims + 4) * 2.0**-24 + dims * 2.0**-120
 
 
-def matrix_of(caller: str, name: str, embeddings: Embeddings) -> Float[Tensor, "row dim"]:
+def matrix_of(caller: str, name: str, embeddings: Embeddings) -> Float[Tensor, "row dim"] | Stacked:
     """Return embeddings as a tensor without gradient, over the memory of an array where it can be shared.
 
     Raises:
@@ -154,6 +155,8 @@ def matrix_of(caller: str, name: str, embeddings: Embeddings) -> Float[Tensor, "
         with warnings.catch_warnings():  # a map that was opened for reading: nothing is written here
             warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
             embeddings = torch.from_numpy(embeddings)
+    if isinstance(embeddings, Stacked):
+        return embeddings
     require_matrix(caller, name, embeddings, "row, dim")
     if embeddings.shape[1] == 0:
         raise fail(caller, f"{name} is {describe(embeddings)}", "at least one dimension")
@@ -183,16 +186,17 @@ def read_rows(caller: str, name: str, embeddings: Embeddings, *, normalize: bool
     if later:
         _require_finite_blocks(caller, name, source)
     else:
-        require_finite(caller, name, source)
+        require_finite(caller, name, source[:])
     if normalize:
         unit = torch.ones(len(source), dtype=torch.float64, device=device)
         if later:
             rounded = Later(source, _normalized) if source.dtype == torch.float64 else LaterUnits(source)
             return Rows(Later(source, _shortened), rounded, unit, True)
-        rows = _shortened(source.to(device, torch.float64))
+        rows = _shortened(source[:].to(device, torch.float64))
         return Rows(rows, rows / or_one(_length(rows)), unit, True)
     units = [
-        _unit(source[some].to(device, torch.float64)) for some in (blocks(len(source)) if later else [...])
+        _unit(source[some].to(device, torch.float64))
+        for some in (blocks(len(source)) if later else [slice(None)])
     ]
     unit = torch.cat(units)
     if not bool(unit.isfinite().all()):
@@ -204,16 +208,16 @@ def read_rows(caller: str, name: str, embeddings: Embeddings, *, normalize: bool
     if later:
         rows = Later(source, lambda raw, some: _in_units(raw, unit[some]))
     else:
-        rows = _in_units(source.to(device, torch.float64), unit)
+        rows = _in_units(source[:].to(device, torch.float64), unit)
     return Rows(rows, rows, unit, False)
 
 
-def _require_finite_blocks(caller: str, name: str, source: Tensor) -> None:
+def _require_finite_blocks(caller: str, name: str, source: Tensor | Stacked) -> None:
     """As `require_finite`, without a mask of the whole."""
     for some in blocks(len(source)):
         least, most = source[some].aminmax()  # both are NaN where one number is
         if not bool(least.isfinite() & most.isfinite()):
-            require_finite(caller, name, source)
+            require_finite(caller, name, source[:])
 
 
 def _shortened(rows: Float[Tensor, "*row dim"], _: object = None) -> Float[Tensor, "*row dim"]:

@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad.metrics.compiling import compiled_in_any_order, over_portions
+from metricgrad.metrics.stacked import Stacked
 
 __all__ = ["products_of_pairs", "unit_in_float32"]
 
 _PAIRS = 16_384
-"""Rows of half precision that are gathered at a time."""
+"""Rows that are gathered at a time where the items are no array of float32."""
 
 
 def unit_in_float32(rows: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
@@ -29,7 +30,7 @@ def unit_in_float32(rows: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
 
 def products_of_pairs(
     queries: Float[Tensor, "query dim"],
-    items: Float[Tensor, "item dim"],
+    items: Float[Tensor, "item dim"] | Stacked,
     row: Int[Tensor, "pair"],
     item: Int[Tensor, "pair"],
 ) -> Float[Tensor, "pair"]:
@@ -47,7 +48,7 @@ def products_of_pairs(
     found = np.empty(len(row))
     for first in range(0, len(row), _PAIRS):
         some = slice(first, first + _PAIRS)
-        if items.dtype == torch.float32:
+        if isinstance(items, Tensor) and items.dtype == torch.float32:
             source, place = items.numpy(), item[some].numpy()
         else:
             source = items[item[some]].float().numpy()

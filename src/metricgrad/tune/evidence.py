@@ -83,6 +83,7 @@ def read_test(
             shares.setdefault(arm, []).append(shares_found(evaluator.metric, found))
         if (seed, arm) in keep:
             kept[seed, arm] = found.on_cpu()
+        del found  # before the next are there: an index may be large
     folder.emit(Progress("test", len(chosen), len(chosen), "model"))
     named = {
         f"{arm}/{index}{mark}": item

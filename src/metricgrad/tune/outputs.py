@@ -72,12 +72,13 @@ def _one_pass(model: nn.Module, split: Split, *, stay: bool) -> tuple[Any, Any]:
     device = device_of(model)
     model.eval()
     outputs, targets, rows = [], [], []
+    room = _Room(getattr(split, "items", None))
     try:
         with torch.no_grad(), same_random_state():
             seed_everything(0)
             begin_pass(split, 0)
             for inputs, target in map(pair, split):
-                outputs.append(embedded(model, moved(inputs, device)))
+                outputs.append(room.placed(embedded(model, moved(inputs, device))))
                 targets.append(target)
                 rows.append(items_of(inputs, target))
     finally:
@@ -86,9 +87,37 @@ def _one_pass(model: nn.Module, split: Split, *, stay: bool) -> tuple[Any, Any]:
         raise fail(
             "evaluation", "the split yields no batch", "at least one", "Is the DataLoader exhausted or empty?"
         )
-    found = joined("outputs", outputs, rows)
+    found = joined("outputs", outputs, rows) if room.whole is None else room.whole
     place = next((tensor.device for tensor in tensors_of(found)), device) if stay else torch.device("cpu")
     return moved(found, place), moved(joined("targets", targets, rows), place)
+
+
+class _Room:
+    """One tensor for the rows of all batches, where the split says how many come: to join them would take it twice.
+
+    Args:
+        items: of the split; None where it does not say.
+    """
+
+    def __init__(self, items: int | None) -> None:
+        self._items, self._filled, self._rows = items, 0, None
+
+    def placed(self, outputs: Any) -> Any:
+        """The outputs of a batch; where they are rows as those of the first batch, in their place."""
+        if self._items is None or not isinstance(outputs, Tensor) or outputs.ndim < 2:
+            return outputs
+        if self._rows is None:
+            self._rows = outputs.new_empty(self._items, *outputs.shape[1:])
+        place = self._rows[self._filled : self._filled + len(outputs)]
+        if (place.shape, place.dtype, place.device) != (outputs.shape, outputs.dtype, outputs.device):
+            return outputs
+        self._filled += len(outputs)
+        return place.copy_(outputs)
+
+    @property
+    def whole(self) -> Tensor | None:
+        """All rows; None where a batch had to stand elsewhere."""
+        return self._rows if self._filled == self._items else None
 
 
 def collect_targets(split: Split) -> Any:
