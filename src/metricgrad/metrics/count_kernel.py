@@ -1,8 +1,8 @@
 """Counting the scores of a tile above each positive, and finding those that are too near to tell; compiled.
 
-Positives stand in rising order. The scores of a row are read once, in short runs: a run without a score that reaches
-the lowest positive is done with one comparison each, which is nearly every run of a good embedding. Other scores find
-their place among the positives by bisection. The row is read again only where few scores are within a window.
+Of few positives each is compared with all scores of its row, many scores at a time. Of many, a score finds its place
+among them by bisection, but for the runs of scores of which none reaches the lowest positive. A row is read again only
+where few scores are within a window.
 """
 
 from typing import NamedTuple, no_type_check
@@ -12,12 +12,18 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
-from metricgrad.metrics.compiling import compiled, over_portions
+from metricgrad.metrics.compiling import compiled, compiled_in_any_order, over_portions
 
 __all__ = ["Near", "Split", "split"]
 
-_RUN = 64
+_RUN = 256
 """Scores that are looked at together."""
+
+_ONE, _NONE = np.float32(1), np.float32(0)
+"""What is counted in: float32 adds whole numbers below 2^24 exactly, in any order, and many at a time."""
+
+_FEW = 64
+"""Windows of a row up to which a pass for each is faster than bisection."""
 
 
 class Near(NamedTuple):
@@ -59,20 +65,19 @@ def split(
         high: largest score within the window, likewise.
         most: how many scores within windows are listed for a query; a query with more is crowded.
 
-    Cost: one pass over the scores, and for each score that reaches the lowest positive a bisection of these; on as many
-        threads as torch has.
+    Cost: one pass over the scores for each window; of more than 64, one pass, and a bisection for each score that
+        reaches the lowest window. On as many threads as torch has.
     """
     arrays = scores.numpy(), low.contiguous().numpy(), high.contiguous().numpy()
     above, within = np.zeros((2, *low.shape), np.int64)
-    columns, met = np.empty((len(scores), most), np.int32), np.zeros(len(scores), np.int64)
-    over_portions(_count, len(scores), *arrays, above, within, columns, met)
+    over_portions(_count, len(scores), *arrays, above, within)
     many = within.sum(1)
     crowded = many > most
-    many[crowded] = met[crowded] = 0
+    many[crowded] = 0
     starts = many.cumsum() - many
     near = np.empty((3, int(many.sum())), np.int64)
     if near.size:
-        over_portions(_list, len(scores), *arrays, columns, met, starts, *near)
+        over_portions(_list, len(scores), *arrays, within, many, starts, *near)
     return Split(
         torch.from_numpy(above),
         torch.from_numpy(within),
@@ -95,50 +100,82 @@ def _place(edges, score, strict):
     return first
 
 
-@compiled
+@compiled_in_any_order
 @no_type_check
-def _count(first, last, scores, low, high, above, within, columns, met):
-    """Count the scores above and within each window of some rows, and keep where the first within any stand."""
-    items, positives = scores.shape[1], low.shape[1]
-    if positives == 0:
-        return
+def _count(first, last, scores, low, high, above, within):
+    """Count the scores above and within each window of some rows."""
+    positives = low.shape[1]
     for row in range(first, last):
-        lowest = low[row, 0]
-        for start in range(0, items, _RUN):
-            stop = min(start + _RUN, items)
-            reached = np.int32(0)
-            for column in range(start, stop):
-                reached += np.int32(scores[row, column] >= lowest)
-            if reached == 0:
-                continue
-            for column in range(start, stop):
-                score = scores[row, column]
-                if score >= lowest:
-                    over = _place(high[row], score, True)
-                    reaching = _place(low[row], score, False)
-                    if over > 0:
-                        above[row, over - 1] += 1
-                    within[row, reaching - 1] += 1
-                    if reaching > over and met[row] < columns.shape[1]:
-                        columns[row, met[row]] = column
-                        met[row] += 1
-        # What is above a window is above the windows before it, too; so far each was counted at the last of them.
-        for positive in range(positives - 1, 0, -1):
-            above[row, positive - 1] += above[row, positive]
-            within[row, positive - 1] += within[row, positive]
+        line, different = scores[row], 0
         for positive in range(positives):
-            within[row, positive] -= above[row, positive]
+            different += positive == 0 or low[row, positive] != low[row, positive - 1]
+        if different > _FEW:
+            _place_all(scores[row], low[row], high[row], above[row], within[row])
+            continue
+        for positive in range(positives):
+            least, most = low[row, positive], high[row, positive]
+            if positive > 0 and least == low[row, positive - 1] and most == high[row, positive - 1]:
+                above[row, positive], within[row, positive] = (
+                    above[row, positive - 1],
+                    within[row, positive - 1],
+                )
+                continue
+            over, not_under = _NONE, _NONE
+            for column in range(len(line)):
+                over += _ONE if line[column] > most else _NONE
+                not_under += _ONE if line[column] >= least else _NONE
+            above[row, positive], within[row, positive] = int(over), int(not_under - over)
 
 
-@compiled
+@compiled_in_any_order
 @no_type_check
-def _list(first, last, scores, low, high, columns, met, starts, rows, positives, places):
-    """Write down which windows the scores that were kept are within."""
+def _place_all(scores, low, high, above, within):
+    """Count the scores of a row by their places among the windows."""
+    positives, lowest = len(low), low[0]
+    for start in range(0, len(scores), _RUN):
+        run = scores[start : start + _RUN]
+        reached = _NONE
+        for column in range(len(run)):
+            reached += _ONE if run[column] >= lowest else _NONE
+        if reached == 0:
+            continue
+        for score in run:
+            if score >= lowest:
+                over, reaching = _place(high, score, True), _place(low, score, False)
+                if over > 0:
+                    above[over - 1] += 1
+                within[reaching - 1] += 1
+    # What is above a window is above the windows before it, too; so far each was counted at the last of them.
+    for positive in range(positives - 1, 0, -1):
+        above[positive - 1] += above[positive]
+        within[positive - 1] += within[positive]
+    for positive in range(positives):
+        within[positive] -= above[positive]
+
+
+@compiled_in_any_order
+@no_type_check
+def _list(first, last, scores, low, high, within, many, starts, rows, positives, columns):
+    """Write down where the scores within the windows of some rows stand."""
+    items = scores.shape[1]
     for row in range(first, last):
-        place = starts[row]
-        for number in range(met[row]):
-            column = columns[row, number]
-            score = scores[row, column]
-            for positive in range(_place(high[row], score, True), _place(low[row], score, False)):
-                rows[place], positives[place], places[place] = row, positive, column
-                place += 1
+        if many[row] == 0:
+            continue
+        line, place = scores[row], starts[row]
+        for positive in range(low.shape[1]):
+            left, start = within[row, positive], 0
+            least, most = low[row, positive], high[row, positive]
+            while left > 0:
+                stop = min(start + _RUN, items)
+                over, not_under = _NONE, _NONE
+                for column in range(start, stop):
+                    over += _ONE if line[column] > most else _NONE
+                    not_under += _ONE if line[column] >= least else _NONE
+                here = int(not_under - over)
+                if here > 0:
+                    for column in range(start, stop):
+                        if least <= line[column] <= most:
+                            rows[place], positives[place], columns[place] = row, positive, column
+                            place += 1
+                    left -= here
+                start = stop
