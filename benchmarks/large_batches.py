@@ -57,7 +57,9 @@ def rows_of_plan(task: Task) -> int:
     """Rows that an arm of the task sees by its own plan."""
     fit: Any = task.splits.fit
     assert task.plan.steps is not None
-    batch = fit.batch if task.name == "text_retrieval" else fit.sampler.classes_per_batch * fit.samples_per_class
+    batch = (
+        fit.batch if task.name == "text_retrieval" else fit.sampler.classes_per_batch * fit.samples_per_class
+    )
     return task.plan.steps * batch
 
 
