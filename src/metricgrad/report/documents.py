@@ -1,4 +1,4 @@
-"""What the page shows of a run folder beside its record: gallery.json, examples.json and config.yaml, each checked."""
+"""What the page shows of a run folder beside its record, each file checked: pictures, settings, what `adapt` left."""
 
 import contextlib
 import math
@@ -8,10 +8,11 @@ from typing import Any
 
 from metricgrad._checks import describe, fail
 from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value, yaml_document
+from metricgrad.report.adapted import adapted_part
 from metricgrad.report.picture import checked_picture
 from metricgrad.report.sections import example_cards
 
-__all__ = ["config", "examples", "gallery"]
+__all__ = ["adaptation", "config", "examples", "gallery"]
 
 LARGEST_PICTURES = 32 * MEGABYTE
 """Bytes of a file of pictures."""
@@ -53,6 +54,16 @@ def examples(path: Path) -> Mapping[str, Any] | None:
             for side in (entry["before"], entry["after"]):
                 _require(math.isfinite(side["value"]), f"a value is {describe(side['value'])}")
         return {**examples, **example_cards(examples)}
+
+
+def adaptation(folder: Path) -> Mapping[str, Any] | None:
+    """What adapted.json and per-query.csv of a run of `adapt` say; None for any other run."""
+    path, queries = folder / "adapted.json", folder / "per-query.csv"
+    if not path.exists():
+        return None
+    with _damage_named(path, "this file and per-query.csv beside it, as `metricgrad adapt` writes them"):
+        text = content_of(queries).decode() if queries.exists() else ""
+        return adapted_part(json_value(content_of(path)), text)
 
 
 def _check_pictures(items: list[Any]) -> None:

@@ -29,8 +29,8 @@ def render(folder: Path, *, out: Path | None = None) -> Path:
     """Write the report of a run folder as one self-contained HTML file.
 
     Args:
-        folder: the run folder; `record.jsonl` is read, and `gallery.json`, `examples.json` and `config.yaml` where
-            they exist.
+        folder: the run folder; `record.jsonl` is read, and `gallery.json`, `examples.json`, `config.yaml` and what
+            `adapt` left where they exist.
         out: the file to write. Default: `report.html` in the run folder.
 
     Returns:
@@ -81,6 +81,7 @@ def _page(folder: Path, run: Run, lines: int) -> str:
         tries=sections.try_table(run),
         splits=sections.split_table(run),
         provenance=sections.provenance_rows(run, lines),
+        adaptation=documents.adaptation(folder),
         config=documents.config(folder),
         gallery=documents.gallery(folder / "gallery.json"),
         examples=documents.examples(folder / "examples.json"),
