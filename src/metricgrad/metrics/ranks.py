@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
+from metricgrad.metrics.count_kernel import split
 
 __all__ = ["ExactRanks", "TiedBlocks", "Ties", "ranks_from_scores"]
 
@@ -231,6 +232,12 @@ def count_above(
             greater[:, column] = (scores > above[:, column, None]).sum(1, dtype=torch.int32)
             at_least[:, column] = (scores >= below[:, column, None]).sum(1, dtype=torch.int32)
         return greater, at_least
+    if scores.device.type == "cpu":
+        order = positive_scores.argsort(dim=1)
+        low, high = (edge.gather(1, order) for edge in (below, above))
+        found = split(scores.contiguous(), low, high, 0)
+        back = order.argsort(dim=1)
+        return found.above.gather(1, back), (found.above + found.within).gather(1, back)
     ascending = scores.sort(dim=1).values
     items = scores.shape[1]
     not_above = torch.searchsorted(ascending, above.contiguous(), right=True)
