@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from metricgrad._closed_form_records import ClosedFormChosen
+from metricgrad._closed_form_records import ClosedFormChosen, SizeCurve
 from metricgrad._decision_records import CutCurve, DecisionTables, Picked, RuleFitted
 from metricgrad._documents import Unreadable
 from metricgrad._side_records import Fall, SideMeasured, SideMetrics
@@ -41,6 +41,7 @@ __all__ = [
     "Resumed",
     "Role",
     "RunStarted",
+    "SizeCurve",
     "StageFinished",
     "StageStarted",
     "Stepped",
@@ -313,7 +314,8 @@ class Progress:
     """Work in progress; shown, never written.
 
     Of a training stage: `select` is its best select value, `stage` its number among the `stages` of the run, from 1,
-    and `later` the most steps that the stages after it can take.
+    and `later` the most steps that the stages after it can take; `after` is about how many seconds come after all
+    stages, where that is known.
     """
 
     what: str
@@ -324,6 +326,7 @@ class Progress:
     stage: int = 0
     stages: int = 0
     later: int = 0
+    after: float | None = None
 
 
 def arms_of(started: RunStarted) -> list[Entrant]:
@@ -359,6 +362,7 @@ _NAMES = {
         Verdict,
         DecisionTables,
         CutCurve,
+        SizeCurve,
         Finished,
         Resumed,
         Note,

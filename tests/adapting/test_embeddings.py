@@ -55,7 +55,14 @@ def test_apply_script_is_the_map(found: Adapted) -> None:
 def test_the_contest_has_its_controls(found: Adapted) -> None:
     """The closed form starts; raw and SupCon stand beside; nobody has more tries."""
     names = [row.name for row in found.comparison.table]
-    assert names == ["start", "continued", "raw", "surrogate-recall_at_k", "surrogate-hardest_triplet"]
+    assert names == [
+        "start",
+        "continued",
+        "raw",
+        "closed-form",
+        "surrogate-recall_at_k",
+        "surrogate-hardest_triplet",
+    ]
     assert found.forms.value > found.forms.tried[0].value and found.forms.tried[0].words == "unchanged"
     facts = json.loads((found.folder / "adapted.json").read_text())
     assert facts["question"].startswith("new classes") and facts["gain"]["outcome"] == "gain"
@@ -72,7 +79,8 @@ def test_a_trained_map_is_returned_as_a_projection(tmp_path: Path) -> None:
     assert found.map.words().startswith("map trained with")
     arm = chosen["attempts"]["0"][returned]
     weights = load_weights(tmp_path / "run" / "arms" / f"seed0-{returned}-try{arm}.safetensors")
-    torch.testing.assert_close(found.map.weight, weights["linear.weight"].double())
+    whole = weights["linear.weight"].double() @ weights["exact.weight"]
+    torch.testing.assert_close(found.map.weight, whole)
 
 
 def test_every_arm_tries_its_grid(tmp_path: Path) -> None:

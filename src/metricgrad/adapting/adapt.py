@@ -1,19 +1,20 @@
 """Adapt frozen vectors to a metric: closed forms first, training from the best of them, one reading of test."""
 
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from metricgrad._types import Observer
+from metricgrad.adapting.clock import Clock
 from metricgrad.adapting.closed_forms import Forms, best_form
 from metricgrad.adapting.conclude import Adapted, concluded
 from metricgrad.adapting.contenders import Training
 from metricgrad.adapting.job import Job
 from metricgrad.adapting.trained import judged_trained
 from metricgrad.adapting.untrained import judged_untrained
-from metricgrad.tune.launch import plain_lines
 
 __all__ = ["Adapted", "Training", "adapted"]
 
@@ -28,9 +29,10 @@ def adapted(
     force: bool = False,
 ) -> Adapted:
     """Choose a closed form, train on from it where there is enough to train on, and judge on test."""
-    observer = observer or plain_lines
-    place = Path(folder or tempfile.mkdtemp(prefix="metricgrad-"))
+    began, place = time.time(), Path(folder or tempfile.mkdtemp(prefix="metricgrad-"))
     select: Any = job.splits.select
+    test: Any = job.splits.test
+    observer = Clock(observer, select, test)
     form, forms = best_form(job.forms(), job.network, select, job.metric, observer)
     why = job.too_few or _why_not(job, training, forms)
     told = f"start: {forms.words}, the best of {len(forms.tried)} closed forms by select"
@@ -39,9 +41,9 @@ def adapted(
         judged = judged_untrained(job, form, _values(job, forms), place, observer, recipe)
     else:
         judged = judged_trained(
-            job, training, form, place, observer, notes=list(job.notes), recipe=recipe, force=force
+            job, training, form, forms, place, observer, began=began, recipe=recipe, force=force
         )
-    return concluded(job, form, forms, judged, place)
+    return concluded(job, form, forms, judged, training, place, observer)
 
 
 def _why_not(job: Job, training: Training, forms: Forms) -> str:

@@ -1,45 +1,22 @@
 """What an adaptation gives: the map, and what it brings over the vectors as they came."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
-from metricgrad._types import Metric
+from metricgrad._closed_form_records import SizeCurve
 from metricgrad.adapting.closed_forms import Forms
+from metricgrad.adapting.gains import Gain, Over
 from metricgrad.adapting.job import Form
 from metricgrad.adapting.parts import Parts
-from metricgrad.differences import CONFIDENCE, Differences, Grouping
+from metricgrad.adapting.sentence import sentence_of
 from metricgrad.projection import PairProjection
 from metricgrad.tune import Comparison
 
-__all__ = ["Adapted", "Gain", "gain_over_raw"]
-
-Outcome = Literal["gain", "no evidence", "worse", "nothing to gain", "nothing claimed"]
-
-
-@dataclass(frozen=True)
-class Gain:
-    """The map beside the vectors as they came, on test.
-
-    Attributes:
-        raw: the metric of the vectors as they came; None where the sides have no common space.
-        adapted: of the map.
-        low: lower end of the interval of adapted - raw.
-        high: upper end.
-        scope: what the interval is over.
-        outcome: what may be said of it.
-    """
-
-    raw: float | None
-    adapted: float
-    low: float | None
-    high: float | None
-    scope: str
-    outcome: Outcome
+__all__ = ["Adapted"]
 
 
 @dataclass(frozen=True)
@@ -50,11 +27,15 @@ class Adapted:
         map: of both sides alike, or a `PairProjection` with one for each; the vectors as they came where select
             prefers these.
         metric: its name.
-        gain: what it brings on test.
+        gain: what it brings on test over the vectors as they came.
+        over: what it brings on test over the best control by select: the vectors as they came, the best closed form,
+            training on with the usual loss; None where the map is itself one of these.
+        why: then what it is, and why nothing better is returned, as a sentence; else empty.
         parts: who fitted, selected and tested: numbers of rows.
         forms: the closed forms and their values on select.
         notes: what a reader should know of the data, the question first.
         comparison: of the contest; None where nothing was trained.
+        curve: what smaller parts of fit give on select; None where that was not asked for.
         side: which vectors are mapped: `both`, or those of the `query` alone.
         folder: that holds map, record and report.
     """
@@ -62,10 +43,13 @@ class Adapted:
     map: Form
     metric: str
     gain: Gain
+    over: Over | None
+    why: str
     parts: Parts
     forms: Forms
     notes: Sequence[str]
     comparison: Comparison | None
+    curve: SizeCurve | None
     side: str
     folder: Path
 
@@ -81,25 +65,8 @@ class Adapted:
 
     @property
     def sentence(self) -> str:
-        """What came out, in words."""
-        gain, name = self.gain, self.map.words()
-        value = f"{self.metric} {gain.adapted:.4f}"
-        if self.unchanged:
-            return f"Nothing to gain: on select nothing is better than the vectors as they came ({value} on test)."
-        if gain.raw is None or gain.low is None or gain.high is None:
-            return (
-                f"Adapted by {name}: {value} on test, beside which the vectors as they came have no figure."
-            )
-        words = {
-            "gain": f"Gain: adapted by {name}",
-            "worse": f"Worse: adapted by {name}",
-            "nothing claimed": f"Nothing is claimed of {name}",
-        }.get(gain.outcome, f"No evidence of a gain by {name}")
-        interval = f"{CONFIDENCE:.0%} interval {gain.low:+.4f} to {gain.high:+.4f} {gain.scope}"
-        return (
-            f"{words}: {value} against {gain.raw:.4f} of the vectors as they came, "
-            f"{gain.adapted - gain.raw:+.4f} ({interval})."
-        )
+        """What came out, in words: the gain over the best control first, that over the vectors as they came second."""
+        return sentence_of(self.metric, self.map.words(), self.gain, self.over, self.why)
 
     @property
     def rebuild(self) -> str:
@@ -118,17 +85,25 @@ class Adapted:
         )
         if self.comparison is not None:
             lines += ["", self.comparison.summary()]
+        if self.curve is not None:
+            lines += ["", *table_of(self.curve, self.metric)]
         return "\n".join([*lines, "", f"to rebuild: {self.rebuild}", f"folder: {self.folder}"])
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """Everything as plain values.
+
+        `gain` is over the vectors as they came, `over` over the best control, as in the attributes; `closed_forms` are
+        all that were tried with their values on select; `curve` has a point for each share of fit, on select.
+        """
         return {
             "metric": self.metric,
             "question": self.parts.question,
             "sentence": self.sentence,
             "map": self.map.words(),
             "gain": vars(self.gain),
+            "over": None if self.over is None else vars(self.over),
+            "why": self.why,
             "parts": {
                 "by": self.parts.by,
                 **{name: len(getattr(self.parts, name)) for name in ("fit", "select", "test")},
@@ -139,19 +114,19 @@ class Adapted:
             "side": self.side,
             "rebuild": self.rebuild,
             "comparison": None if self.comparison is None else self.comparison.facts,
+            "curve": None if self.curve is None else asdict(self.curve),
             "folder": str(self.folder),
         }
 
 
-def gain_over_raw(
-    metric: Metric, adapted: Tensor, raw: Tensor | None, grouping: Grouping, *, unchanged: bool
-) -> Gain:
-    """Compare test statistics, paired over units."""
-    value = float(metric.summarise(adapted))
-    if raw is None:
-        return Gain(None, value, None, None, "", "nothing claimed")
-    compared = Differences(metric, {"adapted": [adapted], "raw": [raw]}, grouping)
-    found = compared.interval({"adapted": 1.0, "raw": -1.0})
-    outcome: Outcome = "nothing to gain" if unchanged else compared.against("raw")[0].claim
-    before, after = (compared.interval({arm: 1.0}).value for arm in ("raw", "adapted"))
-    return Gain(before, after, found.low, found.high, compared.scope.partition(";")[0], outcome)
+def table_of(curve: SizeCurve, metric: str) -> list[str]:
+    """A curve over the size of fit as lines of a table."""
+    rows = [(f"{metric} on select by size of fit", curve.unit, "closed form", "", curve.method)]
+    for point in curve.points:
+        trained = f"not trained: {point.why}" if point.trained is None else f"{point.trained:.4f}"
+        rows.append((f"{point.share:.0%}", f"{point.many:,}", f"{point.value:.4f}", point.words, trained))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return lines if curve.raw is None else [*lines, f"The vectors as they came: {curve.raw:.4f}."]

@@ -1,30 +1,46 @@
-"""The end of an adaptation: the gain over the vectors as they came, and what is left in the folder."""
+"""The end of an adaptation: what the map brings, the curve over the size of fit, and what is left in the folder."""
 
 from pathlib import Path
 
-from metricgrad.adapting.adapted import Adapted, gain_over_raw
+from metricgrad._types import Observer
+from metricgrad.adapting.adapted import Adapted
 from metricgrad.adapting.closed_forms import Forms
+from metricgrad.adapting.contenders import Training
+from metricgrad.adapting.gains import gain_over_raw
 from metricgrad.adapting.job import Form, Job, Judged
-from metricgrad.adapting.opponent import opponent
-from metricgrad.adapting.outputs import save
-from metricgrad.adapting.query_files import Mapped
-from metricgrad.tune.groups import grouping_of
+from metricgrad.adapting.left import leave
+from metricgrad.adapting.size_curve import recorded_curve
 
 __all__ = ["Adapted", "concluded"]
 
 
-def concluded(job: Job, form: Form, forms: Forms, judged: Judged, folder: Path) -> Adapted:
+def concluded(
+    job: Job,
+    form: Form,
+    forms: Forms,
+    judged: Judged,
+    training: Training,
+    folder: Path,
+    observer: Observer,
+) -> Adapted:
     """Say what the map brings, and write it."""
-    grouping = grouping_of("test", job.splits, job.metric)
+    curve = None
+    if training.curve:
+        curve = recorded_curve(job, forms, judged.comparison, training, folder, observer)
     unchanged = judged.map.words() == "unchanged"
-    gain = gain_over_raw(job.metric, judged.adapted, judged.raw, grouping, unchanged=unchanged)
     found = Adapted(
-        judged.map, job.metric.name, gain, job.parts, forms, job.notes, judged.comparison, job.side, folder
+        judged.map,
+        job.metric.name,
+        gain_over_raw(job.metric, job.splits, judged.adapted, judged.raw, unchanged=unchanged),
+        judged.over,
+        judged.why,
+        job.parts,
+        forms,
+        job.notes,
+        judged.comparison,
+        curve,
+        job.side,
+        folder,
     )
-    save(found)
-    if job.files is not None:
-        raw = None if job.raw is None or judged.raw is None else Mapped(job.network(job.raw), judged.raw)
-        control = opponent(job, form, judged, folder)
-        arms = {"raw": raw, "control": control, "adapted": Mapped(job.network(found.map), judged.adapted)}
-        job.files.write({name: arm for name, arm in arms.items() if arm is not None}, folder)
+    leave(found, job, form, judged)
     return found

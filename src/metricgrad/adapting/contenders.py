@@ -13,10 +13,10 @@ from metricgrad.tune.compare import contenders_of
 
 __all__ = ["Training", "contenders", "control"]
 
-TEMPERATURES = {"supcon": (0.02, 0.05, 0.1), "info_nce": (0.02, 0.05, 0.1)}
-OF_RANKS = (0.01, 0.02, 0.05)
+TEMPERATURES = {"supcon": (0.05, 0.1, 0.2), "info_nce": (0.02, 0.05, 0.1)}
+OF_RANKS = (0.02, 0.05, 0.1)
 """Of surrogates: on texts and pictures the best of wider grids lay within these."""
-MARGINS = (0.1, 0.2, 0.4)
+MARGINS = (0.1, 0.3, 0.6)
 
 _SURROGATES = {
     "hit_at_k": "recall_at_k",
@@ -30,8 +30,12 @@ _SURROGATES = {
 }
 """By the function of the metric."""
 
-_STEPS = ((500_000, 400), (2_000_000, 200), (math.inf, 100))
+_STEPS = ((1_000_000, 200), (math.inf, 100))
 """By the number of weights at most: a run takes minutes whatever the map is."""
+
+
+CURVE_SHARE = 0.3
+"""Of the minutes, where a curve over the size of fit is asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Training:
     Attributes:
         methods: of the contenders, as `tune` names them; None: the surrogate of the metric and the hardest triplet;
             none at all: closed forms alone.
-        steps: of every arm and try; None: 400, of large maps 200 or 100.
+        steps: of every arm and try, at most; None: 200, of large maps 100.
         minutes: of the whole run, in place of steps.
         seeds: numbers of the seeds.
         grid: settings that every arm tries, 1 to 3: the middle one alone, two, or all three.
@@ -49,6 +53,8 @@ class Training:
         learning_rate: of AdamW.
         pull_to_start: see `methods.DescentSettings`.
         evaluate_every: steps between two looks at select.
+        patience: a try ends after so many looks in a row without a better value; None: it takes all its steps.
+        curve: whether parts of fit are tried as well, see `size_curve`.
     """
 
     methods: Sequence[str] | None = None
@@ -57,15 +63,22 @@ class Training:
     seeds: Sequence[int] = (0,)
     grid: int = 3
     batch: int = 512
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     pull_to_start: float = 5.0
     evaluate_every: int = 25
+    patience: int | None = 4
+    curve: bool = False
 
     def plan(self, weights: int) -> dict[str, Any]:
         """As `tune` takes it, for maps of so many weights."""
         steps = self.steps or next(steps for most, steps in _STEPS if weights <= most)
-        budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": steps}
-        return {**budget, "tries": self.grid, "evaluate_every": self.evaluate_every}
+        minutes = None if self.minutes is None else self.minutes * (1 - CURVE_SHARE * self.curve)
+        budget = {"steps": steps} if minutes is None else {"minutes": minutes}
+        return {**self.once(None), **budget, "tries": self.grid}
+
+    def once(self, steps: int | None) -> dict[str, Any]:
+        """As `tune` takes it, for one try of so many steps."""
+        return {"steps": steps, "evaluate_every": self.evaluate_every, "patience": self.patience}
 
 
 def control(proxy: str, training: Training) -> Contender:

@@ -12,7 +12,7 @@ from metricgrad.adapting.rows import ClassRows, RowSplit
 from metricgrad.adapting.sampled_index import drawn_from, most_of_test, sampled_index, sampled_units
 from metricgrad.tune import Splits
 
-__all__ = ["form_rows", "label_splits"]
+__all__ = ["fit_batches", "form_rows", "known_classes", "label_splits"]
 
 FORM_ROWS = 200_000
 """Closed forms are fitted on so many rows at most."""
@@ -43,12 +43,12 @@ def label_splits(
         "select": sampled_index(asked["select"], np.concatenate([parts.fit, parts.select]), seed=seed),
         "test": np.arange(len(codes)),
     }
-    known = bool(np.isin(codes[parts.fit], codes[np.concatenate([parts.select, parts.test])]).any())
+    known = known_classes(codes, parts)
     ranked = {
         name: _ranked(vectors, codes, rows, np.setdiff1d(index[name], rows), known=known)
         for name, rows in asked.items()
     }
-    fit = _fit(vectors, codes, parts, batch, known=known)
+    fit = fit_batches(vectors, codes, parts.fit, batch, known=known)
     return Splits(fit, ranked["select"], ranked["test"]), _notes(parts, codes, asked, index)
 
 
@@ -60,16 +60,21 @@ def _ranked(
     return RowSplit(vectors, asked, torch.from_numpy(codes[asked]), reference=reference, known=known)
 
 
-def _fit(vectors: np.ndarray, codes: np.ndarray, parts: Parts, batch: int, *, known: bool) -> Any:
+def known_classes(codes: np.ndarray, parts: Parts) -> bool:
+    """Whether select or test has a class of fit."""
+    return bool(np.isin(codes[parts.fit], codes[np.concatenate([parts.select, parts.test])]).any())
+
+
+def fit_batches(vectors: np.ndarray, codes: np.ndarray, fit: np.ndarray, batch: int, *, known: bool) -> Any:
     """P classes of K items: many classes, and of few classes more items."""
-    labels = codes[parts.fit]
+    labels = codes[fit]
     classes = int((np.unique(labels, return_counts=True)[1] > 1).sum())
     if classes < 2:
         raise fail("adapt", f"{classes} classes of fit have two items", "two such classes at least")
     many = min(MOST_CLASSES_IN_BATCH, classes, max(2, batch // FEWEST_OF_A_CLASS))
     return ClassRows(
         vectors,
-        parts.fit,
+        fit,
         labels,
         classes_per_batch=many,
         samples_per_class=max(2, batch // many),

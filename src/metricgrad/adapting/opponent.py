@@ -1,7 +1,6 @@
 """The arm that the verdict stands against, as a network with its figures on test: the strongest control by select."""
 
 from pathlib import Path
-from typing import Any
 
 from metricgrad._records import CLOSED_FORM, RAW, START, Chosen, Verdict, record_of
 from metricgrad.adapting.job import Form, Job, Judged
@@ -33,8 +32,8 @@ def opponent(job: Job, form: Form, judged: Judged, folder: Path) -> Mapped | Non
     values = load_weights(folder / "test.safetensors")[f"{arm}/{list(chosen.returned).index(seed)}"]
     if arm in (RAW, CLOSED_FORM):
         return Mapped(job.network(job.raw if arm == RAW else form), values)
-    network: Any = job.start(form)
+    network = job.start(form).network
     if arm != START:
         name = f"seed{seed}-{arm}-try{chosen.attempts[seed][str(arm)]}.safetensors"
         network.load_state_dict(load_weights(folder / "arms" / name))
-    return Mapped(network, values)
+    return Mapped(network.eval(), values)

@@ -3,15 +3,14 @@
 from typing import Literal
 
 import numpy as np
-from torch import nn
 
 from metricgrad._qrels import Qrels
 from metricgrad._types import Metric
-from metricgrad.adapting.head import Head, unchanged
-from metricgrad.adapting.job import Job
-from metricgrad.adapting.pair_splits import form_pairs, pair_splits
+from metricgrad.adapting.head import unchanged
+from metricgrad.adapting.job import Fewer, Job, Start
+from metricgrad.adapting.pair_splits import fit_pairs, form_pairs, pair_splits, share_of
 from metricgrad.adapting.parts import Parts
-from metricgrad.pairing import TwoTowers
+from metricgrad.adapting.starts import pair_maps, pair_start
 from metricgrad.projection import PairProjection, pair_grid, query_grid
 
 __all__ = ["Side", "pair_job"]
@@ -36,30 +35,36 @@ def pair_job(
     as_they_are = unchanged(documents.shape[1])
     grid = pair_grid if side == "both" else query_grid
 
-    def start(form: PairProjection) -> TwoTowers:
-        return TwoTowers(Head(form.query), Head(form.document) if side == "both" else as_they_are, side=side)
+    def start(form: PairProjection, numbers: np.ndarray) -> Start:
+        return pair_start(form, *form_pairs(queries, documents, qrels, numbers, seed), side)
 
-    many = len(parts.fit)
+    def fewer(share: float) -> Fewer:
+        numbers = share_of(parts.fit, share, seed)
+        return Fewer(
+            len(numbers),
+            "queries",
+            fit_pairs(queries, documents, qrels, parts, numbers, batch),
+            forms=lambda: grid(*form_pairs(queries, documents, qrels, numbers, seed)),
+            start=lambda form: start(form, numbers),
+            too_few=_too_few(len(numbers)),
+        )
+
     return Job(
         metric,
         parts,
         splits,
         forms=lambda: grid(*form_pairs(queries, documents, qrels, parts.fit, seed)),
-        network=lambda form: TwoTowers(form.query, form.document),
-        start=start,
-        trained=_maps_of,
+        network=lambda form: form,
+        start=lambda form: start(form, parts.fit),
+        trained=pair_maps,
         raw=PairProjection(as_they_are, as_they_are) if queries.shape[1] == documents.shape[1] else None,
-        raw_is_an_arm=False,
         proxy="info_nce",
-        too_few=f"{many} queries of fit are fewer than {FEWEST}" if many < FEWEST else "",
+        fewer=fewer,
+        too_few=_too_few(len(parts.fit)),
         notes=notes,
         side=side,
     )
 
 
-def _maps_of(towers: nn.Module, name: str) -> PairProjection:
-    assert isinstance(towers, TwoTowers)
-    maps = [
-        tower.projection(name, {}) if isinstance(tower, Head) else tower for tower in towers.towers.values()
-    ]
-    return PairProjection(*maps)  # pyright: ignore[reportArgumentType]
+def _too_few(many: int) -> str:
+    return f"{many} queries of fit are fewer than {FEWEST}" if many < FEWEST else ""

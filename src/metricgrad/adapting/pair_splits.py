@@ -8,10 +8,16 @@ import torch
 from metricgrad._qrels import Qrels
 from metricgrad.adapting.parts import Parts
 from metricgrad.adapting.rows import RowSplit
-from metricgrad.adapting.sampled_index import drawn_from, most_of_test, sampled_index, sampled_units
+from metricgrad.adapting.sampled_index import (
+    drawn_from,
+    most_of_test,
+    sampled_index,
+    sampled_share,
+    sampled_units,
+)
 from metricgrad.tune import PairSplit, Splits
 
-__all__ = ["form_pairs", "pair_splits"]
+__all__ = ["fit_pairs", "form_pairs", "pair_splits", "share_of"]
 
 FORM_PAIRS = 200_000
 """Closed forms are fitted on so many pairs at most."""
@@ -40,15 +46,27 @@ def pair_splits(
     }
     index = {"select": _select_index(qrels, parts, asked["select"], seed), "test": np.arange(qrels.items)}
     ranked = {name: _ranked(queries, documents, asked[name], index[name]) for name in asked}
-    fit = PairSplit(
+    fit = fit_pairs(queries, documents, qrels, parts, parts.fit, batch)
+    return Splits(fit, ranked["select"], ranked["test"]), _notes(parts, asked, index, qrels)
+
+
+def fit_pairs(
+    queries: np.ndarray, documents: np.ndarray, qrels: Qrels, parts: Parts, numbers: np.ndarray, batch: int
+) -> PairSplit:
+    """Batches of some queries of fit with their documents."""
+    return PairSplit(
         queries,
         documents,
         qrels,
-        query_numbers=torch.from_numpy(parts.fit),
-        batch=min(batch, len(parts.fit)),
+        query_numbers=torch.from_numpy(numbers),
+        batch=min(batch, len(numbers)),
         shared_documents=parts.by not in PARTED,
     )
-    return Splits(fit, ranked["select"], ranked["test"]), _notes(parts, asked, index, qrels)
+
+
+def share_of(numbers: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """A share of some queries, drawn by seed."""
+    return sampled_share(numbers, numbers, share, seed=seed)
 
 
 def _relevant_to(qrels: Qrels, numbers: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from metricgrad.pairing import ClassBatchSampler
 __all__ = ["ClassRows", "RowSplit", "rows_of"]
 
 BATCH = 4_096
+KEPT = 2**25
+"""Numbers of a split that stays in memory: 128 MB."""
 
 
 def rows_of(array: np.ndarray, numbers: np.ndarray) -> Tensor:
@@ -47,6 +49,7 @@ class RowSplit:
         self.array, self.rows, self.side, self.reference = array, rows, side, reference
         self.items = len(rows)
         self._codes, self.known = targets, known
+        self._kept: list[Tensor] | None = [] if len(rows) * array.shape[1] <= KEPT else None
         if not known:
             self.targets = targets
 
@@ -56,9 +59,19 @@ class RowSplit:
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
         """Yield `(inputs, targets)` batches."""
-        for first in range(0, len(self.rows), BATCH):
-            inputs = rows_of(self.array, self.rows[first : first + BATCH])
+        for number in range(len(self)):
+            inputs = self._inputs(number)
+            first = number * BATCH
             yield ({self.side: inputs} if self.side else inputs), self._codes[first : first + BATCH]
+
+    def _inputs(self, number: int) -> Tensor:
+        """The rows of a batch: the same tensor every time, where all of them are few enough to be kept."""
+        if self._kept is not None and number < len(self._kept):
+            return self._kept[number]
+        inputs = rows_of(self.array, self.rows[number * BATCH : (number + 1) * BATCH])
+        if self._kept is not None and number == len(self._kept):
+            self._kept.append(inputs)
+        return inputs
 
     @property
     def digest(self) -> str:

@@ -64,4 +64,5 @@ def judged_untrained(
         place.emit(replace(verdict, marks=marks))
         place.emit(Finished(returned, "adapter.safetensors", round(time.time() - began, 1)))
     found = {arm: statistics[0] for arm, statistics in read.statistics.items()}
-    return Judged(form, found[FORM], found[START] if job.raw else None)
+    why = "It is a closed form; nothing was trained."
+    return Judged(form, found[FORM], found[START] if job.raw else None, why)

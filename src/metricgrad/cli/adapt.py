@@ -9,6 +9,7 @@ import typer
 
 from metricgrad.cli.adapt_options import (
     ApplyOption,
+    CurveOption,
     DoorArgument,
     ExportOption,
     FitIdsOption,
@@ -80,6 +81,7 @@ def adapt(
     minutes: MinutesOption = None,
     seeds: SeedsOption = 1,
     quick: QuickOption = False,
+    curve: CurveOption = False,
     query_ids: QueryIdsOption = None,
     corpus_ids: CorpusIdsOption = None,
     query_texts: QueryTextsOption = None,

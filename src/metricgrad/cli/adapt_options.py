@@ -7,6 +7,7 @@ import typer
 
 __all__ = [
     "ApplyOption",
+    "CurveOption",
     "DoorArgument",
     "ExportOption",
     "FitIdsOption",
@@ -57,11 +58,11 @@ MethodsOption = Annotated[
 ]
 StepsOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Training steps of every arm and try. Default: 400, for large maps 200 or 100."),
+    typer.Option(
+        min=1, help="Training steps of every arm and try, at most. Default: 200, for large maps 100."
+    ),
 ]
-MinutesOption = Annotated[
-    float | None, typer.Option(help="Budget of the training of all arms, in place of steps.")
-]
+MinutesOption = Annotated[float | None, typer.Option(help="Budget of the whole run, in place of steps.")]
 SeedsOption = Annotated[
     int,
     typer.Option(min=1, max=1000, help="Trainings of every arm; three or more let a claim name the method."),
@@ -89,5 +90,12 @@ OutOption = Annotated[
     typer.Option(
         metavar="PATH",
         help="Of --apply: a .npy. Of --export: an .onnx, or a new folder of sentence-transformers.",
+    ),
+]
+CurveOption = Annotated[
+    bool,
+    typer.Option(
+        "--curve/--no-curve",
+        help="Try 10 % and 30 % of fit as well, on select, to see whether more data would help: a third more time.",
     ),
 ]

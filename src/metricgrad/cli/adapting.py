@@ -70,7 +70,12 @@ def _training(given: Mapping[str, Any]) -> Training:
     first = given["seed"] % 2**32
     seeds = range(first, first + given["seeds"])
     return Training(
-        methods=methods, steps=steps, minutes=given["minutes"], seeds=tuple(seeds), grid=1 if quick else 3
+        methods=methods,
+        steps=steps,
+        minutes=given["minutes"],
+        seeds=tuple(seeds),
+        grid=1 if quick else 3,
+        curve=given["curve"],
     )
 
 

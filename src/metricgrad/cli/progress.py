@@ -160,12 +160,13 @@ class Drawing:
         return ", ".join(parts)
 
     def _run_left(self, event: Mapping[str, Any], now: float) -> str:
-        """How long the stages of the whole run will take at the most, from the rate of its steps so far."""
+        """How long the whole run will take at the most, from the rate of its steps so far and what follows them."""
         steps = self._trained + event["done"] - self._first
         seconds = self._training + now - self._began
         if not event.get("stages") or event["done"] >= event["total"] or steps <= 0 or seconds < 1:
             return ""
-        minutes, rest = divmod(round((event["total"] - event["done"] + event["later"]) * seconds / steps), 60)
+        left = (event["total"] - event["done"] + event["later"]) * seconds / steps + (event.get("after") or 0)
+        minutes, rest = divmod(round(left), 60)
         hours, minutes = divmod(minutes, 60)
         return f"run {hours}h{minutes:02d}" if hours else f"run {minutes}:{rest:02d}"
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from metricgrad._checks import fail
 from metricgrad.projection.adapter_file import Facts, read_adapter, write_adapter
@@ -33,6 +34,23 @@ class PairProjection(nn.Module):
                 "one space for both",
             )
         self.query, self.document = query, document
+
+    def forward(
+        self,
+        *,
+        query: Float[Tensor, "row dim"] | None = None,
+        document: Float[Tensor, "row dim"] | None = None,
+    ) -> Tensor | dict[str, Tensor]:
+        """Map the rows of a side, or of both by name, as `TwoTowers` does.
+
+        Raises:
+            InputError: neither came.
+        """
+        given = {"query": (self.query, query), "document": (self.document, document)}
+        found = {side: form(rows) for side, (form, rows) in given.items() if rows is not None}
+        if not found:
+            raise fail("PairProjection", "neither query nor document came", "rows of a side, or of both")
+        return found if len(found) == 2 else next(iter(found.values()))
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from metricgrad.tune.arms import Contender as Contender
 from metricgrad.tune.compare import compare as compare
 from metricgrad.tune.compared import Comparison as Comparison
+from metricgrad.tune.given_form import GivenForm as GivenForm
 from metricgrad.tune.pair_split import PairSplit as PairSplit
 from metricgrad.tune.plan import Plan as Plan
 from metricgrad.tune.result import Result as Result
@@ -16,6 +17,7 @@ __all__ = [
     "ClassBatchSplit",
     "Comparison",
     "Contender",
+    "GivenForm",
     "PairSplit",
     "Plan",
     "Result",

@@ -8,11 +8,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from metricgrad._checks import caller, describe, fail
+from metricgrad._closed_form_records import TriedForm
 from metricgrad._records import Entrant, Role
 from metricgrad._types import Method, Metric
 from metricgrad.methods.families import roads as roads_named
 from metricgrad.methods.road import Road
 from metricgrad.methods.surrogate import road_for_loss
+from metricgrad.tune.projected import Head
 
 __all__ = [
     "PORTFOLIO",
@@ -57,6 +59,8 @@ class Arm:
         attempts: what it may try; none of a start that is not trained, and of a derived arm.
         members: of a portfolio, the names of the arms that it chooses from once they are trained.
         made: what a control is that trains nothing, in words.
+        head: of such a control, what stands for it, where that was given; None: it is made once the start is there.
+        tried: then what it was chosen among, with the values on select.
     """
 
     name: str
@@ -64,6 +68,8 @@ class Arm:
     attempts: Sequence[Attempt] = ()
     members: Sequence[str] = ()
     made: str = ""
+    head: Head | None = None
+    tried: Sequence[TriedForm] = ()
 
     @property
     def derived(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from metricgrad._checks import caller, describe, fail, whole_number
 from metricgrad.tune.arms import Contender
 from metricgrad.tune.deciding import AUTO
+from metricgrad.tune.given_form import GivenForm
 from metricgrad.tune.plan import LARGEST_SEED, Plan
 
 __all__ = ["Asked", "Equal", "check_forms", "plan_of", "seeds_of", "start_plan_of", "untrained_of"]
@@ -36,6 +37,7 @@ class Asked:
     equal: Any = "steps"
     decision: Any = AUTO
     untrained: Sequence[str] | None = None
+    given: Sequence[GivenForm] = ()
     notes: Sequence[str] = ()
 
 

@@ -47,7 +47,7 @@ def cast_of(
     untrained, told = untrained_controls(asked.untrained, metric, splits)
     order = [one.name for one in asked.contenders]
     arms = sorted(
-        [*cast.arms, *untrained],
+        [*cast.arms, *untrained, *(one.arm for one in asked.given)],
         key=lambda arm: (ROLES.index(arm.role), order.index(arm.name) if arm.name in order else 0),
     )
     check_names([start, *arms])

@@ -78,6 +78,12 @@ class ClosedForms:
             arm: name of the control.
             start: the trained start model of that seed, in eval mode.
         """
+        given = self.setup.arm(arm)
+        if given.head is not None:
+            value = self.evaluator.value(projected(start, given.head), self.setup.splits.select, "select")
+            if given.tried:
+                self.emit(_Best(given.head, value, list(given.tried), []).record(seed, arm))
+            return given.head, value
         raw = Head("inputs", None, sides=self.of_pairs)
         if arm == RAW:
             return raw, self.evaluator.value(projected(start, raw), self.setup.splits.select, "select")

@@ -14,6 +14,7 @@ from metricgrad._types import Observer
 from metricgrad.tune.arms import PROXY, Contender
 from metricgrad.tune.asked import Asked, Equal
 from metricgrad.tune.compared import Comparison
+from metricgrad.tune.given_form import GivenForm
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.splits import Splits
@@ -23,6 +24,8 @@ __all__ = ["compare"]
 
 Entry = str | tuple[str, Mapping[str, Any]] | Contender
 """A method by its name, with settings, or with a name of its own."""
+Control = Entry | GivenForm
+"""What the time could be spent on instead, or a map that is there already."""
 
 
 def compare(
@@ -32,7 +35,7 @@ def compare(
     metric: Any,
     methods: Sequence[Entry],
     proxy: str | Callable[[Any, Any], Tensor] | None = None,
-    controls: Sequence[Entry] | None = None,
+    controls: Sequence[Control] | None = None,
     plan: Plan | Mapping[str, Any] | None = None,
     seeds: Whole | Sequence[Whole] = 0,
     equal: Equal = "steps",
@@ -51,6 +54,7 @@ def compare(
     notes: Sequence[str] = (),
     observer: Observer | None = None,
     force: bool = False,
+    began: float | None = None,
 ) -> Comparison:
     """Train several methods for a metric under equal conditions and say by held-out evidence which of them helped.
 
@@ -69,7 +73,8 @@ def compare(
         proxy: the loss that the model was trained with; see `tune`.
         controls: what the time could be spent on instead, given like methods; `"continued"` is training on with the
             proxy loss; `"raw"` and `"closed-form"` train nothing, see `closed_forms` of `tune`. None: those of the
-            three that apply. The start model always competes.
+            three that apply. A `GivenForm` is a map of the inputs that was made before. The start model always
+            competes.
         plan: budget of every arm, or its fields as a dict.
         seeds: one or several.
         equal: `steps`: every arm takes the steps of the plan. `time`: the arms share the time that this would take
@@ -92,6 +97,7 @@ def compare(
         notes: sentences that the record begins with: what a reader should know of the data.
         observer: receives every event; default: plain lines on standard error.
         force: resume although data, versions or thread count have changed; the run is marked.
+        began: seconds since the epoch (`time.time()`) from which the minutes of the plan count; None: from this call.
 
     Returns:
         The comparison: a table, its files, the network with the returned weights.
@@ -132,7 +138,7 @@ def compare(
     """
     if isinstance(methods, str | Contender) or not isinstance(methods, Sequence) or not methods:
         raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
-    trained, untrained = _controls_of(controls, proxy, proxy_settings)
+    trained, untrained, given = _controls_of(controls, proxy, proxy_settings)
     with calling("compare"):
         result = launched(
             Asked(
@@ -153,6 +159,7 @@ def compare(
                 equal=equal,
                 decision=decision,
                 untrained=untrained,
+                given=given,
                 notes=notes,
             ),
             folder=folder,
@@ -161,6 +168,7 @@ def compare(
             facts=facts,
             observer=observer,
             force=force,
+            began=began,
         )
     return Comparison(result)
 
@@ -181,27 +189,29 @@ def contenders_of(entries: Sequence[Entry]) -> list[Contender]:
 
 
 def _controls_of(
-    entries: Sequence[Entry] | None, proxy: Any, proxy_settings: Mapping[str, Any] | None
-) -> tuple[list[Contender], list[str] | None]:
-    """The controls that train, and the names of those that train nothing; None of these: those that apply.
+    entries: Sequence[Control] | None, proxy: Any, proxy_settings: Mapping[str, Any] | None
+) -> tuple[list[Contender], list[str] | None, list[GivenForm]]:
+    """The controls that train, the names of those that train nothing (None: those that apply), and those given.
 
     `continued` trains on with the proxy loss, with its own settings or those of the proxy.
     """
     if entries is None:
-        return [] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)], None
+        return [] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)], None, []
     if isinstance(entries, str | Contender) or not isinstance(entries, Sequence):
         raise fail("compare", f"controls are {describe(entries)}", f"a list such as [{CONTROL!r}]")
-    found, untrained = [], []
+    found, untrained, given = [], [], []
     for entry in entries:
         if isinstance(entry, str) and entry in UNTRAINED:
             untrained.append(entry)
+        elif isinstance(entry, GivenForm):
+            given.append(entry)
         elif isinstance(entry, str) and entry == CONTROL:
             found.append(Contender(CONTROL, PROXY, proxy_settings))
         elif isinstance(entry, tuple) and len(entry) == 2 and entry[0] == CONTROL:
             found.append(Contender(CONTROL, PROXY, entry[1]))
         else:
             found += contenders_of([entry])
-    return found, untrained
+    return found, untrained, given
 
 
 def _pair(entry: Any) -> tuple[str, Mapping[str, Any]]:

@@ -70,7 +70,7 @@ def identity_of(
             "metric": setup.metric.name,
             "direction": "higher" if setup.metric.higher_is_better else "lower",
             "seeds": list(setup.seeds),
-            "plan": setup.plan.model_dump(exclude={"resamples"}),  # they train nothing
+            "plan": _plan_of(setup),
             "arms": arms,
             "equal": setup.equal,
             **({} if setup.deciding is None else {"decision": setup.deciding.name}),
@@ -92,6 +92,12 @@ def identity_of(
     return yaml_document(
         yaml.safe_dump(identity), own=True
     ).value  # as the file gives it back: tuples are lists
+
+
+def _plan_of(setup: Setup) -> dict[str, Any]:
+    """The plan without resamples, which train nothing, and without a patience that is not there."""
+    plan = setup.plan.model_dump(exclude={"resamples"})
+    return {name: value for name, value in plan.items() if name != "patience" or value is not None}
 
 
 def _sides(setup: Setup) -> dict[str, Any]:

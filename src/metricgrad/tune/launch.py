@@ -35,9 +35,10 @@ def launched(
     facts: Mapping[str, str] | None,
     observer: Observer | None,
     force: bool,
+    began: float | None = None,
 ) -> Result:
     """Run what is asked for in its folder, or go on there, and return the result; see `tune`."""
-    began = time.time()
+    began = time.time() if began is None else began
     if observer is not None and not callable(observer):
         raise fail(caller(), f"observer is {describe(observer)}", "a function that takes an event")
     if folder is not None and (not isinstance(folder, str | os.PathLike) or "\0" in str(folder)):

@@ -57,6 +57,8 @@ class Plan(BaseModel, metaclass=_OneSentence):
             the whole batch; `auto` takes as many as 1 GB of activations allow; null embeds the batch as one.
         evaluate_every: steps between two evaluations on `select`; None makes it a twentieth of the steps.
         checkpoint_every: steps between two checkpoints: what a kill can lose.
+        patience: a try ends after so many evaluations in a row without a better value on `select`; None: it takes all
+            its steps. The rule is the same for every arm; a try of a contender as of a control.
         tries: settings that each arm may try; the first is the given one, the others are drawn from the method's
             space. `select` decides.
         resamples: draws of test units for the intervals. Fewer where the metric is slow: a function that is not ours
@@ -80,6 +82,7 @@ class Plan(BaseModel, metaclass=_OneSentence):
     chunk: WholeField | Literal["auto"] | None = None
     evaluate_every: WholeField | None = Field(default=None, ge=1, le=MOST)
     checkpoint_every: WholeField = Field(default=100, ge=1, le=MOST)
+    patience: WholeField | None = Field(default=None, ge=1, le=MOST)
     tries: WholeField = Field(default=1, ge=1, le=MOST)
     resamples: WholeField = Field(default=2000, ge=1, le=10**6)
     trainable: str = "all"

@@ -69,6 +69,7 @@ def stages_of(setup: Setup, budget: Budget) -> list[Stage]:
                     budget.steps_of(arm.name),
                     _every(setup, budget, arm.name),
                     budget.checkpoint_every,
+                    setup.plan.patience,
                     chunk=setup.plan.chunk,
                     method=arm.attempts[attempt].road.name,
                 )
