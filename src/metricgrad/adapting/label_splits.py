@@ -16,7 +16,7 @@ __all__ = ["fit_batches", "form_rows", "known_classes", "label_splits"]
 
 FORM_ROWS = 200_000
 """Closed forms are fitted on so many rows at most."""
-SELECT_ITEMS = 4_000
+SELECT_ITEMS = 2_000
 """So many ask, or a class more."""
 MOST_CLASSES_IN_BATCH, FEWEST_OF_A_CLASS = 128, 4
 

@@ -14,9 +14,13 @@ from metricgrad._types import Metric
 from metricgrad.metrics.embedded import rank_tiles
 from metricgrad.metrics.facts import settings_of
 from metricgrad.metrics.known import facts_of
+from metricgrad.metrics.of_ranks import hit_at_k, reciprocal_rank
 from metricgrad.metrics.stacked import Stacked
 
 __all__ = ["among_others", "beside", "is_among_others"]
+
+_OF_FIRST = (hit_at_k, reciprocal_rank)
+"""Formulas that read the best rank of a query alone, where ties have an order."""
 
 
 def among_others(metric: Metric) -> Metric:
@@ -56,8 +60,14 @@ def _rows(
 ) -> Float[Tensor, "query 1"]:
     """Value of every query."""
     found = beside(outputs, targets, reference_outputs, reference_targets)
-    ranks = rank_tiles(outputs, targets, **found, **how, caller=caller)
+    first = _function(formula) in _OF_FIRST and how["ties"] != "average"
+    ranks = rank_tiles(outputs, targets, **found, **how, first_alone=first, caller=caller)
     return torch.cat([formula(part) for part in ranks])[:, None].cpu()
+
+
+def _function(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A formula without its settings."""
+    return formula.func if isinstance(formula, partial) else formula
 
 
 def beside(

@@ -12,8 +12,8 @@ from torch import Tensor
 from metricgrad._checks import describe, fail
 from metricgrad._labels import Labels, number_labels, whole_labels
 from metricgrad.metrics.counting import counted
+from metricgrad.metrics.first_positive import of_classes
 from metricgrad.metrics.own_references import same_rows
-from metricgrad.metrics.positives import OfClasses
 from metricgrad.metrics.ranks import TILE, ExactRanks, Ties, join, require_ties
 from metricgrad.metrics.rows import Embeddings, matrix_of, read_rows
 from metricgrad.metrics.similarity import Similarities
@@ -98,9 +98,13 @@ def rank_tiles(
     ties: Ties = "pessimistic",
     normalize: bool = True,
     tile: int = TILE,
+    first_alone: bool = False,
     caller: str = "retrieval_ranks",
 ) -> Iterator[ExactRanks]:
-    """Yield the ranks of `retrieval_ranks` for one group of queries after the other, at least once."""
+    """Yield the ranks of `retrieval_ranks` for one group of queries after the other, at least once.
+
+    With `first_alone` the best rank of each query is that of `retrieval_ranks`; others may be missing.
+    """
     require_ties(caller, ties)
     if tile < 1:
         raise fail(caller, f"tile is {tile}", "a whole number >= 1")
@@ -133,11 +137,12 @@ def rank_tiles(
     if len(codes[-1]) != len(items.exact):
         raise fail(caller, f"{len(codes[-1])} reference_labels for {len(items.exact)} items", "one per item")
     device = queries.exact.device
-    relevance = OfClasses(codes[0].to(device), codes[-1].to(device))
     left_out = torch.arange(len(codes[0]), device=device) if alone else None
     if exclude is not None:
         left_out = _excluded(caller, exclude, len(codes[0]), None if alone else len(items.exact)).to(device)
-    yield from counted(Similarities(queries, items), relevance, ties=ties, tile=tile, left_out=left_out)
+    similarities = Similarities(queries, items)
+    relevance = of_classes(similarities, codes[0].to(device), codes[-1].to(device), first_alone=first_alone)
+    yield from counted(similarities, relevance, ties=ties, tile=tile, left_out=left_out)
 
 
 def _excluded(caller: str, exclude: Tensor, queries: int, references: int | None) -> Tensor:

@@ -82,7 +82,7 @@ class ClosedForms:
         if given.head is not None:
             value = self.evaluator.value(projected(start, given.head), self.setup.splits.select, "select")
             if given.tried:
-                self.emit(_Best(given.head, value, list(given.tried), []).record(seed, arm))
+                self.emit(_Best((given.head, value), list(given.tried), []).record(seed, arm))
             return given.head, value
         raw = Head("inputs", None, sides=self.of_pairs)
         if arm == RAW:

@@ -5,7 +5,9 @@ import torch
 from metricgrad._types import Metric
 from metricgrad.metrics import judged_ranks, retrieval_ranks
 from metricgrad.metrics.among_others import beside, is_among_others
+from metricgrad.metrics.embedded import rank_tiles
 from metricgrad.metrics.judgements import qrels_of
+from metricgrad.metrics.ranks import join
 from metricgrad.tune.outputs import Outputs
 
 __all__ = ["CURVE_KS", "shares_found"]
@@ -23,7 +25,7 @@ def shares_found(metric: Metric, found: Outputs) -> list[float]:
     qrels = qrels_of(metric)
     if is_among_others(metric):
         index = beside(found.outputs, found.targets, found.reference_outputs, found.reference_targets)
-        ranks = retrieval_ranks(found.outputs, found.targets, **index)
+        ranks = join(list(rank_tiles(found.outputs, found.targets, **index, first_alone=True)))
     elif qrels is None:
         ranks = retrieval_ranks(
             found.outputs,
