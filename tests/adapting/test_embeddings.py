@@ -3,7 +3,9 @@
 import json
 import runpy
 import signal
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +103,48 @@ def test_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, found: Adapted
     resumed = of_labels(tmp_path / "cut")
     assert same_weights(found.folder, tmp_path / "cut") == []
     assert resumed.gain == found.gain
+
+
+def test_interrupted_closed_forms_begin_anew(tmp_path: Path, found: Adapted) -> None:
+    """SIGINT before there is a record; the same call makes the same run."""
+    with pytest.raises(Interrupted, match="closed forms, which the next call makes anew"):
+        of_labels(tmp_path / "cut", observer=Raiser("progress", 4, signal.SIGINT))
+    assert of_labels(tmp_path / "cut").gain == found.gain
+
+
+def test_the_closed_form_is_a_control(found: Adapted) -> None:
+    """With the value on select that it was chosen by, and all that were tried in the record."""
+    assert found.comparison is not None
+    row = next(row for row in found.comparison.table if row.name == "closed-form")
+    assert row.role == "control" and row.method == found.forms.words and row.select == found.forms.value
+    told = found.comparison.result.event("closed_form_chosen")
+    assert told is not None and len(told["tried"]) == len(found.forms.tried)
+    if found.over is not None:
+        baseline = next(row for row in found.comparison.table if row.baseline)
+        assert found.over.control == baseline.name and found.over.value == pytest.approx(baseline.value)
+
+
+def test_the_time_that_is_left_covers_test(tmp_path: Path) -> None:
+    """What training shows says how long test will take, once a closed form was measured."""
+    seen: list[float] = []
+
+    def look(event: Mapping[str, Any]) -> None:
+        if event["event"] == "progress" and event.get("stages"):
+            seen.append(event["after"])
+
+    of_labels(tmp_path / "run", observer=look)
+    assert seen and min(seen) > 0
+
+
+def test_minutes_hold_for_closed_forms_too(tmp_path: Path) -> None:
+    """What has passed before the contest is spent."""
+    training = Training(minutes=0.05, grid=1, batch=64, methods=["surrogate:recall_at_k"])
+    found = of_labels(tmp_path / "run", training=training)
+    assert found.comparison is not None
+    budget = found.comparison.result.event("budget")
+    assert budget is not None and budget["minutes"] == 0.05
+    started = found.comparison.result.event("run_started")
+    assert started is not None and budget["expected"]["before"] > 0
 
 
 def test_maps_and_halves_are_read_as_arrays(tmp_path: Path, found: Adapted) -> None:

@@ -2,7 +2,8 @@
 
 A class of thousands of items gives every query thousands of positives, and each is counted against all items. A metric
 such as recall@1 of labels (any relevant) reads the best of the ranks alone. Here only positives stand that a rounded
-product in float32 cannot tell from the nearest one; their ranks are counted as ever, and the best of them is that of all.
+product in float32 cannot tell from the nearest one; their ranks are counted as ever, and the best of them is the best
+of all.
 """
 
 import torch
