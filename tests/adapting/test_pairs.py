@@ -63,6 +63,9 @@ def test_select_index_holds_every_relevant_document() -> None:
     assert len(found) == 10 and set(required.tolist()) <= set(found.tolist())
     assert np.array_equal(found, sampled_index(required, np.arange(100), most=10, seed=1))
     assert len(sampled_index(np.arange(50), np.arange(100), most=10)) == 50
+    sizes = np.repeat(np.arange(3), [1000, 100, 10])
+    thinned = sampled_units(np.arange(1110), sizes, most=200)
+    assert np.bincount(sizes[thinned]).tolist() == [180, 20, 10]
     units = np.repeat(np.arange(10), 3)
     drawn = sampled_units(np.arange(30), units, most=10)
     assert len(drawn) == 12 and all((units[drawn] == unit).sum() == 3 for unit in np.unique(units[drawn]))

@@ -9,15 +9,19 @@ import torch
 from metricgrad._checks import fail
 from metricgrad.adapting.parts import Parts
 from metricgrad.adapting.rows import ClassRows, RowSplit
-from metricgrad.adapting.sampled_index import drawn_from, most_of_test, sampled_index, sampled_units
+from metricgrad.adapting.sampled_index import (
+    drawn_from,
+    most_of_select,
+    most_of_test,
+    sampled_index,
+    sampled_units,
+)
 from metricgrad.tune import Splits
 
 __all__ = ["fit_batches", "form_rows", "known_classes", "label_splits"]
 
 FORM_ROWS = 200_000
 """Closed forms are fitted on so many rows at most."""
-SELECT_ITEMS = 2_000
-"""So many ask, or a class more."""
 MOST_CLASSES_IN_BATCH, FEWEST_OF_A_CLASS = 128, 4
 
 
@@ -34,7 +38,7 @@ def label_splits(
         seed: of the samples.
     """
     units = np.arange(len(codes)) if parts.by == "query" else codes
-    most = {"select": SELECT_ITEMS, "test": most_of_test(len(codes))}
+    most = {"select": most_of_select(len(parts.fit) + len(parts.select)), "test": most_of_test(len(codes))}
     asked = {
         name: sampled_units(rows, units[rows], most=most[name], seed=seed)
         for name, rows in (("select", parts.select), ("test", parts.test))

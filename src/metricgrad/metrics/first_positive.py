@@ -45,13 +45,14 @@ class NearestOfClass:
         self, similarities: Similarities, codes: Int[Tensor, "query"], item_codes: Int[Tensor, "item"]
     ) -> None:
         self.queries, self.codes, self.item_codes = similarities.queries, codes, item_codes
-        self.items = similarities.items
-        assert isinstance(self.items, Tensor)
+        items = similarities.items
+        assert isinstance(items, Tensor)
+        self.items: Tensor = items
         self.margin = 4 * float(similarities.slack.max()) if len(item_codes) else 0.0
         if torch.get_float32_matmul_precision() == "highest":  # else its bound would not hold
-            self.queries, self.items = self.queries.float(), self.items.float()
+            self.queries, self.items = self.queries.float(), items.float()
             # Rows are no longer than 1: a product is off by dim + 4 roundings of 2^-24 at most, and two are compared.
-            self.margin += 2 * (self.items.shape[1] + 4) * 2.0**-24
+            self.margin += 2 * (items.shape[1] + 4) * 2.0**-24
 
     def of(self, queries: Int[Tensor, "query"], left_out: Int[Tensor, "query"] | None) -> Positives:
         """Return the nearest items of the queries' classes, but for one item of each; -1 for none."""
