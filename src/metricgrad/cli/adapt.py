@@ -15,6 +15,7 @@ from metricgrad.cli.adapt_options import (
     FitIdsOption,
     GroupsFileOption,
     MethodsOption,
+    MetricOption,
     MinutesOption,
     OutOption,
     QuickOption,
@@ -67,9 +68,7 @@ def adapt(
     queries: QueriesOption = None,
     corpus: CorpusOption = None,
     qrels: QrelsOption = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Default: recall@1 with labels, ndcg@10 with judgements.")
-    ] = None,
+    metric: MetricOption = None,
     split: SplitOption = None,
     side: SideOption = None,
     groups: GroupsFileOption = None,

@@ -13,6 +13,7 @@ __all__ = [
     "FitIdsOption",
     "GroupsFileOption",
     "MethodsOption",
+    "MetricOption",
     "MinutesOption",
     "OutOption",
     "QuickOption",
@@ -61,6 +62,9 @@ StepsOption = Annotated[
     typer.Option(
         min=1, help="Training steps of every arm and try, at most. Default: 200, for large maps 100."
     ),
+]
+MetricOption = Annotated[
+    str | None, typer.Option(help="Default: recall@1 with labels, ndcg@10 with judgements.")
 ]
 MinutesOption = Annotated[float | None, typer.Option(help="Budget of the whole run, in place of steps.")]
 SeedsOption = Annotated[

@@ -39,6 +39,7 @@ class Asked:
     untrained: Sequence[str] | None = None
     given: Sequence[GivenForm] = ()
     notes: Sequence[str] = ()
+    began: float | None = None
 
 
 def check_forms(asked: Asked) -> None:

@@ -140,35 +140,30 @@ def compare(
         raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
     trained, untrained, given = _controls_of(controls, proxy, proxy_settings)
     with calling("compare"):
-        result = launched(
-            Asked(
-                model,
-                splits,
-                metric,
-                contenders=contenders_of(methods),
-                controls=trained,
-                proxy=proxy,
-                plan=plan,
-                higher_is_better=higher_is_better,
-                seed=seeds,
-                start_plan=start_plan,
-                start_settings=start_settings,
-                device=device,
-                side_metrics=side_metrics,
-                may_fall=may_fall,
-                equal=equal,
-                decision=decision,
-                untrained=untrained,
-                given=given,
-                notes=notes,
-            ),
-            folder=folder,
-            task=task,
-            recipe=recipe,
-            facts=facts,
-            observer=observer,
-            force=force,
+        asked = Asked(
+            model,
+            splits,
+            metric,
+            contenders=contenders_of(methods),
+            controls=trained,
+            proxy=proxy,
+            plan=plan,
+            higher_is_better=higher_is_better,
+            seed=seeds,
+            start_plan=start_plan,
+            start_settings=start_settings,
+            device=device,
+            side_metrics=side_metrics,
+            may_fall=may_fall,
+            equal=equal,
+            decision=decision,
+            untrained=untrained,
+            given=given,
+            notes=notes,
             began=began,
+        )
+        result = launched(
+            asked, folder=folder, task=task, recipe=recipe, facts=facts, observer=observer, force=force
         )
     return Comparison(result)
 

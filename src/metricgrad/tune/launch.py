@@ -35,10 +35,9 @@ def launched(
     facts: Mapping[str, str] | None,
     observer: Observer | None,
     force: bool,
-    began: float | None = None,
 ) -> Result:
     """Run what is asked for in its folder, or go on there, and return the result; see `tune`."""
-    began = time.time() if began is None else began
+    began = time.time() if asked.began is None else asked.began
     if observer is not None and not callable(observer):
         raise fail(caller(), f"observer is {describe(observer)}", "a function that takes an event")
     if folder is not None and (not isinstance(folder, str | os.PathLike) or "\0" in str(folder)):
