@@ -34,4 +34,5 @@ def test_best_ranks_are_those_of_all(kind, ties, tile) -> None:
         ours, theirs = (torch.cat([read(part) for part in parts]) for parts in (first, every))
         assert torch.equal(ours.isnan(), theirs.isnan()) and bool(ours[7].isnan())
         assert torch.equal(ours.nan_to_num(), theirs.nan_to_num())
-    assert max(part.valid.shape[1] for part in first) < max(part.valid.shape[1] for part in every)
+    if kind != "ties":  # a row of zeros is equally near to all
+        assert max(part.valid.shape[1] for part in first) < max(part.valid.shape[1] for part in every)

@@ -59,7 +59,7 @@ def test_a_try_ends_by_patience(tmp_path: Path) -> None:
     assert len(ends) == 2
     assert all(end["step"] in (end["best_step"] + 2, 30) for end in ends)
     whole = compared(tmp_path / "b", Plan(**plan))
-    assert {event["step"] for event in whole.result.events if event["event"] == "stage_finished"} == {0, 30}
+    assert {event["step"] for event in whole.result.events if event["event"] == "stage_finished"} == {30}
 
 
 def test_minutes_count_from_when_the_work_began(tmp_path: Path) -> None:
