@@ -61,8 +61,9 @@ def best_forms(task: Task) -> dict[str, Projection]:
 def trained(task: Task, folder: Path) -> Iterator[tuple[str, list[nn.Module]]]:
     """Arm and its model of each seed, by the losses that begin with LDA."""
     common = {key: value for key, value in task.settings.items() if key != "objective"}
+    temperature = {key: value for key, value in task.settings["objective"].items() if key == "temperature"}
     settings = {
-        method: {**common, "objective": {"temperature": task.settings["objective"]["temperature"]}}
+        method: {**common, "objective": temperature}
         for method in ("surrogate:recall_at_k", "surrogate:average_precision")
     }
     settings |= {"proxy": dict(task.proxy_settings), "direct:average_precision": common}
