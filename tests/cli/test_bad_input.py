@@ -90,7 +90,9 @@ def test_not_finite(command: Command, embeddings: Files, tmp_path: Path, value: 
     points = np.load(embeddings[0])
     points[7, 3] = points[9, 0] = value
     np.save(tmp_path / "n.npy", points)
-    evaluate(command, tmp_path / "n.npy", embeddings[1]).refused("NaN or infinite", "2 of 40 rows", "row 7")
+    evaluate(command, tmp_path / "n.npy", embeddings[1]).refused(
+        "NaN or infinite", "2 of 40 rows", "rows 7, 9"
+    )
 
 
 def test_no_class_with_two_items(command: Command, embeddings: Files, tmp_path: Path) -> None:

@@ -44,13 +44,14 @@ class NearestOfClass:
     def __init__(
         self, similarities: Similarities, codes: Int[Tensor, "query"], item_codes: Int[Tensor, "item"]
     ) -> None:
-        self.queries, self.codes, self.item_codes = similarities.queries, codes, item_codes
-        items = similarities.items
-        assert isinstance(items, Tensor)
+        queries, items = similarities.queries, similarities.items
+        assert isinstance(queries, Tensor) and isinstance(items, Tensor)
+        self.queries: Tensor = queries
         self.items: Tensor = items
+        self.codes, self.item_codes = codes, item_codes
         self.margin = 4 * float(similarities.slack.max()) if len(item_codes) else 0.0
         if torch.get_float32_matmul_precision() == "highest":  # else its bound would not hold
-            self.queries, self.items = self.queries.float(), items.float()
+            self.queries, self.items = queries.float(), items.float()
             # Rows are no longer than 1: a product is off by dim + 4 roundings of 2^-24 at most, and two are compared.
             self.margin += 2 * (items.shape[1] + 4) * 2.0**-24
 
@@ -80,6 +81,7 @@ def of_classes(
 ) -> Relevance:
     """Items of a query's class; those alone that can be the first, where that is enough and saves time."""
     every = OfClasses(codes, item_codes)
-    if first_alone and every.largest >= _FEWEST and isinstance(similarities.items, Tensor):
+    in_memory = isinstance(similarities.queries, Tensor) and isinstance(similarities.items, Tensor)
+    if first_alone and every.largest >= _FEWEST and in_memory:
         return NearestOfClass(similarities, codes, item_codes)
     return every

@@ -15,6 +15,10 @@ from metricgrad.projection.rows import rows_of
 __all__ = ["PairMoments", "pair_moments"]
 
 
+_ROUNDING = 1e-13
+"""Of the spread of both sides: less of a difference of them is rounding."""
+
+
 @dataclass(frozen=True)
 class PairMoments:
     """Sums of pairs of unit rows.
@@ -56,9 +60,12 @@ class PairMoments:
 
     @cached_property
     def difference(self) -> Moments:
-        """Sums of query - document."""
+        """Sums of query - document; what is left by rounding alone, where all pairs are equal, is no spread."""
         self.require_one_space()
-        scatter = self.query.scatter + self.document.scatter - self.across - self.across.T
+        both = self.query.scatter + self.document.scatter
+        scatter = both - self.across - self.across.T
+        if scatter.trace() <= _ROUNDING * both.trace():
+            scatter = torch.zeros_like(scatter)
         return Moments(self.caller, self.count, self.query.mean - self.document.mean, scatter)
 
 
