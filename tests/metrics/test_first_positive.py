@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from metricgrad.metrics import first_positive, rows
 from metricgrad.metrics.embedded import rank_tiles
 from metricgrad.metrics.of_ranks import hit_at_k, reciprocal_rank
 
@@ -22,8 +23,13 @@ def points(kind: str) -> Tensor:
 @pytest.mark.parametrize("kind", ["ordinary", "ties", "copies"])
 @pytest.mark.parametrize("ties", ["pessimistic", "optimistic", "mid"])
 @pytest.mark.parametrize("tile", [4_000_000, 2_000])
-def test_best_ranks_are_those_of_all(kind, ties, tile) -> None:
-    """Hits and reciprocal ranks are equal to the bit; a class of one item stays undefined."""
+@pytest.mark.parametrize("later", [False, True], ids=["in memory", "read later"])
+def test_best_ranks_are_those_of_all(kind, ties, tile, later, monkeypatch) -> None:
+    """Hits and reciprocal ranks are equal to the bit, by blocks of items too; a class of one item stays undefined."""
+    if later:
+        monkeypatch.setattr(rows, "_LARGE", 1)
+    monkeypatch.setattr(first_positive, "_FEWEST_ITEMS", 64 if later else 1_024)
+    monkeypatch.setattr(first_positive, "_TILE", 64)
     x, y = points(kind), torch.randint(0, 5, (300,), generator=torch.Generator().manual_seed(1))
     y[7] = 99
     asked = {"reference_embeddings": x, "reference_labels": y, "exclude": torch.arange(200), "ties": ties}

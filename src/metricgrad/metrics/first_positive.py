@@ -17,13 +17,15 @@ __all__ = ["NearestOfClass", "of_classes"]
 
 _FEWEST = 16
 """Positives of a query from which on this is worth another product."""
+_FEWEST_ITEMS, _TILE = 1_024, 2**24
+"""Items of a block at least, and similarities of a block about."""
 
 
 class NearestOfClass:
     """The nearest items of each query's class, those that are equally near included.
 
     Args:
-        similarities: of queries and items, which lie in memory.
+        similarities: of queries and items; those read later are read block by block, once for each call.
         codes: class of every query.
         item_codes: class of every item.
 
@@ -44,32 +46,47 @@ class NearestOfClass:
     def __init__(
         self, similarities: Similarities, codes: Int[Tensor, "query"], item_codes: Int[Tensor, "item"]
     ) -> None:
-        queries, items = similarities.queries, similarities.items
-        assert isinstance(queries, Tensor) and isinstance(items, Tensor)
-        self.queries: Tensor = queries
-        self.items: Tensor = items
+        self.queries, self.items = similarities.queries, similarities.items
         self.codes, self.item_codes = codes, item_codes
         self.margin = 4 * float(similarities.slack.max()) if len(item_codes) else 0.0
-        if torch.get_float32_matmul_precision() == "highest":  # else its bound would not hold
-            self.queries, self.items = queries.float(), items.float()
+        self.in_float32 = torch.get_float32_matmul_precision() == "highest"  # else its bound would not hold
+        if self.in_float32:
             # Rows are no longer than 1: a product is off by dim + 4 roundings of 2^-24 at most, and two are compared.
-            self.margin += 2 * (items.shape[1] + 4) * 2.0**-24
+            self.margin += 2 * (self.items.shape[1] + 4) * 2.0**-24
 
     def of(self, queries: Int[Tensor, "query"], left_out: Int[Tensor, "query"] | None) -> Positives:
         """Return the nearest items of the queries' classes, but for one item of each; -1 for none."""
-        relevant = self.codes[queries][:, None] == self.item_codes
-        if left_out is not None:
-            row = (left_out >= 0).nonzero()[:, 0]
-            relevant[row, left_out[row]] = False
-        scores = (self.queries[queries] @ self.items.T).masked_fill_(~relevant, -torch.inf)
-        nearest = scores.amax(1, keepdim=True) if scores.shape[1] else scores.new_zeros(len(queries), 1)
-        row, column = (relevant & (scores >= nearest - self.margin)).nonzero(as_tuple=True)
+        asking = self.queries[queries]
+        asking = asking.float() if self.in_float32 else asking
+        best = asking.new_full((len(queries),), -torch.inf)
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        step = max(_FEWEST_ITEMS, _TILE // max(1, len(queries)))
+        for first in range(0, len(self.item_codes), step):
+            block = slice(first, min(first + step, len(self.item_codes)))
+            relevant = self.codes[queries][:, None] == self.item_codes[block]
+            if left_out is not None:
+                row = ((left_out >= block.start) & (left_out < block.stop)).nonzero()[:, 0]
+                relevant[row, left_out[row] - first] = False
+            scores = (asking @ self._rows(block).T).masked_fill_(~relevant, -torch.inf)
+            best = torch.maximum(best, scores.amax(1))
+            row, column = (relevant & (scores >= best[:, None] - self.margin)).nonzero(as_tuple=True)
+            found.append((row, column + first, scores[row, column]))
+        row, column, score = (torch.cat(parts) for parts in zip(*found, strict=True))
+        near = (score >= best[row] - self.margin).nonzero()[:, 0]  # the best may have come in a later block
+        near = near[row[near].argsort(stable=True)]
+        row, column = row[near], column[near]
         many = torch.bincount(row, minlength=len(queries))
         place = torch.arange(len(row), device=row.device) - (many.cumsum(0) - many)[row]
         index = row.new_zeros(len(queries), int(many.max()) if len(many) else 0)
         valid = torch.zeros_like(index, dtype=torch.bool)
         index[row, place], valid[row, place] = column, True
         return Positives(index, valid, torch.ones_like(index, dtype=torch.float64))
+
+    def _rows(self, block: slice) -> Tensor:
+        """Items of a block in the type that queries are compared in."""
+        if not self.in_float32:
+            return self.items[block]
+        return self.items[block].float() if isinstance(self.items, Tensor) else self.items.in_float32(block)
 
 
 def of_classes(
@@ -81,7 +98,6 @@ def of_classes(
 ) -> Relevance:
     """Items of a query's class; those alone that can be the first, where that is enough and saves time."""
     every = OfClasses(codes, item_codes)
-    in_memory = isinstance(similarities.queries, Tensor) and isinstance(similarities.items, Tensor)
-    if first_alone and every.largest >= _FEWEST and in_memory:
+    if first_alone and every.largest >= _FEWEST and len(item_codes):
         return NearestOfClass(similarities, codes, item_codes)
     return every
