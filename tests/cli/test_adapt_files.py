@@ -131,6 +131,7 @@ def test_evaluate_reads_what_is_written(command: Command, tmp_path: Path) -> Non
 def test_files_that_would_be_too_large_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No runs and no judgements, the note says how large they would be; the figures per query are there."""
     monkeypatch.setattr(query_files, "MOST_LINES", 500)
+    monkeypatch.setattr(query_files, "MOST_JUDGEMENTS", 500)
     write_labels(tmp_path)
     run = made(tmp_path, *LABELS, *CLOSED)
     notes = [event["text"] for event in events(run, "note")]

@@ -22,7 +22,7 @@ from metricgrad.errors import RunFolderError
 
 __all__ = ["Mapped", "QueryFiles"]
 
-MOST_LINES = 5_000_000
+MOST_LINES, MOST_JUDGEMENTS = 5_000_000, 1_000_000
 """Of one file: some 200 MB."""
 DEPTH, DEPTH_WITHOUT_K = 100, 1_000
 JUDGED, PER_QUERY = "qrels.test.tsv", "per-query.csv"
@@ -85,7 +85,7 @@ class QueryFiles:
     def no_judgements(self) -> str:
         """Why no judgements are written; empty where they are."""
         lines = self.relevance.many(self.test.rows)
-        return self._spaces or (f"it would have {lines:,} lines" if lines > MOST_LINES else "")
+        return self._spaces or (f"it would have {lines:,} lines" if lines > MOST_JUDGEMENTS else "")
 
     @cached_property
     def _spaces(self) -> str:
