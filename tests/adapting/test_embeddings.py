@@ -83,6 +83,8 @@ def test_a_trained_map_is_returned_as_a_projection(tmp_path: Path) -> None:
     weights = load_weights(tmp_path / "run" / "arms" / f"seed0-{returned}-try{arm}.safetensors")
     whole = weights["linear.weight"].double() @ weights["exact.weight"]
     torch.testing.assert_close(found.map.weight, whole)
+    assert found.over is not None
+    assert found.map.about["verdict"] == found.over.outcome  # over the best control, not over the raw vectors
 
 
 def test_every_arm_tries_its_grid(tmp_path: Path) -> None:

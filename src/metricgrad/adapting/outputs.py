@@ -13,11 +13,11 @@ __all__ = ["save"]
 
 
 def save(found: "Adapted") -> None:
-    """Write `adapter.safetensors`, `apply.py` and `adapted.json`."""
+    """Write `adapter.safetensors`, `apply.py` and `adapted.json`; the verdict is that over the best control."""
     found.map.about.update(
         {
             "metric": found.metric,
-            "verdict": found.gain.outcome,
+            "verdict": (found.over or found.gain).outcome,
             "side": found.side,
             "question": found.parts.question,
         }
