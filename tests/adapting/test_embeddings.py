@@ -4,6 +4,7 @@ import json
 import runpy
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from metricgrad.adapting import Adapted, Training, adapt_embeddings
+from metricgrad.adapting.gains import Over
+from metricgrad.adapting.outputs import save
 from metricgrad.errors import InputError, Interrupted
 from metricgrad.metrics import retrieval_ranks
 from metricgrad.projection import load_projection
@@ -83,8 +86,15 @@ def test_a_trained_map_is_returned_as_a_projection(tmp_path: Path) -> None:
     weights = load_weights(tmp_path / "run" / "arms" / f"seed0-{returned}-try{arm}.safetensors")
     whole = weights["linear.weight"].double() @ weights["exact.weight"]
     torch.testing.assert_close(found.map.weight, whole)
-    assert found.over is not None
-    assert found.map.about["verdict"] == found.over.outcome  # over the best control, not over the raw vectors
+    assert (
+        found.over is None and found.map.about["verdict"] == found.gain.outcome
+    )  # what is returned is a control
+    over = Over("continued", "the usual loss", 0.5, 0.5, -0.1, 0.1, "no evidence")
+    save(replace(found, over=over))
+    about = load_projection(found.folder / "adapter.safetensors").about
+    assert (
+        about["verdict"] == "no evidence"
+    )  # over the best control, whatever it is over the vectors as they came
 
 
 def test_every_arm_tries_its_grid(tmp_path: Path) -> None:
