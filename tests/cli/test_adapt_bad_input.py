@@ -79,6 +79,12 @@ def _perfect(folder: Path) -> None:
     qrels_of(*((row, row, 1) for row in range(150)))(folder)
 
 
+def _headed(folder: Path) -> None:
+    """Labels and groups whose first line is a name that may be a label as well."""
+    labels_of("section", *(f"c{one}" for one in Y))(folder)
+    text_of("g.csv", "source\n" + "".join(f"s{row // 2}\n" for row in range(720)))(folder)
+
+
 def _floats(folder: Path) -> None:
     np.save(folder / "y.npy", Y + 0.5)
 
@@ -203,6 +209,12 @@ def test_refused(
         ),
         (qrels_of(*((row, row, 1) for row in range(60))), PAIRS, "36 queries of fit are fewer than 50"),
         (labels_of(*(Y % 30)), LABELS, "18 classes of fit are fewer than 50"),
+        (_headed, (*LABELS, "--groups", "g.csv", "--header"), "question: new groups"),
+        (
+            text_of("g.csv", "source\n" + "".join(f"s{row // 2}\n" for row in range(150))),
+            (*PAIRS, "--groups", "g.csv", "--header"),
+            "question: new groups",
+        ),
         (
             qrels_of(*((row, row % 5, 1) for row in range(150))),
             PAIRS,

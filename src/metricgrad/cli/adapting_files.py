@@ -37,7 +37,8 @@ def kind_of(given: Mapping[str, Any]) -> Literal["labels", "judgements"]:
             f"adapt: {', '.join(f'--{name}' for name in whole if name in came)} came without {' and '.join(missing)}; "
             f"expected {expected}."
         )
-    others = set(_OF_PAIRS) if labels else {"column", "header", "delimiter"}
+    of_groups = {"header", "delimiter"} if "groups" in there else set[str]()
+    others = set(_OF_PAIRS) if labels else {"column", "header", "delimiter"} - of_groups
     if given["side"] not in ("both", "query"):
         raise InputError(f"adapt: --side is {given['side']!r}; expected both or query where a map is fitted.")
     if labels and given["side"] != "both":
@@ -101,7 +102,8 @@ def paired(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _groups(given: Mapping[str, Any], count: int) -> Any:
-    return None if given["groups"] is None else read_labels(given["groups"], count, Said())
+    said = Said(given["delimiter"], header=given["header"])
+    return None if given["groups"] is None else read_labels(given["groups"], count, said)
 
 
 def _names_parts(given: Mapping[str, Any]) -> bool:
