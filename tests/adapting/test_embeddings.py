@@ -89,6 +89,11 @@ def test_a_trained_map_is_returned_as_a_projection(tmp_path: Path) -> None:
     assert (
         found.over is None and found.map.about["verdict"] == found.gain.outcome
     )  # what is returned is a control
+    values = {row.name: row.value for row in found.comparison.table}
+    beside = found.over_form
+    assert beside is not None and beside.words == found.forms.words
+    assert (beside.value, beside.adapted) == pytest.approx((values["closed-form"], values[returned]))
+    assert f"the best closed form, {found.forms.words}: {beside.value:.4f} before" in found.sentence
     over = Over("continued", "the usual loss", 0.5, 0.5, -0.1, 0.1, "no evidence")
     save(replace(found, over=over))
     about = load_projection(found.folder / "adapter.safetensors").about

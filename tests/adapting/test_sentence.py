@@ -1,4 +1,4 @@
-"""What is said of a map: the gain over the best control first, that over the vectors as they came second."""
+"""What is said of a map: the gain over the best control, over the best closed form, over the vectors as they came."""
 
 from typing import Any
 
@@ -39,6 +39,18 @@ def test_a_closed_form_says_that_training_added_nothing() -> None:
         "Gain over the vectors as they came: adapted by LDA, recall@1 0.6200 against 0.5000, +0.1200 (95% interval "
         "+0.1000 to +0.1400 over 100 queries). It is a closed form: on select training added nothing."
     )
+
+
+def test_a_control_is_held_against_the_best_closed_form() -> None:
+    """A reader learns whether training brought anything, whatever was trained."""
+    form = Over("closed-form", "LDA", 0.6, 0.62, -0.001, 0.04, "no evidence")
+    assert sentence_of("recall@1", "a map", RAW, None, "It is a control.", form) == (
+        "Gain over the vectors as they came: adapted by a map, recall@1 0.6200 against 0.5000, +0.1200 (95% interval "
+        "+0.1000 to +0.1400 over 100 queries). No evidence of a gain over the best closed form, LDA: 0.6000 before, "
+        "+0.0200 (95% interval -0.0010 to +0.0400 over 100 queries). It is a control."
+    )
+    over = Over(**(OVER | {"words": "the usual loss"}), high=0.03, outcome="gain")
+    assert "the best closed form, LDA: 0.6000 before" in sentence_of("recall@1", "a map", RAW, over, "", form)
 
 
 def test_what_has_no_figure_is_said() -> None:

@@ -30,7 +30,9 @@ class Adapted:
         gain: what it brings on test over the vectors as they came.
         over: what it brings on test over the best control by select: the vectors as they came, the best closed form,
             training on with the usual loss; None where the map is itself one of these.
-        why: then what it is, and why nothing better is returned, as a sentence; else empty.
+        over_form: what training brings on test over the best closed form, for this metric alone; None where the map was
+            not trained, or the best control is that form.
+        why: where `over` is None, what the map is, and why nothing better is returned, as a sentence; else empty.
         parts: who fitted, selected and tested: numbers of rows.
         forms: the closed forms and their values on select.
         notes: what a reader should know of the data, the question first.
@@ -44,6 +46,7 @@ class Adapted:
     metric: str
     gain: Gain
     over: Over | None
+    over_form: Over | None
     why: str
     parts: Parts
     forms: Forms
@@ -65,8 +68,8 @@ class Adapted:
 
     @property
     def sentence(self) -> str:
-        """What came out, in words: the gain over the best control first, that over the vectors as they came second."""
-        return sentence_of(self.metric, self.map.words(), self.gain, self.over, self.why)
+        """What came out, in words: the gain over the best control, the best closed form, the vectors as they came."""
+        return sentence_of(self.metric, self.map.words(), self.gain, self.over, self.why, self.over_form)
 
     @property
     def rebuild(self) -> str:
@@ -93,8 +96,9 @@ class Adapted:
     def facts(self) -> dict[str, Any]:
         """Everything as plain values.
 
-        `gain` is over the vectors as they came, `over` over the best control, as in the attributes; `closed_forms` are
-        all that were tried with their values on select; `curve` has a point for each share of fit, on select.
+        `gain` is over the vectors as they came, `over` over the best control, `over_form` over the best closed form, as
+        in the attributes; `closed_forms` are all that were tried with their values on select; `curve` has a point for
+        each share of fit, on select.
         """
         return {
             "metric": self.metric,
@@ -103,6 +107,7 @@ class Adapted:
             "map": self.map.words(),
             "gain": vars(self.gain),
             "over": None if self.over is None else vars(self.over),
+            "over_form": None if self.over_form is None else vars(self.over_form),
             "why": self.why,
             "parts": {
                 "by": self.parts.by,

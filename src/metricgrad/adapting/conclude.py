@@ -33,6 +33,7 @@ def concluded(
         job.metric.name,
         gain_over_raw(job.metric, job.splits, judged.adapted, judged.raw, unchanged=unchanged),
         judged.over,
+        judged.over_form,
         judged.why,
         job.parts,
         forms,

@@ -39,7 +39,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Over:
-    """A map that was trained for the metric beside the best control by select, on test.
+    """A map that was trained beside a control, on test: the best one by select, or the best closed form.
 
     Attributes:
         control: name of the control's arm.
@@ -48,7 +48,7 @@ class Over:
         adapted: of the map.
         low: lower end of the interval of adapted - control; None where there is none.
         high: upper end.
-        outcome: what may be claimed, by Holm over all contenders of the contest.
+        outcome: what may be claimed; over the best control by Holm over all contenders of the contest.
     """
 
     control: str
@@ -90,8 +90,8 @@ def gain_over_control(
         metric: of the statistics.
         splits: whose test says which units are drawn together.
         tables: arm -> statistics [unit, stat].
-        arm: that is returned, a contender.
-        control: the best one by select.
+        arm: that is returned.
+        control: that it is held against.
         words: what it is.
         contenders: whose claims hold together.
     """

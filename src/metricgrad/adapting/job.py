@@ -104,6 +104,7 @@ class Judged:
         raw: those of the vectors as they came; None where both sides have no common space.
         why: what the map is where it was not trained for the metric, and why there is no better one, as a sentence.
         over: what it brings over the best control, where it was.
+        over_form: what training brings over the best closed form, where it was trained and `over` does not say it.
         comparison: the contest; None where nothing was trained.
     """
 
@@ -112,4 +113,5 @@ class Judged:
     raw: Tensor | None
     why: str
     over: Over | None = None
+    over_form: Over | None = None
     comparison: Comparison | None = None

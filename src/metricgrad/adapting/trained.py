@@ -78,12 +78,24 @@ def judged_trained(
     tables = load_weights(folder / "test.safetensors")
     of_seed: dict[str, Tensor] = {row.name: tables[f"{row.name}/{number}"] for row in comparison.table}
     over = None if arm in (*_WHY, RAW) else _over(job, comparison, of_seed, arm)
+    over_form = None
+    if arm not in (START, CLOSED_FORM, RAW) and (over is None or over.control not in (START, CLOSED_FORM)):
+        over_form = gain_over_control(
+            job.metric,
+            job.splits,
+            of_seed,
+            arm=arm,
+            control=CLOSED_FORM,
+            words=form.words(),
+            contenders=[arm],
+        )
     return Judged(
         _map(job, start, form, arm, comparison),
         of_seed[arm],
         of_seed.get(RAW),
         _WHY.get(arm, ""),
         over,
+        over_form,
         comparison,
     )
 
