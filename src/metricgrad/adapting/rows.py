@@ -1,6 +1,7 @@
 """Splits whose rows are read from an array or a memory map when they are asked for."""
 
 import hashlib
+import mmap
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -19,8 +20,20 @@ KEPT = 2**25
 
 
 def rows_of(array: np.ndarray, numbers: np.ndarray) -> Tensor:
-    """Rows of an array as a float32 tensor of their own."""
-    return torch.from_numpy(np.array(array[numbers], dtype=np.float32, order="C"))
+    """Rows of an array as a float32 tensor of their own; the pages of a memory map are given back."""
+    rows = torch.from_numpy(np.array(array[numbers], dtype=np.float32, order="C"))
+    _give_back(array)
+    return rows
+
+
+def _give_back(array: np.ndarray) -> None:
+    """Let go of the pages of a read-only memory map, which otherwise count as memory of this process for good.
+
+    They stay in the cache of the system while there is room, so that the next reading costs little.
+    """
+    pages: Any = getattr(array, "_mmap", None)
+    if isinstance(array, np.memmap) and array.mode == "r" and hasattr(pages, "madvise"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 class RowSplit:

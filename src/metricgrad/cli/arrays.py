@@ -31,8 +31,7 @@ def map_array(path: Path) -> np.ndarray:
             raise ValueError(_what_begins(begin))
         # a map first: it compares the size that the header claims with that of the file before any memory is asked for
         source = path if content is None else io.BytesIO(content)
-        # copy on write: torch warns of arrays that are read-only
-        return np.load(source, allow_pickle=False, mmap_mode="c" if content is None else None)
+        return np.load(source, allow_pickle=False, mmap_mode="r" if content is None else None)
     except Exception as error:  # a damaged header fails in many ways: as Python text, as a type, as a size
         why = " ".join(str(error).split())
         if "object" in why.lower():

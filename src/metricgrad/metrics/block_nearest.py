@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad.metrics.progress import tell
-from metricgrad.metrics.rows import BLOCK, blocks, float32_error
+from metricgrad.metrics.rows import BLOCK, Later, blocks, float32_error
 from metricgrad.metrics.similarity import Similarities
 
 __all__ = ["best_by_blocks", "best_candidates"]
@@ -34,11 +34,9 @@ def best_candidates(
 
     As many remain for each query as the one with the most needs.
     """
-    scores = [
-        torch.einsum("qd,qpd->qp", similarities.queries[here], similarities.items[candidates[here]])
-        for here in torch.arange(len(candidates)).split(_QUERIES)
-    ]
-    score = torch.cat(scores).masked_fill(candidates == excluded[:, None], -torch.inf)
+    row = torch.arange(len(candidates)).repeat_interleave(candidates.shape[1])
+    score = _later(similarities).products(similarities.queries[:], row, candidates.flatten())
+    score = score.view(candidates.shape).masked_fill(candidates == excluded[:, None], -torch.inf)
     worst = score.topk(k, dim=1).values[:, -1:] - 4 * similarities.slack.max()
     most = int((score >= worst).sum(1).max()) if len(score) else k
     return candidates.gather(1, score.topk(most, dim=1, sorted=False).indices)
@@ -53,7 +51,7 @@ def _best_of(similarities: Similarities, here: Tensor, k: int, excluded: Tensor)
         for part in parts
     ]
     for block in blocks(count):
-        items = similarities.items[block].float()
+        items = _later(similarities).in_float32(block)
         for number, part in enumerate(parts):
             scores = rows[part] @ items.T
             left_out = excluded[part] - block.start
@@ -63,6 +61,12 @@ def _best_of(similarities: Similarities, here: Tensor, k: int, excluded: Tensor)
         tell(int(here[0]) + len(here) * block.stop // count if len(here) else 0, len(similarities.queries))
     index, score = zip(*best, strict=True)
     return torch.cat(index), torch.cat(score)
+
+
+def _later(similarities: Similarities) -> Later:
+    """The items, which are read in blocks."""
+    assert isinstance(similarities.items, Later)
+    return similarities.items
 
 
 def _merged(index: Tensor, score: Tensor, scores: Tensor, first: int, k: int) -> tuple[Tensor, Tensor]:

@@ -36,6 +36,9 @@ __all__ = ["Similarities"]
 _STEP = 2.0**-62
 """Of a cosine: one fits into an int64, and the roundings of equal cosines do not reach it."""
 
+_TEMPORARIES = 16
+"""As large as the rows that are cut into parts, and alive while that is done."""
+
 _FEW = 4
 """Once a fourth of the rows (or a few of them so often) is cut into parts, all are, and kept."""
 
@@ -89,7 +92,7 @@ class Similarities:
         self, rows: Int[Tensor, "query"], index: Int[Tensor, "query few"], tile: int
     ) -> Shaped[Tensor, "query few"]:
         """Exact similarities of each query to some items of its own, gathering no more than a tile at a time."""
-        step = max(1, tile // max(1, index.shape[1] * self.items.shape[1]))
+        step = max(1, tile // max(1, index.shape[1] * self.items.shape[1] * _TEMPORARIES))
         parts = []
         for some, columns in zip(rows.split(step), index.split(step), strict=True):
             left, right = self._limbs(0, some), self._limbs(1, columns)
