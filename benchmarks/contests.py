@@ -15,7 +15,7 @@ from torch import Tensor
 from metricgrad._types import Metric
 from metricgrad.differences import Differences
 from metricgrad.interval import mean_of_units
-from metricgrad.metrics import adapt, of_kind
+from metricgrad.metrics import adapt, judged, of_kind
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Comparison, Contender, Plan, compare
 from metricgrad.tune.groups import grouping_of
@@ -26,7 +26,9 @@ Tries = Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]]
 
 
 def metric_of(task: Task) -> Metric:
-    """The metric of a task, on decoded outputs where it has a kind of them."""
+    """The metric of a task: over its judgements, or on decoded outputs, where it has such."""
+    if task.qrels is not None:
+        return judged(task.metric, task.qrels)
     metric = adapt(task.metric)
     return metric if task.kind is None else of_kind(metric, task.kind)
 

@@ -111,6 +111,17 @@ def test_rows_of_one_direction():
         AllButTheTop(1).fit(line)
 
 
+def test_what_float32_rounds_is_no_spread():
+    """Equal rows through a network in float32 differ in their last bits; in float64 the same numbers differ."""
+    last = 1 + 2.0**-23 * np.random.default_rng(0).integers(-1, 2, (40, 6))
+    for x in (last.astype(np.float32), torch.from_numpy(last).float()):
+        assert [form.name for form in projection.label_grid(x, np.arange(40) % 2)] == ["unchanged"]
+        assert [form.name for form in projection.pair_grid(x, x)] == ["unchanged"]
+    assert len(list(projection.label_grid(last, np.arange(40) % 2))) > 1
+    near = np.float32(1 + 1e-5 * np.random.default_rng(0).normal(size=(40, 6)))
+    assert len(list(projection.label_grid(near, np.arange(40) % 2))) > 1
+
+
 def test_grids_leave_out_what_is_impossible():
     """Forms of labels without labels or without classes of two; sides of different dimensions; equal pairs."""
     names = {form.name for form in projection.label_grid(X)}

@@ -39,6 +39,17 @@ def double_splits() -> Splits:
     return Splits(fit, *others)
 
 
+@pytest.mark.parametrize("metric", ["ndcg@10", metrics.adapt("ndcg@10")])
+def test_a_named_metric_is_one_over_the_judgements(tmp_path: Path, metric: object) -> None:
+    """Numbers of queries and documents are no labels: 0.03 came of a network whose NDCG was 0.8."""
+    judged = pair_run(
+        tmp_path / "judged", side_metrics=[metrics.judged("recall@5", judgements())], may_fall=1.0
+    )
+    named = pair_run(tmp_path / "named", metric=metric, side_metrics=["recall@5"], may_fall=1.0)
+    assert figures(named) == figures(judged)
+    assert same_weights(tmp_path / "judged", tmp_path / "named") == []
+
+
 def test_training_on_pairs_finds_documents(tmp_path: Path) -> None:
     """The tuned towers rank far better than random ones on queries that were not trained; the unit is the query."""
     plan, fast = Plan(steps=16, evaluate_every=8), {"learning_rate": 0.1}

@@ -12,11 +12,11 @@ from torch import Tensor
 from metricgrad._checks import fail, require_memory
 from metricgrad._labels import number_labels
 from metricgrad.projection.eigen import Eigenpairs, eigenpairs
-from metricgrad.projection.rows import rows_of
+from metricgrad.projection.rows import DOUBLE_ROUNDING, rows_of
 
 __all__ = ["NO_SPREAD", "ClassSums", "Moments", "moments", "scatter_of"]
 
-NO_SPREAD = 1e-12
+NO_SPREAD = DOUBLE_ROUNDING
 """A share of the length of unit rows that is rounding."""
 
 
@@ -43,6 +43,7 @@ class Moments:
         mean: [dim].
         scatter: sum of (x - mean)(x - mean)^T [dim, dim].
         classes: None where no labels were given.
+        rounding: a share of the length of the rows that is rounding.
     """
 
     caller: str
@@ -50,6 +51,7 @@ class Moments:
     mean: Float64[Tensor, "dim"]
     scatter: Float64[Tensor, "dim dim"]
     classes: ClassSums | None = None
+    rounding: float = NO_SPREAD
 
     @property
     def dims(self) -> int:
@@ -59,7 +61,7 @@ class Moments:
     @property
     def varies(self) -> bool:
         """Whether the rows have more than one direction."""
-        return bool(self.scatter.trace() > self.count * NO_SPREAD**2)
+        return bool(self.scatter.trace() > self.count * self.rounding**2)
 
     @cached_property
     def covariance(self) -> Eigenpairs:
@@ -105,7 +107,8 @@ class Moments:
     @property
     def varies_within(self) -> bool:
         """Whether a class has rows of more than one direction; InputError as `labelled`."""
-        return self.varies and bool(self._within_scatter.trace() > NO_SPREAD * self.scatter.trace())
+        least = max(NO_SPREAD * float(self.scatter.trace()), self.count * self.rounding**2)
+        return self.varies and float(self._within_scatter.trace()) > least
 
     @cached_property
     def _within_scatter(self) -> Float64[Tensor, "dim dim"]:
@@ -146,7 +149,7 @@ def moments(caller: str, x: Any, y: Any = None, *, block: int | None = None) -> 
     """
     rows = rows_of(caller, "x", x, block=block)
     if y is None:
-        return Moments(caller, *scatter_of(rows.unit_blocks(), rows.dims))
+        return Moments(caller, *scatter_of(rows.unit_blocks(), rows.dims), rounding=rows.rounding)
     numbered = number_labels(caller, {"y": y}, device="cpu")
     codes, classes = numbered.codes[0], len(numbered.distinct)
     if len(codes) != rows.count:
@@ -161,7 +164,8 @@ def moments(caller: str, x: Any, y: Any = None, *, block: int | None = None) -> 
 
     count, mean, scatter = scatter_of(summed(), rows.dims)
     counts = codes.bincount(minlength=classes)
-    return Moments(caller, count, mean, scatter, ClassSums(counts, sums / counts[:, None]))
+    means = ClassSums(counts, sums / counts[:, None])
+    return Moments(caller, count, mean, scatter, means, rounding=rows.rounding)
 
 
 def scatter_of(

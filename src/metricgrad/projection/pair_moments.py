@@ -66,7 +66,9 @@ class PairMoments:
         scatter = both - self.across - self.across.T
         if scatter.trace() <= _ROUNDING * both.trace():
             scatter = torch.zeros_like(scatter)
-        return Moments(self.caller, self.count, self.query.mean - self.document.mean, scatter)
+        rounding = max(self.query.rounding, self.document.rounding)
+        mean = self.query.mean - self.document.mean
+        return Moments(self.caller, self.count, mean, scatter, rounding=rounding)
 
 
 def pair_moments(caller: str, queries: Any, documents: Any, *, block: int | None = None) -> PairMoments:
@@ -99,7 +101,7 @@ def pair_moments(caller: str, queries: Any, documents: Any, *, block: int | None
     cut, dims = wide[0].dims, wide[0].dims + wide[1].dims
     count, mean, scatter = scatter_of(both, dims)
     return PairMoments(
-        Moments(caller, count, mean[:cut], scatter[:cut, :cut]),
-        Moments(caller, count, mean[cut:], scatter[cut:, cut:]),
+        Moments(caller, count, mean[:cut], scatter[:cut, :cut], rounding=wide[0].rounding),
+        Moments(caller, count, mean[cut:], scatter[cut:, cut:], rounding=wide[1].rounding),
         scatter[:cut, cut:],
     )

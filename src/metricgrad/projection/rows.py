@@ -17,6 +17,7 @@ _BLOCK_VALUES, _BLOCK_ROWS = 2**20, 1024
 """A block has as many rows as are 8 MB of float64, which a cache holds; at least 1,024, which a product wants."""
 
 _NAMED_ROWS = 5
+DOUBLE_ROUNDING, SINGLE_ROUNDING = 1e-12, 2.0**-22
 _EXPECTED = "an array or tensor of float16, float32 or float64 [row, dim]"
 
 
@@ -61,6 +62,11 @@ class Rows:
             return self.source.dtype
         known = self.source.dtype != torch.bfloat16
         return torch.empty(0, dtype=self.source.dtype if known else torch.float32).numpy().dtype
+
+    @property
+    def rounding(self) -> float:
+        """A share of the length of unit rows that is rounding: what a network computes in float32 is off by it."""
+        return DOUBLE_ROUNDING if self.dtype.itemsize == 8 else SINGLE_ROUNDING
 
     def blocks(self) -> Iterator[Float64[Tensor, "row dim"]]:
         """Blocks of rows as they are, on the CPU; InputError names rows with NaN or infinite values."""

@@ -1,17 +1,15 @@
 """From the arguments of a call to what is run; everything that can be checked is, before anything is written."""
 
-from metricgrad.metrics import adapt
 from metricgrad.tune.asked import Asked, check_forms, plan_of, seeds_of, start_plan_of
 from metricgrad.tune.asked_rule import deciding_of
 from metricgrad.tune.cast import cast_of
 from metricgrad.tune.decidable import names_classes
 from metricgrad.tune.evaluator import Evaluator
+from metricgrad.tune.measures import measures
 from metricgrad.tune.networks import SeededModel
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.setup import Setup
-from metricgrad.tune.side_metrics import side_metrics_of
 from metricgrad.tune.tryout import try_out
-from metricgrad.tune.usable import usable_splits
 
 __all__ = ["resolved"]
 
@@ -21,9 +19,7 @@ def resolved(asked: Asked) -> Setup:
     plan, start_plan = plan_of("plan", asked.plan), start_plan_of(asked)
     check_forms(asked)
     build = SeededModel(asked.model, asked.device)
-    exact = adapt(asked.metric, higher_is_better=asked.higher_is_better)
-    sides = side_metrics_of(asked.side_metrics, asked.may_fall, exact)
-    splits, told = usable_splits(asked.splits, exact, plan.batch)
+    splits, exact, sides, told = measures(asked, plan.batch)
     deciding = deciding_of(asked.decision, exact, splits)
     seeds = seeds_of(asked.seed)
 

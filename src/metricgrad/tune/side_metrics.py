@@ -16,6 +16,7 @@ from metricgrad.tune.deciding import Deciding
 from metricgrad.tune.evaluator import Evaluator
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.outputs import Outputs
+from metricgrad.tune.over_judgements import over_judgements
 from metricgrad.tune.splits import Splits
 
 __all__ = ["SideMetric", "described", "read_beside", "side_metrics_of", "try_side_metrics"]
@@ -41,13 +42,14 @@ class SideMetric:
         return math.isfinite(self.may_fall)
 
 
-def side_metrics_of(given: Any, may_fall: Any, metric: Metric) -> tuple[SideMetric, ...]:
+def side_metrics_of(given: Any, may_fall: Any, metric: Metric, fit: Any) -> tuple[SideMetric, ...]:
     """Return the side metrics of a run.
 
     Args:
         given: a list of metrics, each as `adapt` takes it.
         may_fall: a number from 0 for all of them, or a mapping from their names; one that is not named may fall by 0.
         metric: the one that is tuned for.
+        fit: the fit split, whose judgements retrieval metrics are bound to.
 
     Raises:
         InputError: no list; one that cannot be adapted, that is the metric itself, or that is there twice; a fall that
@@ -55,7 +57,7 @@ def side_metrics_of(given: Any, may_fall: Any, metric: Metric) -> tuple[SideMetr
     """
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise fail(caller(), f"side_metrics are {describe(given)}", 'a list of metrics, such as ["accuracy"]')
-    sides = [_adapted(one) for one in given]
+    sides = [over_judgements(_adapted(one), one, fit) for one in given]
     names = [side.name for side in sides]
     for name in names:
         if name == metric.name or names.count(name) > 1:
