@@ -53,6 +53,7 @@ def test_the_page_tells_what_the_map_brings(run: Path, command: Command) -> None
     [
         ({"question": 3}, "a text is 3"),
         ({"gain": {"adapted": "much", "raw": None}}, "a number is 'much'"),
+        ({"over_form": {"value": 0.5, "adapted": 0.6, "words": 3}}, "a text is 3"),
         ({"closed_forms": [{"words": "LDA", "value": True}]}, "a number is True"),
         ({"closed_forms": [{"words": "LDA"}]}, "KeyError"),
     ],
@@ -64,6 +65,19 @@ def test_damage_is_named(run: Path, tmp_path: Path, change: dict[str, object], w
     (folder / "adapted.json").write_text(json.dumps({**facts, **change}))
     with pytest.raises(InputError, match=words):
         render(folder)
+
+
+def test_a_trained_map_stands_beside_the_best_closed_form(run: Path, tmp_path: Path) -> None:
+    """With its interval; a folder of before has none."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    path = folder / "adapted.json"
+    facts = json.loads(path.read_text())
+    over = {"value": 0.5, "adapted": 0.625, "words": "LDA", "low": 0.1, "high": 0.15}
+    path.write_text(json.dumps({**facts, "over_form": over}))
+    assert "0.5000 of LDA: +0.1250 (95 % interval +0.1000 to +0.1500)" in render(folder).read_text()
+    del facts["over_form"]
+    path.write_text(json.dumps(facts))
+    assert "over the best closed form" not in render(folder).read_text()
 
 
 def test_damaged_figures_of_queries_are_named(run: Path, tmp_path: Path) -> None:
