@@ -147,37 +147,35 @@ def division_rows(number: int, first: int, rate: float, steps: int) -> list[list
         made.blocks.requires_grad_(trained)
         return made
 
-    own = dict(task.settings)
-    arms = {
-        "surrogate, head": (False, task.method, own),
-        "surrogate, head and blocks": (True, task.method, {**own, "learning_rate": rate}),
-        "SupCon, head and blocks": (True, "proxy", {**task.proxy_settings, "learning_rate": rate}),
-    }
-    plan = Plan(steps=steps, evaluate_every=10)
-    rows: list[list[Any]] = []
-    start = measured(model(False), splits.test)
-    rows.append([number, first, "", "start", "", *(f"{value:.4f}" for value in start)])
-    for arm, (trained, method, settings) in arms.items():
-        changed = replace(task, model=lambda seed, trained=trained: model(trained), splits=splits)
-        name = arm.replace(", ", "-").replace(" ", "-").lower()
-        folder = ROOT / "runs" / f"emoji-backbone-{number}-{first}-{rate}-{name}"
-        found = contest(changed, [(name, str(method), settings)], folder, seeds=(0,), plan=plan, test=False)
-        select = {row.name: row.select for row in found.table}
-        weights = found.result.folder / "arms" / f"seed0-{name}-try0.safetensors"
-        best = model(trained)
-        load_into(best, load_weights(weights))
-        values = measured(best, splits.test)
-        rows.append(
+    own, late = dict(task.settings), {"learning_rate": rate}
+    contests: list[tuple[bool, list[tuple[str, str, dict[str, Any]]]]] = [
+        (False, [("surrogate, head", str(task.method), own)]),
+        (
+            True,
             [
-                number,
-                first,
-                rate if trained else "",
-                arm,
-                f"{select[name]:.4f}",
-                *(f"{value:.4f}" for value in values),
-            ]
-        )
-        print(*rows[-1], sep="  ", flush=True)
+                ("surrogate, head and blocks", str(task.method), {**own, **late}),
+                ("SupCon, head and blocks", "proxy", {**task.proxy_settings, **late}),
+            ],
+        ),
+    ]
+    plan = Plan(steps=steps, evaluate_every=10)
+    start = measured(model(False), splits.test)
+    rows: list[list[Any]] = [[number, first, "", "start", "", *(f"{value:.4f}" for value in start)]]
+    for trained, arms in contests:
+        changed = replace(task, model=lambda seed, trained=trained: model(trained), splits=splits)
+        named = [
+            (arm.replace(", ", "-").replace(" ", "-").lower(), method, settings)
+            for arm, method, settings in arms
+        ]
+        folder = ROOT / "runs" / f"emoji-backbone-{number}-{first}-{rate}-{'blocks' if trained else 'head'}"
+        found = contest(changed, named, folder, seeds=(0,), plan=plan, test=False)
+        select = {row.name: row.select for row in found.table}
+        for (arm, *_), (name, *_) in zip(arms, named, strict=True):
+            best = model(trained)
+            load_into(best, load_weights(found.result.folder / "arms" / f"seed0-{name}-try0.safetensors"))
+            values = (f"{value:.4f}" for value in measured(best, splits.test))
+            rows.append([number, first, rate if trained else "", arm, f"{select[name]:.4f}", *values])
+            print(*rows[-1], sep="  ", flush=True)
     return rows
 
 
