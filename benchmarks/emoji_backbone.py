@@ -1,6 +1,6 @@
 """Whether the last blocks of the backbone are worth training on the task emoji, from cached activations.
 
-    .venv/bin/python -m benchmarks.emoji_backbone --divisions 1 2     about half an hour a division on two cores
+    .venv/bin/python -m benchmarks.emoji_backbone --divisions 1     about ten minutes a division on one core
 
 The frozen head of the task sees averages of 16 blocks. Here the blocks from `--first` on are trained as well: what
 enters them is computed once for every drawing and view, so that a step costs these blocks alone. Three arms begin with
