@@ -291,6 +291,6 @@ def test_a_side_metric_that_fails_at_the_end_is_told() -> None:
 def test_names_and_limits() -> None:
     """A limit for all or by name; one that is not named is 0."""
     found = side_metrics_of(
-        ["accuracy", ACCURACY.function and metrics.error_rate], {"error_rate": 0.2}, WRONG
+        ["accuracy", ACCURACY.function and metrics.error_rate], {"error_rate": 0.2}, WRONG, fit=None
     )
     assert [(side.metric.name, side.may_fall) for side in found] == [("accuracy", 0.0), ("error_rate", 0.2)]

@@ -78,24 +78,13 @@ def judged_trained(
     tables = load_weights(folder / "test.safetensors")
     of_seed: dict[str, Tensor] = {row.name: tables[f"{row.name}/{number}"] for row in comparison.table}
     over = None if arm in (*_WHY, RAW) else _over(job, comparison, of_seed, arm)
-    over_form = None
-    if arm not in (START, CLOSED_FORM, RAW) and (over is None or over.control not in (START, CLOSED_FORM)):
-        over_form = gain_over_control(
-            job.metric,
-            job.splits,
-            of_seed,
-            arm=arm,
-            control=CLOSED_FORM,
-            words=form.words(),
-            contenders=[arm],
-        )
     return Judged(
         _map(job, start, form, arm, comparison),
         of_seed[arm],
         of_seed.get(RAW),
         _WHY.get(arm, ""),
         over,
-        over_form,
+        _over_form(job, form, of_seed, arm, over),
         comparison,
     )
 
@@ -117,6 +106,17 @@ def _over(job: Job, comparison: Comparison, tables: Mapping[str, Tensor], arm: s
         control=verdict.baseline,
         words=f"{words.get(verdict.baseline, methods[verdict.baseline])}, the best control by select",
         contenders=list(verdict.contenders),
+    )
+
+
+def _over_form(
+    job: Job, form: Form, tables: Mapping[str, Tensor], arm: str, over: Over | None
+) -> Over | None:
+    """What a trained arm brings over the best closed form; None where `over` says it."""
+    if arm in (START, CLOSED_FORM, RAW) or (over is not None and over.control in (START, CLOSED_FORM)):
+        return None
+    return gain_over_control(
+        job.metric, job.splits, tables, arm=arm, control=CLOSED_FORM, words=form.words(), contenders=[arm]
     )
 
 
