@@ -7,6 +7,7 @@ Every message says what was called, what came, what was expected and what to do 
 __all__ = [
     "CheckpointError",
     "Collapsed",
+    "ComparisonMismatch",
     "Distrusted",
     "Diverged",
     "InputError",
@@ -30,6 +31,10 @@ class InputError(MetricgradError, ValueError):
 
 class MetricFailed(InputError):
     """A metric of the user raised, or returned no number that could be compared; the message says which and what."""
+
+
+class ComparisonMismatch(InputError):
+    """A metric of comparisons asked another number of them than before: it may not depend on the values."""
 
 
 class MissingExtraError(MetricgradError, ImportError):

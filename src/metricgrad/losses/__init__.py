@@ -1,6 +1,7 @@
 """Differentiable losses, one idea a file, lower is better: one value per unit, or one for a whole batch.
 
-A loss that remembers something between calls has a class beside its function.
+A loss that remembers something between calls has a class beside its function. `relaxed` and `interpolated` make losses
+of a metric that was written once in comparisons.
 """
 
 from metricgrad.losses.average_precision import average_precision_loss as average_precision_loss
@@ -16,12 +17,14 @@ from metricgrad.losses.generalized_cross_entropy import (
 )
 from metricgrad.losses.hardest_triplet import hardest_triplet_loss as hardest_triplet_loss
 from metricgrad.losses.info_nce import info_nce_loss as info_nce_loss
+from metricgrad.losses.interpolated import interpolated as interpolated
 from metricgrad.losses.lovasz_hinge import lovasz_hinge_loss as lovasz_hinge_loss
 from metricgrad.losses.lovasz_softmax import lovasz_softmax_loss as lovasz_softmax_loss
 from metricgrad.losses.ndcg import ndcg_loss as ndcg_loss
 from metricgrad.losses.precision_at_k import precision_at_k_loss as precision_at_k_loss
 from metricgrad.losses.recall_at_k import recall_at_k_loss as recall_at_k_loss
 from metricgrad.losses.reciprocal_rank import reciprocal_rank_loss as reciprocal_rank_loss
+from metricgrad.losses.relaxed import relaxed as relaxed
 from metricgrad.losses.slope import SlopeLoss as SlopeLoss
 from metricgrad.losses.slope import slope_loss as slope_loss
 from metricgrad.losses.soft_confusion import SoftConfusionLoss as SoftConfusionLoss
@@ -39,12 +42,14 @@ __all__ = [
     "generalized_cross_entropy_loss",
     "hardest_triplet_loss",
     "info_nce_loss",
+    "interpolated",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
     "ndcg_loss",
     "precision_at_k_loss",
     "recall_at_k_loss",
     "reciprocal_rank_loss",
+    "relaxed",
     "slope_loss",
     "soft_confusion_loss",
     "soft_counts_loss",

@@ -3,8 +3,8 @@
 Functions of scores (`hit_at_k`, `average_precision`, `f_beta`, ...), the same over embeddings without the whole
 similarity matrix (`retrieval_ranks` and `judged_ranks` with `of_ranks`, `nearest_items`, `knn_classify`), functions of
 texts and boxes (`edit_distance`, `rotated_iou`, ...), and `Metric` records that `tune` and the bootstrap use
-(`retrieval_metric`, `judged`, `classification_metric`, `sample_metric`, `adapt`, `per_sample`); `of_kind` lets one read
-the outputs of a network.
+(`retrieval_metric`, `judged`, `classification_metric`, `sample_metric`, `adapt`, `exact`, `per_sample`); `of_kind` lets
+one read the outputs of a network.
 """
 
 from metricgrad.metrics.adapt import adapt as adapt
@@ -29,6 +29,7 @@ from metricgrad.metrics.classification import roc_auc as roc_auc
 from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
+from metricgrad.metrics.exact import exact as exact
 from metricgrad.metrics.judgements import judged as judged
 from metricgrad.metrics.label_shares import multilabel_jaccard as multilabel_jaccard
 from metricgrad.metrics.label_shares import multilabel_precision as multilabel_precision
@@ -97,6 +98,7 @@ __all__ = [
     "dice",
     "edit_distance",
     "error_rate",
+    "exact",
     "expected_calibration_error",
     "expected_cost",
     "f_beta",

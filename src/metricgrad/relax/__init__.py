@@ -1,6 +1,7 @@
-"""Differentiable primitives that know no metric: the soft step, soft ranks, soft cut-offs."""
+"""Differentiable primitives that know no metric: the soft step, soft ranks, soft cut-offs, interpolation."""
 
 from metricgrad.relax.cutoff import soft_counts as soft_counts
+from metricgrad.relax.interpolation import interpolate as interpolate
 from metricgrad.relax.rank import PositiveRanks as PositiveRanks
 from metricgrad.relax.rank import positive_ranks_from_scores as positive_ranks_from_scores
 from metricgrad.relax.soft_rank import soft_ranks as soft_ranks
@@ -11,6 +12,7 @@ from metricgrad.relax.step import logistic_step as logistic_step
 __all__ = [
     "PositiveRanks",
     "hard_step",
+    "interpolate",
     "laplace_step",
     "logistic_step",
     "positive_ranks_from_scores",
