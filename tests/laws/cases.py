@@ -607,6 +607,19 @@ def binary_logits(generator: Generator) -> tuple[Tensor, Tensor]:
     return torch.randn(9, generator=generator, dtype=torch.float64), targets
 
 
+def segmented(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Logits of five classes per pixel, of which the last is no target; some pixels are ignored."""
+    targets = torch.randint(0, 4, (3, 4, 5), generator=generator)
+    targets[torch.rand(3, 4, 5, generator=generator) < 0.1] = losses.class_scores.IGNORED
+    targets[:, 0, 0] = 0
+    return torch.randn(3, 5, 4, 5, generator=generator, dtype=torch.float64), targets
+
+
+def of_domains(generator: Generator) -> tuple[Tensor, Tensor]:
+    """Logits of a discriminator, and the shares of the source."""
+    return torch.randn(9, generator=generator, dtype=torch.float64), torch.arange(9) % 2
+
+
 def class_counts(classes: int) -> Tensor:
     """Counts of classes; the last of five was never seen."""
     return torch.tensor([1 + place % 4 if place != 4 or classes > 5 else 0 for place in range(classes)])
@@ -631,6 +644,17 @@ def not_ignored(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def missed_macro_f1(logits: Tensor, targets: Tensor) -> Tensor:
     """One minus macro F1 of all samples together."""
     return 1 - metrics.f_beta(*not_ignored(logits, targets), average="macro")
+
+
+def wrong_pixels(logits: Tensor, targets: Tensor) -> Tensor:
+    """The share of the pixels that are given another class."""
+    decided, targets = not_ignored(logits.argmax(1), targets)
+    return (decided != targets).double().mean()
+
+
+def wrong_side(scores: Tensor, targets: Tensor) -> Tensor:
+    """Whether a score has the sign of the other domain."""
+    return ((scores > 0) != (targets > 0)).double()
 
 
 def missed_iou(logits: Tensor, targets: Tensor) -> Tensor:
@@ -779,5 +803,24 @@ LOSS_CASES: tuple[LossCase, ...] = (
         bounds=(0.0, math.inf),
         whole=True,
         skip={**OF_ALL, **SMOOTH, "masked": "a pixel has one score"},
+    ),
+    *(
+        LossCase(
+            losses.structural_similarity_loss,
+            segmented,
+            wrong_pixels,
+            {"detach_errors": False, **settings},
+            bounds=(0.0, math.inf),
+            whole=True,
+            skip={**OF_ALL, **SMOOTH},
+        )
+        for settings in ({}, {"window": 5, "window_std": None, "cutoff": 0.3})
+    ),
+    LossCase(
+        losses.domain_mixup_loss,
+        of_domains,
+        wrong_side,
+        bounds=(0.0, math.inf),
+        skip={**SMOOTH, "masked": "a sample has one score", "undefined": "every sample has a loss"},
     ),
 )

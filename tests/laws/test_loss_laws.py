@@ -83,7 +83,7 @@ def without_a_loss(case: LossCase, targets: Tensor) -> Tensor:
 
 def first(values: Tensor) -> Tensor:
     """The first unit, with the first of its items."""
-    return values[:1] if values.ndim == 1 else values[:1, :1]
+    return values[(slice(1),) * values.ndim]
 
 
 def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -226,6 +226,8 @@ def test_threads_leave_every_bit_in_place(case: LossCase):
     rows = rows[:, 0] if one_score else rows
     classes = 2 if one_score else 64 if case.takes in ("logits", "label_logits") else 170
     labels = torch.arange(len(rows)) % classes
+    if case.make_inputs(Generator())[0].ndim == 4:  # images
+        rows, labels = rows.reshape(4, 64, 16, 16), labels.reshape(4, 16, 16)
     threads, found = torch.get_num_threads(), []
     torch.set_num_threads(4)
     try:

@@ -1,6 +1,7 @@
 """Every case of classification_losses.json."""
 
 import warnings
+from functools import partial
 from itertools import pairwise, permutations
 from typing import Any
 
@@ -10,22 +11,23 @@ from torch import Tensor
 
 from metricgrad.averages import mean_valid
 from metricgrad.losses import (
+    domain_mixup_loss,
     expected_cost_loss,
     generalized_cross_entropy_loss,
     lovasz_hinge_loss,
     lovasz_softmax_loss,
     soft_counts_loss,
+    structural_similarity_loss,
 )
 from metricgrad.losses.class_scores import counted_samples
 from metricgrad.losses.lovasz_extension import lovasz_extension
+from metricgrad.losses.structural_similarity import structural_errors
+from metricgrad.pairing import mixed_loss
 from tests.oracles_json.reading import Case, cases, gradient, hold, leaf, renamed
 
 NOT_BUILT = (
-    "domain_mixup_loss",
     "mean_absolute_error_loss",
-    "mixup_cross_entropy_loss",
     "recall_weighted_cross_entropy_loss",
-    "structural_similarity_loss",
     "truncated_generalized_cross_entropy_loss",
 )
 
@@ -121,17 +123,60 @@ def extension(case: Case) -> dict[str, Any]:
     return {"value": lovasz_extension(errors, positives), "max_over_greedy_orders": largest}
 
 
+def domain_mixup(case: Case) -> dict[str, Any]:
+    """The mean over samples."""
+    scores = torch.tensor(case["inputs"]["outputs"], dtype=torch.float64).requires_grad_()
+    renamed(case["params"], {})
+    losses = domain_mixup_loss(scores, torch.tensor(case["inputs"]["mix"], dtype=torch.float64))
+    loss = losses.mean() if len(losses) else losses.sum()
+    return {"loss": loss, "grad_outputs": gradient(loss, scores)}
+
+
+def mixup(case: Case) -> dict[str, Any]:
+    """Cross-entropy in the form of two terms, each the mean over the samples that it has."""
+    inputs, logits = case["inputs"], leaf(case["inputs"]["outputs"])
+    labels = (torch.tensor(inputs[name]) for name in ("targets", "targets_other"))
+    plain = partial(generalized_cross_entropy_loss, exponent=0.0)
+    loss = mixed_loss(plain, logits, *labels, **renamed(case["params"], {"mix": "mix"}))
+    return {"loss": loss, "grad_outputs": gradient(loss, logits)}
+
+
+def structural_similarity(case: Case) -> dict[str, Any]:
+    """The loss, the errors of every pixel (NaN where ignored) and how many of them count."""
+    inputs, logits = case["inputs"], leaf(case["inputs"]["outputs"])
+    targets = torch.tensor(inputs.get("targets_per_class", inputs.get("targets")))
+    names = ("window", "window_std", "constant", "fraction", "cutoff", "detach_errors")
+    settings = renamed(case["params"], {name: name for name in names})
+    loss = structural_similarity_loss(logits, targets, **settings)
+    of_pixels = targets.unsqueeze(1).expand_as(logits) if targets.ndim == 3 else targets
+    counted, numbers = of_pixels != -100, torch.arange(logits.shape[1]).view(1, -1, 1, 1)
+    truth = (of_pixels == numbers) if targets.ndim == 3 else of_pixels == 1
+    of_errors = {name: settings[name] for name in ("window", "window_std", "constant")}
+    errors = structural_errors(logits.detach(), truth.double(), counted, **of_errors)
+    cutoff = settings["cutoff"]
+    bound = max(settings["fraction"] * float(errors.max()) if cutoff is None else cutoff, 1e-6)
+    return {
+        "loss": loss,
+        "errors": errors.where(counted, torch.nan),
+        "selected": int((errors > bound).sum()),
+        "grad_outputs": gradient(loss, logits),
+    }
+
+
 @pytest.mark.parametrize("case", cases("classification_losses", NOT_BUILT))
 def test_case(case: Case):
     """A case of the file."""
     hold(
         case,
         {
+            "domain_mixup_loss": domain_mixup,
             "expected_cost_loss": expected_cost,
             "generalized_cross_entropy_loss": generalized_cross_entropy,
             "lovasz_extension": extension,
             "lovasz_hinge_loss": lovasz_hinge,
             "lovasz_softmax_loss": lovasz_softmax,
+            "mixup_cross_entropy_loss": mixup,
             "soft_confusion_loss": soft_counts,
+            "structural_similarity_loss": structural_similarity,
         },
     )

@@ -10,6 +10,7 @@ from metricgrad.losses.class_weighted_cross_entropy import (
     class_weighted_cross_entropy_loss as class_weighted_cross_entropy_loss,
 )
 from metricgrad.losses.contrastive import supcon_loss as supcon_loss
+from metricgrad.losses.domain_mixup import domain_mixup_loss as domain_mixup_loss
 from metricgrad.losses.expected_cost import expected_cost_loss as expected_cost_loss
 from metricgrad.losses.focal import focal_loss as focal_loss
 from metricgrad.losses.generalized_cross_entropy import (
@@ -30,6 +31,9 @@ from metricgrad.losses.slope import slope_loss as slope_loss
 from metricgrad.losses.soft_confusion import SoftConfusionLoss as SoftConfusionLoss
 from metricgrad.losses.soft_confusion import soft_confusion_loss as soft_confusion_loss
 from metricgrad.losses.soft_counts import soft_counts_loss as soft_counts_loss
+from metricgrad.losses.structural_similarity import (
+    structural_similarity_loss as structural_similarity_loss,
+)
 
 __all__ = [
     "SlopeLoss",
@@ -37,6 +41,7 @@ __all__ = [
     "average_precision_loss",
     "balanced_softmax_loss",
     "class_weighted_cross_entropy_loss",
+    "domain_mixup_loss",
     "expected_cost_loss",
     "focal_loss",
     "generalized_cross_entropy_loss",
@@ -53,5 +58,6 @@ __all__ = [
     "slope_loss",
     "soft_confusion_loss",
     "soft_counts_loss",
+    "structural_similarity_loss",
     "supcon_loss",
 ]

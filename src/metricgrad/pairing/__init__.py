@@ -1,6 +1,9 @@
 """From embeddings and labels to similarities, relevance and batches."""
 
 from metricgrad.pairing.memory import MemoryQueue as MemoryQueue
+from metricgrad.pairing.mixup import MixedBatch as MixedBatch
+from metricgrad.pairing.mixup import mixed_loss as mixed_loss
+from metricgrad.pairing.mixup import mixup_batch as mixup_batch
 from metricgrad.pairing.relevance import has_positive as has_positive
 from metricgrad.pairing.relevance import label_codes as label_codes
 from metricgrad.pairing.relevance import positive_lists as positive_lists
@@ -15,6 +18,7 @@ from metricgrad.pairing.two_towers import TwoTowers as TwoTowers
 __all__ = [
     "ClassBatchSampler",
     "MemoryQueue",
+    "MixedBatch",
     "SiMix",
     "TwoTowers",
     "VirtualRows",
@@ -22,6 +26,8 @@ __all__ = [
     "label_codes",
     "mix_rows",
     "mix_similarities",
+    "mixed_loss",
+    "mixup_batch",
     "positive_lists",
     "unit_rows",
 ]
