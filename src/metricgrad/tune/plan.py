@@ -9,6 +9,7 @@ from torch import nn
 
 from metricgrad._checks import describe, fail, nearest
 from metricgrad._documents import NumberField, WholeField
+from metricgrad.adapters import attach_orthogonal_adapter
 
 __all__ = ["Plan", "trainable_parameters"]
 
@@ -64,8 +65,9 @@ class Plan(BaseModel, metaclass=_OneSentence):
         resamples: draws of test units for the intervals. Fewer where the metric is slow: a function that is not ours
             is called once for each draw, arm and seed. With `minutes` a number that is not given is lowered, to 200
             at the least, where the draws would take more than a quarter of them.
-        trainable: `all`, `bias`, `head` (a module of that name, else the last one with parameters), or module
-            names separated by commas.
+        trainable: `all`, `bias`, `head` (a module of that name, else the last one with parameters), module names
+            separated by commas, or `orthogonal`: rotations of the inputs of every linear and convolution layer that is
+            not frozen, in blocks of 32, see `metricgrad.adapters`. The weights that a run keeps have them merged.
 
     Example:
         >>> Plan(steps=100).steps
@@ -100,7 +102,7 @@ def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Param
     """Return the parameters that `trainable` names and freeze all the others.
 
     Args:
-        model: the network; `requires_grad` of its parameters is set.
+        model: the network; `requires_grad` of its parameters is set. For `orthogonal` it gets adapters.
         trainable: see `Plan.trainable`.
 
     Returns:
@@ -109,8 +111,11 @@ def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Param
     Raises:
         InputError: the model has no parameter of that description; one of them is neither float32 nor float64.
     """
+    adapters = attach_orthogonal_adapter(model) if trainable == "orthogonal" else {}
     everything = dict(model.named_parameters())
-    if trainable == "all":
+    if adapters:
+        chosen = adapters
+    elif trainable == "all":
         chosen = {name: value for name, value in everything.items() if value.requires_grad}
     elif trainable == "bias":
         chosen = {name: value for name, value in everything.items() if name.split(".")[-1] == "bias"}
@@ -131,7 +136,7 @@ def trainable_parameters(model: nn.Module, trainable: str) -> dict[str, nn.Param
         raise fail(
             "Plan",
             f"trainable={trainable!r} names no parameter of {type(model).__name__}",
-            "'all', 'bias', 'head' or module names",
+            "'all', 'bias', 'head', 'orthogonal' or module names",
             nearest(trainable, modules or ["all"]),
         )
     _require_width(chosen)

@@ -18,7 +18,7 @@ from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.judge import Judge
 from metricgrad.tune.stage import Stage, Standing
 from metricgrad.tune.state import RunState, fitting
-from metricgrad.tune.weights import beside_of, load_into, weights_of
+from metricgrad.tune.weights import beside_of, load_into, state_of, weights_of
 
 __all__ = ["ENDS", "Trainer"]
 
@@ -203,7 +203,7 @@ class Trainer:
         """Write the checkpoint."""
         stage = {
             "progress": vars(self.state).copy(),
-            "model": weights_of(self.model),
+            "model": state_of(self.model),
             "best": self.best_weights,
             "best_beside": self.best_beside,
             "method": self.method.state_dict(),

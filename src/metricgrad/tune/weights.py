@@ -4,13 +4,14 @@
 (`_orig_mod.`, `module.`). Weights are kept without those, so that they fit the network with the wrapper and without.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from metricgrad.adapters import merged_state
 from metricgrad.errors import CheckpointError
 from metricgrad.tune.checkpoint import load_weights
 
@@ -21,6 +22,7 @@ __all__ = [
     "load_into",
     "load_model",
     "own_names",
+    "state_of",
     "weights_of",
 ]
 
@@ -29,7 +31,11 @@ _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 def own_names(model: nn.Module) -> dict[str, str]:
     """Return, for every key of the state dict, its name in the network without wrappers."""
-    return {key: _own_name(model, key) for key in model.state_dict()}
+    return _own_names(model, model.state_dict())
+
+
+def _own_names(model: nn.Module, keys: Iterable[str]) -> dict[str, str]:
+    return {key: _own_name(model, key) for key in keys}
 
 
 def _own_name(model: nn.Module, key: str) -> str:
@@ -49,9 +55,18 @@ def _wraps(module: nn.Module | None) -> bool:
 
 
 def weights_of(model: nn.Module) -> dict[str, Any]:
-    """Return a copy of the state dict on the CPU, under the network's own names."""
-    names = own_names(model)
-    return {names[key]: _copied(value) for key, value in model.state_dict().items()}
+    """Return a copy of the state dict on the CPU, under the network's own names, adapters merged into their weights."""
+    return _own(model, merged_state(model))
+
+
+def state_of(model: nn.Module) -> dict[str, Any]:
+    """Return the same with weights and adapters apart: what training goes on from."""
+    return _own(model, model.state_dict())
+
+
+def _own(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    names = _own_names(model, state)
+    return {names[key]: _copied(value) for key, value in state.items()}
 
 
 def beside_of(method: Any) -> dict[str, Any]:
