@@ -12,7 +12,6 @@ from tests.oracles_json.reading import Case, cases, hold, leaf
 NOT_BUILT = (
     "compress_activations",
     "naswot_score",
-    "linear_spline",
     "zero_norm",
     "hard_concrete_gate",
     "swarm_step",
@@ -44,7 +43,25 @@ def orthogonal_adapter(case: Case) -> Mapping[str, Any]:
     }
 
 
-OPERATIONS = {"orthogonal_adapter": orthogonal_adapter}
+def linear_spline(case: Case) -> Mapping[str, Any]:
+    """Values, slope changes and what is rebuilt from them."""
+    inputs, params = case["inputs"], case["params"]
+    coefficients, x = (torch.tensor(inputs[name], dtype=torch.float64) for name in ("coefficients", "x"))
+    step, threshold = params["step"], params["threshold"]
+    changes = adapters.slope_changes(coefficients, step)
+    sparse = adapters.sparser(coefficients, step, threshold)
+    return {
+        "values": adapters.linear_spline(x, coefficients, left=params["left"], step=step),
+        "slope_changes": changes,
+        "tv2": adapters.tv2(coefficients, step),
+        "coefficients_from_changes": adapters.from_slope_changes(coefficients[:2], changes, step),
+        "thresholded_changes": adapters.slope_changes(sparse, step),
+        "coefficients_after_threshold": sparse,
+        "nearest_monotone_coefficients": adapters.nearest_monotone(coefficients),
+    }
+
+
+OPERATIONS = {"linear_spline": linear_spline, "orthogonal_adapter": orthogonal_adapter}
 
 
 @pytest.mark.parametrize("case", cases("supporting", NOT_BUILT))

@@ -1,5 +1,7 @@
-"""What is put on a trained network so that a run moves less of it: rotations of the inputs of its layers."""
+"""What is put on a trained network so that a run moves less of it: rotations of the inputs of its layers, splines."""
 
+from metricgrad.adapters.calibrator import MonotoneSpline as MonotoneSpline
+from metricgrad.adapters.calibrator import fit_calibrator as fit_calibrator
 from metricgrad.adapters.orthogonal import Rotation as Rotation
 from metricgrad.adapters.orthogonal import attach_orthogonal_adapter as attach_orthogonal_adapter
 from metricgrad.adapters.orthogonal import limit_rotation as limit_rotation
@@ -10,16 +12,32 @@ from metricgrad.adapters.rotation import cayley_neumann as cayley_neumann
 from metricgrad.adapters.rotation import hyperspherical_energy as hyperspherical_energy
 from metricgrad.adapters.rotation import lowdin as lowdin
 from metricgrad.adapters.rotation import skew_symmetric as skew_symmetric
+from metricgrad.adapters.spline import LinearSpline as LinearSpline
+from metricgrad.adapters.spline import from_slope_changes as from_slope_changes
+from metricgrad.adapters.spline import linear_spline as linear_spline
+from metricgrad.adapters.spline import nearest_monotone as nearest_monotone
+from metricgrad.adapters.spline import slope_changes as slope_changes
+from metricgrad.adapters.spline import sparser as sparser
+from metricgrad.adapters.spline import tv2 as tv2
 
 __all__ = [
+    "LinearSpline",
+    "MonotoneSpline",
     "Rotation",
     "attach_orthogonal_adapter",
     "cayley",
     "cayley_neumann",
+    "fit_calibrator",
+    "from_slope_changes",
     "hyperspherical_energy",
     "limit_rotation",
+    "linear_spline",
     "lowdin",
     "merge_orthogonal_adapter",
     "merged_state",
+    "nearest_monotone",
     "skew_symmetric",
+    "slope_changes",
+    "sparser",
+    "tv2",
 ]

@@ -1,0 +1,238 @@
+"""What the supporting systems bring, each against its controls, on scikit-learn's digits and synthetic data.
+
+    python -m benchmarks.supporting orthogonal    what rotations alone, LoRA, biases and all weights gain and forget
+
+Every command takes at most three minutes on one core and writes docs/supporting-NAME.csv. The data are parted anew for
+every seed into fit, select and held-out; select chooses learning rates and steps, held-out is read once per arm and
+seed. Figures are means over the seeds; the errors are standard errors of paired differences.
+"""
+
+import argparse
+import csv
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from metricgrad import losses, metrics
+from metricgrad.adapters import merged_state
+from metricgrad.tune.plan import trainable_parameters
+
+DOCS = Path(__file__).parent.parent / "docs"
+Part = tuple[Tensor, Tensor]
+
+
+class Parts(NamedTuple):
+    """One division of data: inputs and labels each."""
+
+    fit: Part
+    select: Part
+    held_out: Part
+
+
+def digits(seed: int, *, fit: int = 300, select: int = 300, rarest: float = 0.15) -> Parts:
+    """Digits with frequencies that fall from 0 to 9, `rarest` of the last class left."""
+    generator = torch.Generator().manual_seed(seed)
+    pictures, classes = load_digits(return_X_y=True)
+    inputs = torch.tensor(pictures, dtype=torch.float32) / 16
+    labels = torch.tensor(classes)
+    kept = torch.rand(len(labels), generator=generator) < rarest ** (labels / 9)
+    order = torch.randperm(int(kept.sum()), generator=generator)
+    inputs, labels = inputs[kept][order], labels[kept][order]
+    bounds = (slice(0, fit), slice(fit, fit + select), slice(fit + select, None))
+    return Parts(*((inputs[bound], labels[bound]) for bound in bounds))
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean."""
+    return sum(values) / len(values)
+
+
+def error(values: Sequence[float]) -> float:
+    """The standard error of the mean."""
+    middle = mean(values)
+    return math.sqrt(sum((value - middle) ** 2 for value in values) / (len(values) - 1) / len(values))
+
+
+def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard error of paired differences."""
+    values = [first - second for first, second in zip(one, other, strict=True)]
+    return mean(values), error(values)
+
+
+def write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table and keep it as docs/supporting-NAME.csv."""
+    rows = [
+        {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    ]
+    for row in rows:
+        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    with (DOCS / f"supporting-{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def train(
+    model: nn.Module,
+    parameters: Sequence[Tensor],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    parts: Parts,
+    measure: Callable[[Tensor, Tensor], Tensor],
+    *,
+    rate: float,
+    steps: int,
+    every: int = 10,
+) -> tuple[float, dict[str, Tensor]]:
+    """Adam on all of fit at once; the best value on select and the weights of that step."""
+    optimiser = torch.optim.Adam(parameters, lr=rate)
+    best, weights = -math.inf, {}
+    for step in range(steps):
+        optimiser.zero_grad()
+        loss(model(parts.fit[0]), parts.fit[1]).mean().backward()
+        optimiser.step()
+        if (step + 1) % every == 0:
+            with torch.no_grad():
+                value = measure(model(parts.select[0]), parts.select[1]).item()
+            if value > best:
+                best, weights = value, {name: part.clone() for name, part in merged_state(model).items()}
+    return best, weights
+
+
+def macro_f1(logits: Tensor, labels: Tensor) -> Tensor:
+    """The exact metric."""
+    return metrics.f_beta(logits, labels, average="macro")
+
+
+def soft_macro_f1(logits: Tensor, labels: Tensor) -> Tensor:
+    """The surrogate of it."""
+    return losses.soft_confusion_loss(logits, labels, metric="macro_f1")
+
+
+# ------------------------------------------------------------------------------------------ orthogonal
+
+
+class LowRank(nn.Module):
+    """W + B A, from W on."""
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) / rank**0.5)
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The sum."""
+        return weight + self.up @ self.down
+
+
+def network(units: int = 64) -> nn.Sequential:
+    """Two layers."""
+    return nn.Sequential(nn.Linear(64, units), nn.ReLU(), nn.Linear(units, 10))
+
+
+def moved(model: nn.Sequential, what: str) -> list[Tensor]:
+    """The parameters of an arm."""
+    if what == "LoRA":
+        for place in (0, 2):
+            layer: Any = model[place]
+            layer.requires_grad_(False)
+            parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, 10))
+        return [value for value in model.parameters() if value.requires_grad]
+    return list(trainable_parameters(model, what).values())
+
+
+def orthogonal(seeds: int = 10) -> None:
+    """Macro F1 after more training of a network: what may move, by the surrogate and by the proxy."""
+    objectives = {"surrogate": soft_macro_f1, "proxy": nn.functional.cross_entropy}
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    counts: dict[str, int] = {}
+    for seed in range(seeds):
+        parts = digits(seed)
+        torch.manual_seed(seed)
+        start = network()
+        _, weights = train(
+            start,
+            list(start.parameters()),
+            nn.functional.cross_entropy,
+            parts,
+            macro_f1,
+            rate=0.003,
+            steps=150,
+        )
+        start.load_state_dict(weights)
+        found.setdefault(("start", "-"), []).append(both(start, parts))
+        for what in ("all", "LoRA", "orthogonal", "bias"):
+            for name, loss in objectives.items():
+                tries = []
+                for rate in (0.001, 0.003, 0.01, 0.03):
+                    torch.manual_seed(seed)
+                    model = network()
+                    model.load_state_dict(weights)
+                    parameters = moved(model, what)
+                    counts[what] = sum(value.numel() for value in parameters)
+                    tries.append(train(model, parameters, loss, parts, macro_f1, rate=rate, steps=150))
+                    if what == "LoRA":
+                        tries[-1] = (tries[-1][0], plain(tries[-1][1]))
+                model = network()
+                model.load_state_dict(max(tries, key=lambda one: one[0])[1])
+                found.setdefault((what, name), []).append(both(model, parts))
+    rows, control = [], [held for _, held in found["all", "proxy"]]
+    for (what, name), values in found.items():
+        held = [one for _, one in values]
+        same, lora = (
+            difference(held, [one for _, one in found[other]]) if other in found else (0.0, 0.0)
+            for other in ((what, "proxy"), ("LoRA", name))
+        )
+        rows.append(
+            {
+                "moves": what,
+                "loss": name,
+                "parameters": counts.get(what, 0),
+                "held_out": mean(held),
+                "gap": mean([fit - one for fit, one in values]),
+                "over_same_by_proxy": same[0],
+                "error": same[1],
+                "over_lora": lora[0],
+                "error_over_lora": lora[1],
+                "over_all_by_proxy": difference(held, control)[0],
+                "error_over_all": difference(held, control)[1],
+            }
+        )
+    write("orthogonal", rows)
+
+
+def plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of the network with LoRA added to its weights."""
+    own = {name: value for name, value in state.items() if "parametrizations" not in name}
+    for place in (0, 2):
+        kept = f"{place}.parametrizations.weight."
+        own[f"{place}.weight"] = state[f"{kept}original"] + state[f"{kept}0.up"] @ state[f"{kept}0.down"]
+    return own
+
+
+@torch.no_grad()
+def both(model: nn.Module, parts: Parts) -> tuple[float, float]:
+    """The metric on fit and held-out."""
+    return macro_f1(model(parts.fit[0]), parts.fit[1]).item(), macro_f1(
+        model(parts.held_out[0]), parts.held_out[1]
+    ).item()
+
+
+COMMANDS: Mapping[str, Callable[[], None]] = {"orthogonal": orthogonal}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("system", choices=sorted(COMMANDS))
+    torch.set_num_threads(1)
+    COMMANDS[parser.parse_args().system]()
