@@ -77,6 +77,7 @@ class LossCase:
         exact: `(*inputs) -> [unit]`, one minus the exact metric that the loss stands for, NaN where undefined.
         bounds: smallest and largest value.
         whole: one value for all units together.
+        fewest: classes that `logits` must have, for a loss that is not 0 by definition.
         skip: laws that do not apply, each with its reason.
     """
 
@@ -87,6 +88,7 @@ class LossCase:
     limit: Mapping[str, Any] = field(default_factory=dict)
     bounds: tuple[float, float] = (0.0, 1.0)
     whole: bool = False
+    fewest: int = 1
     skip: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -600,6 +602,26 @@ def wrong(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.where(targets == losses.class_scores.IGNORED, torch.nan, errors)
 
 
+def unlevel(logits: Tensor, targets: Tensor) -> Tensor:
+    """Among the wrong classes, the largest probability minus the smallest one; NaN for a sample to ignore."""
+    counted = targets != losses.class_scores.IGNORED
+    others = torch.ones_like(logits).scatter(1, targets.where(counted, 0)[:, None], 0).bool()
+    q = logits.masked_fill(~others, -torch.inf).softmax(1)
+    return torch.where(counted, q.max(1).values - q.masked_fill(~others, 1).min(1).values, torch.nan)
+
+
+def groups_of_three(classes: int) -> list[int]:
+    """The group of every class."""
+    return [place // 3 for place in range(classes)]
+
+
+def three_levels(classes: int) -> losses.ClassTree:
+    """Classes in pairs, pairs in fours; the third class stands by itself under the root."""
+    return losses.ClassTree.from_paths(
+        [["alone"] if place == 2 else [place // 4, place // 2, place] for place in range(classes)]
+    )
+
+
 def binary_logits(generator: Generator) -> tuple[Tensor, Tensor]:
     """One score per pixel, targets 0 or 1, two of them ignored."""
     targets = (torch.rand(9, generator=generator) < 0.4).long()
@@ -759,6 +781,29 @@ LOSS_CASES: tuple[LossCase, ...] = (
             (losses.class_weighted_cross_entropy_loss, {"class_counts": class_counts, "beta": 0.9}),
             (losses.focal_loss, {"gamma": 2.0}),
             (losses.focal_loss, {"gamma": 0.5, "class_weights": class_counts}),
+        )
+    ),
+    *(
+        LossCase(target, class_logits, unlevel, settings, bounds=(least, 0.0), fewest=3, skip=SMOOTH)
+        for target, settings, least in (
+            (losses.complement_entropy_loss, {}, -math.log(4) / 4),
+            (losses.complement_entropy_loss, {"normalizer": "log_support"}, -1.0),
+            (losses.complement_entropy_loss, {"normalizer": "released"}, -math.log(4) / 5),
+            (losses.hierarchical_complement_entropy_loss, {"groups": groups_of_three}, -math.log(2)),
+            (losses.hierarchical_complement_entropy_loss, {"tree": three_levels}, -math.log(4)),
+        )
+    ),
+    *(
+        LossCase(target, class_logits, wrong, settings, bounds=bounds, fewest=3, skip=SMOOTH)
+        for target, settings, bounds in (
+            (losses.complement_cross_entropy_loss, {}, (-math.log(4) / 4, math.inf)),
+            (
+                losses.complement_cross_entropy_loss,
+                {"balance": 0.5, "normalizer": "log_support"},
+                (-0.5, math.inf),
+            ),
+            (losses.guided_complement_entropy_loss, {}, (-1.0, 0.0)),
+            (losses.guided_complement_entropy_loss, {"guide_exponent": 1.0}, (-1.0, 0.0)),
         )
     ),
     LossCase(losses.slope_loss, class_logits, wrong, {"slopes": slopes}, bounds=(-1.0, 1.0), skip=SMOOTH),

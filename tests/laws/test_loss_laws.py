@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from metricgrad import losses, positive_ranks
-from metricgrad.losses import contrastive
+from metricgrad.losses import contrastive, entropy_within
 from metricgrad.losses.class_scores import IGNORED
 from metricgrad.methods.objectives import loss_named, objectives, trained_as
 from metricgrad.relax import plain, positive_ranks_from_scores, tile
@@ -58,10 +58,13 @@ def close(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
 
 
 def test_every_public_loss_has_a_row():
-    """The rows and `losses.__all__` name the same losses; what remembers has its rows among the methods."""
+    """The rows and `losses.__all__` name the same losses; what remembers has its rows among the methods.
+
+    A tree of classes is a setting of a loss.
+    """
     functions = {name for name in losses.__all__ if name.endswith("_loss")}
     assert {case.target.__name__ for case in LOSS_CASES} == functions
-    assert {name for name in losses.__all__ if name not in functions | MAKERS} == {
+    assert {name for name in losses.__all__ if name not in functions | MAKERS | {"ClassTree"}} == {
         trained_as(name).__name__ for name in objectives() if trained_as(name) is not loss_named(name)
     }
 
@@ -81,13 +84,13 @@ def without_a_loss(case: LossCase, targets: Tensor) -> Tensor:
     return torch.zeros_like(targets) if case.takes in ("ranks", "scores") else torch.arange(len(targets))
 
 
-def first(values: Tensor) -> Tensor:
+def first(values: Tensor, items: int = 1) -> Tensor:
     """The first unit, with the first of its items."""
-    return values[(slice(1),) * values.ndim]
+    return values[(slice(1), slice(items), *[slice(1)] * (values.ndim - 2))[: values.ndim]]
 
 
-def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Huge, tiny and equal outputs; one label or relevance for all; nothing relevant; a single item or row."""
+def extremes(outputs: Tensor, targets: Tensor, none: Tensor, fewest: int = 1) -> list[tuple[Tensor, Tensor]]:
+    """Huge, tiny and equal outputs; one label or relevance for all; nothing relevant; the fewest items, or no row."""
     return [
         (outputs * 1e4, targets),
         (outputs * 1e-30, targets),
@@ -96,7 +99,7 @@ def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tenso
         (-1e4 * torch.ones_like(outputs), targets),
         (outputs, torch.ones_like(targets)),
         (outputs, none),
-        (first(outputs), first(targets)),
+        (first(outputs, fewest), first(targets, fewest)),
         (outputs[:0], targets[:0]),
     ]
 
@@ -106,7 +109,7 @@ def extremes(outputs: Tensor, targets: Tensor, none: Tensor) -> list[tuple[Tenso
 def test_value_and_gradient_are_finite(case: LossCase, dtype: torch.dtype):
     """At extremes and in half precision; the loss itself is float32 or wider."""
     drawn, labels = case.make_inputs(Generator().manual_seed(0))
-    for outputs, targets in extremes(drawn, labels, without_a_loss(case, labels)):
+    for outputs, targets in extremes(drawn, labels, without_a_loss(case, labels), case.fewest):
         loss, gradient = slope(case, outputs.to(dtype), targets)
         assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
         assert gradient.dtype == dtype
@@ -175,6 +178,7 @@ def test_chunked_equals_whole(case: LossCase, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(plain, "MEMORY_BUDGET", 1)
     monkeypatch.setattr(tile, "BLOCK_BYTES", {"cpu": 1})
     monkeypatch.setattr(contrastive, "MEMORY_BUDGET", 1)
+    monkeypatch.setattr(entropy_within, "MEMORY_BUDGET", 1)
     close(slope(case, outputs, targets), whole)
 
 

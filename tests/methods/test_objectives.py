@@ -11,6 +11,7 @@ from metricgrad.errors import InputError
 from metricgrad.methods.families import road_named
 from metricgrad.methods.objectives import loss_named, named_objective, objectives, space
 from metricgrad.methods.surrogate import road_for_loss
+from metricgrad.methods.trial import example_for
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, Plan, Splits, tune
 
@@ -112,6 +113,44 @@ def test_what_tries_draw() -> None:
         "proxy_weight",
     ]
     assert list(road_named("direct:auc", adapt("auc")).space)[3:] == ["objective.update", "objective.moved"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"groups": ["hot", "cold", "hot", "cold", "hot"]},
+        {"tree": [[0, 2], [1, [3, 4]]]},
+        {"tree": [0, 1, 2, 3, 4], "class_mask": [1, 1, 1, 1, 0]},
+    ],
+)
+def test_a_tree_of_classes_is_named_by_plain_lists(settings: dict[str, object]) -> None:
+    """As a YAML file holds them; the settings are tried with as many classes as the tree has."""
+    objective = named_objective("hierarchical_complement_entropy", settings, of_scores=True)
+    assert float(objective(torch.randn(4, 5), torch.tensor([0, 1, 2, 3]))) < 0
+    with pytest.raises(InputError, match="5 classes"):
+        objective(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tree": [[0, 1], [1]]}, "class 1 comes twice"),
+        ({"tree": [[0, 1], [2]], "groups": [0, 0, 1]}, "both of tree and groups"),
+        ({"tree": [[0, 1], [2]], "level_weights": [1]}, "level_weights"),
+        ({"level_weights": [1, 1]}, "neither of tree and groups"),
+        ({"class_mask": [1, 2, 1], "tree": [0, 1, 2]}, "class_mask"),
+    ],
+)
+def test_settings_of_a_tree_fail_before_training(settings: dict[str, object], message: str) -> None:
+    """They are tried where the method is named."""
+    with pytest.raises(InputError, match=message):
+        named_objective("hierarchical_complement_entropy", settings, of_scores=True)
+
+
+def test_many_classes_are_tried_on_few_rows() -> None:
+    """The made-up rows of a tree of ten thousand classes are no square."""
+    outputs, targets = example_for({"groups": list(range(10_000))}, (torch.zeros(1, 1), None))
+    assert outputs.shape == (64, 10_000) and targets.tolist() == list(range(64))
 
 
 def test_a_loss_of_logits_tunes_a_classifier() -> None:

@@ -6,9 +6,14 @@ of a metric that was written once in comparisons.
 
 from metricgrad.losses.average_precision import average_precision_loss as average_precision_loss
 from metricgrad.losses.balanced_softmax import balanced_softmax_loss as balanced_softmax_loss
+from metricgrad.losses.class_tree import ClassTree as ClassTree
 from metricgrad.losses.class_weighted_cross_entropy import (
     class_weighted_cross_entropy_loss as class_weighted_cross_entropy_loss,
 )
+from metricgrad.losses.complement_cross_entropy import (
+    complement_cross_entropy_loss as complement_cross_entropy_loss,
+)
+from metricgrad.losses.complement_entropy import complement_entropy_loss as complement_entropy_loss
 from metricgrad.losses.contrastive import supcon_loss as supcon_loss
 from metricgrad.losses.domain_mixup import domain_mixup_loss as domain_mixup_loss
 from metricgrad.losses.expected_cost import expected_cost_loss as expected_cost_loss
@@ -16,7 +21,13 @@ from metricgrad.losses.focal import focal_loss as focal_loss
 from metricgrad.losses.generalized_cross_entropy import (
     generalized_cross_entropy_loss as generalized_cross_entropy_loss,
 )
+from metricgrad.losses.guided_complement_entropy import (
+    guided_complement_entropy_loss as guided_complement_entropy_loss,
+)
 from metricgrad.losses.hardest_triplet import hardest_triplet_loss as hardest_triplet_loss
+from metricgrad.losses.hierarchical_complement_entropy import (
+    hierarchical_complement_entropy_loss as hierarchical_complement_entropy_loss,
+)
 from metricgrad.losses.info_nce import info_nce_loss as info_nce_loss
 from metricgrad.losses.interpolated import interpolated as interpolated
 from metricgrad.losses.lovasz_hinge import lovasz_hinge_loss as lovasz_hinge_loss
@@ -36,16 +47,21 @@ from metricgrad.losses.structural_similarity import (
 )
 
 __all__ = [
+    "ClassTree",
     "SlopeLoss",
     "SoftConfusionLoss",
     "average_precision_loss",
     "balanced_softmax_loss",
     "class_weighted_cross_entropy_loss",
+    "complement_cross_entropy_loss",
+    "complement_entropy_loss",
     "domain_mixup_loss",
     "expected_cost_loss",
     "focal_loss",
     "generalized_cross_entropy_loss",
+    "guided_complement_entropy_loss",
     "hardest_triplet_loss",
+    "hierarchical_complement_entropy_loss",
     "info_nce_loss",
     "interpolated",
     "lovasz_hinge_loss",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, tensor_of
 from metricgrad.errors import MetricgradError
+from metricgrad.losses.class_tree import read_tree
 from metricgrad.metrics.costs import cost_matrix
 
 __all__ = [
@@ -56,12 +57,20 @@ LOGITS = (
 """Class scores [sample, class] and class numbers."""
 LABELS = (LOGITS[0], torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 0]]))
 """The same scores, one per label, and targets 0 or 1."""
-PER_CLASS = ("class_counts", "class_weights", "cost_matrix")
+PER_CLASS = ("class_counts", "class_mask", "class_weights", "cost_matrix")
 """Settings with one number per class, or one row per class and in it one number per column of the outputs."""
+TREES = ("tree", "groups")
+"""Settings that are a tree of classes."""
+LARGEST = 64
+"""Made-up rows, where there are many classes."""
 
 
 def example_for(settings: Mapping[str, Any], usual: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
-    """Return the usual example, or class scores of as many classes as the settings have numbers for."""
+    """Return the usual example, or class scores of as many classes as the settings are for."""
+    if any(settings.get(name) is not None for name in TREES):
+        classes = read_tree("the settings", *(settings.get(name) for name in TREES)).classes
+        if settings.get("class_mask") is None:
+            return _class_scores(classes, torch.arange(classes))
     for name in PER_CLASS:
         if settings.get(name) is not None:
             with fitting_settings(f"setting {name}", {name: settings[name]}):
@@ -77,8 +86,10 @@ def example_for(settings: Mapping[str, Any], usual: tuple[Tensor, Any]) -> tuple
 
 def _class_scores(columns: int, classes: Tensor) -> tuple[Tensor, Tensor]:
     """Return class scores [sample, column], and targets of these classes in turn."""
-    rows = torch.eye(columns).repeat(2, 1) + torch.linspace(-1, 1, 2 * columns**2).reshape(-1, columns)
-    return rows, classes[torch.arange(2 * columns) % len(classes)]
+    number = torch.arange(min(2 * columns, LARGEST))
+    rows = torch.linspace(-1, 1, len(number) * columns).reshape(-1, columns)
+    rows[number, number % columns] += 1
+    return rows, classes[number % len(classes)]
 
 
 def tried(
