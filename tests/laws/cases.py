@@ -706,6 +706,7 @@ PROXY = {
     "masked": "its rows are both queries and items",
 }
 
+HELD_WEIGHTS = {"differences": "its weights are constants for the gradient, not for the value"}
 SMOOTH = {"limit": "there are no temperatures, it is smooth"}
 OF_ALL = {"undefined": "one value for all units together", "items": "all units share one value"}
 
@@ -760,6 +761,22 @@ LOSS_CASES: tuple[LossCase, ...] = (
             (losses.info_nce_loss, {"temperature": 0.5}, float("inf")),
             (losses.hardest_triplet_loss, {"margin": 0.3}, 2.3),
         )
+    ),
+    *(
+        LossCase(
+            losses.circle_loss,
+            labelled_embeddings,
+            missed_at_1,
+            settings,
+            bounds=(0.0, math.inf),
+            whole="pooling" in settings,
+            skip={
+                **PROXY,
+                **HELD_WEIGHTS,
+                **({"undefined": OF_ALL["undefined"]} if "pooling" in settings else {}),
+            },
+        )
+        for settings in ({"scale": 8.0}, {"margin": 0.25, "scale": 256.0}, {"scale": 4.0, "pooling": "batch"})
     ),
     *(
         LossCase(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metricgrad.errors import InputError
-from metricgrad.losses import contrastive, supcon_loss
+from metricgrad.losses import row_chunks, supcon_loss
 from metricgrad.pairing import has_positive, unit_rows
 
 
@@ -66,7 +66,7 @@ def test_chunks_keep_less_for_the_backward_pass(generator, monkeypatch):
         return max(sizes)
 
     assert kept() >= 120 * 120
-    monkeypatch.setattr(contrastive, "MEMORY_BUDGET", 120 * 4 * 4 * 10)  # ten rows
+    monkeypatch.setattr(row_chunks, "MEMORY_BUDGET", 120 * 4 * 4 * 10)  # ten rows
     assert kept() <= 120 * 10
 
 

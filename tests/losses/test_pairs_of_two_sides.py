@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metricgrad.errors import InputError
-from metricgrad.losses import hardest_triplet_loss, info_nce_loss, similarities
+from metricgrad.losses import hardest_triplet_loss, info_nce_loss, row_chunks
 
 BOTH = pytest.mark.parametrize("loss", [info_nce_loss, hardest_triplet_loss], ids=["info_nce", "triplet"])
 
@@ -92,7 +92,7 @@ def test_chunks_change_nothing(loss, monkeypatch):
         return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
 
     whole = slope()
-    monkeypatch.setattr(similarities, "MEMORY_BUDGET", 1)
+    monkeypatch.setattr(row_chunks, "MEMORY_BUDGET", 1)
     for found, wanted in zip(slope(), whole, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 

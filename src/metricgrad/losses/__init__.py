@@ -6,6 +6,7 @@ of a metric that was written once in comparisons.
 
 from metricgrad.losses.average_precision import average_precision_loss as average_precision_loss
 from metricgrad.losses.balanced_softmax import balanced_softmax_loss as balanced_softmax_loss
+from metricgrad.losses.circle import circle_loss as circle_loss
 from metricgrad.losses.class_tree import ClassTree as ClassTree
 from metricgrad.losses.class_weighted_cross_entropy import (
     class_weighted_cross_entropy_loss as class_weighted_cross_entropy_loss,
@@ -52,6 +53,7 @@ __all__ = [
     "SoftConfusionLoss",
     "average_precision_loss",
     "balanced_softmax_loss",
+    "circle_loss",
     "class_weighted_cross_entropy_loss",
     "complement_cross_entropy_loss",
     "complement_entropy_loss",

@@ -4,24 +4,22 @@ It pulls rows of one class together against all others. It gives good starting e
 that a metric loss has to beat; it does not optimise any reported metric itself.
 """
 
+from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from metricgrad._checks import Number, describe, fail, positive_number, require_matrix
 from metricgrad._labels import Labels, number_labels
+from metricgrad.losses.row_chunks import in_row_chunks
 from metricgrad.pairing.similarity import unit_rows
 
 __all__ = ["supcon_loss"]
 
 SPACE = {"temperature": (0.04, 0.07, 0.1)}
 """Values that tries draw from."""
-
-MEMORY_BUDGET = 256 * 2**20
-"""Bytes that similarities kept for the backward pass may take; beyond it rows are chunked and recomputed."""
 
 
 def supcon_loss(
@@ -95,27 +93,17 @@ def supcon_loss(
     rows = rows if rows.dtype == torch.float64 else rows.float()
     anchors = torch.nonzero(torch.bincount(codes)[codes] > 1).squeeze(1) if len(codes) else codes
     with torch.autocast(rows.device.type, enabled=False):
-        losses = _in_chunks(rows, codes, anchors, temperature, positives == "inside") * factor
+        losses = in_row_chunks(
+            partial(_of_anchors, rows, codes, temperature, positives == "inside"),
+            anchors,
+            # alive in the backward pass: logits, their softmax, and both once more for "inside"
+            row_bytes=4 * len(rows) * rows.element_size(),
+        )
+        losses = losses * factor
     return torch.zeros(len(rows), dtype=losses.dtype, device=losses.device).index_add(0, anchors, losses)
 
 
-def _in_chunks(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float, inside: bool) -> Tensor:
-    """Return the losses of the anchors [anchor]; chunks that are many are recomputed in the backward pass."""
-    # alive in the backward pass: logits, their softmax, and both once more for "inside"
-    row_bytes = len(rows) * rows.element_size() * 4
-    size = max(1, MEMORY_BUDGET // max(1, row_bytes))
-    if len(anchors) <= size:
-        return _of_anchors(rows, codes, anchors, temperature, inside)
-    parts = [
-        checkpoint(
-            _of_anchors, rows, codes, part, temperature, inside, use_reentrant=False, preserve_rng_state=False
-        )
-        for part in anchors.split(size)
-    ]
-    return torch.cat(parts)  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def _of_anchors(rows: Tensor, codes: Tensor, anchors: Tensor, temperature: float, inside: bool) -> Tensor:
+def _of_anchors(rows: Tensor, codes: Tensor, temperature: float, inside: bool, anchors: Tensor) -> Tensor:
     logits = (rows.index_select(0, anchors) / temperature) @ rows.T  # [anchor, item]
     logits[torch.arange(len(anchors), device=rows.device), anchors] = -torch.inf
     others = torch.logsumexp(logits, 1)

@@ -4,41 +4,59 @@ Rows under labels are compared with each other; queries with a side of documents
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from metricgrad._checks import describe, fail, require_matrix
 from metricgrad._labels import Labels, number_labels
 from metricgrad._safe import share
+from metricgrad.losses.row_chunks import in_row_chunks
 from metricgrad.pairing.similarity import unit_rows
 
-__all__ = ["MEMORY_BUDGET", "Compared", "OneWay", "compared", "in_directions"]
-
-MEMORY_BUDGET = 256 * 2**20
-"""Bytes of similarities that are kept for the backward pass; beyond it queries are chunked and recomputed."""
+__all__ = ["Compared", "OneWay", "compared", "in_directions", "mean_of_directions"]
 
 OneWay = Callable[[Tensor, Tensor], Tensor]
 """`(similarities [query, item], relevant [query, item]) -> [query]`; -inf is an item that a query does not meet."""
 
 
 class Compared(NamedTuple):
-    """Two sides and what belongs together.
+    """Two sides and what belongs together: by a relevance of every pair, or by codes of classes.
 
     Attributes:
         queries: unit rows [query, dim], float32 or wider.
         items: unit rows [item, dim].
-        relevant: bool [query, item]; False for a query and itself.
+        relevance: None where there are codes.
+        codes: class of every query.
+        item_codes: class of every item.
         own: whether query i is item i, which it does not meet.
     """
 
     queries: Float[Tensor, "query dim"]
     items: Float[Tensor, "item dim"]
-    relevant: Bool[Tensor, "query item"]
-    own: bool
+    relevance: Bool[Tensor, "query item"] | None = None
+    codes: Int[Tensor, " query"] | None = None
+    item_codes: Int[Tensor, " item"] | None = None
+    own: bool = False
+
+    def relevant(self, places: Int[Tensor, " place"]) -> Bool[Tensor, "place item"]:
+        """Return which items are relevant to some of the queries; none of these is the query itself."""
+        if self.codes is None:
+            return self.relevance.index_select(0, places)  # pyright: ignore[reportOptionalMemberAccess]
+        same = self.codes[places].unsqueeze(1) == self.item_codes
+        return same & ~self.itself(places) if self.own else same  # pyright: ignore[reportReturnType]
+
+    def similarities(self, places: Int[Tensor, " place"]) -> Float[Tensor, "place item"]:
+        """Return the similarities of some of the queries; -inf with the query itself."""
+        found = self.queries.index_select(0, places) @ self.items.T
+        return found.masked_fill(self.itself(places), -torch.inf) if self.own else found
+
+    def itself(self, places: Int[Tensor, " place"]) -> Bool[Tensor, "place item"]:
+        """Return which item every query would be, where queries are items."""
+        return places.unsqueeze(1) == torch.arange(len(self.items), device=places.device)
 
 
 def compared(
@@ -62,7 +80,7 @@ def compared(
         if len(codes) != len(queries):
             came = f"{len(codes)} targets for embeddings {describe(embeddings)}"
             raise fail(caller, came, "one label per row")
-        return Compared(queries, queries, (codes.unsqueeze(1) == codes).fill_diagonal_(False), True)
+        return Compared(queries, queries, codes=codes, item_codes=codes, own=True)
     items = _rows(caller, "documents", documents, normalize)
     if items.shape[1] != queries.shape[1]:
         came = f"embeddings are {describe(embeddings)} and documents {describe(documents)}"
@@ -71,56 +89,58 @@ def compared(
     if not isinstance(targets, Tensor) or targets.shape != shape:
         came = f"targets are {describe(targets)} for {shape[0]} queries and {shape[1]} documents"
         raise fail(caller, came, "the relevance of every pair [query, document]")
-    return Compared(queries, items.to(queries.dtype), targets.to(queries.device) > 0, False)
+    return Compared(queries, items.to(queries.dtype), targets.to(queries.device) > 0)
 
 
 def in_directions(sides: Compared, one_way: OneWay, *, symmetric: bool) -> Float[Tensor, " query"]:
-    """Return the loss of every query; 0 where nothing is relevant to it.
+    """Return the loss of every query, which is 0 where nothing is relevant to it, in chunks of queries.
 
     Args:
         sides: what is compared.
         one_way: of a query that has something relevant.
+        symmetric: see `mean_of_directions`.
+    """
+
+    def of_relevant(similarities: Tensor, relevant: Tensor) -> Tensor:
+        if similarities.shape[1] == 0:
+            return similarities.sum(1)
+        return torch.where(relevant.any(1), one_way(similarities, relevant), 0)
+
+    return mean_of_directions(sides, partial(_query_by_query, of_relevant), symmetric=symmetric)
+
+
+def mean_of_directions(
+    sides: Compared, losses: Callable[[Compared], Tensor], *, symmetric: bool
+) -> Float[Tensor, "*query"]:
+    """Return the loss of every query, in float32 or wider also under autocast.
+
+    Args:
+        sides: what is compared.
+        losses: of the queries.
         symmetric: take the mean of this and of the other direction, in which the loss of a document counts for the
             queries that it is relevant to, as the mean over a query's relevant documents. Rows that are compared with
             each other meet in both directions anyway: nothing changes for them.
     """
     with torch.autocast(sides.queries.device.type, enabled=False):
-        losses = _in_chunks(sides, one_way)
-        if symmetric and not sides.own:
-            back = _in_chunks(Compared(sides.items, sides.queries, sides.relevant.T, False), one_way)
-            weights = sides.relevant.to(back.dtype)  # [query, item]
-            losses = (losses + share(weights @ back, weights.sum(1))) / 2
-    return losses
+        found = losses(sides)
+        if symmetric and sides.relevance is not None:
+            back = losses(Compared(sides.items, sides.queries, sides.relevance.T))
+            weights = sides.relevance.to(back.dtype)  # [query, item]
+            found = (found + share(weights @ back, weights.sum(1))) / 2
+    return found
+
+
+def _query_by_query(one_way: OneWay, sides: Compared) -> Tensor:
+    places = torch.arange(len(sides.queries), device=sides.queries.device)
+    return in_row_chunks(
+        lambda some: one_way(sides.similarities(some), sides.relevant(some)),
+        places,
+        # alive in the backward pass: similarities, what is left of them where masked, and the slopes
+        row_bytes=4 * len(sides.items) * sides.queries.element_size(),
+    )
 
 
 def _rows(caller: str, name: str, given: Tensor, normalize: bool) -> Tensor:
     require_matrix(caller, name, given, "query, dim" if name == "embeddings" else "document, dim")
     rows = unit_rows(given) if normalize else given
     return rows if rows.dtype == torch.float64 else rows.float()
-
-
-def _in_chunks(sides: Compared, one_way: OneWay) -> Tensor:
-    # alive in the backward pass: similarities, what is left of them where masked, and the slopes
-    row_bytes = len(sides.items) * sides.queries.element_size() * 4
-    size = max(1, MEMORY_BUDGET // max(1, row_bytes))
-    places = torch.arange(len(sides.queries), device=sides.queries.device)
-    if len(places) <= size:
-        return _of_queries(*sides, places, one_way)
-    parts = [
-        checkpoint(_of_queries, *sides, some, one_way, use_reentrant=False, preserve_rng_state=False)
-        for some in places.split(size)
-    ]
-    return torch.cat(parts)  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def _of_queries(
-    queries: Tensor, items: Tensor, relevant: Tensor, own: bool, places: Tensor, one_way: OneWay
-) -> Tensor:
-    similarities = queries.index_select(0, places) @ items.T  # [query, item]
-    if own:
-        itself = places.unsqueeze(1) == torch.arange(len(items), device=places.device)
-        similarities = similarities.masked_fill(itself, -torch.inf)
-    if len(items) == 0:
-        return similarities.sum(1)
-    some = relevant.index_select(0, places)
-    return torch.where(some.any(1), one_way(similarities, some), 0)

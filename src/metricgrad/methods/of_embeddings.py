@@ -52,23 +52,28 @@ def taking_ranks(loss: Callable[..., Tensor], name: str, settings: Mapping[str, 
 
 
 def taking_embeddings(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    """A loss of pairs: rows without another of their label have no loss, they are not losses of 0."""
+    """A loss of pairs: rows without another of their label have no loss, they are not losses of 0.
+
+    One value for a whole batch is left as it is.
+    """
     two_sided = "documents" in inspect.signature(loss).parameters
 
     def objective(outputs: Any, targets: Any) -> Tensor:
         sides = sides_of(name, outputs, targets)
         if sides is not None and two_sided:
             queries, documents, relevance = sides
-            return mean_valid(
-                loss(queries, relevance, documents=documents, **settings), (relevance > 0).any(1)
-            )
+            return _mean(loss(queries, relevance, documents=documents, **settings), (relevance > 0).any(1))
         if sides is not None:
             came = "the batch holds queries and documents"
             raise fail(name, came, "rows under labels", "info_nce is the loss of that kind for pairs.")
         one_tensor(name, outputs)
-        return mean_valid(loss(outputs, targets, **settings), has_positive(targets))
+        return _mean(loss(outputs, targets, **settings), has_positive(targets))
 
     return objective
+
+
+def _mean(losses: Tensor, valid: Tensor) -> Tensor:
+    return losses if losses.ndim == 0 else mean_valid(losses, valid)
 
 
 def _simix(given: Any) -> SiMix | None:
