@@ -14,9 +14,9 @@ from torch import Tensor
 from metricgrad._types import MethodRun, Split
 from metricgrad.errors import InputError, MetricgradError
 from metricgrad.methods import exam, families
+from metricgrad.methods.control import road_for_loss
 from metricgrad.methods.families import road_named
 from metricgrad.methods.road import Road, validated
-from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.tune import ArraySplit
 from metricgrad.tune.checkpoint import (
     load_state,

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from metricgrad import losses
 from metricgrad.errors import InputError
+from metricgrad.methods.control import road_for_loss
 from metricgrad.methods.families import road_named
 from metricgrad.methods.objectives import loss_named, named_objective, objectives, space
-from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.methods.trial import example_for
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, Plan, Splits, tune

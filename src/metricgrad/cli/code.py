@@ -1,42 +1,37 @@
-"""Code of the user's, named `package.module:name`, and its import."""
+"""Code of the user's, named `package.module:name` on the command line or in a recipe: which it is, and its import."""
 
-import importlib
-import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metricgrad._checks import nearest
-from metricgrad.errors import InputError
+from metricgrad import _named_code
+from metricgrad._named_code import is_foreign as is_foreign
 
-__all__ = ["imported", "is_foreign", "see_current_folder"]
-
-
-def is_foreign(name: str) -> bool:
-    """Whether a name says `package.module:name`; a metric's settings (`f_beta:beta=2`) follow a colon too."""
-    return re.fullmatch(r"[^\W\d]\w*(\.\w+)*:[^\W\d][\w.]*", name) is not None
+__all__ = ["code_of_methods", "imported", "is_foreign", "see_current_folder"]
 
 
 def imported(name: str, what: str) -> Any:
     """Import `package.module:name`; modules of the current folder are found too."""
-    module, _, attribute = name.partition(":")
     see_current_folder()
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{what} {name!r} cannot be imported: there is no module {error.name!r}; expected package.module:name "
-            "of something installed or in the current folder."
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{what} {name!r} is no name of the form package.module:name.") from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise InputError(
-                f"{what} {name!r}: {module} has no {attribute!r}. {nearest(attribute, dir(found))}"
-            )
-        found = getattr(found, part)
-    return found
+    return _named_code.imported(name, what)
+
+
+def code_of_methods(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the methods of a recipe name as `family:package.module:name`, by method; whatever the recipe holds.
+
+    Example:
+        >>> code_of_methods({"method": "surrogate:recall_at_k, surrogate:losses:mine"})
+        {'method surrogate:losses:mine': 'losses:mine'}
+    """
+    entries = [recipe.get("method")]
+    for key in ("methods", "controls"):
+        listed = recipe.get(key)
+        entries += listed if isinstance(listed, list) else []
+    texts = [entry.get("method") if isinstance(entry, Mapping) else entry for entry in entries]
+    names = [name.strip() for text in texts if isinstance(text, str) for name in text.split(",")]
+    objectives = {name: name.partition(":")[2].partition("+")[0].strip() for name in names}
+    return {f"method {name}": objective for name, objective in objectives.items() if is_foreign(objective)}
 
 
 def see_current_folder() -> None:

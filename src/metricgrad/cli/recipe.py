@@ -80,7 +80,8 @@ class Recipe(BaseModel):
         closed_forms: for a metric of embeddings, whether controls that train nothing take part: the inputs as they are,
             and the best closed form (whitening, LDA, ...). A contest names them among `controls`.
         method: `auto`, or `family:objective` such as `surrogate:average_precision`; several, separated by commas, share
-            the tries.
+            the tries. `surrogate:package.module:name` follows a loss `(outputs, targets) -> loss` of the user, or a
+            metric `f(outputs, targets, step)`, which is relaxed.
         methods: of a contest (`metricgrad compare`): names like `method`, or each with `method`, `name` and `settings`.
         controls: of a contest, like `methods`; `continued` trains on with the proxy loss, `raw` and `closed-form` train
             nothing. Where nothing is said, those of the three that apply.

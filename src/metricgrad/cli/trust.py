@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, get_args
 
-from metricgrad.cli.code import is_foreign
+from metricgrad.cli.code import code_of_methods, is_foreign
 from metricgrad.cli.named import task_loader
 from metricgrad.errors import InputError
 from metricgrad.metrics.adapt import names_a_function
@@ -43,12 +43,13 @@ def named_files(recipe: Mapping[str, Any]) -> dict[str, str]:
 
 def _named_code(recipe: Mapping[str, Any]) -> dict[str, str]:
     """Return what a recipe names as `package.module:name`, by key."""
-    return {
+    named = {
         what: name
         for what in ("task", "metric", "proxy")
         if isinstance(name := recipe.get(what), str)
         and (names_a_function(name) if what == "metric" else is_foreign(name))
     }
+    return {**named, **code_of_methods(recipe)}
 
 
 def check_trust(recipe: Mapping[str, Any], files: Mapping[str, str], folder: Path, *, trusted: bool) -> None:

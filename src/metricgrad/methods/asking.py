@@ -99,6 +99,10 @@ class AskingLoss:
         if self.module is not None:
             self.module.to(next(iter(run.parameters.values())).device)
 
+    def parameters(self) -> list[nn.Parameter]:
+        """Return what is trained beside the network: nothing."""
+        return []
+
     def given(self, asked: Mapping[str, Any]) -> "AskingLoss":
         """Make the objective with what was asked for."""
         settings = {**self.settings, **{name: asked[name] for name in self.asks}}

@@ -18,6 +18,7 @@ from metricgrad.errors import Diverged, InputError
 from metricgrad.methods.asking import AskingLoss
 from metricgrad.methods.batch_gradient import BatchGradient
 from metricgrad.methods.given_loss import GivenLoss
+from metricgrad.methods.named_loss import NamedLoss
 from metricgrad.scale import current
 
 __all__ = ["SPACE", "Descent", "DescentSettings", "require_finite", "require_whole_batches"]
@@ -68,8 +69,9 @@ class Descent:
 
     Args:
         settings: see `DescentSettings`.
-        parts: the losses within the objective. Parameters of one of the user are trained beside the network; one of
-            ours that asks for something of the run is given it, and what it remembers is kept.
+        parts: the losses within the objective. Parameters of one of the user are trained beside the network, those of
+            the proxy from the start stage on; one of ours that asks for something of the run is given it. What they
+            remember is kept.
 
     Attributes:
         parameters: of the network, those that are trained.
@@ -82,7 +84,7 @@ class Descent:
     ) -> None:
         self.settings = settings
         self.given = next((part for part in parts if isinstance(part, GivenLoss)), None)
-        self.asking = [part for part in parts if isinstance(part, AskingLoss)]
+        self.asking = [part for part in parts if isinstance(part, AskingLoss | NamedLoss)]
 
     def begin(self, run: MethodRun, objective: Callable[[Any, Any], Tensor] | None = None) -> None:
         """Set the dropout rates and make the optimiser of the trainable parameters.
@@ -99,6 +101,7 @@ class Descent:
             self.trained += self.given.parameters()
         for part in self.asking:
             part.begin(run)
+            self.trained += part.parameters()
         self.gradient = None if objective is None else BatchGradient(run, objective)
         if self.settings.dropout is not None:
             for module in run.model.modules():

@@ -23,12 +23,14 @@ class Road:
         make: settings -> method.
         settings: the model that validates settings.
         space: for each setting (dots reach inside) the values that tries draw from.
+        code: what of the user's own it follows, which a run is known by; None for a road of ours.
     """
 
     name: str
     make: Callable[[Any], Method]
     settings: type[BaseModel]
     space: Mapping[str, tuple[Any, ...]]
+    code: Any = None
 
     def attempts(self, given: Mapping[str, Any], tries: int) -> list[BaseModel]:
         """Return the given settings and `tries - 1` more, drawn from the space; always the same ones."""

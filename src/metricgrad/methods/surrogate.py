@@ -1,19 +1,19 @@
-"""Train on a differentiable objective: a surrogate of the metric, or the proxy loss of the control arm."""
+"""Train on a differentiable objective: a surrogate of the metric, ours or the user's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-from metricgrad._checks import fail
 from metricgrad._types import MethodRun, Metric
 from metricgrad.methods import objectives
 from metricgrad.methods.descent import SPACE, Descent, DescentSettings
 from metricgrad.methods.family import Family
 from metricgrad.methods.grammar import MethodName
+from metricgrad.methods.named_loss import loss_at, made_of, names_code, space_of
 from metricgrad.methods.objectives import Objective
-from metricgrad.methods.proxy import Proxy, check_proxy, proxy_objective, with_proxy, with_weights
+from metricgrad.methods.proxy import Proxy, with_proxy, with_weights
 from metricgrad.methods.road import Road
 
-__all__ = ["FAMILY", "Surrogate", "road_for_loss"]
+__all__ = ["FAMILY", "Surrogate"]
 
 
 @final
@@ -60,29 +60,9 @@ class Surrogate:
         self.descent.load_beside(state)
 
 
-def road_for_loss(proxy: Proxy) -> Road:
-    """Return the road of a proxy loss: the name of one of our losses or a callable `(outputs, targets) -> loss`."""
-    check_proxy(proxy)
-    space = SPACE
-    if isinstance(proxy, str):
-        objectives.named_objective(proxy, {})  # an unknown name must fail now, not once training begins
-        space = {**SPACE, **objectives.space(proxy)}
-    name = proxy if isinstance(proxy, str) else getattr(proxy, "__name__", type(proxy).__name__)
-
-    def make(settings: Any) -> Surrogate:
-        if settings.proxy_weight:
-            raise fail(
-                f"proxy:{name}",
-                f"proxy_weight is {settings.proxy_weight}",
-                "0: the control arm is the proxy alone",
-            )
-        own = proxy_objective(proxy, settings.objective)
-        return Surrogate(own, settings, parts=[own])
-
-    return Road(f"proxy:{name}", make, DescentSettings, space)
-
-
 def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
+    if names_code(name.objective):
+        return _road_of_the_user(name, proxy)
     of_scores = metric.unit != "query"
     objectives.named_objective(name.loss, {}, of_scores=of_scores)  # an unknown name must fail now, not later
 
@@ -93,6 +73,19 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
 
     space = {**SPACE, **objectives.space(name.loss, of_scores=of_scores)}
     return Road(str(name), make, DescentSettings, with_weights(space, proxy))
+
+
+def _road_of_the_user(name: MethodName, proxy: Proxy | None) -> Road:
+    """The road of a loss that is named `package.module:name`."""
+    found = loss_at(name)
+
+    def make(settings: Any) -> Surrogate:
+        loss = made_of(name.objective, found, settings.objective)
+        both, given = with_proxy(str(name), loss, settings, proxy)
+        return Surrogate(both, settings, parts=[loss, given])
+
+    space = {**SPACE, **space_of(found)}
+    return Road(str(name), make, DescentSettings, with_weights(space, proxy), code=found)
 
 
 def _suits(metric: Metric) -> MethodName | str:

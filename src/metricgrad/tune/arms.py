@@ -11,9 +11,9 @@ from metricgrad._checks import caller, describe, fail
 from metricgrad._closed_form_records import TriedForm
 from metricgrad._records import Entrant, Role
 from metricgrad._types import Method, Metric
+from metricgrad.methods.control import road_for_loss
 from metricgrad.methods.families import roads as roads_named
 from metricgrad.methods.road import Road
-from metricgrad.methods.surrogate import road_for_loss
 from metricgrad.tune.projected import Head
 
 __all__ = [

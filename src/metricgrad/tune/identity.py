@@ -133,7 +133,9 @@ def _given(setup: Setup) -> dict[str, Any]:
     sides = {f"side metric {side.metric.name}": side.metric for side in setup.side_metrics if side.holds_back}
     rule = None if setup.deciding is None else setup.deciding.rule
     rules = {"decision": rule} if isinstance(rule, nn.Module) else {}
-    return {"metric": setup.metric, "proxy": setup.proxy, **rules, **sides}
+    roads = [one.road for arm in setup.arms for one in arm.attempts]
+    losses = {f"loss of {road.name}": road.code for road in roads if road.code is not None}
+    return {"metric": setup.metric, "proxy": setup.proxy, **losses, **rules, **sides}
 
 
 def _together(*hashes: str) -> str:
