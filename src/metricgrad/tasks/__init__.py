@@ -4,6 +4,7 @@ __all__ = [
     "boxes",
     "digits",
     "emoji",
+    "fashion",
     "fashion_ap",
     "fashion_long_tail",
     "imbalanced_f1",
