@@ -216,6 +216,9 @@ METHOD_CASES: tuple[MethodCase, ...] = (
         MethodCase(f"surrogate:{name}", **COUNTED)
         for name in ("soft_confusion", "slope", "class_weighted_cross_entropy")
     ),
+    MethodCase(
+        "surrogate:generalized_cross_entropy", settings={"mixup": 0.4}, about="on mixtures", **CLASSED
+    ),
     MethodCase("surrogate:slope", about="of a function", calls=True, **{**COUNTED, "metric": foreign}),
     MethodCase(
         "surrogate:soft_counts",

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from metricgrad._documents import NumberField
 from metricgrad._types import MethodRun
-from metricgrad.errors import Diverged, InputError
+from metricgrad.errors import Diverged
 from metricgrad.methods.asking import AskingLoss
 from metricgrad.methods.batch_gradient import BatchGradient
 from metricgrad.methods.given_loss import GivenLoss
+from metricgrad.methods.mixing import Mixing
 from metricgrad.methods.named_loss import NamedLoss
-from metricgrad.scale import current
 
-__all__ = ["SPACE", "Descent", "DescentSettings", "require_finite", "require_whole_batches"]
+__all__ = ["SPACE", "Descent", "DescentSettings", "require_finite"]
 
 SPACE: Mapping[str, tuple[Any, ...]] = {
     "learning_rate": (3e-4, 1e-3, 3e-3),
@@ -44,6 +44,9 @@ class DescentSettings(BaseModel):
         warmup: share of the steps over which the learning rate rises from 0.
         gradient_clip: largest norm of the gradient; None for no limit.
         dropout: rate for every dropout module of the model; None leaves the model's own.
+        mixup: alpha of mixup: each batch is mixed with itself in another order, its share drawn from Beta(alpha,
+            alpha), and the loss is that of both labels in their shares [zhang2018mixup]. 0 for batches as they are.
+            For losses of one label per sample; it does not suit retrieval.
         objective: settings of the loss by its own argument names (temperature, k, ...). `simix` adds virtual rows
             to a loss of ranks: true, or its own settings (pairs_per_class, virtual_queries).
         proxy_weight: how much of the proxy loss is added to a surrogate; 0 in the control arm, whose loss it is.
@@ -59,6 +62,7 @@ class DescentSettings(BaseModel):
     warmup: NumberField = Field(default=0.05, ge=0, lt=1)
     gradient_clip: NumberField | None = Field(default=1.0, gt=0)
     dropout: NumberField | None = Field(default=None, ge=0, lt=1)
+    mixup: NumberField = Field(default=0.0, ge=0)
     objective: dict[str, Any] = Field(default_factory=dict)
     proxy_weight: NumberField = Field(default=0.0, ge=0)
     proxy: dict[str, Any] = Field(default_factory=dict)
@@ -102,7 +106,9 @@ class Descent:
         for part in self.asking:
             part.begin(run)
             self.trained += part.parameters()
-        self.gradient = None if objective is None else BatchGradient(run, objective)
+        self.mixing = Mixing(self.settings.mixup, objective, run) if self.settings.mixup else None
+        followed = objective if self.mixing is None else self.mixing.objective
+        self.gradient = None if followed is None else BatchGradient(run, followed)
         if self.settings.dropout is not None:
             for module in run.model.modules():
                 if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -127,7 +133,8 @@ class Descent:
         """
         if self.gradient is None:
             raise RuntimeError("a descent without an objective is given its backward pass")
-        return self.step(partial(self.gradient, *batch, step=self.taken))
+        mixed = batch if self.mixing is None else self.mixing.batch(batch, self.taken)
+        return self.step(partial(self.gradient, *mixed, step=self.taken))
 
     def step(self, backward: Callable[[], Tensor]) -> float:
         """Take one step along the gradient that `backward` adds; returns the loss that it returns.
@@ -203,14 +210,6 @@ class Descent:
         if self.settings.schedule == "constant":
             return rate
         return rate * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def require_whole_batches(caller: str, run: MethodRun) -> None:
-    """Raise InputError where a batch is shared by several processes or goes through the network in chunks."""
-    if current().size > 1 or run.chunk is not None:
-        raise InputError(
-            f"{caller}: several processes, or a batch in chunks; expected one process and whole batches."
-        )
 
 
 def require_finite(what: str, value: float, step: int) -> None:

@@ -16,10 +16,10 @@ from torch import Tensor
 from metricgrad._checks import fail
 from metricgrad._types import MethodRun
 from metricgrad.errors import Distrusted, Diverged
-from metricgrad.methods.descent import Descent, require_whole_batches
+from metricgrad.methods.descent import Descent
 from metricgrad.methods.exam import HELD_OUT, Exam, Findings
 from metricgrad.methods.learned_settings import LearnedSettings, check_objective, make_surrogate
-from metricgrad.methods.pair_maker import PairMaker, Trained, first_batches
+from metricgrad.methods.pair_maker import PairMaker, Trained, first_batches, require_whole_batches
 from metricgrad.methods.teacher import Teacher
 
 __all__ = ["Learned"]

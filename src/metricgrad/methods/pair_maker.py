@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._structures import moved, one_tensor, pair
-from metricgrad._types import Metric
+from metricgrad._types import MethodRun, Metric
 from metricgrad._user_code import embedded
+from metricgrad.errors import InputError
 from metricgrad.learned import SampleErrors
 from metricgrad.learned.pairs import Pairs
+from metricgrad.scale import current
 from metricgrad.scale.chunk import taken
 
-__all__ = ["PairMaker", "Trained", "first_batches"]
+__all__ = ["PairMaker", "Trained", "first_batches", "require_whole_batches"]
 
 
 class Trained(NamedTuple):
@@ -96,3 +98,11 @@ def first_batches(
         found.append((taken(inputs, 0, room), taken(targets, 0, room)))
         seen += len(targets)
     return found
+
+
+def require_whole_batches(caller: str, run: MethodRun) -> None:
+    """Raise InputError where a batch is shared by several processes or goes through the network in chunks."""
+    if current().size > 1 or run.chunk is not None:
+        raise InputError(
+            f"{caller}: several processes, or a batch in chunks; expected one process and whole batches."
+        )
