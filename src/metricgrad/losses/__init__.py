@@ -7,6 +7,8 @@ of a metric that was written once in comparisons.
 from metricgrad.losses.average_precision import average_precision_loss as average_precision_loss
 from metricgrad.losses.balanced_softmax import balanced_softmax_loss as balanced_softmax_loss
 from metricgrad.losses.circle import circle_loss as circle_loss
+from metricgrad.losses.circle_class import CircleClassLoss as CircleClassLoss
+from metricgrad.losses.circle_class import circle_class_loss as circle_class_loss
 from metricgrad.losses.class_tree import ClassTree as ClassTree
 from metricgrad.losses.class_weighted_cross_entropy import (
     class_weighted_cross_entropy_loss as class_weighted_cross_entropy_loss,
@@ -18,6 +20,8 @@ from metricgrad.losses.complement_entropy import complement_entropy_loss as comp
 from metricgrad.losses.contrastive import supcon_loss as supcon_loss
 from metricgrad.losses.domain_mixup import domain_mixup_loss as domain_mixup_loss
 from metricgrad.losses.expected_cost import expected_cost_loss as expected_cost_loss
+from metricgrad.losses.extended_supcon import ExtendedSupConLoss as ExtendedSupConLoss
+from metricgrad.losses.extended_supcon import extended_supcon_loss as extended_supcon_loss
 from metricgrad.losses.focal import focal_loss as focal_loss
 from metricgrad.losses.generalized_cross_entropy import (
     generalized_cross_entropy_loss as generalized_cross_entropy_loss,
@@ -48,17 +52,21 @@ from metricgrad.losses.structural_similarity import (
 )
 
 __all__ = [
+    "CircleClassLoss",
     "ClassTree",
+    "ExtendedSupConLoss",
     "SlopeLoss",
     "SoftConfusionLoss",
     "average_precision_loss",
     "balanced_softmax_loss",
+    "circle_class_loss",
     "circle_loss",
     "class_weighted_cross_entropy_loss",
     "complement_cross_entropy_loss",
     "complement_entropy_loss",
     "domain_mixup_loss",
     "expected_cost_loss",
+    "extended_supcon_loss",
     "focal_loss",
     "generalized_cross_entropy_loss",
     "guided_complement_entropy_loss",

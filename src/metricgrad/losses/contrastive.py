@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad._checks import Number, describe, fail, positive_number, require_matrix
@@ -16,7 +16,7 @@ from metricgrad._labels import Labels, number_labels
 from metricgrad.losses.row_chunks import in_row_chunks
 from metricgrad.pairing.similarity import unit_rows
 
-__all__ = ["supcon_loss"]
+__all__ = ["contrast", "supcon_loss"]
 
 SPACE = {"temperature": (0.04, 0.07, 0.1)}
 """Values that tries draw from."""
@@ -92,20 +92,46 @@ def supcon_loss(
     rows = unit_rows(embeddings) if normalize else embeddings
     rows = rows if rows.dtype == torch.float64 else rows.float()
     anchors = torch.nonzero(torch.bincount(codes)[codes] > 1).squeeze(1) if len(codes) else codes
+    losses = contrast(rows, codes, anchors, temperature=temperature, inside=positives == "inside") * factor
+    return torch.zeros(len(rows), dtype=losses.dtype, device=losses.device).index_add(0, anchors, losses)
+
+
+def contrast(
+    rows: Float[Tensor, "item dim"],
+    codes: Int[Tensor, " item"],
+    anchors: Int[Tensor, " anchor"],
+    *,
+    temperature: float,
+    inside: bool = False,
+    apart: int | None = None,
+) -> Float[Tensor, " anchor"]:
+    """Return the loss of some rows as anchors against all others, where they are many in chunks.
+
+    Args:
+        rows: float32 or wider.
+        codes: class of every row.
+        anchors: numbers of rows, each with another one of its class.
+        temperature: tau.
+        inside: the mean over positives stands inside of the logarithm.
+        apart: number of the first row of those that do not meet each other as anchors; None for none.
+    """
     with torch.autocast(rows.device.type, enabled=False):
-        losses = in_row_chunks(
-            partial(_of_anchors, rows, codes, temperature, positives == "inside"),
+        return in_row_chunks(
+            partial(_of_anchors, rows, codes, temperature, inside, apart),
             anchors,
             # alive in the backward pass: logits, their softmax, and both once more for "inside"
             row_bytes=4 * len(rows) * rows.element_size(),
         )
-        losses = losses * factor
-    return torch.zeros(len(rows), dtype=losses.dtype, device=losses.device).index_add(0, anchors, losses)
 
 
-def _of_anchors(rows: Tensor, codes: Tensor, temperature: float, inside: bool, anchors: Tensor) -> Tensor:
+def _of_anchors(
+    rows: Tensor, codes: Tensor, temperature: float, inside: bool, apart: int | None, anchors: Tensor
+) -> Tensor:
     logits = (rows.index_select(0, anchors) / temperature) @ rows.T  # [anchor, item]
     logits[torch.arange(len(anchors), device=rows.device), anchors] = -torch.inf
+    if apart is not None:
+        later = torch.arange(len(rows), device=rows.device) >= apart
+        logits = logits.masked_fill((anchors >= apart).unsqueeze(1) & later, -torch.inf)
     others = torch.logsumexp(logits, 1)
     of_class = codes[anchors]
     counts = torch.bincount(codes)
