@@ -578,6 +578,11 @@ def class_logits(generator: Generator) -> tuple[Tensor, Tensor]:
     return torch.randn(9, 5, generator=generator, dtype=torch.float64), targets  # [sample, class]
 
 
+def class_rows(dim: int) -> Tensor:
+    """One row per class, for as many classes as any law draws."""
+    return torch.randn(200, dim, generator=Generator().manual_seed(1), dtype=torch.float64)
+
+
 def missed(metric: Callable[..., Tensor], ks: tuple[int | None, ...] = (None,), **settings: Any):
     """One minus an exact metric with mid ranks, averaged over the cut-offs."""
 
@@ -761,6 +766,22 @@ LOSS_CASES: tuple[LossCase, ...] = (
             (losses.info_nce_loss, {"temperature": 0.5}, float("inf")),
             (losses.hardest_triplet_loss, {"margin": 0.3}, 2.3),
         )
+    ),
+    LossCase(
+        losses.extended_supcon_loss,
+        labelled_embeddings,
+        missed_at_1,
+        {"prototypes": class_rows, "temperature": 0.5},
+        bounds=(0.0, math.inf),
+        skip={**PROXY, "undefined": "every sample has its prototype"},
+    ),
+    LossCase(
+        losses.circle_class_loss,
+        labelled_embeddings,
+        missed_at_1,
+        {"class_weights": class_rows, "scale": 16.0},
+        bounds=(0.0, math.inf),
+        skip={**PROXY, **HELD_WEIGHTS, "undefined": "every sample has its class"},
     ),
     *(
         LossCase(

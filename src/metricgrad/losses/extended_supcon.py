@@ -159,7 +159,8 @@ class ExtendedSupConLoss(nn.Module):
         _require_anchors("ExtendedSupConLoss", anchors)
         if reduction not in ("mean", "class_balanced"):
             raise fail("ExtendedSupConLoss", f"reduction is {reduction!r}", "'mean' or 'class_balanced'")
-        self.anchors, self.prototype_negatives, self.reduction = anchors, prototype_negatives, reduction
+        self.anchors: Anchors = anchors
+        self.prototype_negatives, self.reduction = prototype_negatives, reduction
 
     def forward(self, embeddings: Float[Tensor, "sample dim"], targets: Labels) -> Float[Tensor, ""]:
         """Return the loss of a batch."""

@@ -103,8 +103,7 @@ def rows_and_prototypes(
         came = f"a target is {int(wrong[0])} where there are {len(prototypes)} prototypes"
         raise fail(caller, came, f"numbers from 0 to {len(prototypes) - 1}, or {IGNORED} to ignore a row")
     rows = widened(embeddings).masked_fill(~counted.unsqueeze(1), 0)
-    weights = prototypes.to(rows.device, torch.promote_types(rows.dtype, prototypes.dtype))
-    rows = rows.to(weights.dtype)
+    weights = prototypes.to(rows.device, rows.dtype)
     return (unit_rows(rows), numbers, unit_rows(weights)) if normalize else (rows, numbers, weights)
 
 

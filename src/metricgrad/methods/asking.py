@@ -1,7 +1,8 @@
 """A loss of ours that asks, by the names of its keywords, for what only a run knows, or remembers between steps.
 
-A keyword `metric` is given the metric of the run, `class_counts` how often each class comes in fit, `cost_matrix` the
-costs of the metric. A setting of the same name comes first. What such a loss remembers goes into the checkpoint.
+A keyword `metric` is given the metric of the run, `class_counts` how often each class comes in fit, `class_means` the
+mean embedding of each class of fit, `cost_matrix` the costs of the metric. A setting of the same name comes first. What
+such a loss remembers goes into the checkpoint; its parameters are trained beside the network.
 """
 
 import inspect
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from metricgrad._checks import fail
 from metricgrad._types import MethodRun, Metric
 from metricgrad.methods.class_counts import class_counts
+from metricgrad.methods.class_means import class_means_of
 from metricgrad.methods.trial import LOGITS, Objective, example_for, tried
 from metricgrad.metrics import adapt, expected_cost
 from metricgrad.metrics.costs import cost_matrix
@@ -22,7 +24,7 @@ from metricgrad.metrics.records import of_classes
 
 __all__ = ["AskingLoss", "asked_for", "asking_loss"]
 
-ASKED = ("metric", "class_counts", "cost_matrix")
+ASKED = ("metric", "class_counts", "class_means", "cost_matrix")
 Build = Callable[[Callable[..., Tensor], Mapping[str, Any]], Objective]
 """(a loss, its settings) -> objective."""
 
@@ -52,6 +54,7 @@ def asking_loss(
     made_up = {
         "metric": adapt("accuracy"),
         "class_counts": example[1].bincount(minlength=example[0].shape[1]),
+        "class_means": torch.eye(example[0].shape[1]),
         "cost_matrix": 1 - torch.eye(example[0].shape[1]),
     }
 
@@ -86,7 +89,8 @@ class AskingLoss:
         """Raise InputError where a metric is not one that the loss can be given; None for one that is not known."""
         if metric is not None and "cost_matrix" in self.asks:
             _costs(self.name, metric)
-        if metric is not None and inspect.isclass(self.loss):
+        takes = inspect.isclass(self.loss) and "metric" in inspect.signature(self.loss).parameters
+        if metric is not None and takes:
             self.loss(**{**self.settings, "metric": metric})
 
     def begin(self, run: MethodRun) -> None:
@@ -100,8 +104,8 @@ class AskingLoss:
             self.module.to(next(iter(run.parameters.values())).device)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return what is trained beside the network: nothing."""
-        return []
+        """Return what is trained beside the network, without weight decay."""
+        return [] if self.module is None else list(self.module.parameters())
 
     def given(self, asked: Mapping[str, Any]) -> "AskingLoss":
         """Make the objective with what was asked for."""
@@ -143,6 +147,9 @@ class AskingLoss:
         if run.fit is None:
             raise fail(f"loss {self.name}", "there is no fit split", "one: class_counts are counted in it")
         return class_counts(run.fit)
+
+    def _class_means(self, run: MethodRun) -> Any:
+        return class_means_of(f"loss {self.name}", run)
 
     def _cost_matrix(self, run: MethodRun) -> Any:
         return _costs(self.name, run.metric)

@@ -1,23 +1,19 @@
 """How often each class comes in the data that is trained on: counted once, in the data, whatever the batches repeat."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from metricgrad._checks import fail
 from metricgrad._columns import one_column
-from metricgrad._structures import form, pair
+from metricgrad._structures import form
 from metricgrad._types import Split
 from metricgrad.losses.class_scores import counted_samples
+from metricgrad.methods.fit_items import each_item_once
 
 __all__ = ["class_counts"]
-
-BATCH = 256
-"""Items that are read at once where a loader does not say how many."""
 
 
 def class_counts(fit: Split) -> Int[Tensor, " class"]:
@@ -34,7 +30,7 @@ def class_counts(fit: Split) -> Int[Tensor, " class"]:
         None for a split in memory; else one pass over the data.
     """
     targets = getattr(fit, "targets", None)
-    parts = [targets] if isinstance(targets, Tensor) else (part for _, part in _batches(fit))
+    parts = [targets] if isinstance(targets, Tensor) else (part for _, part in each_item_once(fit))
     counts = torch.zeros(0, dtype=torch.int64)
     for part in parts:
         found = _counted(part)
@@ -68,19 +64,3 @@ def _counted(targets: Any) -> Tensor:
 
 def _texts(targets: Any) -> bool:
     return isinstance(targets, list | tuple) and any(isinstance(one, str | bytes) for one in targets)
-
-
-def _batches(fit: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield batches that hold every item once: those of a loader without its sampler, else those of a pass."""
-    readers, inner = [], fit
-    while hasattr(inner, "unpack") and hasattr(inner, "split"):  # batches of another form
-        readers.append(inner.unpack)
-        inner = inner.split
-    if not isinstance(inner, DataLoader) or isinstance(inner.dataset, IterableDataset):
-        yield from map(pair, fit)
-        return
-    plain = DataLoader(inner.dataset, batch_size=inner.batch_size or BATCH, collate_fn=inner.collate_fn)
-    for batch in plain:
-        for read in reversed(readers):
-            batch = read(batch)
-        yield pair(batch)

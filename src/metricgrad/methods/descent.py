@@ -115,8 +115,10 @@ class Descent:
                     module.p = self.settings.dropout
         pulled = self.settings.pull_to_start > 0
         self.start = [value.detach().clone() for value in self.parameters] if pulled else []
-        matrices = [value for value in self.trained if value.ndim >= 2]
-        vectors = [value for value in self.trained if value.ndim < 2]
+        ours = [part for part in self.asking if isinstance(part, AskingLoss)]
+        free = {id(value) for part in ours for value in part.parameters()}  # prototypes do not decay
+        matrices = [value for value in self.trained if value.ndim >= 2 and id(value) not in free]
+        vectors = [value for value in self.trained if value.ndim < 2 or id(value) in free]
         groups = [
             {"params": matrices, "weight_decay": 0.0 if pulled else self.settings.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
