@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from metricgrad.cli import (
     adapt,
     bench,
+    bench_losses,
     cite,
     compare,
     decide,
@@ -98,4 +99,5 @@ app.command("list", epilog=listing.EXAMPLES)(listing.list_names)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("cite", epilog=cite.EXAMPLES)(cite.cite)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+bench.commands.command("losses", epilog=bench_losses.EXAMPLES)(bench_losses.losses)
 app.add_typer(bench.commands)

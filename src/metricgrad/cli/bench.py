@@ -15,7 +15,7 @@ from metricgrad.cli.output import JsonOption, QuietOption, complain, console, ex
 if TYPE_CHECKING:
     from metricgrad.bench.measuring import Measurement
 
-__all__ = ["EXAMPLES", "commands", "ranks"]
+__all__ = ["EXAMPLES", "commands", "items_of", "ranks", "told"]
 
 EXAMPLES = examples(
     "metricgrad bench ranks",
@@ -35,7 +35,6 @@ EXAMPLES_OF_LEARNED = examples(
     "metricgrad bench learned --only texts,boxes --texts 1000000 --boxes 1000000 --no-peers",
     "metricgrad bench learned --json > learned.json",
 )
-
 _SECONDS_BETWEEN_LINES = 5.0
 """Where standard error is no terminal."""
 
@@ -86,16 +85,16 @@ def ranks(
     from metricgrad._checks import fail
     from metricgrad.bench.measuring import facts_of, measure
 
-    batches = [_batch_size(text) for text in _items(batch, ("256", "1024", "4096"))]
-    noises = [_noise(text) for text in _items(noise, ("2.0", "0.3"))]
-    names = _contestants(_items(only, ()))
+    batches = [_batch_size(text) for text in items_of(batch, ("256", "1024", "4096"))]
+    noises = [_noise(text) for text in items_of(noise, ("2.0", "0.3"))]
+    names = _contestants(items_of(only, ()))
     if plot is not None and not plot.absolute().parent.is_dir():
         raise fail(
             "bench ranks", f"--plot {plot}", "a file in a folder that exists", f"Make {plot.parent} first."
         )
     measured: list[Measurement] = []
     interrupted = False
-    with _told(quiet=quiet) as tell:
+    with told(quiet=quiet) as tell:
         try:
             for part in measure(
                 batches, noises, dims=dims, repeats=repeats, limit=limit, only=names, tell=tell
@@ -192,7 +191,7 @@ def learned(
     print_json(facts) if as_json else draw_learned(facts, found)
 
 
-def _items(given: list[str] | None, default: tuple[str, ...]) -> list[str]:
+def items_of(given: list[str] | None, default: tuple[str, ...]) -> list[str]:
     """The items of an option that may be repeated and may hold commas."""
     return [item.strip() for text in given or [] for item in text.split(",") if item.strip()] or list(default)
 
@@ -232,7 +231,7 @@ def _parts(only: list[str] | None) -> list[str]:
     from metricgrad._checks import fail, nearest
     from metricgrad.bench.learned import PARTS
 
-    names = _items(only, ())
+    names = items_of(only, ())
     for name in names:
         if name not in PARTS:
             raise fail("bench learned", f"--only {name}", ", ".join(PARTS), nearest(name, PARTS))
@@ -240,7 +239,7 @@ def _parts(only: list[str] | None) -> list[str]:
 
 
 @contextmanager
-def _told(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+def told(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     """Draw what is going on on standard error: one line that changes, or a line now and then."""
     if quiet:
         yield lambda text: None

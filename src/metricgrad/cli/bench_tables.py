@@ -8,7 +8,7 @@ from metricgrad.cli.output import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["draw_decodes", "draw_learned", "draw_ranks"]
+__all__ = ["draw_decodes", "draw_learned", "draw_losses", "draw_ranks"]
 
 _Rows = Iterable[Mapping[str, Any]]
 
@@ -60,6 +60,23 @@ def draw_decodes(facts: Mapping[str, Any]) -> None:
     title = f"One decode: {facts['positives']:,} positives, {facts['negatives']:,} negatives"
     console().print(_table(title, columns, facts["rows"]))
     _say(f"{_conditions(facts)}. Both of a row returned the same value.")
+
+
+def draw_losses(facts: Mapping[str, Any]) -> None:
+    """Print the time of every loss and of cross-entropy, and their ratio."""
+    columns = {
+        "loss": "{loss}",
+        "takes": "{takes}",
+        "outputs": "{outputs}",
+        "ms": "{ms:,.2f}",
+        "cross-entropy ms": "{cross_entropy_ms:,.2f}",
+        "/ cross-entropy": "{to_cross_entropy:,.1f}",
+    }
+    rows = [{**row, "outputs": " x ".join(map(str, row["shape"]))} for row in facts["rows"]]
+    console().print(_table("Forward + backward, float32", columns, rows))
+    _say(
+        f"{_conditions(facts)}. Cross-entropy is that of torch on outputs of the same shape, in the same minutes."
+    )
 
 
 def draw_learned(facts: Mapping[str, Any], found: Mapping[str, list[dict[str, Any]]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from metricgrad._checks import describe, fail, require_matrix, tensor_of
 
@@ -92,10 +93,11 @@ def log_probability_of_target(
     """
     targets = checked_targets(caller, logits, targets)
     counted = counted_samples(targets)
-    # masked before the softmax: a sample that is ignored may hold anything, NaN included
-    known = widened(logits).masked_fill(~counted.unsqueeze(1), 0)
-    of_target = known.log_softmax(1).gather(1, targets.where(counted, 0).unsqueeze(1)).squeeze(1)
-    return of_target.masked_fill(~counted, 0)
+    known = widened(logits)
+    if not bool(counted.all()):
+        # masked before the softmax: a sample that is ignored may hold anything, NaN included
+        known = known.masked_fill(~counted.unsqueeze(1), 0)
+    return -cross_entropy(known, targets, ignore_index=IGNORED, reduction="none")
 
 
 def numbers_of_classes(
