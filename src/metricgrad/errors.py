@@ -13,6 +13,7 @@ __all__ = [
     "InputError",
     "Interrupted",
     "JudgeEnded",
+    "LawBroken",
     "MetricFailed",
     "MetricgradError",
     "MissingExtraError",
@@ -71,3 +72,7 @@ class JudgeEnded(MetricgradError):
 
 class Distrusted(MetricgradError):
     """A learned surrogate does not agree with the metric and must not touch the model; the stage ends there."""
+
+
+class LawBroken(MetricgradError, AssertionError):
+    """A loss or metric under `metricgrad.testing` breaks a law; the message is the report."""

@@ -161,6 +161,23 @@ def test_ties_count_what_is_said(zero: float) -> None:
         metrics.exact(auc, zero_step=0.3)
 
 
+def test_the_unit_of_one_number(generator: torch.Generator) -> None:
+    """Drawn samples, no interval, or neither said: then a ranking of the samples against each other is refused."""
+
+    def nearest_agree(outputs: Tensor, targets: Tensor, step: Any) -> Tensor:
+        near = step(0.1 - (outputs[:, None] - outputs).abs()) * (1 - torch.eye(len(outputs)))
+        return (near * (targets[:, None] == targets)).sum() / near.sum()
+
+    outputs, targets = binary(generator, 40)
+    with pytest.raises(InputError, match="given twice"):
+        metrics.exact(nearest_agree).measure(outputs, targets)
+    whole = metrics.exact(nearest_agree, unit="whole")
+    assert (whole.unit, whole.measure(outputs, targets).shape) == ("whole", (1, 1))
+    assert metrics.exact(auc, unit="sample").measure(outputs, targets).shape[0] == 40
+    with pytest.raises(InputError, match="unit is 'row'"):
+        metrics.exact(auc, unit="row")
+
+
 def test_self_comparison_trap() -> None:
     """An item that is compared with itself adds one half to its rank: the exact value says so."""
 
@@ -274,6 +291,10 @@ def test_what_is_no_metric_of_comparisons(make: Any) -> None:
     for wrong in (3, torch.nn.Linear):
         with pytest.raises(InputError, match=r"f\(outputs, targets, step\)"):
             make(wrong)
+    nothing, zero = slope(
+        make(lambda outputs, targets, step: outputs.new_tensor(float("nan"))), outputs, outputs
+    )
+    assert float(nothing) == 0 and not bool(zero.any())
     with pytest.raises(InputError, match="never called step"):
         make(lambda outputs, targets, step: outputs.sum())(outputs, outputs)
     with pytest.raises(InputError, match="one value per row"):

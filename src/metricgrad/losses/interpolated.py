@@ -172,11 +172,11 @@ class Interpolated(nn.Module):
         who, read = f"interpolated {name_of_metric(self.metric)}", wide(outputs)
         values, recorder = recorded(who, self.metric, read, targets)
         self.calls += 1
-        if not recorder.kept:
-            raise fail(*never(who))
         defined = ~values.detach().isnan()
         if not bool(defined.any()):
             return zero_of(outputs, values)
+        if not recorder.kept:
+            raise fail(*never(who))
         if not recorder.count:
             return zero_of(outputs, values) + loss_of(
                 values.reshape(-1).detach(), defined.reshape(-1), maximize=self.maximize

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float64
@@ -25,6 +25,7 @@ def exact(
     higher_is_better: bool = True,
     bounds: tuple[float, float] = (0.0, 1.0),
     zero_step: float = 0.5,
+    unit: Literal["sample", "whole"] | None = None,
 ) -> Metric:
     """Make the record of a metric that is written in comparisons (exact).
 
@@ -36,6 +37,9 @@ def exact(
         higher_is_better: the direction.
         bounds: smallest and largest possible value.
         zero_step: the answer to a difference of 0: 0, 0.5 or 1.
+        unit: of a function that returns one number, as in `adapt`: `sample`, an interval draws samples and calls it
+            again; `whole`, there is no interval. None: `sample`, but one whose value changes when every sample is given
+            twice is refused at its first measurement.
 
     Returns:
         A record whose `measure(outputs, targets)` gives [row, 1] where the function returns one value per row, and
@@ -43,7 +47,7 @@ def exact(
         statistics are the samples themselves, and it is called again for whatever samples are drawn.
 
     Raises:
-        InputError: not a function, a zero_step that is none of the three.
+        InputError: not a function, a zero_step or unit that is none of those.
         MetricFailed: (on measuring) the function raised, or returned something else.
 
     Edge cases:
@@ -63,19 +67,21 @@ def exact(
     require_comparisons("exact", metric)
     if zero_step not in (0, 0.5, 1):
         raise fail("exact", f"zero_step is {zero_step!r}", "0, 0.5 or 1")
+    if unit not in (None, "sample", "whole"):
+        raise fail("exact", f"unit is {unit!r}", "'sample', 'whole' or None")
     called = name or name_of_metric(metric)
     found = f"function {called}: written in comparisons, exact"
     call = partial(_with_exact_steps, metric, ExactStep(float(zero_step)))
-    function = _Exact(
-        Foreign(called, call, higher_is_better, found, bounds=bounds), resample=True, check=True
-    )
+    foreign = Foreign(called, call, higher_is_better, found, bounds=bounds)
+    function = _Exact(foreign, resample=unit != "whole", check=unit is None)
     return Metric(
         name=called,
         measure=function.measure,
         summarise=function.summarise,
         higher_is_better=higher_is_better,
         bounds=bounds,
-        description=f"{found}; an interval draws samples",
+        unit=unit or "sample",
+        description=f"{found}; {'no interval' if unit == 'whole' else 'an interval draws samples'}",
     )
 
 
