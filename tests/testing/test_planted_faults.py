@@ -29,7 +29,8 @@ def counted(logits: Tensor, targets: Tensor) -> Tensor:
 
 def contrastive(embeddings: Tensor, labels: Tensor) -> Tensor:
     """Squared distances within classes, a hinge on those between; the mean over all pairs."""
-    squared = (embeddings[:, None] - embeddings).square().sum(2)
+    wide = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+    squared = (wide[:, None] - wide).square().sum(2)
     same = labels[:, None] == labels
     between = (1 - (squared + 1e-12).sqrt()).clamp_min(0).square()
     return (torch.where(same, squared, between) / max(1, len(labels)) ** 2).sum()
