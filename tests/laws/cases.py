@@ -811,6 +811,22 @@ LOSS_CASES: tuple[LossCase, ...] = (
         for exponent in (0.0, 0.7, 1.0)
     ),
     *(
+        LossCase(target, class_logits, wrong, settings, bounds=(low, most), skip=SMOOTH)
+        for target, settings, low, most in (
+            (losses.generalized_cross_entropy_loss, {"cutoff": 0.1}, 0.0, 1 / 0.7),
+            (
+                losses.generalized_cross_entropy_loss,
+                {"cutoff": 0.2, "exponent": 0.5, "subtract_constant": True},
+                -(1 - 0.2**0.5) / 0.5,
+                0.0,
+            ),
+            (losses.mean_absolute_error_loss, {}, 0.0, 2.0),
+            (losses.symmetric_cross_entropy_loss, {}, 0.0, math.inf),
+            (losses.active_passive_loss, {"alpha": 2.0}, 0.0, 6.0),
+            (losses.active_passive_loss, {"passive": "mean_absolute_error"}, 0.0, 3.0),
+        )
+    ),
+    *(
         LossCase(target, class_logits, wrong, settings, bounds=(0.0, math.inf), skip=SMOOTH)
         for target, settings in (
             (losses.balanced_softmax_loss, {"class_counts": class_counts}),

@@ -16,6 +16,7 @@ from metricgrad.losses import (
     generalized_cross_entropy_loss,
     lovasz_hinge_loss,
     lovasz_softmax_loss,
+    mean_absolute_error_loss,
     soft_counts_loss,
     structural_similarity_loss,
 )
@@ -25,11 +26,7 @@ from metricgrad.losses.structural_similarity import structural_errors
 from metricgrad.pairing import mixed_loss
 from tests.oracles_json.reading import Case, cases, gradient, hold, leaf, renamed
 
-NOT_BUILT = (
-    "mean_absolute_error_loss",
-    "recall_weighted_cross_entropy_loss",
-    "truncated_generalized_cross_entropy_loss",
-)
+NOT_BUILT = ("recall_weighted_cross_entropy_loss",)
 
 
 def generalized_cross_entropy(case: Case) -> dict[str, Any]:
@@ -40,6 +37,38 @@ def generalized_cross_entropy(case: Case) -> dict[str, Any]:
     )
     loss = mean_valid(losses, counted_samples(targets))
     return {"loss": loss, "grad_outputs": gradient(loss, logits)}
+
+
+def truncated(case: Case) -> dict[str, Any]:
+    """The mean over all samples, and which of them have a gradient."""
+    logits, targets = leaf(case["inputs"]["outputs"]), torch.tensor(case["inputs"]["targets"])
+    names = {name: name for name in ("exponent", "cutoff", "subtract_constant")}
+    loss = generalized_cross_entropy_loss(logits, targets, **renamed(case["params"], names)).mean()
+    slopes = gradient(loss, logits)
+    return {"loss": loss, "grad_outputs": slopes, "kept": slopes.any(1).long()}
+
+
+def mean_absolute_error(case: Case) -> dict[str, Any]:
+    """The mean over the samples that are not ignored; its value and identity where labels are exchanged."""
+    logits, targets = leaf(case["inputs"]["outputs"]), torch.tensor(case["inputs"]["targets"])
+    loss = mean_valid(mean_absolute_error_loss(logits, targets), counted_samples(targets))
+    found = {"loss": loss, "grad_outputs": gradient(loss, logits)}
+    if "noise_rate" not in case["params"]:
+        return found
+    params = renamed(case["params"], {"noise_rate": "rate", "classes": "classes"})
+    rate, classes = params["rate"], params["classes"]
+    labels = [torch.tensor([label]) for label in range(classes)]
+    of_labels = [float(mean_absolute_error_loss(logits.detach(), label)) for label in labels]
+    others = sum(of_labels) - float(loss.detach())
+    return found | {
+        "noisy_loss": (1 - rate) * loss + rate * others / (classes - 1),
+        "identity": (1 - rate * classes / (classes - 1)) * loss + rate * sum(of_labels) / (classes - 1),
+        "sum_over_labels": sum(of_labels),
+        "generalized_cross_entropy_sum_over_labels": sum(
+            float(generalized_cross_entropy_loss(logits.detach(), label)) for label in labels
+        ),
+        "bounds": [(classes - classes**0.3) / 0.7, (classes - 1) / 0.7],
+    }
 
 
 def expected_cost(case: Case) -> dict[str, Any]:
@@ -172,6 +201,8 @@ def test_case(case: Case):
             "domain_mixup_loss": domain_mixup,
             "expected_cost_loss": expected_cost,
             "generalized_cross_entropy_loss": generalized_cross_entropy,
+            "truncated_generalized_cross_entropy_loss": truncated,
+            "mean_absolute_error_loss": mean_absolute_error,
             "lovasz_extension": extension,
             "lovasz_hinge_loss": lovasz_hinge,
             "lovasz_softmax_loss": lovasz_softmax,

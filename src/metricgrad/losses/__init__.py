@@ -4,6 +4,7 @@ A loss that remembers something between calls has a class beside its function. `
 of a metric that was written once in comparisons.
 """
 
+from metricgrad.losses.active_passive import active_passive_loss as active_passive_loss
 from metricgrad.losses.average_precision import average_precision_loss as average_precision_loss
 from metricgrad.losses.balanced_softmax import balanced_softmax_loss as balanced_softmax_loss
 from metricgrad.losses.circle import circle_loss as circle_loss
@@ -37,6 +38,7 @@ from metricgrad.losses.info_nce import info_nce_loss as info_nce_loss
 from metricgrad.losses.interpolated import interpolated as interpolated
 from metricgrad.losses.lovasz_hinge import lovasz_hinge_loss as lovasz_hinge_loss
 from metricgrad.losses.lovasz_softmax import lovasz_softmax_loss as lovasz_softmax_loss
+from metricgrad.losses.mean_absolute_error import mean_absolute_error_loss as mean_absolute_error_loss
 from metricgrad.losses.ndcg import ndcg_loss as ndcg_loss
 from metricgrad.losses.precision_at_k import precision_at_k_loss as precision_at_k_loss
 from metricgrad.losses.recall_at_k import recall_at_k_loss as recall_at_k_loss
@@ -50,6 +52,9 @@ from metricgrad.losses.soft_counts import soft_counts_loss as soft_counts_loss
 from metricgrad.losses.structural_similarity import (
     structural_similarity_loss as structural_similarity_loss,
 )
+from metricgrad.losses.symmetric_cross_entropy import (
+    symmetric_cross_entropy_loss as symmetric_cross_entropy_loss,
+)
 
 __all__ = [
     "CircleClassLoss",
@@ -57,6 +62,7 @@ __all__ = [
     "ExtendedSupConLoss",
     "SlopeLoss",
     "SoftConfusionLoss",
+    "active_passive_loss",
     "average_precision_loss",
     "balanced_softmax_loss",
     "circle_class_loss",
@@ -76,6 +82,7 @@ __all__ = [
     "interpolated",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
+    "mean_absolute_error_loss",
     "ndcg_loss",
     "precision_at_k_loss",
     "recall_at_k_loss",
@@ -86,4 +93,5 @@ __all__ = [
     "soft_counts_loss",
     "structural_similarity_loss",
     "supcon_loss",
+    "symmetric_cross_entropy_loss",
 ]
