@@ -9,6 +9,8 @@ from metricgrad.losses.lovasz_extension import lovasz_extension, of_images
 
 __all__ = ["lovasz_hinge_loss"]
 
+READS_IMAGES = True
+
 
 def lovasz_hinge_loss(
     label_logits: Float[Tensor, "..."], targets: Shaped[Tensor, "..."], *, per_image: bool = False

@@ -14,6 +14,8 @@ from metricgrad.losses.lovasz_extension import lovasz_extension, of_images
 
 __all__ = ["lovasz_softmax_loss"]
 
+READS_IMAGES = True
+
 
 def lovasz_softmax_loss(
     logits: Float[Tensor, "..."],

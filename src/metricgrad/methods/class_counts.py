@@ -17,7 +17,7 @@ __all__ = ["class_counts"]
 
 
 def class_counts(fit: Split) -> Int[Tensor, " class"]:
-    """Return how many samples of fit each class has, up to the largest class number; -100 is not counted.
+    """Return how many samples, or pixels, of fit each class has, up to the largest class number; -100 is not counted.
 
     Args:
         fit: a split that holds its targets is read there. Of a loader the dataset is read once from end to end, so that
@@ -46,14 +46,14 @@ def _padded(counts: Tensor, size: int) -> Tensor:
 def _counted(targets: Any) -> Tensor:
     """Return the counts of some targets."""
     numbers = one_column(torch.as_tensor(targets)) if not _texts(targets) else None
-    if numbers is None or numbers.ndim != 1 or numbers.is_floating_point():
+    if numbers is None or numbers.ndim in (0, 2) or numbers.is_floating_point():
         raise fail(
             "class_counts",
             f"targets of fit are {form(targets)}",
-            "class numbers, one whole number per sample",
+            "class numbers, one whole number per sample, or [image, row, column] of pixels",
             "A loss that weighs classes needs one class per sample.",
         )
-    numbers = numbers.cpu().long()
+    numbers = numbers.cpu().long().flatten()
     numbers = numbers[counted_samples(numbers)]
     if bool((numbers < 0).any()):
         raise fail(

@@ -2,9 +2,10 @@
 
 The name of the first parameter of a loss says what it takes, and with it what must be made of the outputs of a network:
 `ranks` of the positives, `embeddings` [sample, dim] with labels, `logits` or `probabilities` [sample, class],
-`label_logits` [sample, label], `scores` [sample] of class 1. Beside the loss stand, in its module, the values that
-tries draw for its settings as `SPACE`, and, where it remembers something between steps, its class as `RUNNING`. What a
-loss asks of the run by a keyword stands in `asking`.
+`label_logits` [sample, label], `scores` [sample] of class 1. Pixels of images are samples, unless the module of the
+loss says `READS_IMAGES`. Beside the loss stand, in its module, the values that tries draw for its settings as `SPACE`,
+and, where it remembers something between steps, its class as `RUNNING`. What a loss asks of the run by a keyword stands
+in `asking`.
 """
 
 import inspect
@@ -96,7 +97,7 @@ def named_objective(
         f"loss {name}",
         settings,
         lambda: form.objective(loss, name, settings),
-        example_for(settings, form.example),
+        example_for(settings, form.example, loss=name),
     )
 
 

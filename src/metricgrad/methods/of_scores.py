@@ -10,6 +10,7 @@ from metricgrad._columns import class_logits, class_probabilities, logit_of_clas
 from metricgrad._structures import one_tensor
 from metricgrad.averages import mean_valid
 from metricgrad.losses.class_scores import counted_samples
+from metricgrad.methods.of_pixels import as_samples
 from metricgrad.methods.trial import Objective
 from metricgrad.relax import positive_ranks_from_scores
 
@@ -38,7 +39,7 @@ def taking_scores(loss: Callable[..., Tensor], name: str, settings: Mapping[str,
 
 
 def taking_logits(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    """Logits [sample, class]."""
+    """Logits [sample, class], or [image, class, row, column] with a class per pixel."""
     return _of_classes(loss, name, settings, class_logits)
 
 
@@ -48,13 +49,14 @@ def taking_label_logits(loss: Callable[..., Tensor], name: str, settings: Mappin
     def objective(outputs: Any, targets: Any) -> Tensor:
         logits, labels = one_column(one_tensor(f"surrogate:{name}", outputs)), one_column(targets)
         one_channel = logits.ndim == labels.ndim + 1 and logits.shape[1] == 1
-        return _mean(loss(logits.squeeze(1) if one_channel else logits, labels, **settings), labels)
+        logits, labels = as_samples(name, logits.squeeze(1) if one_channel else logits, labels)
+        return _mean(loss(logits, labels, **settings), labels)
 
     return objective
 
 
 def taking_probabilities(loss: Callable[..., Tensor], name: str, settings: Mapping[str, Any]) -> Objective:
-    """Probabilities [sample, class]."""
+    """Probabilities [sample, class], or [image, class, row, column] with a class per pixel."""
     return _of_classes(loss, name, settings, class_probabilities)
 
 
@@ -64,8 +66,9 @@ def _of_classes(
     """A loss of class scores."""
 
     def objective(outputs: Any, targets: Any) -> Tensor:
-        classes = one_column(targets)
-        return _mean(loss(read(one_tensor(f"surrogate:{name}", outputs)), classes, **settings), classes)
+        scores = one_tensor(f"surrogate:{name}", outputs)
+        scores, classes = as_samples(name, scores, one_column(targets))
+        return _mean(loss(read(scores), classes, **settings), classes)
 
     return objective
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from metricgrad._checks import describe, fail, tensor_of
 from metricgrad.errors import MetricgradError
 from metricgrad.losses.class_tree import read_tree
+from metricgrad.methods.of_pixels import example_of
 from metricgrad.metrics.costs import cost_matrix
 
 __all__ = [
@@ -65,12 +66,32 @@ LARGEST = 64
 """Made-up rows, where there are many classes."""
 
 
-def example_for(settings: Mapping[str, Any], usual: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
-    """Return the usual example, or class scores of as many classes as the settings are for."""
+def example_for(
+    settings: Mapping[str, Any], usual: tuple[Tensor, Any], *, loss: str | None = None
+) -> tuple[Tensor, Any]:
+    """Return the usual example, or class scores of as many classes as the settings are for; as images for some losses.
+
+    Args:
+        settings: of a loss.
+        usual: scores and targets where they ask for nothing else.
+        loss: its name; None for one that takes rows.
+    """
+    rows = _rows_for(settings, usual)
+    return rows if loss is None else example_of(loss, rows)
+
+
+def _rows_for(settings: Mapping[str, Any], usual: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
     if any(settings.get(name) is not None for name in TREES):
         classes = read_tree("the settings", *(settings.get(name) for name in TREES)).classes
         if settings.get("class_mask") is None:
             return _class_scores(classes, torch.arange(classes))
+    numbers = settings.get("classes")
+    if (
+        isinstance(numbers, list | tuple)
+        and numbers
+        and all(type(one) is int and one >= 0 for one in numbers)
+    ):
+        return _class_scores(known := max(numbers) + 1, torch.arange(known))
     for name in PER_CLASS:
         if settings.get(name) is not None:
             with fitting_settings(f"setting {name}", {name: settings[name]}):
