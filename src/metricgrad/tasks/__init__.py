@@ -11,6 +11,7 @@ __all__ = [
     "income",
     "letters_long_tail",
     "satellite",
+    "scenes",
     "sections",
     "shuttle",
     "text_retrieval",

@@ -26,6 +26,8 @@ __all__ = [
     "Source",
     "cut_out",
     "draw_scene",
+    "ground",
+    "layer",
     "photographs",
 ]
 
@@ -71,7 +73,9 @@ class Scene(NamedTuple):
     visible: float
 
 
-def cut_out(picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "_ _ 4"] | None:
+def cut_out(
+    picture: UInt8[np.ndarray, "height width 3"], *, any_shape: bool = False
+) -> UInt8[np.ndarray, "_ _ 4"] | None:
     """Cut an emoji out of its white ground, where its tight rectangle tells how it was turned.
 
     The ground is the near-white region that reaches the border. A design is left out when it falls apart, fills less
@@ -80,6 +84,7 @@ def cut_out(picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "
 
     Args:
         picture: RGB on white, 0 to 255.
+        any_shape: leave out only a picture that is all ground.
 
     Returns:
         uint8 [height, width, 4], RGB and alpha (0 or 255), cropped to the tight rectangle; None for a design that is
@@ -106,7 +111,7 @@ def cut_out(picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     tight = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     alpha = inside[tight]
-    if not _tells_its_turn(alpha, ndimage):
+    if not any_shape and not _tells_its_turn(alpha, ndimage):
         return None
     return np.dstack([picture[tight], np.where(alpha, 255, 0).astype(np.uint8)])
 
@@ -166,21 +171,20 @@ def draw_scene(source: Source, key: Sequence[int]) -> Scene:
     Cost:
         About 3 ms.
     """
-    image = extra("PIL.Image", "emoji", "drawing scenes")
     rng = np.random.default_rng(key)
-    canvas = _ground(source, rng, image)
+    canvas = ground(source, rng)
     design = int(rng.integers(len(source.cutouts)))
     box, drawn = _object(source.cutouts[design], rng)
-    layer = _layer(source.cutouts[design], drawn, image)
-    canvas.paste(layer, (0, 0), layer)
-    solid = np.asarray(layer)[..., 3] >= 128
+    own = layer(source.cutouts[design], drawn)
+    canvas.paste(own, (0, 0), own)
+    solid = np.asarray(own)[..., 3] >= 128
     left = solid.copy()
     for _ in range(int(rng.integers(OTHERS + 1))):
         other = source.cutouts[int(rng.integers(len(source.cutouts)))]
-        layer = _layer(other, _other(box, rng), image)
-        uncovered = left & (np.asarray(layer)[..., 3] < 128)
+        over = layer(other, _other(box, rng))
+        uncovered = left & (np.asarray(over)[..., 3] < 128)
         if uncovered.sum() >= LEAST_VISIBLE * solid.sum():
-            canvas.paste(layer, (0, 0), layer)
+            canvas.paste(over, (0, 0), over)
             left = uncovered
     pixels = np.asarray(canvas.reduce(FINE), dtype=np.float64) * rng.uniform(0.7, 1.1)
     pixels += rng.normal(0.0, NOISE, pixels.shape)
@@ -189,15 +193,16 @@ def draw_scene(source: Source, key: Sequence[int]) -> Scene:
     return Scene(pixels.clip(0, 255).round().astype(np.uint8), box, design, mask, visible)
 
 
-def _ground(source: Source, rng: np.random.Generator, image: ModuleType) -> Any:
-    """A crop of a photograph, perhaps mirrored, as a picture at the fine resolution."""
+def ground(source: Source, rng: np.random.Generator, edge: int = EDGE) -> Any:
+    """Return a crop of a photograph, perhaps mirrored, as a picture of twice the edge of the scene."""
+    image = extra("PIL.Image", "emoji", "drawing scenes")
     photograph = source.photographs[int(rng.integers(len(source.photographs)))]
     height, width = photograph.shape[:2]
-    edge = int(rng.integers(CROP[0], min(CROP[1], height, width) + 1))
-    top, left = int(rng.integers(height - edge + 1)), int(rng.integers(width - edge + 1))
-    crop = photograph[top : top + edge, left : left + edge]
+    side = int(rng.integers(CROP[0], min(CROP[1], height, width) + 1))
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    crop = photograph[top : top + side, left : left + side]
     crop = np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
-    return image.fromarray(crop).resize((FINE * EDGE, FINE * EDGE), image.Resampling.BILINEAR)
+    return image.fromarray(crop).resize((FINE * edge, FINE * edge), image.Resampling.BILINEAR)
 
 
 def _object(cutout: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -229,9 +234,10 @@ def _other(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array([*centre, *sides, rng.uniform(-np.pi, np.pi)])
 
 
-def _layer(cutout: np.ndarray, box: np.ndarray, image: ModuleType) -> Any:
-    """A cut-out stretched and turned into a rectangle, on a transparent picture at the fine resolution."""
-    edge = FINE * EDGE
+def layer(cutout: np.ndarray, box: np.ndarray, edge: int = EDGE) -> Any:
+    """Return a cut-out stretched and turned into a rectangle, on a transparent picture of twice the scene's edge."""
+    image = extra("PIL.Image", "emoji", "drawing scenes")
+    edge = FINE * edge
     cx, cy, width, height = box[:4] * edge
     columns, rows = max(1, round(width)), max(1, round(height))
     small = image.fromarray(cutout).resize((columns, rows), image.Resampling.BILINEAR)
