@@ -89,7 +89,7 @@ def _rows_for(settings: Mapping[str, Any], usual: tuple[Tensor, Any]) -> tuple[T
     if (
         isinstance(numbers, list | tuple)
         and numbers
-        and all(type(one) is int and one >= 0 for one in numbers)
+        and all(type(one) is int and 0 <= one < 2**16 for one in numbers)
     ):
         return _class_scores(known := max(numbers) + 1, torch.arange(known))
     for name in PER_CLASS:
