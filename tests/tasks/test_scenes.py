@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from metricgrad.tasks import boxes_sets, scenes, scenes_sets
-from metricgrad.tasks.boxes_scenes import Source, cut_out, photographs
-from metricgrad.tasks.boxes_sets import VENDORS, pictures_of
+from metricgrad.tasks import boxes_sets, scenes, scenes_sets, scenes_sources
+from metricgrad.tasks.boxes_scenes import Source, cut_out
+from metricgrad.tasks.boxes_sets import pictures_of
 from metricgrad.tasks.emoji_pictures import load_pictures
 from metricgrad.tasks.emoji_tree import read_tree
 from metricgrad.tasks.scenes_drawing import CLASSES, EDGE, ClassSource, draw_masked
@@ -27,15 +27,15 @@ def emoji():
     """The emoji pictures, decoded once for all tests here."""
     pictures = load_pictures()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scenes_sets, "load_pictures", lambda: pictures)
+        patched.setattr(scenes_sources, "load_pictures", lambda: pictures)
         patched.setattr(boxes_sets, "load_pictures", lambda: pictures)
         yield pictures
 
 
 @pytest.fixture(scope="module")
-def sources(emoji):
+def sources():
     """Real cut-outs of every split."""
-    return scenes_sets.class_sources(emoji, {name: photographs(name) for name in VENDORS}, 0)
+    return scenes_sources.class_sources(scenes_sources.designs(), 0)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
-"""All scenes of the task scenes: whose designs are drawn in which split, drawn once in several processes and kept."""
+"""All scenes of the task scenes: drawn once, in several processes, and kept."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,17 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from metricgrad._checks import extra, require_memory
+from metricgrad._checks import require_memory
 from metricgrad._types import Observer
-from metricgrad.tasks.boxes_scenes import Source, cut_out, photographs
-from metricgrad.tasks.boxes_sets import SHARES, VENDORS, pictures_of
+from metricgrad.tasks.boxes_sets import VENDORS
 from metricgrad.tasks.drawing import PART, Part, drawn_splits
-from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
-from metricgrad.tasks.emoji_tree import read_tree
 from metricgrad.tasks.kept import kept_splits
-from metricgrad.tasks.scenes_drawing import CLASSES, IMBALANCE, VERSION, ClassSource, draw_masked
+from metricgrad.tasks.scenes_drawing import ClassSource, draw_masked
+from metricgrad.tasks.scenes_sources import class_sources, designs, key_of
 
-__all__ = ["MaskedScenes", "class_sources", "draw_scenes", "kept_scenes"]
+__all__ = ["MaskedScenes", "draw_scenes", "kept_scenes"]
 
 _BYTES_OF_A_SCENE = 3 * 4 * 48 * 48
 """Drawn, joined and kept: three copies for a moment."""
@@ -59,36 +55,15 @@ def kept_scenes(
     """
     scenes = sum(counts.values())
     require_memory("task scenes", f"drawing {scenes:,} scenes", _BYTES_OF_A_SCENE * scenes)
-    emoji = load_pictures()
-    strips = {name: photographs(name) for name in VENDORS}
-    key = _key(emoji, strips, counts, seed)
+    drawn_from = designs()
+    key = key_of(drawn_from, [counts[name] for name in VENDORS], seed)
 
     def draw() -> dict[str, MaskedScenes]:
-        sources = class_sources(emoji, strips, seed)
+        sources = class_sources(drawn_from, seed)
         return draw_scenes(sources, counts, seed=seed, processes=processes, observer=observer)
 
     found = kept_splits("scenes", key, MaskedScenes, list(VENDORS), draw, cache=cache, observer=observer)
     return found, key
-
-
-def class_sources(
-    emoji: EmojiPictures, strips: Mapping[str, list[np.ndarray]], seed: int
-) -> dict[str, ClassSource]:
-    """Cut the designs of every split out, by class; emoji of other categories are left out."""
-    tree = read_tree(emoji.names, "categories")
-    numbers = {name: place for place, name in enumerate(tree.names)}
-    sources = {}
-    for number, (name, rows) in enumerate(pictures_of(emoji, seed).items()):
-        cutouts: list[np.ndarray] = []
-        of_class = []
-        for category in filter(None, CLASSES.values()):
-            mine = rows[tree.class_of[emoji.label[rows]] == numbers[category]]
-            cut = [cut_out(emoji.pictures[row], any_shape=True) for row in mine]
-            kept = [cutout for cutout in cut if cutout is not None]
-            of_class.append(np.arange(len(cutouts), len(cutouts) + len(kept)))
-            cutouts += kept
-        sources[name] = ClassSource(Source(cutouts, strips[name], number), of_class)
-    return sources
 
 
 def draw_scenes(
@@ -146,16 +121,3 @@ def _draw_part(part: tuple[str, int, int, int]) -> MaskedScenes:
     scenes = [draw_masked(source, (seed, source.source.number, number)) for number in range(start, stop)]
     pictures = np.stack([scene.picture for scene in scenes]).transpose(0, 3, 1, 2)
     return MaskedScenes(np.ascontiguousarray(pictures), np.stack([scene.mask for scene in scenes]))
-
-
-def _key(
-    emoji: EmojiPictures, strips: Mapping[str, list[np.ndarray]], counts: Mapping[str, int], seed: int
-) -> str:
-    """Name the scenes by everything that settles their pixels."""
-    photograph = hashlib.sha256(b"".join(strip.tobytes() for part in strips.values() for strip in part))
-    categories = read_tree(emoji.names, "categories")
-    pillow = extra("PIL", "emoji", "drawing scenes").__version__
-    chosen = [VENDORS, SHARES, [counts[name] for name in VENDORS], seed, dict(CLASSES), IMBALANCE]
-    classes = [categories.names, categories.class_of.tolist()]
-    facts = [emoji.digest, photograph.hexdigest(), classes, chosen, VERSION, pillow, np.__version__]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
