@@ -176,6 +176,7 @@ ONE_PROCESS = {"chunked": "pairs of a whole batch teach the surrogate"}
 EMBEDDED: dict[str, Any] = {"metric": named("recall@1"), "model": network, "splits": clouds}
 SCORED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 CLASSED: dict[str, Any] = {"metric": named("accuracy"), "model": network, "splits": clouds}
+WITH_PROXY: dict[str, Any] = {**CLASSED, "proxy": of_classes}
 NO_BATCH = {"no number": "it follows the judge and reads no batch; of a metric that is NaN there is a law"}
 LABELLED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 COUNTED: dict[str, Any] = {"metric": named("macro_f1"), "model": network, "splits": clouds}
@@ -244,6 +245,25 @@ METHOD_CASES: tuple[MethodCase, ...] = (
     MethodCase("direct:multiclass", **CLASSED),
     MethodCase("learned", slow=True, **LEARNED),
     MethodCase("learned+filter", **LEARNED),
+    MethodCase("alternating:complement_entropy", **WITH_PROXY),
+    MethodCase(
+        "alternating:complement_entropy",
+        proxy=Centres,
+        settings={"second_rate": 0.5, "decay_once": False, "pull_to_start": 1.0, "weight_decay": 0.1},
+        about="with a trained proxy",
+        slow=True,
+        **CLASSED,
+    ),
+    MethodCase(
+        "alternating:hierarchical_complement_entropy",
+        settings={"objective": {"tree": [[0, 1], [2, 3]]}, "guard_patience": 1, "guard_tolerance": 0.0},
+        slow=True,
+        **WITH_PROXY,
+    ),
+    MethodCase("alternating:soft_confusion", slow=True, **{**COUNTED, "proxy": lambda: "soft_confusion"}),
+    MethodCase(
+        "alternating:slope", calls=True, slow=True, **{**COUNTED, "metric": foreign, "proxy": of_classes}
+    ),
     MethodCase("search", about="asks for the metric", skip=NO_BATCH, **CLASSED),
     MethodCase("proxy", proxy=lambda: "supcon", about="one of ours", **EMBEDDED),
     MethodCase("proxy", proxy=of_classes, about="a function", **CLASSED),

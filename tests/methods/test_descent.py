@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from metricgrad._types import Method, MethodRun, Metric
 from metricgrad.errors import Diverged
 from metricgrad.learned import vectors
+from metricgrad.methods.alternating_method import Alternating, AlternatingSettings
 from metricgrad.methods.decodes import named_direct
 from metricgrad.methods.descent import DescentSettings
 from metricgrad.methods.direct_method import Direct
 from metricgrad.methods.families import FAMILIES
 from metricgrad.methods.learned_method import Learned
 from metricgrad.methods.learned_settings import LearnedSettings
+from metricgrad.methods.objectives import named_objective
 from metricgrad.methods.surrogate import Surrogate
 from metricgrad.metrics import adapt, per_sample
 
@@ -67,11 +69,18 @@ def learned(failing: Failing, clip: float | None) -> tuple[Method, Metric, Tenso
     return Learned(settings, proxy=failing), metric, POINTS
 
 
+def alternating(failing: Failing, clip: float | None) -> tuple[Method, Metric, Tensor]:
+    """The loss as the proxy, whose step comes first."""
+    second = named_objective("focal", {}, of_scores=True)
+    settings = AlternatingSettings(gradient_clip=clip)
+    return Alternating("alternating:focal", failing, second, settings), adapt("accuracy"), CLASSES
+
+
 def _distance(output: Any, target: Any) -> float:
     return float(abs(output - target).sum())
 
 
-MAKERS = {"surrogate": surrogate, "direct": direct, "learned": learned}
+MAKERS = {"surrogate": surrogate, "direct": direct, "learned": learned, "alternating": alternating}
 
 
 @pytest.mark.parametrize("clip", [1.0, None])
@@ -100,5 +109,5 @@ def test_diverged_before_the_weights_move(family: str, how: str, clip: float | N
 def test_every_family_is_tested() -> None:
     """A family that is added must say here how it fails; methods hold a descent and are not inherited from."""
     assert set(MAKERS) == {family.name for family in FAMILIES}
-    for kind in (Surrogate, Direct, Learned):
+    for kind in (Surrogate, Direct, Learned, Alternating):
         assert getattr(kind, "__final__", False) and kind.__bases__ == (object,)

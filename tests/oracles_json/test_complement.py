@@ -1,5 +1,6 @@
 """Every case of complement.json."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from metricgrad.losses import (
     hierarchical_complement_entropy_loss,
 )
 from metricgrad.losses.class_scores import counted_samples
+from metricgrad.methods.complement_training import ComplementObjectiveTraining
 from tests.oracles_json.reading import Case, cases, gradient, hold, leaf, renamed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*two classes", "ignore:.*balance is -1")
@@ -75,7 +77,27 @@ def guided(case: Case) -> dict[str, Any]:
     return {"loss": loss, "grad_outputs": gradient(loss, logits)}
 
 
-@pytest.mark.parametrize("case", cases("complement", ("complement_objective_training",)))
+def training(case: Case) -> dict[str, Any]:
+    """A linear network on the whole batch, both steps with weight decay as in the published code."""
+    params, rows = dict(case["params"]), torch.tensor(case["inputs"]["inputs"], dtype=torch.float64)
+    weight = torch.tensor(case["inputs"]["weight"], dtype=torch.float64)
+    model = torch.nn.Linear(*reversed(weight.shape), bias=False, dtype=torch.float64)
+    model.weight.data.copy_(weight)
+    steps = params.pop("steps")
+    rates = params.pop("lr"), params.pop("complement_lr")
+    shared = renamed(params, {"momentum": "momentum", "weight_decay": "weight_decay"}, ("normalizer",))
+    both = ComplementObjectiveTraining(
+        *(torch.optim.SGD(model.parameters(), lr=rate, **shared) for rate in rates),
+        complement_loss=partial(complement_entropy_loss, normalizer=params["normalizer"]),
+        decay_once=False,
+    )
+    targets = torch.tensor(case["inputs"]["targets"])
+    values = [both.step(model, rows, targets) for _ in range(steps)]
+    losses = [[value["loss"], value["second_loss"]] for value in values]
+    return {"weight": model.weight.detach(), "losses_per_step": losses}
+
+
+@pytest.mark.parametrize("case", cases("complement"))
 def test_case(case: Case):
     """A case of the file."""
     hold(
@@ -83,6 +105,7 @@ def test_case(case: Case):
         {
             "complement_cross_entropy_loss": complement_cross_entropy,
             "complement_entropy_loss": complement_entropy,
+            "complement_objective_training": training,
             "guided_complement_entropy_loss": guided,
             "hierarchical_complement_entropy_loss": hierarchical,
         },

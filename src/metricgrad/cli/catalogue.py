@@ -12,6 +12,7 @@ from typing import Any
 from metricgrad import direct, losses, projection, tasks
 from metricgrad.decision.known import RULES
 from metricgrad.methods import families
+from metricgrad.methods.grammar import read_method
 from metricgrad.metrics.known import FACTS
 from metricgrad.metrics.names import ALIASES, named_metrics
 from metricgrad.tune import portfolio
@@ -108,6 +109,8 @@ def _methods() -> list[Thing]:
         for family in families.FAMILIES
         for name, target in family.roads().items()
     ]
+    lines = {family.name: family.line for family in families.FAMILIES}
+    named = [replace(one, text=f"{lines[read_method(one.name).family]}\n\n{one.text}") for one in named]
     text = f"{families.AUTO_LINE}\n\n{automatic.text}\n\n{inspect.getdoc(portfolio)}"
     automatic = replace(automatic, text=text, signature="", also=("portfolio",))
     return [automatic, *sorted(named, key=lambda thing: thing.name)]

@@ -270,10 +270,13 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what each field means, from the `Args` of the model's docstring."""
-    text = (model.__doc__ or "").partition("Args:")[2]
-    text = re.split(r"\n\s*\n", text, maxsplit=1)[0]
-    found = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.MULTILINE | re.DOTALL)
+    """Return what each field means, from the `Args` of the docstrings of the model and of those that it extends."""
+    found: list[tuple[str, str]] = []
+    for one in reversed(model.__mro__):
+        if issubclass(one, BaseModel) and one is not BaseModel:
+            text = (one.__doc__ or "").partition("Args:")[2]
+            text = re.split(r"\n\s*\n", text, maxsplit=1)[0]
+            found += re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.MULTILINE | re.DOTALL)
     return {name: " ".join(meaning.split()) for name, meaning in found}
 
 

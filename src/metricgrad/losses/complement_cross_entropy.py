@@ -1,6 +1,6 @@
 """Complement cross-entropy: cross-entropy that also levels the wrong classes, in one loss and one step.
 
-The form of complement entropy to begin with: one pass, one optimizer, adaptive ones too. For at least three classes
+The form of complement entropy to begin with: one pass, one optimiser, adaptive ones too. For at least three classes
 whose wrong ones say nothing of the right one.
 """
 

@@ -1,8 +1,9 @@
 """Complement entropy: the probabilities of the wrong classes should be level among themselves.
 
 A second objective beside cross-entropy, for at least three classes whose wrong ones say nothing of the right one. It
-leaves the score of the right class alone, so that it trains no classifier by itself: `complement_cross_entropy_loss` is
-both in one step. Not where wrong classes are ordered by meaning: see `hierarchical_complement_entropy_loss`.
+leaves the score of the right class alone, so that it trains no classifier by itself: `alternating:complement_entropy`
+is both in two steps, `complement_cross_entropy_loss` in one. Not where wrong classes are ordered by meaning: see
+`hierarchical_complement_entropy_loss`.
 """
 
 import warnings

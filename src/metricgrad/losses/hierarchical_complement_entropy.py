@@ -2,7 +2,7 @@
 
 A second objective beside cross-entropy for classes in a tree that can be trusted, where near mistakes cost less: near
 classes may stay more probable than far ones. It leaves the score of the right class alone, so that it trains no
-classifier by itself: add it to cross-entropy.
+classifier by itself: use `alternating:hierarchical_complement_entropy`, or add it to cross-entropy.
 """
 
 import warnings
@@ -28,6 +28,9 @@ from metricgrad.losses.entropy_within import (
 )
 
 __all__ = ["hierarchical_complement_entropy_loss"]
+
+NEEDS = ("tree", "groups")
+"""Settings of which one is needed."""
 
 
 def hierarchical_complement_entropy_loss(

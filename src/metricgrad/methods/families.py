@@ -20,6 +20,7 @@ FAMILIES: tuple[Family, ...] = tuple(
         "surrogate",
         "direct",
         "learned",
+        "alternating",
     )
 )
 """A family is a module of this folder with a `FAMILY`, and its line here. `auto` asks them in this order."""

@@ -4,8 +4,8 @@ The name of the first parameter of a loss says what it takes, and with it what m
 `ranks` of the positives, `embeddings` [sample, dim] with labels, `logits` or `probabilities` [sample, class],
 `label_logits` [sample, label], `scores` [sample] of class 1. Pixels of images are samples, unless the module of the
 loss says `READS_IMAGES`. Beside the loss stand, in its module, the values that tries draw for its settings as `SPACE`,
-and, where it remembers something between steps, its class as `RUNNING`. What a loss asks of the run by a keyword stands
-in `asking`.
+the settings of which it needs one as `NEEDS`, and, where it remembers something between steps, its class as `RUNNING`.
+What a loss asks of the run by a keyword stands in `asking`.
 """
 
 import inspect
@@ -63,7 +63,12 @@ def trained_as(name: str) -> Callable[..., Any]:
 
 
 def named_objective(
-    name: str, settings: Mapping[str, Any], *, of_scores: bool | None = None, metric: Metric | None = None
+    name: str,
+    settings: Mapping[str, Any],
+    *,
+    of_scores: bool | None = None,
+    metric: Metric | None = None,
+    complete: bool = False,
 ) -> Objective:
     """Build `(outputs, targets) -> loss` from the name of a loss and its settings.
 
@@ -76,19 +81,24 @@ def named_objective(
             loss takes. The ranks of scores [sample] under targets 0 or 1 are those of one query, `temperature` is then
             in units of score.
         metric: of the run, for a loss that asks for it: one that does not suit fails now.
+        complete: whether these are all settings: a loss that needs another one fails now.
 
     Returns:
         The objective: a scalar or one value per unit. One that asks for something of the run, or remembers something,
         is an `asking.AskingLoss`, to be begun with the stage.
 
     Raises:
-        InputError: unknown name or argument; the message names the nearest known ones. The loss takes other outputs.
+        InputError: unknown name or argument; the message names the nearest known ones. The loss takes other outputs, or
+            lacks a setting.
     """
     name, options = read_loss(name)
     settings = _with_options(options, settings)
     loss, form = _found(name, of_scores)
     made = trained_as(name)
     require_settings(f"loss {name}", settings, {*_keywords(made), *form.settings})
+    needs = getattr(sys.modules[loss.__module__], "NEEDS", ()) if complete else ()
+    if needs and all(settings.get(key) is None for key in needs):
+        raise fail(f"loss {name}", f"there is no setting {' or '.join(needs)}", "one of them")
     if made is not loss or asked_for(made, settings):
         return asking_loss(
             name, made, settings, lambda loss, settings: form.objective(loss, name, settings), metric

@@ -33,7 +33,7 @@ def check_proxy(proxy: Any) -> None:
 def proxy_objective(proxy: Proxy, settings: Mapping[str, Any]) -> Objective:
     """Return a proxy loss as an objective; a module is copied, the user's own never changes."""
     if isinstance(proxy, str):
-        return named_objective(proxy, settings)
+        return named_objective(proxy, settings, complete=True)
     if settings:
         raise fail(
             "proxy", f"settings {dict(settings)} for a callable", "none: set them where you make the callable"

@@ -67,7 +67,9 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
     objectives.named_objective(name.loss, {}, of_scores=of_scores)  # an unknown name must fail now, not later
 
     def make(settings: Any) -> Surrogate:
-        loss = objectives.named_objective(name.loss, settings.objective, of_scores=of_scores, metric=metric)
+        loss = objectives.named_objective(
+            name.loss, settings.objective, of_scores=of_scores, metric=metric, complete=True
+        )
         both, given = with_proxy(str(name), loss, settings, proxy)
         return Surrogate(both, settings, parts=[loss, given])
 
