@@ -860,6 +860,21 @@ LOSS_CASES: tuple[LossCase, ...] = (
             (losses.guided_complement_entropy_loss, {"guide_exponent": 1.0}, (-1.0, 0.0)),
         )
     ),
+    *(
+        LossCase(
+            losses.recall_weighted_cross_entropy_loss,
+            class_logits,
+            wrong,
+            settings,
+            bounds=(0.0, math.inf),
+            skip={**SMOOTH, "items": "the weights of the classes are counted in the batch"},
+        )
+        for settings in (
+            {},
+            {"per_class": "f_1", "reduction": "weighted_mean", "floor": 0.1},
+            {"counts": "released", "false_positive_term": True},
+        )
+    ),
     LossCase(losses.slope_loss, class_logits, wrong, {"slopes": slopes}, bounds=(-1.0, 1.0), skip=SMOOTH),
     LossCase(
         losses.expected_cost_loss,

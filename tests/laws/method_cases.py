@@ -215,7 +215,12 @@ METHOD_CASES: tuple[MethodCase, ...] = (
     MethodCase("surrogate:average_precision", about="of scores", **SCORED),
     *(
         MethodCase(f"surrogate:{name}", **COUNTED)
-        for name in ("soft_confusion", "slope", "class_weighted_cross_entropy")
+        for name in (
+            "soft_confusion",
+            "slope",
+            "class_weighted_cross_entropy",
+            "recall_weighted_cross_entropy",
+        )
     ),
     MethodCase(
         "surrogate:generalized_cross_entropy", settings={"mixup": 0.4}, about="on mixtures", **CLASSED

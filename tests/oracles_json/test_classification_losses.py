@@ -11,12 +11,14 @@ from torch import Tensor
 
 from metricgrad.averages import mean_valid
 from metricgrad.losses import (
+    RecallWeightedCrossEntropyLoss,
     domain_mixup_loss,
     expected_cost_loss,
     generalized_cross_entropy_loss,
     lovasz_hinge_loss,
     lovasz_softmax_loss,
     mean_absolute_error_loss,
+    recall_weighted_cross_entropy_loss,
     soft_counts_loss,
     structural_similarity_loss,
 )
@@ -25,8 +27,6 @@ from metricgrad.losses.lovasz_extension import lovasz_extension
 from metricgrad.losses.structural_similarity import structural_errors
 from metricgrad.pairing import mixed_loss
 from tests.oracles_json.reading import Case, cases, gradient, hold, leaf, renamed
-
-NOT_BUILT = ("recall_weighted_cross_entropy_loss",)
 
 
 def generalized_cross_entropy(case: Case) -> dict[str, Any]:
@@ -69,6 +69,41 @@ def mean_absolute_error(case: Case) -> dict[str, Any]:
         ),
         "bounds": [(classes - classes**0.3) / 0.7, (classes - 1) / 0.7],
     }
+
+
+def recall_weighted(case: Case) -> dict[str, Any]:
+    """The mean over the samples that are not ignored, and the weights: those of the batch, or after each of several."""
+    names = {name: name for name in ("reduction", "floor", "counts", "false_positive_term", "momentum")}
+    settings = renamed(case["params"], {**names, "metric": "per_class"})
+    module = RecallWeightedCrossEntropyLoss(**settings)
+    batches, targets = case["inputs"]["outputs"], case["inputs"]["targets"]
+    if "momentum" in settings:
+        after = []
+        for batch, labels in zip(batches, targets, strict=True):
+            module(leaf(batch), torch.tensor(labels))
+            after.append(module.weights.tolist())
+        return {"class_weight_after_each_batch": after}
+    logits, labels = leaf(batches), torch.tensor(targets)
+    counted = counted_samples(labels)
+    losses = recall_weighted_cross_entropy_loss(logits, labels, **settings)
+    assert torch.equal(module(logits, labels), losses)
+    loss = mean_valid(losses, counted)
+    present = labels[counted].bincount(minlength=logits.shape[1]) > 0
+    return {
+        "loss": loss,
+        "grad_outputs": gradient(loss, logits),
+        "class_weight": torch.where(present, module.weights, torch.nan),
+        "false_positive_weight": false_positive_weights(logits, labels),
+    }
+
+
+def false_positive_weights(logits: Tensor, labels: Tensor) -> list[float]:
+    """One minus the precision of every class, by loops; a class that is never predicted has precision 0."""
+    decided, found = logits.argmax(1).tolist(), []
+    for one in range(logits.shape[1]):
+        predicted = [label for label, other in zip(labels.tolist(), decided, strict=True) if other == one]
+        found.append(1 - predicted.count(one) / len(predicted) if predicted else 1.0)
+    return found
 
 
 def expected_cost(case: Case) -> dict[str, Any]:
@@ -192,7 +227,7 @@ def structural_similarity(case: Case) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("case", cases("classification_losses", NOT_BUILT))
+@pytest.mark.parametrize("case", cases("classification_losses"))
 def test_case(case: Case):
     """A case of the file."""
     hold(
@@ -201,6 +236,7 @@ def test_case(case: Case):
             "domain_mixup_loss": domain_mixup,
             "expected_cost_loss": expected_cost,
             "generalized_cross_entropy_loss": generalized_cross_entropy,
+            "recall_weighted_cross_entropy_loss": recall_weighted,
             "truncated_generalized_cross_entropy_loss": truncated,
             "mean_absolute_error_loss": mean_absolute_error,
             "lovasz_extension": extension,

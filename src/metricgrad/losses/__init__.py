@@ -42,6 +42,12 @@ from metricgrad.losses.mean_absolute_error import mean_absolute_error_loss as me
 from metricgrad.losses.ndcg import ndcg_loss as ndcg_loss
 from metricgrad.losses.precision_at_k import precision_at_k_loss as precision_at_k_loss
 from metricgrad.losses.recall_at_k import recall_at_k_loss as recall_at_k_loss
+from metricgrad.losses.recall_weighted_cross_entropy import (
+    RecallWeightedCrossEntropyLoss as RecallWeightedCrossEntropyLoss,
+)
+from metricgrad.losses.recall_weighted_cross_entropy import (
+    recall_weighted_cross_entropy_loss as recall_weighted_cross_entropy_loss,
+)
 from metricgrad.losses.reciprocal_rank import reciprocal_rank_loss as reciprocal_rank_loss
 from metricgrad.losses.relaxed import relaxed as relaxed
 from metricgrad.losses.slope import SlopeLoss as SlopeLoss
@@ -60,6 +66,7 @@ __all__ = [
     "CircleClassLoss",
     "ClassTree",
     "ExtendedSupConLoss",
+    "RecallWeightedCrossEntropyLoss",
     "SlopeLoss",
     "SoftConfusionLoss",
     "active_passive_loss",
@@ -86,6 +93,7 @@ __all__ = [
     "ndcg_loss",
     "precision_at_k_loss",
     "recall_at_k_loss",
+    "recall_weighted_cross_entropy_loss",
     "reciprocal_rank_loss",
     "relaxed",
     "slope_loss",
