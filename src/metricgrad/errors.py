@@ -75,4 +75,8 @@ class Distrusted(MetricgradError):
 
 
 class LawBroken(MetricgradError, AssertionError):
-    """A loss or metric under `metricgrad.testing` breaks a law; the message is the report."""
+    """A loss or metric under `metricgrad.testing` breaks a law; the message is the report, which is also `report`."""
+
+    def __init__(self, report: object) -> None:
+        super().__init__(str(report))
+        self.report = report

@@ -113,7 +113,7 @@ def _ignored(subject: LossSubject) -> str:
     if bool(gradient[~kept].any()):
         return "ignored rows have a gradient"
     came = apart(loss[kept] if loss.ndim else loss, wanted) or apart(gradient[kept], slope)
-    return f"with ignored rows in the batch it gives {came}, without them" if came else ""
+    return f"with ignored rows in the batch it gives {came} without them" if came else ""
 
 
 def _ignored_nan(subject: LossSubject) -> str:

@@ -77,7 +77,7 @@ def check_loss(
         >>> check_loss(per_row, takes="logits").broken
         []
         >>> check_loss(lambda logits, targets: -per_row(logits, targets), raises=False).broken
-        ['direction', ...]
+        ['direction']
     """
     kind = kind_named("check_loss", takes)
     if not callable(loss) or isinstance(loss, type):

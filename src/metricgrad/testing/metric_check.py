@@ -101,7 +101,7 @@ def check_metric(
         >>> check_metric(
         ...     lambda scores, targets: hits(scores, targets) / 2 + 1, takes="scores", raises=False
         ... ).broken
-        ['bounds']
+        ['bounds', 'perfect']
     """
     kind = kind_named("check_metric", takes)
     name = getattr(metric, "name", getattr(metric, "__name__", type(metric).__name__))

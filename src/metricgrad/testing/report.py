@@ -130,7 +130,7 @@ def judged_by(
         )
     report = Report(name, tuple(findings))
     if raises and not report.ok:
-        raise LawBroken(str(report))
+        raise LawBroken(report)
     return report
 
 
