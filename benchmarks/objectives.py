@@ -17,6 +17,7 @@ where the task has them), mean of the seeds, with the variance between seeds; cl
 """
 
 import argparse
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -176,7 +177,7 @@ def read(name: str, runs: Path) -> None:
     found = contest(task, arms, runs / "read", seeds=SEEDS, plan=task.plan, controls=controls)
     told = {spelt(arm): arm for arm in cell.arms}
     statistics = {told.get(arm, arm): each for arm, each in statistics_of(found).items()}
-    select = {told.get(row.name, row.name): row.select for row in found.table}
+    select = {told.get(row.name, row.name): row.select or math.nan for row in found.table}
     held = [CONTROL, *cell.controls]
     if cell.twice:
         assert task.plan.steps is not None
@@ -185,7 +186,7 @@ def read(name: str, runs: Path) -> None:
         arm = ("twice", "surrogate:generalized_cross_entropy", settings)
         further = contest(task, [arm], runs / "read-twice", seeds=SEEDS, plan=longer)
         statistics[TWICE] = statistics_of(further)["twice"]
-        select[TWICE] = next(row.select for row in further.table if row.name == "twice")
+        select[TWICE] = next(row.select or math.nan for row in further.table if row.name == "twice")
         held.append(TWICE)
     if cell.scratch:
         del statistics["start"], select["start"]

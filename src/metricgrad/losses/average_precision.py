@@ -14,6 +14,9 @@ from metricgrad.relax.rank import PositiveRanks
 
 __all__ = ["average_precision_loss"]
 
+STANDS_FOR = ("average_precision", "binary_average_precision")
+"""Metrics that it is a surrogate of."""
+
 
 def average_precision_loss(ranks: PositiveRanks) -> Float[Tensor, " query"]:
     """Return 1 - average precision per query (surrogate: smooth AP).

@@ -14,6 +14,9 @@ from metricgrad.losses.class_scores import PerClass, counts_of_classes, log_prob
 
 __all__ = ["balanced_softmax_loss"]
 
+STANDS_FOR = ("balanced_accuracy", "balanced_error")
+"""Metrics that it is a surrogate of."""
+
 SPACE = {"tau": (0.5, 1.0, 1.5)}
 """Values that tries draw from."""
 

@@ -17,6 +17,9 @@ from metricgrad.losses.class_scores import (
 
 __all__ = ["class_weighted_cross_entropy_loss"]
 
+STANDS_FOR = ("balanced_accuracy", "balanced_error")
+"""Metrics that it is a surrogate of."""
+
 SPACE = {"beta": (0.99, 0.999, 1.0)}
 """Values that tries draw from."""
 

@@ -26,6 +26,9 @@ from metricgrad.metrics.costs import cost_matrix as square_costs
 
 __all__ = ["expected_cost_loss"]
 
+STANDS_FOR = ("expected_cost",)
+"""Metrics that it is a surrogate of."""
+
 SPACE = {"temperature": (0.5, 1.0, 2.0), "entropy_weight": (0.0, 0.03, 0.1)}
 """Values that tries draw from."""
 

@@ -16,6 +16,9 @@ from metricgrad.losses.class_scores import counted_samples, log_probability_of_t
 
 __all__ = ["generalized_cross_entropy_loss"]
 
+STANDS_FOR = ("accuracy", "error_rate")
+"""Metrics that it is a surrogate of."""
+
 SPACE = {"exponent": (0.3, 0.5, 0.7, 0.9)}
 """Values that tries draw from."""
 

@@ -10,6 +10,8 @@ from metricgrad.losses.lovasz_extension import lovasz_extension, of_images
 __all__ = ["lovasz_hinge_loss"]
 
 READS_IMAGES = True
+STANDS_FOR = ("jaccard",)
+"""Metrics that it is a surrogate of."""
 
 
 def lovasz_hinge_loss(

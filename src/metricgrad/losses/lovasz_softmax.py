@@ -15,6 +15,8 @@ from metricgrad.losses.lovasz_extension import lovasz_extension, of_images
 __all__ = ["lovasz_softmax_loss"]
 
 READS_IMAGES = True
+STANDS_FOR = ("mean_iou",)
+"""Metrics that it is a surrogate of."""
 
 
 def lovasz_softmax_loss(

@@ -16,6 +16,9 @@ from metricgrad.relax.step import logistic_step
 
 __all__ = ["ndcg_loss"]
 
+STANDS_FOR = ("ndcg",)
+"""Metrics that it is a surrogate of."""
+
 
 def ndcg_loss(
     ranks: PositiveRanks,

@@ -16,6 +16,9 @@ from metricgrad.relax.rank import PositiveRanks
 
 __all__ = ["precision_at_k_loss"]
 
+STANDS_FOR = ("precision_at_k",)
+"""Metrics that it is a surrogate of."""
+
 
 def precision_at_k_loss(
     ranks: PositiveRanks,

@@ -21,6 +21,9 @@ from metricgrad.relax.rank import PositiveRanks
 
 __all__ = ["recall_at_k_loss"]
 
+STANDS_FOR = ("hit_at_k", "recall_at_k")
+"""Metrics that it is a surrogate of."""
+
 
 def recall_at_k_loss(
     ranks: PositiveRanks,

@@ -12,6 +12,9 @@ from metricgrad.relax.rank import PositiveRanks
 
 __all__ = ["reciprocal_rank_loss"]
 
+STANDS_FOR = ("reciprocal_rank",)
+"""Metrics that it is a surrogate of."""
+
 
 def reciprocal_rank_loss(ranks: PositiveRanks) -> Float[Tensor, " query"]:
     """Return 1 - reciprocal rank per query (surrogate).

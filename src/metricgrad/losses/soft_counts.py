@@ -25,6 +25,20 @@ from metricgrad.losses.class_scores import (
 
 __all__ = ["soft_counts_loss"]
 
+STANDS_FOR = (
+    "f_beta",
+    "jaccard",
+    "mean_iou",
+    "multilabel_f_beta",
+    "multilabel_jaccard",
+    "multilabel_precision",
+    "multilabel_recall",
+    "precision",
+    "recall",
+    "specificity",
+)
+"""Metrics that it is a surrogate of."""
+
 SPACE = {"temperature": (0.25, 0.5, 1.0, 2.0), "formula": ("f_1", "iou")}
 """Values that tries draw from."""
 

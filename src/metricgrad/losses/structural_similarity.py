@@ -18,6 +18,8 @@ from metricgrad.losses.class_scores import counted_samples, widened
 __all__ = ["structural_errors", "structural_similarity_loss"]
 
 READS_IMAGES = True
+STANDS_FOR = ("mean_iou",)
+"""Metrics that it is a surrogate of."""
 
 SPACE = {"fraction": (0.05, 0.1, 0.2)}
 """Values that tries draw from."""
