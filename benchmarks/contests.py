@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,7 +176,7 @@ def shown(value: float | None, form: str) -> str:
 
 def spelt(arm: str) -> str:
     """The name of an arm as a run takes it."""
-    return arm.replace(" ", "_").replace(":", "-")
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", arm.replace(":", "-")).strip("_")
 
 
 def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
