@@ -11,7 +11,7 @@ __all__ = ["losses_for"]
 
 
 def losses_for(metric: Metric) -> list[str]:
-    """Return the names of the losses that are surrogates of a metric, as `surrogate:NAME` takes them.
+    """Return the names of the losses that are surrogates of a metric, without `_loss`.
 
     A module of a loss names the metrics that it stands for in `STANDS_FOR`. A loss that asks for the metric of the run
     stands for every metric that it can be given. All others are proxies: they stand for no metric by themselves.
