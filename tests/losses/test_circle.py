@@ -110,6 +110,37 @@ def test_float32_equals_float64(
     assert float(difference) < 1e-4 * float(torch.linalg.vector_norm(found[1][1]))
 
 
+def test_the_published_code_pools_all_pairs_trap() -> None:
+    """Much-copied code has one logarithm for the batch: 2.911e-6 here, where the mean of anchors is 7.28e-7."""
+    rows = torch.tensor([[1.0, 0.0, 0.1], [0.9, 0.3, 0.0], [0.0, 1.0, 0.2], [0.1, 0.8, 0.4]]).double()
+    assert float(circle_loss(rows, [0, 0, 1, 1]).mean()) == pytest.approx(7.2776e-7, rel=1e-4)
+    assert float(circle_loss(rows, [0, 0, 1, 1], pooling="batch")) == pytest.approx(2.911e-6, rel=1e-3)
+
+
+def test_names_of_classes_do_not_matter(generator: torch.Generator) -> None:
+    """Texts and other numbers of the same partition."""
+    rows, labels = torch.randn(6, 3, generator=generator), torch.tensor([1, 0, 1, 2, 0, 0])
+    wanted = circle_loss(rows, labels)
+    torch.testing.assert_close(circle_loss(rows, ["b", "a", "b", "c", "a", "a"]), wanted)
+    torch.testing.assert_close(circle_loss(rows, 7 - 3 * labels), wanted)
+
+
+def test_under_autocast_it_is_computed_in_float32(generator: torch.Generator) -> None:
+    """Logits of 1,248 have no decimals in bfloat16."""
+    rows, labels = torch.randn(40, 8, generator=generator), torch.arange(40) // 4
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under = circle_loss(rows, labels)
+    torch.testing.assert_close(under, circle_loss(rows, labels))
+
+
+def test_it_cannot_be_differentiated_twice(generator: torch.Generator) -> None:
+    """A second derivative would be wrong in silence: it is refused."""
+    rows = torch.randn(4, 3, generator=generator).requires_grad_()
+    (first,) = torch.autograd.grad(circle_loss(rows, [0, 0, 1, 1]).sum(), rows, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
 def test_all_pairs_of_the_batch_are_another_loss(generator: torch.Generator) -> None:
     """`batch` puts each pair once into one logarithm; by explicit sums over pairs, of labels and of two sides."""
     rows = torch.nn.functional.normalize(torch.randn(7, 3, generator=generator, dtype=torch.float64), dim=1)

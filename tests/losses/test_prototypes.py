@@ -140,6 +140,17 @@ def test_the_class_form_is_the_pair_form_with_the_weights_as_documents(generator
     assert float(circle_class_loss(embeddings, torch.zeros(9).long(), weights[:1]).max()) == 0.0
 
 
+@pytest.mark.parametrize("loss", [extended_supcon_loss, circle_class_loss])
+def test_float32_equals_float64(loss: Any, generator: torch.Generator) -> None:
+    """A large batch, also under autocast."""
+    rows, weights = torch.randn(400, 32, generator=generator), torch.randn(50, 32, generator=generator)
+    targets = torch.arange(400) % 50
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = loss(rows, targets, weights)
+    wanted = loss(rows.double(), targets, weights.double())
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
 @MODULES
 def test_empty_and_half_precision(made: Any, generator: torch.Generator) -> None:
     """No row: 0, attached to the graph. bfloat16 rows are computed in float32."""

@@ -142,7 +142,7 @@ def test_the_false_positive_term(generator: torch.Generator) -> None:
     ids=["all right", "errors of one class", "one class", "a label to ignore", "nothing but those"],
 )
 @pytest.mark.parametrize("counts", ["plain", "released"])
-def test_where_the_published_code_fails_trap(targets: list[int], counts: str) -> None:
+def test_the_published_code_raises_here_trap(targets: list[int], counts: str) -> None:
     """There: IndexError where all is right, where one class has errors or is present, and at a label to ignore."""
     leaf = (2 * torch.eye(3)[[0, 1, 2, 2]]).requires_grad_()
     loss = recall_weighted_cross_entropy_loss(leaf, torch.tensor(targets), counts=counts)  # pyright: ignore[reportArgumentType]

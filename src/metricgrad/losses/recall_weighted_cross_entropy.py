@@ -74,7 +74,8 @@ def recall_weighted_cross_entropy_loss(
         counts: `plain`; `released` as the published code, for recall and `mean`: a class without an error has weight
             1/N_c, and the mean is over the ignored samples, too.
         false_positive_term: add -v_k log(1 - p_k) for a sample that is taken for class k, v_k = 1 - precision of k.
-        class_weights: w, given: the measure of a larger set of samples, for instance. Then nothing is measured.
+        class_weights: w, given; then nothing is measured. For weights of a whole epoch, call
+            `RecallWeightedCrossEntropyLoss` on the outputs of all samples and pass its `weights`.
 
     Returns:
         One value per sample, >= 0, lower is better: its mean over the samples that are not ignored is the loss.
