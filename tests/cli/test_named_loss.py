@@ -133,6 +133,32 @@ def test_corners_are_resumed(own: tuple[Command, str], interrupt: Callable[..., 
     assert all(bool((whole[key] == cut[key]).all()) for key in whole)
 
 
+def test_a_table_is_measured_by_it(own: tuple[Command, str]) -> None:
+    """`evaluate` gives it the scores of all classes; hit at 1 is accuracy."""
+    command, name = own
+    rows = [f"{(n * 7) % 5},{(n * 3) % 4 + 0.25},{n % 3 + 0.5},{n % 3}" for n in range(30)]
+    Path("table.csv").write_text(
+        "\n".join(["score_0,score_1,score_2,target", *rows]) + "\n", encoding="utf-8"
+    )
+    values = [
+        command("evaluate", "table.csv", "--metric", metric, "--resamples", "20", "--json").json
+        for metric in (f"{name}:exact", "accuracy")
+    ]
+    assert values[0]["value"] == values[1]["value"]
+
+
+def test_tries_draw_temperatures(own: tuple[Command, str]) -> None:
+    """Of a metric in comparisons; several named losses share the tries."""
+    command, name = own
+    methods = f"surrogate:{name}:hit_at_1,surrogate:{name}:relaxed"
+    found = command(
+        "tune", f"{name}:load", "--metric", f"{name}:exact", "--method", methods, "--tries", "5", *QUICK, "--run", "run"
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    text = Path("run/config.yaml").read_text(encoding="utf-8")
+    assert "rank_temperature" in text and f"loss of surrogate:{name}:relaxed" in text
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "words"),
     [

@@ -178,6 +178,15 @@ def test_the_unit_of_one_number(generator: torch.Generator) -> None:
         metrics.exact(auc, unit="row")
 
 
+def test_adapt_says_what_a_metric_in_comparisons_needs() -> None:
+    """A function with a step is no metric of two arguments; its record is."""
+    with pytest.raises(InputError, match=r"metrics\.exact\(auc\)"):
+        metrics.adapt(auc, higher_is_better=True)
+    record = metrics.exact(auc)
+    assert metrics.adapt(record) is record
+    assert metrics.metric_calls(record) == 0
+
+
 def test_self_comparison_trap() -> None:
     """An item that is compared with itself adds one half to its rank: the exact value says so."""
 

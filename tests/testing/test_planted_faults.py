@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metricgrad import losses
 from metricgrad.errors import InputError, LawBroken
 from metricgrad.metrics import adapt
 from metricgrad.testing import Report, check_loss, check_metric
@@ -355,9 +356,28 @@ def test_what_is_wrong_with_one_of_torch() -> None:
 )
 def test_losses_of_pytorch_metric_learning(name: str) -> None:
     """They keep the laws of embeddings."""
-    from pytorch_metric_learning import losses
+    from pytorch_metric_learning import losses as theirs
 
-    assert check_loss(getattr(losses, name)(), takes="embeddings").ok
+    assert check_loss(getattr(theirs, name)(), takes="embeddings").ok
+
+
+OURS: dict[str, dict[str, Any]] = {
+    "focal_loss": {"ignore_index": -100},
+    "generalized_cross_entropy_loss": {"ignore_index": -100, "bounds": (0.0, 1 / 0.7)},
+    "hardest_triplet_loss": {"takes": "embeddings"},
+    "info_nce_loss": {"takes": "embeddings"},
+    "lovasz_hinge_loss": {"takes": "label_logits", "whole": True},
+    "lovasz_softmax_loss": {"ignore_index": -100, "whole": True},
+    "soft_counts_loss": {"takes": "label_logits", "whole": True},
+    "supcon_loss": {"takes": "embeddings"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_losses_of_ours(name: str) -> None:
+    """They keep the laws of the tool as they keep those of the tests."""
+    assert check_loss(getattr(losses, name), **OURS[name]).ok
 
 
 def test_a_module_is_a_loss() -> None:

@@ -66,7 +66,8 @@ def adapt(
     Raises:
         InputError: an unknown name (with the nearest ones), a direction that is missing or contradicts the known
             one, a retrieval metric or a collection of torchmetrics, a function of scikit-learn that is no metric of
-            (truth, prediction) or gives several numbers, something that cannot be called.
+            (truth, prediction) or gives several numbers, a metric in comparisons (`exact` makes one of it), something
+            that cannot be called.
         MissingExtraError: a scikit-learn scorer without scikit-learn.
         MetricFailed: (on measuring) the callable raised, or returned something else than one finite number or NaN.
 
@@ -187,6 +188,13 @@ def _from_path(
 def _plain(function: Callable[[Any, Any], Any]) -> Foreign:
     """A callable of the user, in the order that the name of its first parameter tells."""
     name, swapped = name_of(function), takes_truth_first(function)
+    if parameters(function)[2:3] == ["step"]:
+        raise fail(
+            f"metric {name}",
+            "it is written in comparisons: its third parameter is `step`",
+            "a function (outputs, targets) -> number",
+            f"Give metrics.exact({name}), or a name of your module that holds it.",
+        )
     order = "targets, outputs" if swapped else "outputs, targets"
     call = partial(_truth_first, function) if swapped else function
     found = f"function {name}: called as f({order})"
