@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from metricgrad import adapters
+from metricgrad.scale.quantising import Quantised, quantised
 from tests.oracles_json.reading import Case, cases, hold, leaf
 
 NOT_BUILT = (
-    "compress_activations",
     "naswot_score",
     "zero_norm",
     "hard_concrete_gate",
@@ -61,7 +61,53 @@ def linear_spline(case: Case) -> Mapping[str, Any]:
     }
 
 
-OPERATIONS = {"linear_spline": linear_spline, "orthogonal_adapter": orthogonal_adapter}
+def compress_activations(case: Case) -> Mapping[str, Any]:
+    """Codes for given uniforms; mean and variance over a fine grid of uniforms; bytes of one group."""
+    inputs, params = case["inputs"], case["params"]
+    bits, size = params["bits"], params["group_size"]
+    if not inputs:  # 16 bits for each bound
+        one = quantised(
+            torch.rand(1, size),
+            torch.rand(1, size),
+            bits=bits,
+            group_size=size,
+            metadata_dtype=torch.bfloat16,
+        )
+        assert one is not None
+        each = 8 * one.nbytes / size
+        return {"bits_per_value": each, "ratio_to_float32": 32 / each}
+    values, uniforms = (torch.tensor(inputs[name], dtype=torch.float64) for name in ("values", "uniforms"))
+
+    def kept(uniforms: torch.Tensor) -> Quantised:
+        found = quantised(values, uniforms, bits=bits, group_size=size, metadata_dtype=torch.float64)
+        assert found is not None
+        return found
+
+    given, least, most = kept(uniforms), *(kept(torch.full_like(values, bound)) for bound in (0.0, 1 - 1e-12))
+    low, high = least.restored(), most.restored()
+    share = torch.where(high > low, (values - low) / torch.where(high > low, high - low, 1.0), 0.0)
+    mean = low + share * (high - low)  # u >= 1 - share rounds up
+    middle = (
+        kept((1 - share - 1e-9).clamp(0, 1 - 1e-12)).restored(),
+        kept((1 - share + 1e-9).clamp(max=1 - 1e-12)).restored(),
+    )
+    between = (share > 1e-6) & (share < 1 - 1e-6)
+    torch.testing.assert_close(torch.stack(middle)[:, between], torch.stack([low, high])[:, between])
+    variance = share * (high - mean).square() + (1 - share) * (low - mean).square()
+    return {
+        "codes": given.codes(),
+        "restored": given.restored(),
+        "expected_restored": mean,
+        "variance": variance,
+        "tanh_gradient_bias": values.square() - (variance + mean.square()),
+    }
+
+
+OPERATIONS = {
+    "compress_activations": compress_activations,
+    "linear_spline": linear_spline,
+    "orthogonal_adapter": orthogonal_adapter,
+}
 
 
 @pytest.mark.parametrize("case", cases("supporting", NOT_BUILT))
