@@ -1,5 +1,6 @@
 """Compressed activations: the same outputs, gradients that are right on average, less memory."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -267,22 +268,28 @@ import contextlib, resource, sys, torch
 from torch import nn
 from metricgrad.scale import compress_activations
 torch.set_num_threads(1)
-model = nn.Sequential(*[layer for _ in range(6) for layer in (nn.Linear(64, 64), nn.ReLU())])
+model = nn.Sequential(*[layer for _ in range(16) for layer in (nn.Linear(64, 64), nn.ReLU())])
+def step(inputs):
+    with compress_activations(model, 4, seed=0) if sys.argv[1] == "compressed" else contextlib.nullcontext():
+        loss = model(inputs).square().mean()
+    loss.backward()
+step(torch.randn(100, 64))
 inputs = torch.randn(60000, 64)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with compress_activations(model, 4, seed=0) if sys.argv[1] == "compressed" else contextlib.nullcontext():
-    loss = model(inputs).square().mean()
-loss.backward()
+step(inputs)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 @pytest.mark.slow
 def test_the_peak_is_below_that_of_the_plain_run() -> None:
-    """Six layers of 15 MB each: seven tensors are alive without, a few with compression."""
+    """Sixteen layers of 15 MB each: all are alive without, a few with compression."""
 
     def peak(how: str) -> int:
-        done = subprocess.run([sys.executable, "-c", PEAK, how], capture_output=True, text=True, check=True)
+        plainly = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back at once
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, how], capture_output=True, text=True, check=True, env=plainly
+        )
         return int(done.stdout)
 
-    assert peak("compressed") < 0.8 * peak("plain")
+    assert peak("compressed") < 0.7 * peak("plain")

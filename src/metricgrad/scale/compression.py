@@ -25,6 +25,9 @@ from metricgrad.scale.quantising import Quantised, bits_of, quantised, unpacked
 
 __all__ = ["Saved", "compress_activations"]
 
+AT_ONCE = 2**20
+"""Numbers that are compressed or restored at a time: what is needed beside the tensor itself."""
+
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -50,6 +53,25 @@ class _Mask:
     dtype: torch.dtype
 
 
+@dataclass(frozen=True)
+class _Codes:
+    """A tensor in few bits, a part of its samples after the other."""
+
+    parts: list[Quantised]
+    shape: torch.Size
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)
+
+    def restored(self) -> Tensor:
+        first = self.parts[0].groups[0].low
+        whole = torch.empty(self.shape, dtype=self.parts[0].dtype, device=first.device)
+        for place, part in zip(whole.split([part.shape[0] for part in self.parts]), self.parts, strict=True):
+            place.copy_(part.restored())
+        return whole
+
+
 class _Compressor:
     """Packs and unpacks what layers save.
 
@@ -72,8 +94,14 @@ class _Compressor:
         pack = self._mask if type(layer) is nn.ReLU else None
 
         def compressed(given: Tensor) -> Any:
-            with saved_tensors_hooks(pack or (lambda saved: self._pack(saved, given, layer)), _restored):
-                return forward(given)
+            inputs = [given]  # the graph keeps the hook: it must not keep the inputs
+            try:
+                with saved_tensors_hooks(
+                    pack or (lambda saved: self._pack(saved, inputs[0], layer)), _restored
+                ):
+                    return forward(given)
+            finally:
+                inputs.clear()
 
         return compressed
 
@@ -114,16 +142,24 @@ class _Compressor:
         weight = layer.weight
         return weight.dtype != saved.dtype and saved.shape in (weight.shape, weight.mT.shape)
 
-    def _quantised(self, saved: Tensor) -> Quantised | None:
+    def _quantised(self, saved: Tensor) -> _Codes | None:
+        if saved.ndim < 2:  # one sample
+            return None
         if saved.device not in self.generators:
             self.generators[saved.device] = torch.Generator(saved.device).manual_seed(self.seed)
         wide = torch.promote_types(saved.dtype, torch.float32)
-        uniforms = torch.rand(
-            saved.shape, dtype=wide, device=saved.device, generator=self.generators[saved.device]
-        )
-        return quantised(
-            saved, uniforms, bits=self.bits, group_size=self.group_size, metadata_dtype=self.metadata
-        )
+        parts = []
+        for some in saved.split(max(1, AT_ONCE * len(saved) // saved.numel())):
+            uniforms = torch.rand(
+                some.shape, dtype=wide, device=some.device, generator=self.generators[some.device]
+            )
+            part = quantised(
+                some, uniforms, bits=self.bits, group_size=self.group_size, metadata_dtype=self.metadata
+            )
+            if part is None:
+                return None
+            parts.append(part)
+        return _Codes(parts, saved.shape)
 
 
 def compress_activations(
@@ -166,9 +202,9 @@ def compress_activations(
         InputError: other bits; a second derivative is taken through what was compressed.
 
     Edge cases:
-        A group of equal numbers is exact. A tensor with NaN or infinity, parameters, and anything that is not floating
-        point are kept as they are. A tensor that several layers take is compressed once. The outputs of the forward
-        pass are the same bits as without.
+        A group of equal numbers is exact. Parameters, tensors with NaN or infinity or without an axis of samples, and
+        what is not floating point are kept as they are. A tensor that several layers take is compressed once. The
+        outputs of the forward pass are the same bits as without.
 
     Gradient:
         Of a network of linear layers and ReLU without bias, and noisy. Behind another layer only the gradients of the
@@ -176,7 +212,8 @@ def compress_activations(
 
     Cost:
         bits + 64 / group_size bits per number (float32 bounds) instead of 32; one random number, a few passes over the
-        tensor when it is saved and one when it is restored.
+        tensor when it is saved and one when it is restored, a million numbers at a time. On Linux CPUs the C library
+        keeps large freed blocks between the small codes; MALLOC_MMAP_THRESHOLD_=65536 in the environment returns them.
 
     Differs from the paper:
         Codes are made with the bounds as they are stored, so that the mean is exact. The published code rounds bounds
