@@ -1,5 +1,6 @@
 """Every case of supporting.json: compression, rotations, scores of untrained networks, splines, zero norms."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,6 @@ from metricgrad.scale.quantising import Quantised, quantised
 from tests.oracles_json.reading import Case, cases, hold, leaf
 
 NOT_BUILT = (
-    "naswot_score",
     "zero_norm",
     "hard_concrete_gate",
     "swarm_step",
@@ -103,7 +103,20 @@ def compress_activations(case: Case) -> Mapping[str, Any]:
     }
 
 
+def naswot_score(case: Case) -> Mapping[str, Any]:
+    """Agreements of given patterns; the score is that of a network which has them."""
+    codes = torch.tensor(case["inputs"]["codes"])
+    kernel = adapters.agreement(codes.bool())
+    score = adapters.naswot_score(torch.nn.ReLU(), codes - 0.5)
+    return {
+        "kernel": kernel,
+        "determinant": torch.linalg.det(kernel),
+        "score": "-inf" if score == -math.inf else score,
+    }
+
+
 OPERATIONS = {
+    "naswot_score": naswot_score,
     "compress_activations": compress_activations,
     "linear_spline": linear_spline,
     "orthogonal_adapter": orthogonal_adapter,

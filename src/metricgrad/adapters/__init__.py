@@ -1,7 +1,12 @@
-"""What is put on a trained network so that a run moves less of it: rotations of the inputs of its layers, splines."""
+"""What is put on a trained network (rotations of layer inputs, splines, gates), and which untrained head to train."""
 
 from metricgrad.adapters.calibrator import MonotoneSpline as MonotoneSpline
 from metricgrad.adapters.calibrator import fit_calibrator as fit_calibrator
+from metricgrad.adapters.naswot import Untrained as Untrained
+from metricgrad.adapters.naswot import agreement as agreement
+from metricgrad.adapters.naswot import log_determinant as log_determinant
+from metricgrad.adapters.naswot import naswot_score as naswot_score
+from metricgrad.adapters.naswot import rank_untrained as rank_untrained
 from metricgrad.adapters.orthogonal import Rotation as Rotation
 from metricgrad.adapters.orthogonal import attach_orthogonal_adapter as attach_orthogonal_adapter
 from metricgrad.adapters.orthogonal import limit_rotation as limit_rotation
@@ -24,6 +29,8 @@ __all__ = [
     "LinearSpline",
     "MonotoneSpline",
     "Rotation",
+    "Untrained",
+    "agreement",
     "attach_orthogonal_adapter",
     "cayley",
     "cayley_neumann",
@@ -32,10 +39,13 @@ __all__ = [
     "hyperspherical_energy",
     "limit_rotation",
     "linear_spline",
+    "log_determinant",
     "lowdin",
     "merge_orthogonal_adapter",
     "merged_state",
+    "naswot_score",
     "nearest_monotone",
+    "rank_untrained",
     "skew_symmetric",
     "slope_changes",
     "sparser",
