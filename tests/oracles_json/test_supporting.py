@@ -9,13 +9,7 @@ import torch
 
 from metricgrad import adapters
 from metricgrad.scale.quantising import Quantised, quantised
-from tests.oracles_json.reading import Case, cases, hold, leaf
-
-NOT_BUILT = (
-    "zero_norm",
-    "hard_concrete_gate",
-    "swarm_step",
-)
+from tests.oracles_json.reading import Case, cases, hold, leaf, renamed
 
 
 def orthogonal_adapter(case: Case) -> Mapping[str, Any]:
@@ -115,7 +109,54 @@ def naswot_score(case: Case) -> Mapping[str, Any]:
     }
 
 
+def zero_norm(case: Case) -> Mapping[str, Any]:
+    """A count."""
+    weights = torch.tensor(case["inputs"]["weights"], dtype=torch.float64)
+    return {"value": adapters.zero_norm(weights, case["params"]["tolerance"])}
+
+
+def hard_concrete_gate(case: Case) -> Mapping[str, Any]:
+    """Gates for given uniforms."""
+    log_alpha, uniforms = (
+        torch.tensor(case["inputs"][name], dtype=torch.float64) for name in ("log_alpha", "uniforms")
+    )
+    found = adapters.hard_concrete_gate(log_alpha, uniforms, **case["params"])
+    return {
+        "gate": found.gate,
+        "deterministic_gate": found.steady,
+        "open_probability": found.open,
+        "expected_zero_norm": found.open.sum(),
+    }
+
+
+def swarm_step(case: Case) -> Mapping[str, Any]:
+    """One step of weights or of masks."""
+    names = {
+        "position": "position",
+        "mask": "mask",
+        "velocity": "velocity",
+        "own_best": "own_best",
+        "leader": "leader",
+    }
+    names |= {"random_own": "random_own", "random_leader": "random_leader", "uniforms": "uniforms"}
+    inputs = {
+        name: torch.tensor(value, dtype=torch.float64)
+        for name, value in renamed(case["inputs"], names).items()
+    }
+    params = renamed(
+        case["params"], {"inertia": "inertia", "own": "own", "social": "social", "velocity_limit": "limit"}
+    )
+    if "mask" in inputs:
+        mask, velocity = adapters.swarm_mask_step(**inputs, **params)
+        return {"velocity": velocity, "mask": mask.long()}
+    position, velocity = adapters.swarm_step(**inputs, **params)
+    return {"velocity": velocity, "position": position}
+
+
 OPERATIONS = {
+    "zero_norm": zero_norm,
+    "hard_concrete_gate": hard_concrete_gate,
+    "swarm_step": swarm_step,
     "naswot_score": naswot_score,
     "compress_activations": compress_activations,
     "linear_spline": linear_spline,
@@ -123,7 +164,7 @@ OPERATIONS = {
 }
 
 
-@pytest.mark.parametrize("case", cases("supporting", NOT_BUILT))
+@pytest.mark.parametrize("case", cases("supporting"))
 def test_case(case: Case) -> None:
     """A case of the file."""
     hold(case, OPERATIONS)
