@@ -233,7 +233,17 @@ def pruning(seeds: int = 8) -> None:
             model = network()
             model.load_state_dict(weights)
             parameters = attach_orthogonal_adapter(model, 8)
-            train(model, list(parameters.values()), loss, parts, macro_f1, rate=0.003, steps=150)
+            _, best = train(
+                model,
+                list(parameters.values()),
+                loss,
+                parts,
+                macro_f1,
+                rate=0.003,
+                steps=150,
+                state=nn.Module.state_dict,
+            )
+            model.load_state_dict(best)
             blocks = Blocks(model)
             if name == "proxy":
                 held.setdefault("all, by proxy", []).append(

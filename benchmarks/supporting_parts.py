@@ -81,6 +81,7 @@ def train(
     rate: float,
     steps: int,
     every: int = 10,
+    state: Callable[[nn.Module], Mapping[str, Tensor]] = merged_state,
 ) -> tuple[float, dict[str, Tensor]]:
     """Adam on all of fit at once; the best value on select and the weights of that step."""
     optimiser = torch.optim.Adam(parameters, lr=rate)
@@ -93,7 +94,7 @@ def train(
             with torch.no_grad():
                 value = measure(model(parts.select[0]), parts.select[1]).item()
             if value > best:
-                best, weights = value, {name: part.clone() for name, part in merged_state(model).items()}
+                best, weights = value, {name: part.clone() for name, part in state(model).items()}
     return best, weights
 
 
