@@ -16,6 +16,9 @@ from metricgrad.losses.symmetric_cross_entropy import negative_number
 
 __all__ = ["active_passive_loss"]
 
+STANDS_FOR = ("accuracy", "error_rate")
+"""Metrics that it is a surrogate of."""
+
 SPACE = {"alpha": (1.0, 10.0), "beta": (0.1, 1.0, 10.0)}
 """Values that tries draw from."""
 

@@ -13,6 +13,9 @@ from metricgrad.losses.class_scores import log_probability_of_target
 
 __all__ = ["mean_absolute_error_loss"]
 
+STANDS_FOR = ("accuracy", "error_rate")
+"""Metrics that it is a surrogate of."""
+
 SPACE: dict[str, tuple[float, ...]] = {}
 """It has no settings."""
 

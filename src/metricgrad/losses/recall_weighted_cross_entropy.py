@@ -25,6 +25,9 @@ from metricgrad.losses.soft_table import of_saved_size
 
 __all__ = ["RecallWeightedCrossEntropyLoss", "recall_weighted_cross_entropy_loss"]
 
+STANDS_FOR = ("balanced_accuracy", "balanced_error")
+"""Metrics that it is a surrogate of."""
+
 SPACE = {
     "per_class": ("recall", "iou", "f_1"),
     "floor": (0.0, 0.1),

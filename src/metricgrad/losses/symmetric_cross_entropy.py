@@ -13,6 +13,9 @@ from metricgrad.losses.class_scores import log_probability_of_target
 
 __all__ = ["negative_number", "symmetric_cross_entropy_loss"]
 
+STANDS_FOR = ("accuracy", "error_rate")
+"""Metrics that it is a surrogate of."""
+
 SPACE = {"alpha": (0.1, 1.0, 6.0), "beta": (0.1, 1.0)}
 """Values that tries draw from."""
 
