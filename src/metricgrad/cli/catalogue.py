@@ -80,7 +80,7 @@ def _losses() -> list[Thing]:
         name: getattr(home, name)
         for home in (losses, direct)
         for name in home.__all__
-        if name.endswith("_loss")
+        if name.endswith("_loss") or (home is losses and inspect.isfunction(getattr(home, name)))
     }
     return [_thing(name, "loss", named[name]) for name in sorted(named)]
 
