@@ -1,7 +1,7 @@
 """What complement entropy brings beside cross-entropy, on scikit-learn's digits and on made classes in groups.
 
     python -m benchmarks.complement digits    the flat losses, ten classes
-    python -m benchmarks.complement groups    the hierarchical one: 100 classes in 20 groups, 60 in groups of 1 to 11
+    python -m benchmarks.complement groups    the hierarchical one: 100 classes in 20 groups, 60 in groups of 1 to 12
 
 Each takes a minute or two on one core and writes docs/complement-NAME.csv. The data are parted anew for every seed into
 fit, select and held-out; select chooses the learning rate of every arm, held-out is read once per arm and seed. Errors
