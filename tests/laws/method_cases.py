@@ -208,6 +208,16 @@ def losses_by_kind() -> dict[str, str]:
     return found
 
 
+def running_losses_of_logits() -> list[str]:
+    """Losses of class scores that remember something between steps: each may be the second of two."""
+    return [
+        name
+        for name in objectives.objectives()
+        if objectives.trained_as(name) is not objectives.loss_named(name)
+        and next(iter(inspect.signature(objectives.loss_named(name)).parameters)) == "logits"
+    ]
+
+
 METHOD_CASES: tuple[MethodCase, ...] = (
     *(MethodCase(f"surrogate:{name}", **OF_LOSSES[takes]) for takes, name in losses_by_kind().items()),
     MethodCase("surrogate:recall_at_k", **EMBEDDED),
@@ -265,9 +275,24 @@ METHOD_CASES: tuple[MethodCase, ...] = (
         slow=True,
         **WITH_PROXY,
     ),
-    MethodCase("alternating:soft_confusion", slow=True, **{**COUNTED, "proxy": lambda: "soft_confusion"}),
+    *(
+        MethodCase(f"alternating:{name}", slow=True, **{**COUNTED, "proxy": of_classes})
+        for name in running_losses_of_logits()
+    ),
     MethodCase(
-        "alternating:slope", calls=True, slow=True, **{**COUNTED, "metric": foreign, "proxy": of_classes}
+        "alternating:soft_confusion",
+        proxy=lambda: "soft_confusion",
+        about="with a proxy that remembers",
+        slow=True,
+        **COUNTED,
+    ),
+    MethodCase(
+        "alternating:slope",
+        proxy=of_classes,
+        about="of a function",
+        calls=True,
+        slow=True,
+        **{**COUNTED, "metric": foreign},
     ),
     MethodCase("search", about="asks for the metric", skip=NO_BATCH, **CLASSED),
     MethodCase("proxy", proxy=lambda: "supcon", about="one of ours", **EMBEDDED),
