@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.supporting import Parts, difference, mean
+from benchmarks.supporting_parts import Parts, difference, mean
 from metricgrad.losses import (
     ClassTree,
     complement_cross_entropy_loss,
