@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFont
+from torch import nn
 from torch.testing import assert_close
 
+from metricgrad.cli.recipe import Recipe, checked, read_recipe
 from metricgrad.errors import InputError
 from metricgrad.learned import words as words_kind
+from metricgrad.learned.kinds.words import encoded
 from metricgrad.metrics import adapt
 from metricgrad.metrics.decoded import of_kind
 from metricgrad.tasks import words, words_sets
-from metricgrad.tasks.recogniser import MAX_LENGTH, Recogniser, letter_cross_entropy, read_start
+from metricgrad.tasks.recogniser import MAX_LENGTH, Recogniser, letter_cross_entropy, output_kind, read_start
 from metricgrad.tasks.words import Options
 from metricgrad.tasks.words_pictures import (
     ALPHABET,
@@ -521,3 +524,26 @@ def test_fetching_that_fails(tmp_path, commands) -> None:
     done = fetch(tmp_path)
     assert done.returncode == 1 and "that failed" in done.stderr
     assert not list((tmp_path / ".cache" / "metricgrad" / "words").iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ word error rate
+
+
+def test_the_recipe_for_the_word_error_rate_is_valid() -> None:
+    """It is one of the task words; the metric is one of single samples, as a learned surrogate needs it."""
+    path = Path(__file__).resolve().parents[2] / "examples" / "words-wer.yaml"
+    recipe = checked(Recipe, read_recipe(path), "the example")
+    assert (recipe.task, recipe.metric, recipe.method) == ("words", "sequence_accuracy", "learned")
+    assert recipe.side_metrics == ["wer", "cer"] and not adapt("wer").per_sample
+    assert adapt(recipe.metric).per_sample
+
+
+def test_of_single_words_the_word_error_rate_is_the_share_not_read() -> None:
+    """1 - `sequence_accuracy`, whatever is read: nothing, other letters, or the word."""
+    kind, targets = output_kind(), ["cat", "horse", "dove", "ant"]
+    logits = 9 * nn.functional.one_hot(encoded(["cat", "house", "", "ants"], ALPHABET, 16), 27).float()
+    rate, share = (
+        of_kind(adapt(name), kind).summarise(of_kind(adapt(name), kind).measure(logits, targets))
+        for name in ("wer", "sequence_accuracy")
+    )
+    assert float(rate) == 0.75 == 1 - float(share)
