@@ -18,7 +18,7 @@ from metricgrad.differences import Differences
 from metricgrad.interval import mean_of_units
 from metricgrad.metrics import adapt, judged, of_kind
 from metricgrad.tasks.task import Task
-from metricgrad.tune import Comparison, Contender, Plan, compare
+from metricgrad.tune import Comparison, Contender, Plan, Splits, compare
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.setup import Equal
 
@@ -32,6 +32,12 @@ def metric_of(task: Task) -> Metric:
         return judged(task.metric, task.qrels)
     metric = adapt(task.metric)
     return metric if task.kind is None else of_kind(metric, task.kind)
+
+
+def _without_test(splits: Splits) -> Splits:
+    """The splits without test, and without its groups."""
+    groups = {name: labels for name, labels in (splits.groups or {}).items() if name != "test"}
+    return replace(splits, test=None, groups=groups or None)
 
 
 def contest(
@@ -67,7 +73,7 @@ def contest(
         start_plan = start_plan and start_plan.model_copy(update={"steps": 4, "evaluate_every": 2})
     return compare(
         task.model,
-        task.splits if test else replace(task.splits, test=None),
+        task.splits if test else _without_test(task.splits),
         metric=metric_of(task),
         methods=[one for one, _ in entries if one.name not in held_back],
         controls=[one for one, _ in entries if one.name in held_back],

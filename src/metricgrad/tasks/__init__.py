@@ -4,6 +4,7 @@ __all__ = [
     "boxes",
     "digits",
     "emoji",
+    "emoji_categories",
     "fashion",
     "fashion_ap",
     "fashion_long_tail",

@@ -33,7 +33,7 @@ from metricgrad.tasks.emoji_views import VIEWS
 from metricgrad.tasks.task import Task
 from metricgrad.tune import ArraySplit, ClassBatchSplit, Plan, Splits
 
-__all__ = ["Options", "load"]
+__all__ = ["Options", "features_of", "load"]
 
 SHARES = (0.45, 0.15)
 """Share of the classes in fit and in select; the others are test."""
@@ -111,7 +111,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     """
     chosen = options if isinstance(options, Options) else Options(**options)
     pictures = load_pictures(None if chosen.data is None else chosen.data / "emoji.safetensors")
-    features = _features(pictures, chosen, observer)
+    features = features_of(pictures, chosen, observer)
     splits = splits_of(pictures, features, chosen)
     frozen = yaml.safe_load(resources.files("metricgrad.tasks").joinpath("emoji_settings.yaml").read_text())
     return Task(
@@ -131,7 +131,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     )
 
 
-def _features(pictures: EmojiPictures, options: Options, observer: Observer | None) -> EmojiFeatures:
+def features_of(pictures: EmojiPictures, options: Options, observer: Observer | None = None) -> EmojiFeatures:
     """Compute or read the features; only classes that can be fitted are looked at in other views."""
     fit, *others = classes_of(int(pictures.label.max()) + 1, options)
     if options.development is not None:  # all divisions share their classes, and the views of them

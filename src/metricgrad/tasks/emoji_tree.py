@@ -68,7 +68,8 @@ class EmojiTree:
     def distances(self) -> Float64[Tensor, "class class"]:
         """Return how many levels two classes must be climbed until they meet: 0 on the diagonal.
 
-        It is half the number of edges between them. As a metric: `expected_cost(outputs, targets, cost=distances)`.
+        It is half the number of edges between them. As a metric: `expected_cost(outputs, targets, cost=distances)`, the
+        mean over all samples, of which those that are right count 0.
 
         Example:
             >>> read_tree(["1f600 grinning face", "1f436 dog face", "1f431 cat face"], "emoji").distances()
@@ -83,6 +84,16 @@ class EmojiTree:
             nodes = torch.tensor([number[node] for node in above])
             apart += nodes.unsqueeze(0) != nodes.unsqueeze(1)
         return apart
+
+    def costs(self) -> str:
+        """Return the distances as a text, a line for each class: the file of `expected_cost:cost=FILE`.
+
+        Example:
+            >>> print(read_tree(["1f600 grinning face", "1f436 dog face"], "subcategories").costs())
+            0 2
+            2 0
+        """
+        return "\n".join(" ".join(f"{one:g}" for one in row) for row in self.distances().tolist())
 
 
 def _as_lists(node: Any) -> Any:
