@@ -14,27 +14,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from metricgrad._checks import fail, nearest
 from metricgrad._documents import WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks import emoji
-from metricgrad.tasks.divisions import class_by_class
-from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
+from metricgrad.tasks.emoji_division import by_emoji, by_vendor
+from metricgrad.tasks.emoji_pictures import load_pictures
 from metricgrad.tasks.emoji_tree import EmojiTree, Level, read_tree
 from metricgrad.tasks.task import Task
 from metricgrad.tune import ArraySplit, Plan, Splits
 
 __all__ = ["Options", "load", "tree"]
-
-SHARES = (0.6, 0.15)
-"""Share of the emoji of each subcategory in fit and in select; the others are test."""
-Rows = Mapping[str, np.ndarray]
-"""Split -> numbers of its pictures."""
 
 
 class Options(BaseModel):
@@ -103,8 +96,10 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
     known = read_tree(pictures.names, chosen.level)
     features = emoji.features_of(pictures, emoji.Options(cache=chosen.cache), observer)
     target = torch.from_numpy(known.class_of[pictures.label])
-    by_vendor = chosen.level == "emoji"
-    rows = _by_vendor(pictures, known, chosen) if by_vendor else _by_emoji(pictures, chosen.split_seed)
+    if chosen.level == "emoji":
+        rows = by_vendor(pictures, known, chosen.select_vendor, chosen.test_vendor)
+    else:
+        rows = by_emoji(pictures, chosen.split_seed)
     fit = features.drawn[torch.from_numpy(rows["fit"])]
     mean, deviation = fit.mean(0), fit.std(0).clamp_min(1e-6)
 
@@ -120,7 +115,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
             part("fit", batch=chosen.batch, shuffle=True, seed=chosen.split_seed),
             part("select", batch=4096),
             part("test", batch=4096),
-            groups=None if by_vendor else groups,  # of one vendor each emoji has one drawing
+            groups=None if chosen.level == "emoji" else groups,  # of one vendor each emoji has one drawing
         ),
         model=lambda _seed: _network(fit.shape[1], len(known.names), chosen),
         proxy=nn.functional.cross_entropy,
@@ -133,33 +128,6 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         start_settings={"learning_rate": 1e-3, "weight_decay": 0.1, "schedule": "constant"},
         facts={"pictures": pictures.digest, "features": features.key},
     )
-
-
-def _by_emoji(pictures: EmojiPictures, seed: int) -> Rows:
-    """Divide the emoji of every subcategory; categories have the same splits."""
-    subcategory = read_tree(pictures.names, "subcategories").class_of
-    emoji_known = np.flatnonzero(subcategory >= 0)
-    parts = class_by_class(subcategory[emoji_known], SHARES, seed)
-    return {
-        name: np.flatnonzero(np.isin(pictures.label, emoji_known[part]))
-        for name, part in zip(("fit", "select", "test"), parts, strict=True)
-    }
-
-
-def _by_vendor(pictures: EmojiPictures, known: EmojiTree, options: Options) -> Rows:
-    """Divide the vendors; every emoji with a category has a drawing in fit, as at least three vendors drew it."""
-    held_back = {"select": options.select_vendor, "test": options.test_vendor}
-    for vendor in held_back.values():
-        if vendor not in pictures.vendors:
-            came = f"there is no vendor {vendor!r}"
-            raise fail("task emoji_categories", came, "a known one", nearest(vendor, pictures.vendors))
-    if options.select_vendor == options.test_vendor:
-        raise fail("task emoji_categories", f"{options.test_vendor} is select and test", "two vendors")
-    numbers = {name: pictures.vendors.index(vendor) for name, vendor in held_back.items()}
-    here = known.class_of[pictures.label] >= 0
-    rows = {name: np.flatnonzero(here & (pictures.vendor == number)) for name, number in numbers.items()}
-    fit = np.flatnonzero(here & ~np.isin(pictures.vendor, list(numbers.values())))
-    return {"fit": fit, **rows}
 
 
 def _network(features: int, classes: int, options: Options) -> nn.Module:
