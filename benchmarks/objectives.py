@@ -97,7 +97,7 @@ RARE: Tries = {
     "class weights": ("surrogate:class_weighted_cross_entropy", at_rates()),
     "recall-weighted": (
         "surrogate:recall_weighted_cross_entropy",
-        at_rates({"metric": "recall", "momentum": 0.9}, {"metric": "f_1", "momentum": 0.9}),
+        at_rates({"per_class": "recall", "momentum": 0.9}, {"per_class": "f_1", "momentum": 0.9}),
     ),
     "balanced softmax": ("surrogate:balanced_softmax", at_rates()),
     "complement cross-entropy": ("surrogate:complement_cross_entropy", at_rates()),
@@ -110,7 +110,7 @@ SEGMENTED: Tries = {
     "structural similarity": ("surrogate:structural_similarity", at_rates(proxy_weight=1.0)),
     "recall-weighted, IoU": (
         "surrogate:recall_weighted_cross_entropy",
-        at_rates({"metric": "iou", "momentum": 0.9}),
+        at_rates({"per_class": "iou", "momentum": 0.9}),
     ),
 }
 

@@ -1,0 +1,75 @@
+"""The tables of docs/objectives.md, from the figures that `benchmarks.objectives` wrote.
+
+.venv/bin/python -m benchmarks.objectives_page     writes them into the page; a test compares
+"""
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "objectives.md"
+_BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def of_cell(name: str) -> list[str]:
+    """Every arm: its value on test, beside cross-entropy and beside the control that select prefers."""
+    with (DOCS / f"objectives-{name}.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    baseline = rows[0]["baseline"]
+    lines = ["| arm | test | over cross-entropy | " + f"over {baseline} | claim |", "|---|---|---|---|---|"]
+    for row in rows:
+        beside = _ends(row, "minus_cross_entropy", "low", "high")
+        above = _ends(row, "minus_baseline", "low_baseline", "high_baseline") if row["claim"] else ""
+        above = "" if row["claim"] == "control" else above
+        lines.append(
+            f"| {row['arm']} | {row['test']} ± {row['spread']} | {beside} | {above} | {row['claim']} |"
+        )
+    return lines
+
+
+def attacks() -> list[str]:
+    """The accuracy of every arm under each attack, and beside cross-entropy under the strongest."""
+    with (DOCS / "objectives-attacks.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = list(dict.fromkeys((row["attack"], row["epsilon"]) for row in rows))
+    heads = ["none" if attack == "none" else f"{attack}, {epsilon}" for attack, epsilon in names]
+    lines = ["| arm | " + " | ".join(heads) + " |", "|---" * (len(names) + 1) + "|"]
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        own = {(row["attack"], row["epsilon"]): row for row in rows if row["arm"] == arm}
+        lines.append(f"| {arm} | " + " | ".join(_attacked(own[name]) for name in names) + " |")
+    return lines
+
+
+def _attacked(row: Mapping[str, str]) -> str:
+    """Accuracy, and its difference to cross-entropy where there is one."""
+    beside = _ends(row, "minus_cross_entropy", "low", "high")
+    return f"{row['accuracy']} {beside}".strip()
+
+
+def _ends(row: Mapping[str, str], value: str, low: str, high: str) -> str:
+    """A difference with its interval, bold where that leaves out 0."""
+    if not row[low]:
+        return ""
+    told = f"{row[value]} ({row[low]} to {row[high]})"
+    return f"**{told}**" if float(row[low]) > 0 or float(row[high]) < 0 else told
+
+
+def written(text: str) -> str:
+    """The page with its tables anew."""
+
+    def block(found: re.Match[str]) -> str:
+        lines = attacks() if found[2] == "attacks" else of_cell(found[2])
+        return "\n".join([found[1], *lines, "", found[3]])
+
+    return _BLOCK.sub(block, text)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
