@@ -71,6 +71,11 @@ def test_explain_shows_the_docstring(command: Command, thing: object) -> None:
     assert all(line.strip() in out for line in text.splitlines())
 
 
+def test_a_task_may_be_spelt_with_dashes(command: Command) -> None:
+    """As `tune` takes it."""
+    assert command("explain", "fashion-long-tail").out == command("explain", "fashion_long_tail").out
+
+
 def test_explain_says_what_a_cut_off_means(command: Command) -> None:
     """recall@5 is told apart from recall_at_5."""
     assert "any relevant item within the first 5" in command("explain", "recall@5").out

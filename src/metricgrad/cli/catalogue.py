@@ -120,5 +120,6 @@ def _tasks() -> list[Thing]:
     found = []
     for name in sorted(tasks.__all__):
         module = importlib.import_module(f"metricgrad.tasks.{name}")
-        found.append(_thing(name, "task", module, settings=module.Options))
+        spelt = () if "_" not in name else (name.replace("_", "-"),)  # as `tune` takes it, too
+        found.append(replace(_thing(name, "task", module, settings=module.Options), also=spelt))
     return found
