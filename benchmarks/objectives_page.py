@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+CONTROL = "cross-entropy"
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "objectives.md"
 _BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -18,14 +19,18 @@ def of_cell(name: str) -> list[str]:
     with (DOCS / f"objectives-{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     baseline = rows[0]["baseline"]
-    lines = ["| arm | test | over cross-entropy | " + f"over {baseline} | claim |", "|---|---|---|---|---|"]
+    further = [] if baseline == CONTROL else [baseline]
+    lines = [
+        "| " + " | ".join(["arm", "test", *(f"over {one}" for one in [CONTROL, *further]), "claim"]) + " |"
+    ]
+    lines.append("|---" * (4 + len(further)) + "|")
     for row in rows:
-        beside = _ends(row, "minus_cross_entropy", "low", "high")
-        above = _ends(row, "minus_baseline", "low_baseline", "high_baseline") if row["claim"] else ""
-        above = "" if row["claim"] == "control" else above
-        lines.append(
-            f"| {row['arm']} | {row['test']} ± {row['spread']} | {beside} | {above} | {row['claim']} |"
-        )
+        cells = [row["arm"], f"{row['test']} ± {row['spread']}"]
+        cells.append("" if row["arm"] == CONTROL else _ends(row, "minus_cross_entropy", "low", "high"))
+        if further:
+            above = _ends(row, "minus_baseline", "low_baseline", "high_baseline")
+            cells.append("" if row["claim"] == "control" else above)
+        lines.append("| " + " | ".join([*cells, row["claim"]]) + " |")
     return lines
 
 
@@ -44,7 +49,7 @@ def attacks() -> list[str]:
 
 def _attacked(row: Mapping[str, str]) -> str:
     """Accuracy, and its difference to cross-entropy where there is one."""
-    beside = _ends(row, "minus_cross_entropy", "low", "high")
+    beside = "" if row["arm"] == CONTROL else _ends(row, "minus_cross_entropy", "low", "high")
     return f"{row['accuracy']} {beside}".strip()
 
 
