@@ -48,6 +48,7 @@ def domain_mixup_loss(
         [xu2020adversarial]
 
     Example:
+        >>> import torch
         >>> domain_mixup_loss(torch.tensor([0.0, 2.0]), torch.tensor([0.5, 0.75]))
         tensor([0.6931, 0.6269])
     """

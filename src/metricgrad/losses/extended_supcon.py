@@ -141,7 +141,7 @@ class ExtendedSupConLoss(nn.Module):
         >>> embeddings, labels = torch.eye(4), ["cat", "cat", "dog", "dog"]
         >>> criterion = ExtendedSupConLoss(class_means(embeddings, labels), temperature=0.5)
         >>> criterion(embeddings, labels), criterion.logits(embeddings).softmax(1)[0]
-        (tensor(1.3006, grad_fn=<DivBackward0>), tensor([0.8044, 0.1956], grad_fn=<SelectBackward0>))
+        (tensor(1.3864, grad_fn=<DivBackward0>), tensor([0.8044, 0.1956], grad_fn=<SelectBackward0>))
     """
 
     def __init__(
