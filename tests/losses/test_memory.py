@@ -1,4 +1,7 @@
-"""What contrastive losses of a large batch take: a bound on memory, in a process of its own."""
+"""What contrastive losses of a large batch take: a bound on memory, in a process of its own.
+
+The peak is VmHWM: ru_maxrss begins with that of the parent, so that a large one hides it.
+"""
 
 import subprocess
 import sys
@@ -8,8 +11,12 @@ import pytest
 ROWS, DIM, MOST = 16_384, 64, 2**30
 
 SCRIPT = f"""
-import resource, torch
+import re, torch
+from pathlib import Path
 from metricgrad import losses
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
 def run(rows):
     embeddings = torch.randn(rows, {DIM}, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -18,15 +25,15 @@ def run(rows):
     assert bool(loss.isfinite().all()) and bool(embeddings.grad.isfinite().all())
 
 run(64)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 run({ROWS})
-print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(peak() - before)
 """
 
 
 @pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is counted in KiB on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks stand in /proc")
 @pytest.mark.parametrize(
     "loss",
     [
@@ -46,4 +53,4 @@ def test_a_large_batch_takes_less_than_a_gigabyte(loss: str) -> None:
     )
     taken = int(done.stdout)
     print(f"{loss}: {taken / 2**20:.0f} MiB")
-    assert taken < MOST
+    assert 0 < taken < MOST

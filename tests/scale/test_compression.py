@@ -264,8 +264,11 @@ def test_settings_that_do_not_fit(settings, message) -> None:
 
 
 PEAK = """
-import contextlib, resource, sys, torch
+import contextlib, re, sys, torch
+from pathlib import Path
 from torch import nn
+def peak():  # ru_maxrss begins with that of the parent, so that a large one hides it
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 from metricgrad.scale import compress_activations
 torch.set_num_threads(1)
 model = nn.Sequential(*[layer for _ in range(16) for layer in (nn.Linear(64, 64), nn.ReLU())])
@@ -275,13 +278,14 @@ def step(inputs):
     loss.backward()
 step(torch.randn(100, 64))
 inputs = torch.randn(60000, 64)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 step(inputs)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks stand in /proc")
 def test_the_peak_is_below_that_of_the_plain_run() -> None:
     """Sixteen layers of 15 MB each: all are alive without, a few with compression."""
 
@@ -292,4 +296,4 @@ def test_the_peak_is_below_that_of_the_plain_run() -> None:
         )
         return int(done.stdout)
 
-    assert peak("compressed") < 0.7 * peak("plain")
+    assert 0 < peak("compressed") < 0.7 * peak("plain")
