@@ -1,6 +1,6 @@
 """Whether the last blocks of the backbone are worth training on the task emoji, from cached activations.
 
-    .venv/bin/python -m benchmarks.emoji_backbone     three divisions, about a quarter of an hour each on one core
+    .venv/bin/python -m benchmarks.emoji_backbone     two divisions, about a quarter of an hour each on one core
 
 The frozen head of the task sees averages of 16 blocks. Here the blocks from `--first` on are trained as well: what
 enters them is computed once for every drawing and view, so that a step costs these blocks alone. All arms begin with
@@ -227,7 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--divisions", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--divisions", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--first", type=int, default=14, help="First block that is trained (12 to 15).")
     parser.add_argument(
         "--rates",
