@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from metricgrad._checks import extra, require_memory
 from metricgrad._types import Observer
 from metricgrad.tasks.boxes_scenes import VERSION, Source, cut_out, draw_scene, photographs
-from metricgrad.tasks.drawing import PART, Part, drawn_splits
+from metricgrad.tasks.drawing import drawn_splits, numbered_parts
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.kept import kept_splits
 
@@ -65,15 +65,9 @@ def draw_scenes(
     Cost:
         About 3 ms a scene and process, and a few seconds to start processes.
     """
-    parts = [
-        Part(name, stop - start, (name, seed, start, stop))
-        for name in counts
-        for start in range(0, counts[name], PART)
-        for stop in [min(start + PART, counts[name])]
-    ]
     return drawn_splits(
         _draw_part,
-        parts,
+        numbered_parts(counts, seed),
         task="boxes",
         what="scenes",
         unit="scene",

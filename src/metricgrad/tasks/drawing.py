@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from metricgrad._checks import fail
 from metricgrad._records import Progress, event_of
 from metricgrad._types import Observer
 
-__all__ = ["PART", "Part", "drawn_splits"]
+__all__ = ["PART", "Part", "drawn_splits", "numbered_parts"]
 
 PART = 500
 """Pictures that a process draws at once."""
@@ -26,6 +26,21 @@ class Part(NamedTuple):
     split: str
     items: int
     work: Any
+
+
+def numbered_parts(counts: Mapping[str, int], seed: int) -> list[Part]:
+    """Return the parts of splits whose pictures are drawn by number; the work is (split, seed, first, after the last).
+
+    Example:
+        >>> [part.work for part in numbered_parts({"fit": 600}, seed=0)]
+        [('fit', 0, 0, 500), ('fit', 0, 500, 600)]
+    """
+    return [
+        Part(name, stop - start, (name, seed, start, stop))
+        for name in counts
+        for start in range(0, counts[name], PART)
+        for stop in [min(start + PART, counts[name])]
+    ]
 
 
 def drawn_splits(

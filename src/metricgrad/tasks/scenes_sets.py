@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from metricgrad._checks import require_memory
 from metricgrad._types import Observer
 from metricgrad.tasks.boxes_sets import VENDORS
-from metricgrad.tasks.drawing import PART, Part, drawn_splits
+from metricgrad.tasks.drawing import drawn_splits, numbered_parts
 from metricgrad.tasks.kept import kept_splits
 from metricgrad.tasks.scenes_drawing import ClassSource, draw_masked
 from metricgrad.tasks.scenes_sources import class_sources, designs, key_of
@@ -87,15 +87,9 @@ def draw_scenes(
         InputError: a process ended, or was not able to begin.
         MissingExtraError: Pillow is not installed.
     """
-    parts = [
-        Part(name, stop - start, (name, seed, start, stop))
-        for name in counts
-        for start in range(0, counts[name], PART)
-        for stop in [min(start + PART, counts[name])]
-    ]
     return drawn_splits(
         _draw_part,
-        parts,
+        numbered_parts(counts, seed),
         task="scenes",
         what="scenes",
         unit="scene",
