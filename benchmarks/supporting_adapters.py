@@ -17,6 +17,7 @@ from benchmarks.supporting_parts import (
     mean,
     network,
     soft_macro_f1,
+    started,
     train,
     write,
 )
@@ -61,18 +62,8 @@ def orthogonal(seeds: int = 10) -> None:
     counts: dict[str, int] = {}
     for seed in range(seeds):
         parts = digits(seed)
-        torch.manual_seed(seed)
-        start = network()
-        _, weights = train(
-            start,
-            list(start.parameters()),
-            nn.functional.cross_entropy,
-            parts,
-            macro_f1,
-            rate=0.003,
-            steps=150,
-        )
-        start.load_state_dict(weights)
+        start = started(network, parts, seed)
+        weights = start.state_dict()
         found.setdefault(("start", "-"), []).append(both(start, parts))
         for what in ("all", "LoRA", "orthogonal", "bias"):
             for name, loss in objectives.items():
@@ -218,17 +209,8 @@ def pruning(seeds: int = 8) -> None:
     calls: dict[str, list[float]] = {}
     for seed in range(seeds):
         parts = digits(seed)
-        torch.manual_seed(seed)
-        start = network()
-        _, weights = train(
-            start,
-            list(start.parameters()),
-            nn.functional.cross_entropy,
-            parts,
-            macro_f1,
-            rate=0.003,
-            steps=150,
-        )
+        start = started(network, parts, seed)
+        weights = start.state_dict()
         for name, loss in (("proxy", nn.functional.cross_entropy), ("tuned", soft_macro_f1)):
             model = network()
             model.load_state_dict(weights)

@@ -119,3 +119,13 @@ def both(model: nn.Module, parts: Parts) -> tuple[float, float]:
     return macro_f1(model(parts.fit[0]), parts.fit[1]).item(), macro_f1(
         model(parts.held_out[0]), parts.held_out[1]
     ).item()
+
+
+def started(make: Callable[[], nn.Module], parts: Parts, seed: int) -> nn.Module:
+    """A new network after 150 steps of cross-entropy, at its best step by macro F1 on select."""
+    torch.manual_seed(seed)
+    model = make()
+    cross_entropy = nn.functional.cross_entropy
+    _, weights = train(model, list(model.parameters()), cross_entropy, parts, macro_f1, rate=0.003, steps=150)
+    model.load_state_dict(weights)
+    return model

@@ -20,8 +20,8 @@ from benchmarks.supporting_parts import (
     difference,
     digits,
     error,
-    macro_f1,
     mean,
+    started,
     train,
     write,
 )
@@ -168,18 +168,7 @@ def untrained(divisions: int = 6) -> None:
         scored = {one.name: one for one in rank_untrained(candidates, parts.fit[0][:128], len(candidates))}
         held = []
         for make in candidates.values():
-            torch.manual_seed(seed)
-            model = make()
-            _, weights = train(
-                model,
-                list(model.parameters()),
-                nn.functional.cross_entropy,
-                parts,
-                macro_f1,
-                rate=0.003,
-                steps=150,
-            )
-            model.load_state_dict(weights)
+            model = started(make, parts, seed)
             held.append(both(model, parts)[1])
         known = {
             "score": [scored[name].score for name in candidates],
