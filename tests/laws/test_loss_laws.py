@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from metricgrad import losses, positive_ranks
-from metricgrad.losses import entropy_within, row_chunks
+from metricgrad.losses import row_chunks
 from metricgrad.losses.class_scores import IGNORED
 from metricgrad.methods.objectives import loss_named, objectives, trained_as
 from metricgrad.relax import plain, positive_ranks_from_scores, tile
@@ -178,7 +178,6 @@ def test_chunked_equals_whole(case: LossCase, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("METRICGRAD_KERNEL", "torch")
     monkeypatch.setattr(plain, "MEMORY_BUDGET", 1)
     monkeypatch.setattr(tile, "BLOCK_BYTES", {"cpu": 1})
-    monkeypatch.setattr(entropy_within, "MEMORY_BUDGET", 1)
     monkeypatch.setattr(row_chunks, "MEMORY_BUDGET", 1)
     close(slope(case, outputs, targets), whole)
 

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from metricgrad._checks import describe, fail, tensor_of
 from metricgrad._safe import or_one
 from metricgrad.losses.class_scores import counted_samples
+from metricgrad.losses.row_chunks import rows_at_once
 
 __all__ = [
     "ClassMask",
@@ -24,9 +25,6 @@ __all__ = [
     "negative_entropy_within",
     "scale_of_entropy",
 ]
-
-MEMORY_BUDGET = 256 * 2**20
-"""Bytes that may be kept for the backward pass; beyond it rows are taken in parts, which are recomputed there."""
 
 Normalizer = Literal["support", "log_support", "released", "none"]
 
@@ -110,10 +108,8 @@ def by_rows(
         beside: one row each.
         passes: how often `of_rows` goes through the classes.
     """
-    row_bytes = (
-        logits.shape[1] * max(4, logits.element_size()) * 6 * passes
-    )  # what is kept for the backward pass
-    size = max(1, MEMORY_BUDGET // max(1, row_bytes))
+    # six copies of the logits are kept for the backward pass
+    size = rows_at_once(logits.shape[1] * max(4, logits.element_size()) * 6 * passes)
     if len(logits) <= size:
         return of_rows(logits, *beside)
     parts = [
