@@ -42,9 +42,10 @@ print(peak() - before)
         "losses.circle_loss",
         "(lambda rows, labels: losses.circle_loss(rows, labels, pooling='batch'))",
         "losses.info_nce_loss",
+        "losses.hardest_triplet_loss",
         f"losses.CircleClassLoss(torch.randn({ROWS // 8}, {DIM}))",
     ],
-    ids=["supcon", "extended", "circle", "circle of the batch", "info_nce", "circle of classes"],
+    ids=["supcon", "extended", "circle", "circle of the batch", "info_nce", "hardest", "circle of classes"],
 )
 def test_a_large_batch_takes_less_than_a_gigabyte(loss: str) -> None:
     """Forward and backward of 16,384 rows, of which one matrix of all pairs alone would take one."""

@@ -117,15 +117,16 @@ def contrast(
     """
     with torch.autocast(rows.device.type, enabled=False):
         return in_row_chunks(
-            partial(_of_anchors, rows, codes, temperature, inside, apart),
+            partial(_of_anchors, codes, temperature, inside, apart),
             anchors,
+            (rows,),
             # alive in the backward pass: logits, their softmax, and both once more for "inside"
             row_bytes=4 * len(rows) * rows.element_size(),
         )
 
 
 def _of_anchors(
-    rows: Tensor, codes: Tensor, temperature: float, inside: bool, apart: int | None, anchors: Tensor
+    codes: Tensor, temperature: float, inside: bool, apart: int | None, anchors: Tensor, rows: Tensor
 ) -> Tensor:
     logits = (rows.index_select(0, anchors) / temperature) @ rows.T  # [anchor, item]
     logits[torch.arange(len(anchors), device=rows.device), anchors] = -torch.inf

@@ -133,12 +133,18 @@ def mean_of_directions(
 def _query_by_query(one_way: OneWay, sides: Compared) -> Tensor:
     places = torch.arange(len(sides.queries), device=sides.queries.device)
     return in_row_chunks(
-        lambda some: one_way(sides.similarities(some), sides.relevant(some)),
+        partial(_of_places, one_way, sides),
         places,
+        (sides.queries, sides.items),
         # alive in the backward pass are some sixteen such matrices; parts of a quarter of that are faster, too: they
         # stay in the caches
         row_bytes=64 * len(sides.items) * sides.queries.element_size(),
     )
+
+
+def _of_places(one_way: OneWay, sides: Compared, places: Tensor, queries: Tensor, items: Tensor) -> Tensor:
+    sides = sides._replace(queries=queries, items=items)
+    return one_way(sides.similarities(places), sides.relevant(places))
 
 
 def _rows(caller: str, name: str, given: Tensor, normalize: bool) -> Tensor:
