@@ -71,7 +71,7 @@ def resampled(
     summarise: Summary,
     *,
     groups: Labels | None,
-    resamples: int,
+    resamples: int | Int[np.ndarray, "resample group"],
     seed: int,
     watch: Watch | None = None,
 ) -> Resamples:
@@ -83,8 +83,8 @@ def resampled(
             NaN is undefined, and is left out everywhere if it is so anywhere.
         summarise: statistics -> value. A value that is not finite, and a `MetricFailed`, make a resample undefined.
         groups: one label per unit; None: every unit is its own group.
-        resamples: number of draws.
-        seed: of the draws.
+        resamples: number of draws; or the draws themselves, the groups of each resample.
+        seed: of the draws; without a meaning where they are given.
         watch: is told how far it is.
 
     Raises:
@@ -93,7 +93,8 @@ def resampled(
     Cost:
         `resamples * group` draws; `resamples * arm * seed` calls of a summary without `of_counts`.
     """
-    tables = _checked(caller, arms, resamples)
+    number = resamples if isinstance(resamples, int) else len(resamples)
+    tables = _checked(caller, arms, number)
     defined = torch.stack([~table[:, 0].isnan() for arm in tables for table in arm]).all(0)
     kept = defined.nonzero()[:, 0]
     tables = [[table[kept] for table in arm] for arm in tables]
@@ -104,13 +105,13 @@ def resampled(
     if len(sizes) > 1:
         random = np.random.default_rng(seed)
         values_of = _road(tables, summarise, member)
-        drawn = np.empty((resamples, *values.shape))
+        drawn = np.empty((number, *values.shape))
         slow = not (summarise is mean_of_units or hasattr(summarise, "of_counts"))
         chunk = 1 if slow else max(1, _CHUNK // len(member))
         for first, times in _times(len(sizes), chunk, resamples, random):
             drawn[first : first + len(times)] = values_of(times)
             if watch is not None:
-                watch(first + len(times), resamples)
+                watch(first + len(times), number)
     finite = np.isfinite(drawn).all((1, 2))
     return Resamples(
         values,
@@ -197,11 +198,15 @@ def _means(tables: list[list[Tensor]], member: np.ndarray) -> Road:
 
 
 def _times(
-    groups: int, chunk: int, resamples: int, random: np.random.Generator
+    groups: int, chunk: int, resamples: int | np.ndarray, random: np.random.Generator
 ) -> Iterator[tuple[int, Int[np.ndarray, "resample group"]]]:
     """Yield the number of the first resample and how often each group comes, one chunk after the other."""
-    for first in range(0, resamples, chunk):
-        indices = random.integers(groups, size=(min(chunk, resamples - first), groups))
+    number = resamples if isinstance(resamples, int) else len(resamples)
+    for first in range(0, number, chunk):
+        if isinstance(resamples, int):
+            indices = random.integers(groups, size=(min(chunk, number - first), groups))
+        else:
+            indices = resamples[first : first + chunk]
         yield first, np.stack([np.bincount(row, minlength=groups) for row in indices])
 
 

@@ -1,30 +1,20 @@
-"""The cases of black_box.json that are rules of decision: thresholds and biases."""
+"""The cases of black_box.json: rules of decision, and what a black-box search is made of."""
 
+import warnings
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from metricgrad import blackbox
 from metricgrad.decision import ClassBiases, Threshold
 from metricgrad.decision.scores import log_scores
 from metricgrad.decision.undefined import Undefined
 from tests.decision.plain import PlainMetric
 from tests.oracles.decision import binary_value, value_of_table
-from tests.oracles_json.reading import Case, cases, hold
-
-NOT_BUILT = (
-    "combine_gradients",
-    "credit",
-    "elite_mean",
-    "evolution_strategy",
-    "minimum_risk",
-    "mixture_weights",
-    "paired_bootstrap",
-    "policy_gradient",
-    "value_loss",
-    "value_targets",
-)
+from tests.oracles_json.reading import Case, cases, gradient, hold, leaf
 
 
 def threshold(case: Case) -> dict[str, Any]:
@@ -87,7 +77,159 @@ def bias_plug_in(case: Case) -> dict[str, Any]:
     return {**expected, "start_value": reached(logs.argmax(1))}
 
 
-@pytest.mark.parametrize("case", cases("black_box", NOT_BUILT))
+def _numbers(values: list[float | None]) -> torch.Tensor:
+    """Values as float64; None is a metric that failed."""
+    return torch.tensor([float("nan") if one is None else one for one in values], dtype=torch.float64)
+
+
+def evolution_strategy(case: Case) -> dict[str, Any]:
+    """The estimate, and how many pairs had two values."""
+    plus, minus = _numbers(case["inputs"]["values_plus"]), _numbers(case["inputs"]["values_minus"])
+    noise = torch.tensor(case["inputs"]["noise"], dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of no pair at all
+        found = blackbox.evolution_gradient(noise, plus, minus, **case["params"])
+    return {"estimate": found, "pairs_used": int(blackbox.usable_pairs(plus, minus).sum())}
+
+
+def policy_gradient(case: Case) -> dict[str, Any]:
+    """The estimate of one draw, its mean over all draws, and the exact gradient."""
+    baseline, drawn = case["params"]["baseline"], case["inputs"]["samples"]
+    logits = leaf(case["inputs"]["logits"])
+    rewards = torch.tensor(case["inputs"]["rewards"], dtype=torch.float64)
+    greedy = rewards[logits.argmax()] if baseline == "greedy" else None
+
+    def estimate(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        advantages = blackbox.policy_advantages(rewards[samples], baseline, greedy=greedy)
+        return advantages, -gradient(
+            blackbox.policy_gradient_loss(logits.log_softmax(0)[samples], advantages), logits
+        )
+
+    advantages, found = estimate(torch.tensor(drawn))
+    expected = (logits.softmax(0) * rewards).sum()
+    exact = gradient(expected, logits)
+    mean = torch.zeros_like(exact)
+    for every in torch.cartesian_prod(*[torch.arange(len(logits))] * len(drawn)):
+        mean += logits.detach().softmax(0)[every].prod() * estimate(every)[1]
+    return {
+        "expected_reward": expected.item(),
+        "exact_gradient": exact,
+        "estimate": found,
+        "advantages": advantages,
+        "mean_of_estimate": mean,
+        "unbiased": bool(torch.isclose(mean, exact, atol=1e-9).all()),
+    }
+
+
+def minimum_risk(case: Case) -> dict[str, Any]:
+    """Loss and gradient; q from the gradients of costs that are 1 for one candidate."""
+    logs, alpha = leaf(case["inputs"]["log_probabilities"]), case["params"]["alpha"]
+    costs = torch.tensor(case["inputs"]["costs"], dtype=torch.float64)
+    loss = blackbox.minimum_risk_loss(logs[None], costs[None], alpha=alpha)[0]
+    one = torch.eye(len(costs), dtype=torch.float64)
+    q = blackbox.minimum_risk_loss(logs[None].expand(len(costs), -1), one, alpha=alpha)
+    return {"loss": loss.item(), "gradient": gradient(loss, logs), "q": q.detach()}
+
+
+def credit(case: Case) -> dict[str, Any]:
+    """What each sampled output adds."""
+    targets, classes = torch.tensor(case["inputs"]["targets"]), case["params"]["classes"]
+
+    def value(said: torch.Tensor) -> float:
+        table = (targets * classes + said).bincount(minlength=classes**2).reshape(classes, classes)
+        return value_of_table(case["params"]["metric"], table.numpy())
+
+    sampled, greedy = (torch.tensor(case["inputs"][name]) for name in ("sampled", "greedy"))
+    return {"credit": blackbox.set_credit(value, sampled, greedy)}
+
+
+def mixture_weights(case: Case) -> dict[str, Any]:
+    """Weights of a mixture."""
+    return {"weights": blackbox.mixture_weights(leaf(case["inputs"]["a"]), **case["params"]).detach()}
+
+
+def elite_mean(case: Case) -> dict[str, Any]:
+    """The mean of the best."""
+    points = torch.tensor(case["inputs"]["points"], dtype=torch.float64)
+    values = _numbers(case["inputs"]["values"])
+    return {"mean": blackbox.elite_mean(points, values, case["params"]["fraction"])}
+
+
+def paired_bootstrap(case: Case) -> dict[str, Any]:
+    """Both models on the given resamples."""
+    inputs, params = case["inputs"], case["params"]
+    targets = np.array(inputs["targets"])
+
+    def model(name: str):
+        said = np.array(inputs[name])
+
+        def value(rows: torch.Tensor) -> float:
+            cells = targets[rows] * params["classes"] + said[rows]
+            table = np.bincount(cells, minlength=params["classes"] ** 2)
+            return value_of_table(params["metric"], table.reshape(params["classes"], -1))
+
+        return value
+
+    found = blackbox.paired_bootstrap_of_calls(
+        model("predictions_b"),
+        model("predictions_a"),
+        len(targets),
+        resamples=np.array(inputs["resamples"]),
+        alpha=params["alpha"],
+    )
+    return found._asdict()
+
+
+def value_targets(case: Case) -> dict[str, Any]:
+    """Values between observations."""
+    inputs = [
+        torch.tensor(case["inputs"][name], dtype=torch.float64)
+        for name in ("times", "observed", "observed_variance", "query_times")
+    ]
+    return blackbox.interpolated_values(*inputs, **case["params"])._asdict()
+
+
+def value_loss(case: Case) -> dict[str, Any]:
+    """The loss, and how many pairs are clear."""
+    predictions, values, variances = (
+        torch.tensor(case["inputs"][name], dtype=torch.float64)
+        for name in ("predictions", "values", "variances")
+    )
+    return {
+        "loss": float(blackbox.value_loss(predictions, values, variances, **case["params"])),
+        "pairs": int(blackbox.clear_pairs(values, variances).sum()),
+    }
+
+
+def combine_gradients(case: Case) -> dict[str, Any]:
+    """The direction of a step."""
+    gradients = [
+        torch.tensor(case["inputs"][name], dtype=torch.float64)
+        for name in ("loss_gradient", "value_gradient")
+    ]
+    return {"direction": blackbox.combined_direction(*gradients, **case["params"])}
+
+
+OPERATIONS = {
+    operation.__name__: operation
+    for operation in (
+        threshold,
+        bias_plug_in,
+        evolution_strategy,
+        policy_gradient,
+        minimum_risk,
+        credit,
+        mixture_weights,
+        elite_mean,
+        paired_bootstrap,
+        value_targets,
+        value_loss,
+        combine_gradients,
+    )
+}
+
+
+@pytest.mark.parametrize("case", cases("black_box"))
 def test_case(case: Case):
     """A case of the file."""
-    hold(case, {"threshold": threshold, "bias_plug_in": bias_plug_in})
+    hold(case, OPERATIONS)
