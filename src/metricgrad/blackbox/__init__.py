@@ -1,5 +1,7 @@
 """A metric that is one number for a whole set, computed by anything: what a search for it is made of."""
 
+from metricgrad.blackbox.adapter import HeadAdapter as HeadAdapter
+from metricgrad.blackbox.adapter import within_radius as within_radius
 from metricgrad.blackbox.evolution import antithetic_directions as antithetic_directions
 from metricgrad.blackbox.evolution import centered_ranks as centered_ranks
 from metricgrad.blackbox.evolution import evolution_gradient as evolution_gradient
@@ -34,6 +36,7 @@ from metricgrad.blackbox.value_function import value_loss as value_loss
 __all__ = [
     "CrossFit",
     "Gain",
+    "HeadAdapter",
     "Interpolated",
     "Interpolation",
     "Permutations",
@@ -62,4 +65,5 @@ __all__ = [
     "set_credit",
     "usable_pairs",
     "value_loss",
+    "within_radius",
 ]
