@@ -16,7 +16,7 @@ from metricgrad.tabular.schema import Schema, schema_of_document
 
 __all__ = ["Encoder", "LevelFacts", "NumberFacts", "Raw", "encoder_of_document", "fit_encoder"]
 
-BINS = 16
+BINS = 8
 """Pieces of a number for a network, at most: of equal shares of the training rows."""
 _FAR = 10.0
 """Deviations from the mean beyond which all numbers are alike to a network."""
