@@ -8,9 +8,9 @@ from torch import Tensor
 from metricgrad._types import Metric
 from metricgrad.cli.aligned_files import Rows
 from metricgrad.cli.compare_verdict import document
-from metricgrad.decision.other_metrics import other_metrics
 from metricgrad.cli.scored import Scored
 from metricgrad.decision import Fitted
+from metricgrad.decision.other_metrics import other_metrics
 from metricgrad.decision.rule import table_of
 from metricgrad.differences import Grouping
 
