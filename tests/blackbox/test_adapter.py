@@ -14,12 +14,10 @@ X = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
 
 def _network(bias: bool = True) -> nn.Sequential:
     torch.manual_seed(1)
-    network = nn.Sequential(
-        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(), nn.Linear(6, 3, bias=bias)
-    )
+    head = nn.Linear(6, 3, bias=bias)
     with torch.no_grad():
-        network[4].weight[0, 0] = -0.0
-    return network
+        head.weight[0, 0] = -0.0
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(), head)
 
 
 def _numbers(adapter: HeadAdapter, seed: int = 2) -> torch.Tensor:

@@ -2,6 +2,10 @@
 
 from metricgrad.blackbox.adapter import HeadAdapter as HeadAdapter
 from metricgrad.blackbox.adapter import within_radius as within_radius
+from metricgrad.blackbox.candidates import Proposer as Proposer
+from metricgrad.blackbox.candidates import Tried as Tried
+from metricgrad.blackbox.candidates import as_candidate as as_candidate
+from metricgrad.blackbox.candidates import as_numbers as as_numbers
 from metricgrad.blackbox.evolution import antithetic_directions as antithetic_directions
 from metricgrad.blackbox.evolution import centered_ranks as centered_ranks
 from metricgrad.blackbox.evolution import evolution_gradient as evolution_gradient
@@ -23,6 +27,8 @@ from metricgrad.blackbox.policy_gradient import minimum_risk_loss as minimum_ris
 from metricgrad.blackbox.policy_gradient import policy_advantages as policy_advantages
 from metricgrad.blackbox.policy_gradient import policy_gradient_loss as policy_gradient_loss
 from metricgrad.blackbox.policy_gradient import set_credit as set_credit
+from metricgrad.blackbox.proposer import OptunaProposer as OptunaProposer
+from metricgrad.blackbox.proposer import default_sampler as default_sampler
 from metricgrad.blackbox.soup import Interpolation as Interpolation
 from metricgrad.blackbox.soup import Soup as Soup
 from metricgrad.blackbox.soup import greedy_soup as greedy_soup
@@ -39,15 +45,21 @@ __all__ = [
     "HeadAdapter",
     "Interpolated",
     "Interpolation",
+    "OptunaProposer",
     "Permutations",
+    "Proposer",
     "Soup",
+    "Tried",
     "antithetic_directions",
+    "as_candidate",
+    "as_numbers",
     "centered_ranks",
     "clear_pairs",
     "combined_direction",
     "continuing_weights",
     "cross_fit_gain",
     "default_radius",
+    "default_sampler",
     "elite_mean",
     "evolution_gradient",
     "first_candidates",
