@@ -8,6 +8,7 @@ from tests.laws.cases import LOSS_CASES, METRIC_CASES
 MACHINERY = {
     "adapt",
     "classification_metric",
+    "command",
     "exact",
     "judged",
     "judged_ranks",

@@ -12,9 +12,9 @@ from metricgrad.adapting import Adapted, Training, adapt_embeddings, adapt_pairs
 from metricgrad.cli.adapting_files import kind_of, labelled, paired
 from metricgrad.cli.output import noted, print_json
 from metricgrad.cli.progress import Drawing
+from metricgrad.cli.ranking_metric import require_ranking
 from metricgrad.cli.run_folder import new_folder, resumable
 from metricgrad.errors import InputError
-from metricgrad.metrics import adapt
 from metricgrad.report import render
 
 __all__ = ["carry_out"]
@@ -30,10 +30,7 @@ def carry_out(given: Mapping[str, Any]) -> None:
     """
     kind = kind_of(given)
     metric = given["metric"] or ("recall@1" if kind == "labels" else "ndcg@10")
-    if adapt(metric, higher_is_better=True).unit != "query":
-        raise InputError(
-            f"adapt: {metric} is no metric of ranked items; expected one such as recall@1, map@r or ndcg@10."
-        )
+    require_ranking(metric)
     training = _training(given)
     with Drawing(quiet=given["quiet"]) as observer:
         with noted(quiet=True) as notes:

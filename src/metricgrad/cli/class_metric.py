@@ -1,24 +1,41 @@
 """The metric that a rule of decision is fitted for."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from metricgrad._types import Metric
-from metricgrad.cli.named import metric_named
+from metricgrad._types import Metric, Observer
+from metricgrad.cli.named import metric_named, require_program
+from metricgrad.metrics.command import program_of, watch_calls
 from metricgrad.metrics.table_metric import TableMetric
 
 __all__ = ["metric_of_classes"]
 
 
-def metric_of_classes(given: Mapping[str, Any]) -> Metric:
+def metric_of_classes(given: Mapping[str, Any], progress: Observer) -> Metric:
     """Return the metric that the options of the command name.
 
     Args:
         given: the options by name.
+        progress: is told what a program costs.
 
     Raises:
         InputError: it does not judge decided classes: a ranking metric, one of several labels or of values.
     """
-    exact = metric_named(given["metric"], given["higher_is_better"])
+    require_program([given["metric"]], given["metric_timeout"])
+    exact = metric_named(given["metric"], given["higher_is_better"], given["metric_timeout"])
     TableMetric(exact, 2)  # refuses it
+    program = program_of(exact)
+    if program is not None:
+        text = (
+            f"{exact.name}: {program.path} is run once for every table of decisions that is tried: with two classes "
+            "about twice as often as rows fit the rule"
+        )
+        progress({"event": "note", "text": text})
+        watch_calls(exact, partial(_told, progress, exact.name))
     return exact
+
+
+def _told(progress: Observer, name: str, calls: int, seconds: float) -> None:
+    """Say how often a program was run so far."""
+    progress({"event": "note", "text": f"{name}: {calls:,} calls so far, {seconds:.2g} s each"})

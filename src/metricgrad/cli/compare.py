@@ -19,10 +19,12 @@ from metricgrad.cli.options import (
     HeaderOption,
     IdOption,
     LabelsOption,
+    MetricTimeoutOption,
     PositiveClassOption,
     ReferenceLabelsOption,
     ResamplesOption,
     SeedOption,
+    TrustOption,
 )
 from metricgrad.cli.output import AssignmentsOption, JsonOption, QuietOption, examples
 from metricgrad.errors import InputError
@@ -41,7 +43,7 @@ TABLES, ARRAYS, RUN = "tables of predictions", ".npy files of embeddings", "a ta
 """What may be compared."""
 
 _ENDINGS = {".csv": TABLES, ".tsv": TABLES, ".parquet": TABLES, ".pq": TABLES, ".npy": ARRAYS}
-_ALWAYS = {"what", "metric", "higher_is_better", "as_json"}
+_ALWAYS = {"what", "metric", "higher_is_better", "metric_timeout", "as_json"}
 _FILES = {*_ALWAYS, "baseline", "delimiter", "column", "confidence", "resamples", "seed"}
 _OPTIONS = {
     TABLES: {*_FILES, "ids", "by_order", "common", "groups", "positive_class", "decimal_comma"},
@@ -58,6 +60,7 @@ _OPTIONS = {
         "run",
         "csv",
         "assignments",
+        "trust",
         "quiet",
     },
 }
@@ -72,7 +75,8 @@ WhatArgument = Annotated[
     ),
 ]
 MetricOption = Annotated[
-    str | None, typer.Option(help="A name (see list), or package.module:name of a callable.")
+    str | None,
+    typer.Option(help="A name (see list), package.module:name of a callable, or cmd: and a program."),
 ]
 MethodsOption = Annotated[
     str | None,
@@ -124,6 +128,7 @@ def compare(
     reference: ReferencesOption = None,
     reference_labels: ReferenceLabelsOption = None,
     higher_is_better: DirectionOption = None,
+    metric_timeout: MetricTimeoutOption = None,
     positive_class: PositiveClassOption = None,
     delimiter: DelimiterOption = None,
     column: ColumnOption = None,
@@ -142,6 +147,7 @@ def compare(
     run: FolderOption = None,
     csv: CsvOption = None,
     assignments: AssignmentsOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from metricgrad._types import Metric
 from metricgrad.cli.aligned_files import Rows, arm_names, of_embedding_files, of_prediction_files
 from metricgrad.cli.compare_verdict import document, draw
-from metricgrad.cli.named import metric_named
+from metricgrad.cli.named import metric_named, require_program
 from metricgrad.cli.naming import Said, assigned
 from metricgrad.cli.output import noted, print_json
 from metricgrad.cli.progress import Drawing
@@ -33,7 +33,9 @@ def compare_files(what: Sequence[str], given: Mapping[str, Any], *, arrays: bool
         raise InputError(
             f"compare: --confidence is {given['confidence']}; expected a share between 0 and 1, such as 0.95."
         )
-    exact, paths = metric_named(given["metric"], given["higher_is_better"]), [Path(one) for one in what]
+    require_program([given["metric"]], given["metric_timeout"])
+    exact = metric_named(given["metric"], given["higher_is_better"], given["metric_timeout"])
+    paths = [Path(one) for one in what]
     arms = arm_names(paths)
     baseline = arms[0] if given["baseline"] is None else given["baseline"]
     if baseline not in arms:

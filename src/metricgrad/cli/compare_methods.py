@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metricgrad.cli.recipe import given_keys
 from metricgrad.cli.running import carry_out
+from metricgrad.cli.trust import trusted_keys
 from metricgrad.errors import InputError
 
 __all__ = ["compare_methods"]
@@ -23,13 +23,14 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
     options = {
         "metric": given["metric"],
         "higher_is_better": given["higher_is_better"],
+        "metric_timeout": given["metric_timeout"],
         "methods": _names(given["methods"]),
         "controls": _names(given["controls"]),
         "equal": given["equal"],
         "decision": given["decision"],
         "plan": {"steps": given["steps"], "minutes": given["minutes"]},
     }
-    recipe = given_keys(what, options, given["assignments"] or [])
+    recipe = trusted_keys(what, options, given["assignments"] or [], trusted=given["trust"])
     if not recipe.get("methods"):
         raise InputError(
             f"compare: {what} names no methods; expected --methods A,B,... or `methods:` in a recipe. Predictions of "

@@ -13,6 +13,7 @@ from metricgrad.cli.options import (
     DirectionOption,
     ForceOption,
     IdOption,
+    MetricTimeoutOption,
     PositiveClassOption,
     ResamplesOption,
 )
@@ -25,6 +26,7 @@ EXAMPLES = examples(
     "metricgrad decide predictions.csv --metric f1",
     "metricgrad decide predictions.parquet --metric quadratic_kappa --groups patient --json",
     "metricgrad decide select.csv --test test.csv --metric macro_f1 --out rule.json",
+    "metricgrad decide predictions.csv --metric 'cmd:reads=classes: ./score.sh {predictions}' --higher-is-better",
     "metricgrad decide new.csv --rule rule.json",
 )
 
@@ -36,7 +38,7 @@ PredictionsArgument = Annotated[
 ]
 MetricOption = Annotated[
     str | None,
-    typer.Option(help="Of decided classes: a name (see list), or package.module:name of a callable."),
+    typer.Option(help="Of decided classes: a name (see list), package.module:name, or cmd: and a program."),
 ]
 TestOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Judge the rule on this file; fit it on all PREDICTIONS.")
@@ -85,6 +87,7 @@ def decide(
     decided: DecidedOption = None,
     force: ForceOption = False,
     higher_is_better: DirectionOption = None,
+    metric_timeout: MetricTimeoutOption = None,
     positive_class: PositiveClassOption = None,
     delimiter: DelimiterOption = None,
     column: ColumnOption = None,

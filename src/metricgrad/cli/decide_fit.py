@@ -26,7 +26,7 @@ def fit_file(given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     Raises:
         InputError: an option, the metric or a file does not fit.
     """
-    exact = metric_of_classes(given)
+    exact = metric_of_classes(given, progress)
     rule_path, decided_path = beside(given["predictions"], given["out"], given["decided"])
     read = [path for path in (given["predictions"], given["test"]) if path is not None]
     require_free([rule_path, decided_path], read, force=given["force"])

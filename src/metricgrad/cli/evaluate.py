@@ -29,6 +29,7 @@ from metricgrad.cli.options import (
     GroupsOption,
     HeaderOption,
     LabelsOption,
+    MetricTimeoutOption,
     PositiveClassOption,
     ReferenceLabelsOption,
     ResamplesOption,
@@ -46,6 +47,7 @@ EXAMPLES = examples(
     "metricgrad evaluate --run-file run.trec --qrels qrels/test.tsv --metric ndcg@10",
     "metricgrad evaluate predictions.parquet --metric f1 --json",
     "metricgrad evaluate predictions.csv --metric roc_auc",
+    "metricgrad evaluate predictions.csv --metric 'cmd: ./score.sh {predictions}' --higher-is-better",
 )
 
 
@@ -55,7 +57,9 @@ PredictionsArgument = Annotated[
 ]
 MetricsOption = Annotated[
     list[str] | None,
-    typer.Option(help="A name (see list), or package.module:name of a callable; may be given several times."),
+    typer.Option(
+        help="A name (see list), package.module:name, or cmd: and a program; may be given several times."
+    ),
 ]
 EmbeddingsOption = Annotated[Path | None, typer.Option(help="Vectors, one row per item.")]
 ReferenceOption = Annotated[
@@ -84,6 +88,7 @@ def evaluate(
     per_query: PerQueryOption = None,
     force: ForceOption = False,
     higher_is_better: DirectionOption = None,
+    metric_timeout: MetricTimeoutOption = None,
     positive_class: PositiveClassOption = None,
     delimiter: DelimiterOption = None,
     column: ColumnOption = None,
@@ -121,6 +126,11 @@ def evaluate(
     positive class; score_NAME the score of each class, the largest of which
     is the prediction. Each metric takes the column that it reads. Usual other
     names (y_true, y_pred, y_score) are taken with a note; --column says others.
+
+    --metric "cmd: ./score.sh {predictions}" runs a program, without a shell, on
+    a CSV file (Parquet: {predictions.parquet}) with the columns index, target and
+    prediction, score or score_0, ...; it prints one number. See the page
+    "A program as the metric".
 
     The interval draws queries (by class, where there are labels), and samples
     by the column --groups.

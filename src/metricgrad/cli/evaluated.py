@@ -6,6 +6,7 @@ from typing import Any
 from metricgrad.cli.figure_document import Figure, Progress
 from metricgrad.cli.naming import Said, assigned
 from metricgrad.errors import InputError
+from metricgrad.metrics.names import names_a_program
 
 __all__ = ["figures_of"]
 
@@ -19,7 +20,7 @@ _GO_WITH: Mapping[str, tuple[str, ...]] = {
     "header": (_EMBEDDINGS,), "column label": (_EMBEDDINGS,),
     "positive_class": (_PREDICTIONS,), "groups": (_PREDICTIONS,), "decimal_comma": (_PREDICTIONS,),
     "column target": (_PREDICTIONS,), "column prediction": (_PREDICTIONS,), "column score": (_PREDICTIONS,),
-    "delimiter": _LABELLED, "higher_is_better": _LABELLED,
+    "delimiter": _LABELLED, "higher_is_better": _LABELLED, "metric_timeout": (_PREDICTIONS,),
     "qrels": _JUDGED, "per_query": _JUDGED, "force": _JUDGED,
     "query_ids": (_VECTORS,), "corpus_ids": (_VECTORS,), "query_texts": (_VECTORS,), "corpus_texts": (_VECTORS,),
     "save_run": (_VECTORS,), "depth": (_VECTORS,), "vector_column": (_EMBEDDINGS, _VECTORS),
@@ -45,13 +46,21 @@ def figures_of(given: Mapping[str, Any], progress: Progress) -> Iterable[Figure]
     said = Said(given["delimiter"], assigned(given["column"] or ()), given["header"], given["decimal_comma"])
     kind = _kind(given)
     _require_fitting(given, said, kind)
+    if kind != _PREDICTIONS and any(map(names_a_program, given["metric"])):
+        raise InputError(
+            f"evaluate: a program came as --metric with {kind}; expected it with {_PREDICTIONS}: it reads a table of "
+            "samples and ranks nothing."
+        )
     if kind in _JUDGED:
         from metricgrad.cli.judged_files import figures_over_judgements
 
         return figures_over_judgements(given, progress)
-    from metricgrad.cli.named import metric_named
+    from metricgrad.cli.named import metric_named, require_program
 
-    exact = [metric_named(name, given["higher_is_better"]) for name in given["metric"]]
+    require_program(given["metric"], given["metric_timeout"])
+    exact = [
+        metric_named(name, given["higher_is_better"], given["metric_timeout"]) for name in given["metric"]
+    ]
     if kind == _PREDICTIONS:
         from metricgrad.cli.figures import of_predictions
 

@@ -12,6 +12,7 @@ from metricgrad._labels import Labels
 from metricgrad._types import Metric
 from metricgrad.cli.output import console
 from metricgrad.interval import FEWEST_GROUPS, bootstrap
+from metricgrad.metrics import metric_calls
 
 __all__ = ["Figure", "Progress", "document", "draw", "told"]
 
@@ -52,6 +53,7 @@ def document(
         "unit": exact.unit,
         "units": len(statistics),
         "undefined": int(statistics.isnan().any(1).sum()),
+        "calls": metric_calls(exact),
         **facts,
     }
 
@@ -100,6 +102,8 @@ def draw(found: Mapping[str, Any]) -> None:
         table.add_row("values", Text(f"of the columns {found['column']} and target"))
     if found.get("delimiter") not in (None, "comma"):
         table.add_row("delimiter", Text(found["delimiter"]))
+    if found["calls"]:
+        table.add_row("calls", Text(f"{found['calls']:,} of {found['metric']}"))
     table.add_row("means", Text(found["means"] or "as the callable computes it"))
     console().print(table)
 

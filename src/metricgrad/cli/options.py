@@ -18,10 +18,12 @@ __all__ = [
     "HeaderOption",
     "IdOption",
     "LabelsOption",
+    "MetricTimeoutOption",
     "PositiveClassOption",
     "ReferenceLabelsOption",
     "ResamplesOption",
     "SeedOption",
+    "TrustOption",
 ]
 
 
@@ -47,6 +49,10 @@ ReferenceLabelsOption = Annotated[Path | None, typer.Option(help="Labels of --re
 DirectionOption = Annotated[
     bool | None,
     typer.Option("--higher-is-better/--lower-is-better", help="For a callable that does not say it itself."),
+]
+MetricTimeoutOption = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Of one call of a metric that is a program (cmd:). Default: 60."),
 ]
 PositiveClassOption = Annotated[
     str | None,
@@ -86,3 +92,7 @@ IdOption = Annotated[
 ConfidenceOption = Annotated[float, typer.Option(help="How often the interval should hold the truth.")]
 ResamplesOption = Annotated[int, typer.Option(min=1, max=1_000_000, help="Draws of groups for the interval.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.")]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="Run the programs (cmd:) that the file of the recipe names as metrics."),
+]

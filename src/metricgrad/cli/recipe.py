@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 
 from metricgrad._checks import describe, nearest
-from metricgrad._documents import Unreadable, WholeField, content_of, yaml_document
+from metricgrad._documents import NumberField, Unreadable, WholeField, content_of, yaml_document
 from metricgrad.errors import InputError
 from metricgrad.tune import Plan
 from metricgrad.tune.plan import LARGEST_SEED
@@ -70,8 +70,10 @@ class Recipe(BaseModel):
     Args:
         task: the name of a task of ours, or `package.module:name` of a function `load(options, observer)`.
         data: options of the task; `metricgrad explain TASK` lists them.
-        metric: a name (`metricgrad list`) or `package.module:name` of a callable; the task's where left out.
+        metric: a name (`metricgrad list`), `package.module:name` of a callable, or a program that reads a file:
+            `"cmd: ./score.sh {predictions}"`, in quotes; the task's where left out.
         higher_is_better: the direction, for a metric that does not say it itself.
+        metric_timeout: seconds that one call of a program may take; 60 where left out.
         side_metrics: metrics that must not get worse, named like `metric`; they are measured for every arm.
         may_fall: how far each may fall below the start on select, in its own units: a number for all, or one by name;
             0 where left out beside side metrics of the user.
@@ -101,6 +103,7 @@ class Recipe(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     metric: str | None = None
     higher_is_better: StrictBool | None = None
+    metric_timeout: NumberField | None = Field(default=None, gt=0)
     side_metrics: list[str] | None = None
     may_fall: float | dict[str, float] | None = None
     decision: str = "auto"

@@ -11,7 +11,16 @@ from typing import Any
 from metricgrad._records import CLOSED_FORM, CONTROL, RAW
 from metricgrad._types import Observer
 from metricgrad.cli.defaults import completed
-from metricgrad.cli.named import loss_named, metric_named, read_for, side_metric_named, task_loader
+from metricgrad.cli.named import (
+    as_given,
+    costs_of,
+    loss_named,
+    metric_named,
+    read_for,
+    require_program,
+    side_metric_named,
+    task_loader,
+)
 from metricgrad.cli.recipe import Entry, Recipe, checked
 from metricgrad.errors import InputError
 from metricgrad.tasks.task import Task
@@ -57,10 +66,11 @@ def resolve(
     """
     load = task_loader(recipe.task)
     data = _checked_options(load, recipe)
+    late = recipe.metric_timeout
     if recipe.metric is not None:
-        metric_named(recipe.metric, recipe.higher_is_better)
+        metric_named(recipe.metric, recipe.higher_is_better, late)
     for name in recipe.side_metrics or []:
-        side_metric_named(name)
+        side_metric_named(name, late)
     proxy = None if recipe.proxy in (None, "none") else loss_named(recipe.proxy)
     task: Task = load(data, observer)
     if recipe.proxy == "none" and task.start_plan is not None:
@@ -70,15 +80,17 @@ def resolve(
         )
     complete = completed(recipe, task, data, _seeds(recipe, first_seed, seeds))
     name = complete.metric or task.metric
-    metric = read_for(name, metric_named(name, complete.higher_is_better), task)
+    require_program([name, *(complete.side_metrics or [])], late)
+    metric = read_for(name, metric_named(name, complete.higher_is_better, late), task)
+    costs_of(metric, complete.decision, observer)
     has_start = task.start_plan is not None
     arguments = {
         "model": task.model,
         "splits": task.splits,
-        "metric": complete.metric if task.kind is None and task.qrels is None else metric,
+        "metric": as_given(name, metric, task),
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
         "side_metrics": [
-            read_for(name, side_metric_named(name), task) for name in complete.side_metrics or []
+            read_for(name, side_metric_named(name, late), task) for name in complete.side_metrics or []
         ],
         "may_fall": complete.may_fall,
         "decision": complete.decision,

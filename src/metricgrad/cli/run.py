@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from metricgrad.cli.options import DecisionOption, FolderOption
+from metricgrad.cli.options import (
+    DecisionOption,
+    DirectionOption,
+    FolderOption,
+    MetricTimeoutOption,
+    TrustOption,
+)
 from metricgrad.cli.output import (
     AssignmentsOption,
     JsonOption,
@@ -27,7 +33,8 @@ RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume ru
 
 
 MetricOption = Annotated[
-    str | None, typer.Option(help="The metric to tune for; the list command knows them.")
+    str | None,
+    typer.Option(help="A name (see list), package.module:name, or cmd: and a program; else the task's."),
 ]
 SideMetricOption = Annotated[
     list[str] | None, typer.Option(help="A metric that must not get worse, measured for every arm.")
@@ -63,6 +70,8 @@ def tune(
         ),
     ],
     metric: MetricOption = None,
+    higher_is_better: DirectionOption = None,
+    metric_timeout: MetricTimeoutOption = None,
     side_metric: SideMetricOption = None,
     may_fall: MayFallOption = None,
     decision: DecisionOption = None,
@@ -90,6 +99,7 @@ def tune(
         Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
     ] = None,
     assignments: AssignmentsOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -100,6 +110,8 @@ def tune(
     plan = {"minutes": minutes, "steps": steps, "batch": batch, "chunk": chunk, "tries": tries}
     options: dict[str, Any] = {
         "metric": metric,
+        "higher_is_better": higher_is_better,
+        "metric_timeout": metric_timeout,
         "side_metrics": side_metric,
         "may_fall": may_fall,
         "decision": decision,
@@ -109,10 +121,10 @@ def tune(
         "plan": plan,
         "data": {"data": data and str(data)},
     }
-    from metricgrad.cli.recipe import given_keys
     from metricgrad.cli.running import carry_out
+    from metricgrad.cli.trust import trusted_keys
 
-    given = given_keys(what, options, assignments or [])
+    given = trusted_keys(what, options, assignments or [], trusted=trust)
     if given.get("methods") is not None:
         raise InputError(f"tune: {what} names several methods; `metricgrad compare {what}` trains them all.")
     carry_out(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
@@ -126,7 +138,9 @@ def resume(
     ] = False,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="Import the modules and use the files that config.yaml names."),
+        typer.Option(
+            "--trust", help="Import the modules, run the programs and use the files that config.yaml names."
+        ),
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -1,11 +1,11 @@
 """`metricgrad settings`: choose the settings of both arms on development classes, test untouched."""
 
-import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from metricgrad.cli.options import TrustOption
 from metricgrad.cli.output import (
     AssignmentsOption,
     JsonOption,
@@ -14,7 +14,7 @@ from metricgrad.cli.output import (
     examples,
     print_json,
 )
-from metricgrad.errors import InputError, Interrupted
+from metricgrad.errors import Interrupted
 
 __all__ = ["EXAMPLES", "settings"]
 
@@ -47,6 +47,7 @@ def settings(
         Path | None, typer.Option(help="Where the table of tries goes. Default: RUN/tries.csv.")
     ] = None,
     assignments: AssignmentsOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -56,13 +57,17 @@ def settings(
     the held-out parts decides. Test takes no part.
     """
     from metricgrad.cli.chosen_settings import chosen_of, show, write_settings
+    from metricgrad.cli.divisions import call_of_division
     from metricgrad.cli.named import metric_named
     from metricgrad.cli.progress import Drawing
     from metricgrad.tune.settings import choose_settings, write_table
 
     given = {"metric": metric, "method": method, "plan": {"tries": tries}}
     with Drawing(quiet=quiet) as observer:
-        calls = [_call(what, given, assignments or [], number, observer) for number in range(divisions)]
+        calls = [
+            call_of_division(what, given, assignments or [], number, observer, trusted=trust)
+            for number in range(divisions)
+        ]
         try:
             trials = choose_settings(calls, folder=run, observer=observer)
         except Interrupted as error:
@@ -80,33 +85,3 @@ def settings(
         return
     show(trials, chosen, exact.name)
     typer.echo(f"settings: {out}\ntable:    {table}")
-
-
-def _call(
-    what: str, given: dict[str, Any], assignments: list[str], number: int, observer: Any
-) -> dict[str, Any]:
-    """The arguments of `tune` on one division."""
-    from metricgrad.cli.named import task_loader
-    from metricgrad.cli.recipe import Recipe, checked, given_keys
-    from metricgrad.cli.resolve import resolve
-
-    keys = given_keys(what, {**given, "data": {"development": number}}, assignments)
-    recipe = checked(Recipe, keys, "the recipe")
-    options = getattr(inspect.getmodule(task_loader(recipe.task)), "Options", None)
-    if options is None or "development" not in options.model_fields:
-        raise InputError(
-            f"settings: the task {recipe.task!r} has no option `development`; expected one that divides the classes of "
-            "fit and select, so that the test split takes no part."
-        )
-    if recipe.data.get("development") != number:
-        raise InputError(
-            "settings: data.development is set by the command, one number a division; leave it out."
-        )
-    if recipe.methods is not None:
-        raise InputError("settings: the recipe names several methods; expected one, as `method`.")
-    arguments = dict(resolve(recipe, observer).arguments)
-    if arguments["proxy"] is None:
-        raise InputError(
-            "settings: the recipe has no proxy; expected one: the control arm gets as many tries."
-        )
-    return {key: value for key, value in arguments.items() if key not in ("seed", "recipe")}

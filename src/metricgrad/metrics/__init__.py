@@ -3,8 +3,8 @@
 Functions of scores (`hit_at_k`, `average_precision`, `f_beta`, ...), the same over embeddings without the whole
 similarity matrix (`retrieval_ranks` and `judged_ranks` with `of_ranks`, `nearest_items`, `knn_classify`), functions of
 texts and boxes (`edit_distance`, `rotated_iou`, ...), and `Metric` records that `tune` and the bootstrap use
-(`retrieval_metric`, `judged`, `classification_metric`, `sample_metric`, `adapt`, `exact`, `per_sample`); `of_kind` lets
-one read the outputs of a network.
+(`retrieval_metric`, `judged`, `classification_metric`, `sample_metric`, `adapt`, `exact`, `command`, `per_sample`);
+`of_kind` lets one read the outputs of a network.
 """
 
 from metricgrad.metrics.adapt import adapt as adapt
@@ -26,6 +26,7 @@ from metricgrad.metrics.classification import binary_average_precision as binary
 from metricgrad.metrics.classification import error_rate as error_rate
 from metricgrad.metrics.classification import f_beta as f_beta
 from metricgrad.metrics.classification import roc_auc as roc_auc
+from metricgrad.metrics.command import command as command
 from metricgrad.metrics.decoded import of_kind as of_kind
 from metricgrad.metrics.decoded import per_sample as per_sample
 from metricgrad.metrics.embedded import retrieval_ranks as retrieval_ranks
@@ -95,6 +96,7 @@ __all__ = [
     "character_error_rate",
     "classification_metric",
     "cohen_kappa",
+    "command",
     "dice",
     "edit_distance",
     "error_rate",

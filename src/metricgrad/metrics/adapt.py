@@ -15,7 +15,7 @@ from metricgrad._checks import describe, fail
 from metricgrad._types import Metric
 from metricgrad.metrics.foreign import Foreign, ForeignFunction, name_of, parameters, takes_truth_first, told
 from metricgrad.metrics.known import is_known
-from metricgrad.metrics.names import metric_by_name, value_of
+from metricgrad.metrics.names import metric_by_name, names_a_program, value_of
 from metricgrad.metrics.records import metric_record
 from metricgrad.metrics.scikit import decided_classes, is_scikit, read_scikit
 from metricgrad.metrics.torch_metrics import is_torchmetrics, read_torchmetrics
@@ -45,6 +45,8 @@ def adapt(
     | a callable whose first parameter is `y_true` | f(targets, prediction), numpy | must be given |
     | a callable whose first parameter is `target`, `targets` or `truth` | tensors, targets first | must be given |
     | any other `callable(outputs, targets) -> float` | tensors, outputs first | must be given |
+
+    An external program is made a metric by `metrics.command`; a text that names one is refused here.
 
     A callable is a function, a partial, a bound method, a class, a module or an object with `__call__`. It is handed
     copies, and may keep and change them.
@@ -93,6 +95,12 @@ def adapt(
         raise fail("adapt", f"unit is {unit!r}", "'sample', 'whole' or None")
     if reads not in (None, "classes"):
         raise fail("adapt", f"reads is {reads!r}", "'classes' or None")
+    if isinstance(metric, str) and names_a_program(metric):
+        raise fail(
+            f"metric {metric!r}",
+            "it names a program, and no text alone starts one",
+            "metrics.command('./score.sh {predictions}', higher_is_better=True)",
+        )
     if isinstance(metric, str) and names_a_function(metric):
         return _from_path(metric, higher_is_better, unit, reads)
     ours = _ours(metric)
@@ -124,7 +132,7 @@ def names_a_function(name: str) -> bool:
         >>> names_a_function("sklearn.metrics:f1_score"), names_a_function("f_beta:beta=2")
         (True, False)
     """
-    return ":" in name and "=" not in name.split(":")[1]
+    return ":" in name and "=" not in name.split(":")[1] and not names_a_program(name)
 
 
 def metric_calls(metric: Metric) -> int:

@@ -25,7 +25,7 @@ from metricgrad.errors import InputError
 from metricgrad.metrics.known import FACTS
 from metricgrad.metrics.records import metric_record
 
-__all__ = ["metric_by_name", "named_metrics"]
+__all__ = ["metric_by_name", "named_metrics", "names_a_program"]
 
 ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     alias: (facts.name, settings) for facts in FACTS.values() for alias, settings in facts.aliases.items()
@@ -36,6 +36,16 @@ _NEGATED = re.compile(r"^\s*neg_", re.IGNORECASE)
 """scikit-learn's names of losses, `neg_log_loss`, say that its scorers change their sign. Ours do not: `log_loss`."""
 
 _GRAMMAR = re.compile(r"(?P<name>[^@:]+)(?:@(?P<k>[^:]*))?(?::(?P<settings>.*))?", re.DOTALL)
+
+
+def names_a_program(name: str) -> bool:
+    """Whether a text says `cmd: PROGRAM`, a metric that an external program measures.
+
+    Example:
+        >>> names_a_program("cmd: ./score.sh {predictions}"), names_a_program("f_beta:beta=2")
+        (True, False)
+    """
+    return name.lstrip().startswith("cmd:")
 
 
 def named_metrics() -> dict[str, str]:
