@@ -16,7 +16,7 @@ __all__ = ["FAMILY"]
 
 
 def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
-    of_scores = metric.unit != "query"
+    of_scores = metric.unit != "query" and metric.reads != "embeddings"
     objectives.named_objective(name.loss, {}, of_scores=of_scores)  # an unknown name must fail now, not later
     if not _of_class_scores(name.loss):
         raise fail(str(name), f"{name.loss} is no loss of class scores", f"one of {', '.join(_losses())}")

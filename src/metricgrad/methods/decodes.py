@@ -56,7 +56,7 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
     Raises:
         InputError: unknown name or setting, a set or class scores for a retrieval metric.
     """
-    of_queries = metric.unit == "query"
+    of_queries = metric.unit == "query" or metric.reads == "embeddings"
     kind, fixed = _structure_named(name)
     known = set(inspect.signature(kind).parameters) - {"loss", "concave", "monotone", "metric", "cost"}
     known_of_loss = set(inspect.signature(DirectLoss).parameters) - {"structure"}

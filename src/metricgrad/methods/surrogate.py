@@ -63,7 +63,7 @@ class Surrogate:
 def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
     if names_code(name.objective):
         return _road_of_the_user(name, proxy)
-    of_scores = metric.unit != "query"
+    of_scores = metric.unit != "query" and metric.reads != "embeddings"
     objectives.named_objective(name.loss, {}, of_scores=of_scores)  # an unknown name must fail now, not later
 
     def make(settings: Any) -> Surrogate:
@@ -91,7 +91,7 @@ def _road_of_the_user(name: MethodName, proxy: Proxy | None) -> Road:
 
 
 def _suits(metric: Metric) -> MethodName | str:
-    if metric.unit != "query":
+    if metric.unit != "query" and metric.reads != "embeddings":
         return f"{metric.name} ranks no embeddings"
     return MethodName("surrogate", "recall_at_k")
 

@@ -114,8 +114,14 @@ class ForeignFunction:
         """What makes two of them the same: not how often they were called."""
         return self.foreign.name, self.foreign.call, self._resample
 
-    def measure(self, outputs: Any, targets: Any) -> Float[Tensor, "unit stat"]:
+    def measure(self, outputs: Any, targets: Any, **reference: Any) -> Float[Tensor, "unit stat"]:
         """Statistics: one row per sample, or one row with the value where samples cannot be drawn."""
+        if reference:
+            raise fail(
+                self.foreign.name,
+                "the split has a reference that its items are ranked against",
+                "a split without one, or a metric of ranked embeddings, such as recall@1",
+            )
         if self.foreign.read is not None:
             outputs, targets = self.foreign.read(outputs, targets)
         rows = _rows(outputs, targets) if self._resample else None
