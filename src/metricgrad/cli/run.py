@@ -59,16 +59,25 @@ ClosedFormsOption = Annotated[
 ]
 
 
+WhatArgument = Annotated[
+    str,
+    typer.Argument(metavar="TASK|RECIPE.yaml", help="A task, package.module:load of your own, or a recipe."),
+]
+FirstSeedOption = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, help="The first seed; the others count up from it.")
+]
+SeedsOption = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="How many seeds; else the recipe's, else 3.")
+]
+ChunkOption = Annotated[
+    str | None,
+    typer.Option(help="Items embedded at once where the batch is larger than memory; or: auto."),
+]
 MinutesOption = Annotated[float | None, typer.Option(help="Budget of all arms, seeds and tries together.")]
 
 
 def tune(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="TASK|RECIPE.yaml", help="A task, package.module:load of your own, or a recipe."
-        ),
-    ],
+    what: WhatArgument,
     metric: MetricOption = None,
     higher_is_better: DirectionOption = None,
     metric_timeout: MetricTimeoutOption = None,
@@ -77,19 +86,12 @@ def tune(
     decision: DecisionOption = None,
     closed_forms: ClosedFormsOption = None,
     method: MethodOption = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="The first seed; the others count up from it.")
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="How many seeds; else the recipe's, else 3.")
-    ] = None,
+    seed: FirstSeedOption = None,
+    seeds: SeedsOption = None,
     minutes: MinutesOption = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each arm.")] = None,
     batch: Annotated[int | None, typer.Option(help="Items of a training batch.")] = None,
-    chunk: Annotated[
-        str | None,
-        typer.Option(help="Items embedded at once where the batch is larger than memory; or: auto."),
-    ] = None,
+    chunk: ChunkOption = None,
     device: Annotated[
         str | None, typer.Option(help="Where the network is trained: cpu, cuda, cuda:1, ...")
     ] = None,
