@@ -17,6 +17,7 @@ from metricgrad.blackbox.gate import cross_fit_gain as cross_fit_gain
 from metricgrad.blackbox.gate import paired_bootstrap as paired_bootstrap
 from metricgrad.blackbox.gate import paired_bootstrap_of_calls as paired_bootstrap_of_calls
 from metricgrad.blackbox.gate import permutation_check as permutation_check
+from metricgrad.blackbox.local_ridge import LocalRidge as LocalRidge
 from metricgrad.blackbox.mixture import continuing_weights as continuing_weights
 from metricgrad.blackbox.mixture import default_radius as default_radius
 from metricgrad.blackbox.mixture import elite_mean as elite_mean
@@ -38,6 +39,7 @@ from metricgrad.blackbox.value_function import clear_pairs as clear_pairs
 from metricgrad.blackbox.value_function import combined_direction as combined_direction
 from metricgrad.blackbox.value_function import interpolated_values as interpolated_values
 from metricgrad.blackbox.value_function import value_loss as value_loss
+from metricgrad.blackbox.value_model import ValueModel as ValueModel
 
 __all__ = [
     "CrossFit",
@@ -45,11 +47,13 @@ __all__ = [
     "HeadAdapter",
     "Interpolated",
     "Interpolation",
+    "LocalRidge",
     "OptunaProposer",
     "Permutations",
     "Proposer",
     "Soup",
     "Tried",
+    "ValueModel",
     "antithetic_directions",
     "as_candidate",
     "as_numbers",

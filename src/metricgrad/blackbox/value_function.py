@@ -7,7 +7,7 @@ variance that grows with the distance from the next observation.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,6 +19,7 @@ __all__ = [
     "clear_pairs",
     "combined_direction",
     "interpolated_values",
+    "loss_of_pairs",
     "value_loss",
 ]
 
@@ -167,13 +168,25 @@ def value_loss(
             f"{len(predictions)} predictions, {len(values)} values and {len(variances)} variances",
             "one of each per point, at least one point",
         )
+    better, worse = clear_pairs(values.detach(), variances.detach()).nonzero(as_tuple=True)
+    return loss_of_pairs(predictions, values, variances, better, worse, weight)
+
+
+def loss_of_pairs(
+    predictions: Float[Tensor, " point"],
+    values: Float[Tensor, " point"],
+    variances: Float[Tensor, " point"],
+    better: Int[Tensor, " pair"],
+    worse: Int[Tensor, " pair"],
+    pair_weight: float,
+) -> Float[Tensor, ""]:
+    """`value_loss` with the pairs that are given: found once for many steps, or drawn where there are too many."""
     values, variances = values.detach(), variances.detach().clamp(min=LEAST_VARIANCE)
     trust = variances.min() / variances  # 1 / v, scaled: it stays finite in float32
     fit = (trust * (predictions - values).square()).sum() / trust.sum()
-    better, worse = clear_pairs(values, variances).nonzero(as_tuple=True)
-    if not len(better) or weight == 0:
+    if not len(better) or pair_weight == 0:
         return fit
-    return fit + weight * F.softplus(predictions[worse] - predictions[better]).mean()
+    return fit + pair_weight * F.softplus(predictions[worse] - predictions[better]).mean()
 
 
 def combined_direction(
