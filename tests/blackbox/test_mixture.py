@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from metricgrad.blackbox import (
     continuing_weights,
+    default_clip,
     default_radius,
     elite_mean,
     first_candidates,
@@ -68,6 +69,16 @@ def test_candidates_come_in_order_and_within_the_clip():
     assert all(bool((one.abs() <= 2).all()) for one in found.values())
     assert found["alone:1"].tolist() == [-2, 2]
     assert list(first_candidates([5], [1.0])) == ["continuing"]
+
+
+def test_the_default_clip_holds_plain_training():
+    """Very unequal terms: within 3 it would be another mixture, within the default it is n_k L_k, exactly."""
+    counts, losses = torch.tensor([1e5, 10.0, 10.0]).double(), torch.tensor([0.5, 1.0, 2.0]).double()
+    clip = default_clip(counts, losses)
+    assert clip > 3 == default_clip(COUNTS, [1.0, 1.0, 1.0])
+    expected = 3 * counts * losses / (counts * losses).sum()
+    torch.testing.assert_close(mixture_weights(continuing_weights(counts, losses), clip), expected)
+    assert mixture_weights(continuing_weights(counts, losses))[0] < 0.999 * expected[0]
 
 
 @settings(deadline=None, max_examples=30)

@@ -265,6 +265,7 @@ def test_without_optuna(monkeypatch):
         lambda: OptunaProposer(2, "grid"),
         lambda: OptunaProposer(1, "cmaes"),
         lambda: OptunaProposer(2, "tpe", clip=0),
+        lambda: OptunaProposer(2, "tpe", storage="what?.db"),
         lambda: OptunaProposer(2, "tpe").enqueue([0.0]),
         lambda: OptunaProposer(2, "tpe").enqueue([0.0, NAN]),
         lambda: OptunaProposer(2, "tpe").load_state_dict(OptunaProposer(2, "tpe", seed=1).state_dict()),

@@ -19,6 +19,7 @@ from metricgrad.blackbox.gate import paired_bootstrap_of_calls as paired_bootstr
 from metricgrad.blackbox.gate import permutation_check as permutation_check
 from metricgrad.blackbox.local_ridge import LocalRidge as LocalRidge
 from metricgrad.blackbox.mixture import continuing_weights as continuing_weights
+from metricgrad.blackbox.mixture import default_clip as default_clip
 from metricgrad.blackbox.mixture import default_radius as default_radius
 from metricgrad.blackbox.mixture import elite_mean as elite_mean
 from metricgrad.blackbox.mixture import first_candidates as first_candidates
@@ -62,6 +63,7 @@ __all__ = [
     "combined_direction",
     "continuing_weights",
     "cross_fit_gain",
+    "default_clip",
     "default_radius",
     "default_sampler",
     "elite_mean",

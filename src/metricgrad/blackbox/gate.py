@@ -281,7 +281,8 @@ def permutation_check(
 ) -> Permutations:
     """Repeat a whole search with permuted labels: its gain on locked data must be 0 within two standard errors.
 
-    A gain that stays is a leak: locked data reached the search.
+    A gain that stays is a leak: locked data reached the search. Of a metric that is not 0 on labels without meaning
+    (accuracy, F1) permute the locked labels, too, and mind that shares of classes alone can be learned: MCC is 0 there.
 
     Args:
         search: runs everything with labels of fit and pool permuted by the generator it is handed

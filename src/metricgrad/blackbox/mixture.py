@@ -25,6 +25,7 @@ from metricgrad._checks import (
 __all__ = [
     "LEAST_START_LOSS",
     "continuing_weights",
+    "default_clip",
     "default_radius",
     "elite_mean",
     "first_candidates",
@@ -91,8 +92,8 @@ def continuing_weights(
         InputError: no term, other lengths, a count that is not positive, a loss that is negative or not finite.
 
     Edge cases:
-        Where a goes beyond the clip of `mixture_weights`, the mixture is only the nearest to plain training: raise the
-        clip to `a.abs().max()` to have it exactly.
+        Where a goes beyond the clip of `mixture_weights`, the mixture is only the nearest to plain training:
+        `default_clip` is wide enough.
 
     Gradient:
         None.
@@ -120,7 +121,8 @@ def first_candidates(
     Args:
         counts: items of each term.
         start_losses: mean loss of each term at the start.
-        clip: that of the search; all candidates are within it.
+        clip: that of the search; all candidates are within it. Plain training that lies beyond is moved to its edge:
+            `default_clip` is wide enough for it.
         names: of the terms; None for their numbers.
 
     Returns:
@@ -203,11 +205,35 @@ def elite_mean(
     return weights @ candidates[order[:elites]]
 
 
+def default_clip(
+    counts: Shaped[Tensor, " term"] | Sequence[float],
+    start_losses: Shaped[Tensor, " term"] | Sequence[float],
+    least: Number = 3.0,
+) -> float:
+    """Return a clip within which plain training lies: the largest of `least` and |continuing_weights|.
+
+    Args:
+        counts: items of each term.
+        start_losses: mean loss of each term at the start.
+        least: the clip where plain training is nearer than that, > 0.
+
+    Raises:
+        InputError: as `continuing_weights`; least <= 0.
+
+    Example:
+        >>> default_clip([94, 6], [1.0, 1.0]), round(default_clip([100_000, 10], [1.0, 1.0]), 2)
+        (3.0, 4.61)
+    """
+    smallest = positive_number("default_clip", "least", least)
+    return max(smallest, float(continuing_weights(counts, start_losses).abs().max()))
+
+
 def default_radius(class_shares: Shaped[Tensor, " class"] | Sequence[float], least: Number = 1.0) -> float:
     """Return a trust region rho in which the output biases can undo the class shares (exact).
 
     rho = max(least, log(largest / smallest share), ||log shares - mean||): one bias can move by the log of the class
-    ratio, and all together can make the classes equally likely.
+    ratio, and all together can make the classes equally likely. The inner steps must be able to get there: Adam moves
+    a number by at most about its learning rate per step, so steps * learning rate must be rho or more.
 
     Args:
         class_shares: shares or counts of the classes in the data that the network was trained on.

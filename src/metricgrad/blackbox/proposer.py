@@ -361,5 +361,9 @@ def _address(storage: str | Path | None) -> tuple[str | None, Path | None]:
     if "://" in text:
         return text, None
     file = Path(storage).absolute()
+    if "?" in text or "%" in text:
+        raise fail(
+            "OptunaProposer", f"storage is {text!r}", "a path without ? and %, which mean something in a URL"
+        )
     file.parent.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{file}", file
