@@ -147,18 +147,23 @@ def test_the_protocol_is_two_calls():
 # ------------------------------------------------------------------------------------------ one study, several workers
 
 
-def test_a_stored_search_goes_on(tmp_path: Path):
+@pytest.mark.parametrize(
+    "trials", [2, pytest.param(11, marks=pytest.mark.slow)]
+)  # from 10 on the history counts
+def test_a_stored_search_goes_on(tmp_path: Path, trials: int):
     """Closed in the middle of a trial and opened again: the same search, the open trial asked again."""
-    whole = _search(OptunaProposer(2, "tpe", seed=7), 20)
+    whole = _search(OptunaProposer(2, "tpe", seed=7), trials + 3)
     first = OptunaProposer(2, "tpe", seed=7, storage=tmp_path / "search.db")
-    _search(first, 13)
+    _search(first, trials)
     left = first.ask()
     first.close()
+    with pytest.raises(InputError, match="closed"):
+        first.ask()
     second = OptunaProposer(2, "tpe", seed=7, storage=f"sqlite:///{tmp_path}/search.db")
     second.load_state_dict(first.state_dict())
     assert second.ask() == left
     second.tell(left, _value(left))
-    assert _search(second, 6) == whole
+    assert _search(second, 2) == whole
     second.close()
     assert not [one for one in (tmp_path / "search.db.workers").iterdir() if one.name != "turn"]
 

@@ -132,6 +132,7 @@ def evolution_gradient(
             f"there are {len(plus)} and {len(minus)} values",
             f"two for each of the {len(directions)} directions",
         )
+    plus, minus = (one.to(directions.device) for one in (plus, minus))
     usable = usable_pairs(plus, minus)
     pairs = int(usable.sum())
     if not pairs:

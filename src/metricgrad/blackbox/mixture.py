@@ -197,7 +197,7 @@ def elite_mean(
     usable = values.isfinite().nonzero()[:, 0]
     if not len(usable):
         raise fail("elite_mean", f"none of {len(values)} candidates has a value", "at least one finite value")
-    order = usable[values[usable].argsort(descending=maximize, stable=True)]
+    order = usable[values[usable].argsort(descending=maximize, stable=True)].to(candidates.device)
     elites = max(1, math.ceil(part * len(usable) - 1e-9))  # 0.1 * 30 is more than 3
     rank = torch.arange(1, elites + 1, dtype=torch.float64, device=candidates.device)
     weights = math.log(elites + 0.5) - rank.log()

@@ -108,6 +108,7 @@ class OptunaProposer:
         self._url, file = _address(storage)
         self._locks = WorkerLocks(file) if file is not None else None
         self._storage: Any = None
+        self._closed = False
         with self._turn():
             self._study: Any = self._opened(study)
 
@@ -125,7 +126,13 @@ class OptunaProposer:
             self._events.append(["enqueue", list(candidate.values())])
 
     def ask(self) -> dict[str, float]:
-        """Return the next candidate: an abandoned one, a queued one, or a new one."""
+        """Return the next candidate: an abandoned one, a queued one, or a new one.
+
+        Raises:
+            InputError: the proposer was closed.
+        """
+        if self._closed:
+            raise fail("OptunaProposer", "asked after it was closed", "a new proposer of the same study")
         with self._turn():
             self._free_abandoned()
             return self._asked()
@@ -169,6 +176,7 @@ class OptunaProposer:
 
     def close(self) -> None:
         """Leave a stored study: what was asked here and not told is free for other workers."""
+        self._closed = True
         if self._storage is not None:
             self._storage.remove_session()
             self._storage.engine.dispose()

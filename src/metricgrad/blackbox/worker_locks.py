@@ -52,6 +52,9 @@ class WorkerLocks:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.name = uuid.uuid4().hex
         with self.turn():
+            for file in self._folder.iterdir():
+                if file.name != "turn":
+                    self.lives(file.name)  # what the dead have left is removed
             self._file = self._locked(self.name)
             _OURS[self.name] = os.getpid()
 
