@@ -49,6 +49,17 @@ def test_equal_rewards_teach_nothing():
         torch.testing.assert_close(found, torch.zeros(4).double())
 
 
+@pytest.mark.parametrize("baseline", ["leave_one_out", "group_mean", "group_normalized"])
+def test_a_failed_reward_does_not_touch_the_others(baseline):
+    """Their advantages are those without it; one that is left alone has no other to be compared with."""
+    rewards = torch.tensor([[0.2, NAN, 0.9, 0.4], [NAN, NAN, 0.5, NAN]]).double()
+    found = policy_advantages(rewards, baseline)
+    kept = torch.tensor([0, 2, 3])
+    torch.testing.assert_close(found[0, kept], policy_advantages(rewards[0, kept], baseline))
+    assert found[0].isnan().tolist() == [False, True, False, False]
+    assert found[1].isnan().tolist() == [True, True, baseline == "leave_one_out", True]
+
+
 def test_failed_rewards_are_left_out():
     """NaN is no reward: the mean is over the others; none at all is 0 and said."""
     logs = LOGITS.log_softmax(0).clone().requires_grad_()

@@ -51,8 +51,8 @@ def policy_advantages(
 
     Edge cases:
         Equal rewards give 0 wherever something is subtracted; with `group_normalized` a deviation below 1e-8 counts as
-        equal. A reward that failed (NaN) makes its own advantage NaN and, where a mean is subtracted, those of its
-        query; `policy_gradient_loss` leaves them out.
+        equal. A reward that failed (NaN, infinite) is in no mean and has the advantage NaN, which
+        `policy_gradient_loss` leaves out; so has the only reward of a query with `leave_one_out`.
 
     Cost:
         O(sample).
@@ -75,21 +75,27 @@ def policy_advantages(
         return rewards
     if greedy is not None:
         return rewards - greedy.detach()[..., None]
-    if baseline == "leave_one_out":
-        if count < 2:
-            raise fail(
-                "policy_advantages", f"{count} sample per query", "at least 2 to leave one out", "Draw more."
-            )
-        return rewards - (rewards.sum(-1, keepdim=True) - rewards) / (count - 1)
-    if baseline not in ("group_mean", "group_normalized"):
+    if baseline not in ("leave_one_out", "group_mean", "group_normalized"):
         known = "'leave_one_out', 'none', 'greedy', 'group_mean' or 'group_normalized'"
         raise fail("policy_advantages", f"baseline is {baseline!r}", known)
-    centred = rewards - rewards.mean(-1, keepdim=True)
+    if baseline == "leave_one_out" and count < 2:
+        raise fail(
+            "policy_advantages", f"{count} sample per query", "at least 2 to leave one out", "Draw more."
+        )
+    usable = rewards.isfinite()
+    known_rewards, number = torch.where(usable, rewards, 0.0), usable.sum(-1, keepdim=True)
+    total = known_rewards.sum(-1, keepdim=True)
+    if baseline == "leave_one_out":
+        others = (total - known_rewards) / (number - 1).clamp(min=1)
+        return torch.where(usable & (number > 1), rewards - others, torch.nan)
+    centred = torch.where(usable, rewards - total / number.clamp(min=1), torch.nan)
     if baseline == "group_mean":
         return centred
-    deviation = rewards.std(-1, correction=0, keepdim=True)
+    deviation = (
+        torch.where(usable, centred, 0.0).square().sum(-1, keepdim=True) / number.clamp(min=1)
+    ).sqrt()
     flat = deviation < _LEAST_DEVIATION
-    return torch.where(flat, 0.0, centred / torch.where(flat, 1.0, deviation))
+    return torch.where(usable & flat, 0.0, centred / torch.where(flat, 1.0, deviation))
 
 
 def policy_gradient_loss(
