@@ -89,6 +89,10 @@ def test_compare_files(command: Command, files: Path) -> None:
     options = ("--higher-is-better", "--resamples", 12, "--confidence", 0.8, "--json")
     drawn = command("compare", "old.csv", "new.csv", "--metric", text, *options).json
     assert drawn["files"][1]["verdict"] == "gain" and drawn["resamples"] == 12
+    script(files / "score.py", "import sys; sys.exit('out of order')")
+    command("compare", "old.csv", "new.csv", "--metric", text, *options).refused(
+        "exit code 1", "out of order"
+    )
 
 
 def test_decide(command: Command, files: Path) -> None:
@@ -124,6 +128,14 @@ def test_a_program_that_fails_on_select_ends_the_run(command: Command, tmp_path:
     script(tmp_path / "nearest.py", "import sys; sys.exit('the data base is away')")
     options = (*QUICK, "--method", "surrogate:recall_at_k", "--no-closed-forms", "--run", "run", "--quiet")
     command("tune", "digits", "--metric", RETRIEVAL, *options).refused("exit code 1", "the data base is away")
+
+
+@pytest.mark.parametrize("line", [f"metric: {LINE}", f"metric: {{cmd: {LINE[5:15]}}}"])
+def test_a_program_without_quotes(command: Command, files: Path, line: str) -> None:
+    """YAML takes the colon for its own; the message shows the quotes."""
+    (files / "recipe.yaml").write_text(f"task: digits\n{line}\n", encoding="utf-8")
+    command("tune", "recipe.yaml").refused('metric: "cmd: ./score.sh {predictions}"')
+    command("tune", "digits", "--set", f"metric={LINE}").refused('metric: "cmd: ./score.sh {predictions}"')
 
 
 def recipe(folder: Path, **keys: object) -> Path:

@@ -6,6 +6,8 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import torch
 from metricgrad import metrics
 from metricgrad.errors import InputError, MetricFailed
 from metricgrad.interval import bootstrap
-from metricgrad.metrics.command import LATE, program_of, watch_calls
+from metricgrad.metrics.command import FAILED, LATE, program_of, watch_calls
 from metricgrad.metrics.table_metric import TableMetric
 from metricgrad.metrics.typed import program_typed, typed_metric
 from metricgrad.tune.fingerprint import fingerprint
@@ -273,6 +275,48 @@ def test_after_three_time_outs_it_is_not_started_any_more() -> None:
         with pytest.raises(MetricFailed, match=r"past 0\.5 s"):
             value(metric)
     assert len(Path("runs").read_text(encoding="utf-8")) <= LATE == metrics.metric_calls(metric)
+
+
+def test_a_program_that_never_gives_a_number_is_given_up() -> None:
+    """Not one that failed where it had no value, and gave numbers elsewhere."""
+    metric = made("open('runs', 'a').write('x'); raise SystemExit('no weights')")
+    for _ in range(FAILED + 2):
+        with pytest.raises(MetricFailed, match="no weights") as caught:
+            value(metric)
+    assert "20 times in a row" in str(caught.value)
+    assert len(Path("runs").read_text(encoding="utf-8")) == FAILED == metrics.metric_calls(metric)
+    moody = made(SHARE.replace("print()", "sys.exit(rows[0]['prediction'] == '7')"))
+    assert value(moody) == 0.75
+    for _ in range(FAILED + 1):
+        with pytest.raises(MetricFailed, match="exit code 1"):
+            value(moody, torch.full((4,), 7))
+    assert value(moody) == 0.75
+
+
+TOLD = """
+import sys; sys.path[:] = {path!r}
+import torch
+from metricgrad import metrics
+metric = metrics.command("./score.py {{predictions}}", higher_is_better=True)
+metric.measure(torch.tensor([1]), torch.tensor([1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_is_told_to_end_takes_the_program_along(
+    number: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No program and no file is left where this process ends by a signal."""
+    (place / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(place / "temporary"))
+    script(Path("score.py"), STUBBORN + "time.sleep(60)")
+    process = subprocess.Popen([sys.executable, "-c", TOLD.format(path=sys.path)], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not (Path("child").exists() and Path("child").stat().st_size) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(20) != 0
+    assert gone("child") and not list((place / "temporary").iterdir())
 
 
 # ------------------------------------------------------------------------------- before anything is run

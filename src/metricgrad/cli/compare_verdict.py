@@ -1,5 +1,6 @@
 """How files stand beside one of them: figures, differences, a verdict; as a document and as a table."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -54,6 +55,8 @@ def document(
     files = []
     for arm, left_out in zip(arms, rows.facts["rows_left_out"], strict=True):
         own, other = compared.interval({arm: 1.0}), differences.get(arm)
+        if math.isnan(own.value):
+            metric.summarise(rows.statistics[arms.index(arm)])  # one that fails on all rows says why
         figure = {
             "file": arm,
             "value": own.value,

@@ -32,6 +32,7 @@ __all__ = [
 MOST_BYTES = 2**20
 """Of a recipe: a longer file is none."""
 MOST_SEEDS = 1000
+_QUOTES = 'A value with a colon is in quotes: metric: "cmd: ./score.sh {predictions}".'
 
 
 class Start(BaseModel):
@@ -120,6 +121,13 @@ class Recipe(BaseModel):
     proxy_settings: dict[str, Any] = Field(default_factory=dict)
     start: Start = Field(default_factory=Start)
 
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _quoted(cls, metric: Any) -> Any:
+        if isinstance(metric, Mapping) and "cmd" in metric:
+            raise ValueError(f"a text was expected. {_QUOTES.removesuffix('.')}")
+        return metric
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: list[int] | None) -> list[int] | None:
@@ -142,9 +150,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
         given, lines = yaml_document(content_of(path, most=MOST_BYTES, linked=True))
     except Unreadable as error:
         where = f" line {error.line}" if error.line else ""
+        quotes = f" {_QUOTES}" if "mapping values" in str(error.reason) else ""
         raise InputError(
             f"cannot read the recipe {path}{where}: {error.reason}; expected a YAML file with lines like "
-            "`metric: recall@1`. `metricgrad explain recipe` prints every key."
+            f"`metric: recall@1`. `metricgrad explain recipe` prints every key.{quotes}"
         ) from error
     if not isinstance(given, Mapping):
         came = "empty" if given is None else f"{type(given).__name__}, not keys with values"

@@ -2,16 +2,19 @@
 
 It gets a process group of its own. When it ends, or its time is over, the whole group is killed by SIGKILL, which no
 program can ignore. A descendant that has left the group may live on; nobody waits for it, or for what it keeps open.
+Where this process is told to end meanwhile, the group is killed before it does.
 """
 
 import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import IO, NamedTuple
 
 __all__ = ["Ended", "run_bounded"]
@@ -67,10 +70,34 @@ def run_bounded(words: Sequence[str], *, folder: Path, seconds: float) -> Ended:
         start_new_session=True,
     )
     try:
-        code, (out, err) = _watched(process, end)
+        with _ending_in_order():
+            code, (out, err) = _watched(process, end)
     finally:
         _end(process)
     return Ended(code, *(part.decode("utf-8", "replace") for part in (out, err)))
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let a signal that would end this process at once raise SystemExit, so that what was begun is ended first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what signals do
+        return
+    ours = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in ours:
+        signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SystemExit(128 + number)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,12 @@ READS: tuple[Reading, ...] = ("classes", "scores", "probabilities", "values", "e
 
 LATE = 3
 """Calls in a row that ran past their time, after which a program is not started any more."""
+FAILED = 20
+"""The same of any failed calls of a program that never gave a number."""
 
 
 def command(
-    line: str | Sequence[str],
+    line: str | Sequence[str | PathLike[str]],
     *,
     higher_is_better: bool | None = None,
     reads: Reading | None = None,
@@ -75,8 +78,9 @@ def command(
             prints no finite number: NaN too. The message ends with the last lines of its stderr.
 
     Edge cases:
-        After three calls in a row that ran past their time it is not started any more: every further call fails at
-        once. What the program leaves running in its process group is killed. No sample: a file with a header only.
+        After three calls in a row that ran past their time, and after 20 failed ones without any number before, it is
+        not started any more: every further call fails at once. What the program leaves running in its process group is
+        killed. No sample: a file with a header only.
 
     Gradient: none.
 
@@ -153,7 +157,8 @@ class _ProgramFunction(ForeignFunction):
 
     def __init__(self, foreign: Foreign, program: Program, *, resample: bool) -> None:
         super().__init__(foreign, resample=resample, check=False)
-        self.program, self._late = program, 0
+        self.program, self._late, self._failed = program, 0, 0
+        self._gave, self._last = False, ""
         self.watch: Callable[[int, float], None] = _nobody
         self.pause = 0.0
         self._spent, self._told = 0.0, time.monotonic()
@@ -169,23 +174,26 @@ class _ProgramFunction(ForeignFunction):
             MetricFailed: as `command`.
         """
         del weights  # a program takes none
-        name = self.foreign.name
+        caller = f"metric {self.foreign.name}"
         if self._late >= LATE:
             raise MetricFailed(
-                f"metric {name}: {LATE} calls in a row ran past {self.program.seconds:g} s, so that it is not started "
+                f"{caller}: {LATE} calls in a row ran past {self.program.seconds:g} s, so that it is not started "
                 "any more; expected an end within the time-out."
             )
-        columns = columns_of(f"metric {name}", outputs, targets, self.foreign.reads)
+        if self._failed >= FAILED and not self._gave:
+            raise MetricFailed(f"{self._last} It failed {FAILED} times in a row and is not started any more.")
+        columns = columns_of(caller, outputs, targets, self.foreign.reads)
         self.calls += 1
         began = time.monotonic()
         try:
             found = self.program.measured(columns)
-        except RanLate:
-            self._late += 1
+        except MetricFailed as error:
+            self._failed, self._last = self._failed + 1, str(error)
+            self._late = self._late + 1 if isinstance(error, RanLate) else 0
             raise
         finally:
             self._tell(began)
-        self._late = 0
+        self._late, self._gave = 0, True
         return found
 
     def _tell(self, began: float) -> None:

@@ -74,20 +74,30 @@ class Program:
         Raises:
             MetricFailed: it cannot be started, takes too long, ends with another code than 0, or says no number.
         """
-        with tempfile.TemporaryDirectory(prefix="metricgrad-", ignore_cleanup_errors=True) as place:
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="metricgrad-", ignore_cleanup_errors=True) as place:
                 words = [self.path, *(self._filled(word, Path(place), columns) for word in self.words[1:])]
-                ended = run_bounded(words, folder=self.folder, seconds=self.seconds)
-            except OSError as error:
-                raise self._failed(
-                    f"{self.path} cannot be run: {error.strerror or error}", "a program that starts", None
-                ) from error
+                ended = self._ended(words)
+        except OSError as error:
+            raise self._failed(
+                f"its files cannot be written: {error}", "room in a temporary folder (TMPDIR)", None
+            ) from error
         if ended.code is None:
             came = f"it ran past {self.seconds:g} s and was killed"
             raise RanLate(self._said(came, "an end within the time-out", ended))
         if ended.code:
             raise self._failed(_how_it_ended(ended.code), "exit code 0", ended)
         return self._number(ended)
+
+    def _ended(self, words: Sequence[str]) -> Ended:
+        """Run the program."""
+        try:
+            return run_bounded(words, folder=self.folder, seconds=self.seconds)
+        except OSError as error:
+            came = f"{self.path} cannot be run: {error.strerror or error}"
+            said = self._said(came, "a program that starts", None)
+            how = "A script begins with a line such as #!/bin/sh, or is an argument: python score.py."
+            raise MetricFailed(f"{said} {how}") from error
 
     def _filled(self, word: str, place: Path, columns: Mapping[str, list[Any]]) -> str:
         """A word with the paths of its files, which are written."""
@@ -121,8 +131,6 @@ class Program:
             remedy = f" Its {which} ends with: {' / '.join(map(_cut, lines))}"
         if shell := sorted(_OF_A_SHELL.intersection(self.words)):
             remedy += f" There is no shell: {shell[0]} is an argument like any other. A script of yours can hold it."
-        if ended is None:
-            remedy += " A script begins with a line such as #!/bin/sh, or is an argument: python score.py."
         return f"metric {self.name}: {came}; expected {expected}.{remedy}"
 
 
@@ -150,7 +158,11 @@ def program_of_line(
         raise fail("a program as metric", f"its name is {label!r}", "letters, digits and @ . + - _")
     seconds = positive_number(caller, "timeout", seconds)
     _require_places(caller, words)
-    path, folder = _found(caller, words[0]), Path.cwd()
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise fail(caller, f"the current folder is gone ({error.strerror})", "one that is there") from error
+    path = _found(caller, words[0])
     script = words[1] if len(words) > 1 else ""
     if _SCRIPT.fullmatch(script) and not (folder / script).exists():
         raise fail(caller, f"there is no file {script!r} in {folder}", "the script that the program runs")
