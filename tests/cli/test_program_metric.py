@@ -109,6 +109,7 @@ def test_decide(command: Command, files: Path) -> None:
     command("decide", "scores.csv", "--metric", scores, "--higher-is-better").refused("reads scores")
 
 
+@pytest.mark.slow
 def test_tune_and_resume(command: Command, tmp_path: Path) -> None:
     """The path stands in the opening lines, calls in the record; a folder that names a program needs one more word."""
     script(tmp_path / "nearest.py", NEAREST)

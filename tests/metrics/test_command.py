@@ -302,6 +302,7 @@ metric.measure(torch.tensor([1]), torch.tensor([1]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_who_is_told_to_end_takes_the_program_along(
     number: int, place: Path, monkeypatch: pytest.MonkeyPatch

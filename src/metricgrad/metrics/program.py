@@ -59,8 +59,8 @@ class Program:
 
     @property
     def line(self) -> str:
-        """The words as a shell would take them."""
-        return shlex.join(self.words)
+        """The words as a shell would take them, for people."""
+        return _printable(shlex.join(self.words))
 
     def identity_parts(self) -> tuple[Any, ...]:
         """What makes two of them the same: their words, and the files that these name as they stand now."""
@@ -135,7 +135,7 @@ class Program:
 
 
 def program_of_line(
-    line: str | Sequence[str], *, name: str | None = None, seconds: float = SECONDS
+    line: str | Sequence[str | os.PathLike[str]], *, name: str | None = None, seconds: float = SECONDS
 ) -> Program:
     """Find the program of a line; nothing is run.
 
@@ -171,7 +171,7 @@ def program_of_line(
     return Program(label, tuple(words), path, folder, seconds)
 
 
-def _words(line: str | Sequence[str]) -> list[str]:
+def _words(line: str | Sequence[str | os.PathLike[str]]) -> list[str]:
     """The words of a line."""
     if isinstance(line, str):
         try:
