@@ -22,6 +22,7 @@ def test_all_commands_are_there() -> None:
         "evaluate",
         "explain",
         "list",
+        "predict",
         "report",
         "resume",
         "settings",

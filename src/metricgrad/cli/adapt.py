@@ -1,9 +1,8 @@
 """`metricgrad adapt`: vectors from files, a map that is better for a metric, and the evidence for it."""
 
-from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,10 +41,19 @@ from metricgrad.cli.options import (
     FolderOption,
     HeaderOption,
     LabelsOption,
+    PositiveClassOption,
     SeedOption,
 )
 from metricgrad.cli.output import JsonOption, QuietOption, examples
-from metricgrad.errors import InputError
+from metricgrad.cli.table_options import (
+    IdColumnOption,
+    SampleWeightOption,
+    TableOption,
+    TargetOption,
+    TestTableOption,
+    TimeOption,
+    TrainTableOption,
+)
 
 __all__ = ["EXAMPLES", "adapt"]
 
@@ -55,6 +63,7 @@ EXAMPLES = examples(
     "metricgrad adapt --embeddings x.npy --labels y.csv --split query --metric map@r --quick",
     "metricgrad adapt --queries q.npy --corpus d.npy --qrels qrels/train.tsv --metric ndcg@10",
     "metricgrad adapt --queries q.npy --corpus d.npy --qrels qrels/train.tsv --side query --minutes 5 --run runs/mine",
+    "metricgrad adapt --table data.csv --target y --metric macro_f1 --minutes 5 --out runs/table",
     "metricgrad adapt --apply runs/mine new.npy --side query --out mapped.npy",
     "metricgrad adapt --export onnx runs/mine --side query --out query.onnx",
     "metricgrad adapt --export sentence-transformers runs/mine --out adapter",
@@ -68,10 +77,18 @@ def adapt(
     queries: QueriesOption = None,
     corpus: CorpusOption = None,
     qrels: QrelsOption = None,
+    table: TableOption = None,
+    train: TrainTableOption = None,
+    test: TestTableOption = None,
+    target: TargetOption = None,
     metric: MetricOption = None,
     split: SplitOption = None,
     side: SideOption = None,
     groups: GroupsFileOption = None,
+    time: TimeOption = None,
+    id_column: IdColumnOption = None,
+    positive_class: PositiveClassOption = None,
+    sample_weight: SampleWeightOption = None,
     fit_ids: FitIdsOption = None,
     select_ids: SelectIdsOption = None,
     test_ids: TestIdsOption = None,
@@ -103,7 +120,11 @@ def adapt(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make vectors better for a metric, without their encoder, and show on held-out data what that brings.
+    """Make vectors, or a table, better for a metric, and show on held-out data what that brings.
+
+    A table (--table, --target) needs no code: networks and boosted trees learn
+    the classes, a rule of decision is fitted for the metric, and the page says
+    which of them to use. The folder --out is read by `metricgrad predict`.
 
     Files are read as `metricgrad evaluate` reads them. Closed forms (centring,
     whitening, LDA, CCA, ...) are tried first; the usual loss, the surrogate of
@@ -118,31 +139,6 @@ def adapt(
     """
     given = dict(locals())
     said = [name for name, value in given.items() if value != signature(adapt).parameters[name].default]
-    if apply is not None and export is not None:
-        raise InputError("adapt: --apply and --export came together; expected one of them.")
-    if apply is not None:
-        from metricgrad.cli.adapt_apply import apply_run
+    from metricgrad.cli.adapt_doors import through_its_door
 
-        apply_run(given, said)
-    elif export is not None:
-        from metricgrad.cli.adapt_export import export_run
-
-        export_run(given, said)
-    else:
-        from metricgrad.cli.adapting import carry_out
-
-        _require_fit(given)
-        carry_out({**given, "side": side or "both"})
-
-
-def _require_fit(given: Mapping[str, Any]) -> None:
-    """Refuse what says nothing where a map is fitted."""
-    if given["file"] is not None:
-        raise InputError(
-            f"adapt: {given['file']} came without --apply or --export; expected vectors to adapt as --embeddings, or "
-            "as --queries and --corpus."
-        )
-    if given["out"] is not None:
-        raise InputError(
-            "adapt: --out came without --apply or --export; expected --run, which names the folder of a run."
-        )
+    through_its_door(given, said)

@@ -43,7 +43,11 @@ SideOption = Annotated[
 ]
 GroupsFileOption = Annotated[
     Path | None,
-    typer.Option("--groups", help="One group per item or query (a file like --labels): none is torn apart."),
+    typer.Option(
+        "--groups",
+        metavar="FILE|COLUMN",
+        help="One group per item or query (a file like --labels; of --table a column): none is torn apart.",
+    ),
 ]
 _PART = "Ids (row numbers where there are none), one per line: {} in place of a split by chance."
 FitIdsOption = Annotated[Path | None, typer.Option(help=_PART.format("what is fitted"))]
@@ -93,7 +97,8 @@ OutOption = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH",
-        help="Of --apply: a .npy. Of --export: an .onnx, or a new folder of sentence-transformers.",
+        help="Of --apply: a .npy. Of --export: an .onnx, or a new folder of sentence-transformers. Of --table: the "
+        "folder of the run.",
     ),
 ]
 CurveOption = Annotated[

@@ -20,6 +20,7 @@ from metricgrad.cli import (
     evaluate,
     explain,
     listing,
+    predict,
     report,
     run,
     settings,
@@ -95,6 +96,7 @@ app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("decide", epilog=decide.EXAMPLES)(decide.decide)
+app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("list", epilog=listing.EXAMPLES)(listing.list_names)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("cite", epilog=cite.EXAMPLES)(cite.cite)

@@ -20,7 +20,7 @@ from metricgrad.tabular.ensemble import Ensemble
 from metricgrad.tabular.forest import Forest
 from metricgrad.tune.checkpoint import load_weights, save_weights, write_atomically
 
-__all__ = ["TableModel", "load_table_model", "save_table_model"]
+__all__ = ["TableModel", "load_table_model", "save_table_model", "write_network_onnx"]
 
 FORMAT = 1
 _FACTS, _MOST_BYTES = "model.json", 2**27
@@ -122,6 +122,17 @@ def save_table_model(
     )
     content = json.dumps(facts.model_dump(), indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / _FACTS, content.encode())
+
+
+def write_network_onnx(folder: Path) -> Path:
+    """Write the network of a folder and its rule as one ONNX graph of encoded rows -> classes.
+
+    Raises:
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    network = Ensemble(load_weights(folder / "network.safetensors")).eval()
+    rule = load_rule(folder / "network-rule.json")
+    return rule.to_onnx(folder / "network.onnx", network=network, inputs=torch.zeros(2, network.features))
 
 
 def load_table_model(folder: Path | str) -> TableModel:

@@ -1,0 +1,197 @@
+"""`metricgrad adapt --table` and `metricgrad predict`: from a file to a folder to classes, and what does not fit."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from metricgrad.cli.main import app
+from tests.cli.outcome import Command
+from tests.tabular.small_tables import table
+
+TABLE = ("adapt", "--table", "t.csv", "--target", "y", "--metric", "f1")
+
+
+def write(path: Path, cells: dict[str, list[Any]], delimiter: str = ",") -> None:
+    """Write a table as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(cells)
+        writer.writerows(zip(*cells.values(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The folder that the command leaves, and what it prints as JSON."""
+    folder = tmp_path_factory.mktemp("table")
+    write(folder / "t.csv", table(), delimiter=";")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        arguments = [*TABLE, "--groups", "group", "--minutes", "0.1", "--out", "run", "--quiet", "--json"]
+        found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.stderr
+    return folder / "run", json.loads(found.stdout)
+
+
+@pytest.mark.slow
+def test_the_record(run: tuple[Path, Any]) -> None:
+    """What was read, who learned, what is used, gains over the controls, tables, other metrics."""
+    folder, found = run
+    assert found["read"][0] == "t.csv: 700 rows, 6 columns, parted by a semicolon"
+    assert found["classes"] == ["no", "yes"] and found["positive_class"] == "yes"
+    kinds = {one["name"]: one["kind"] for one in found["schema"]["columns"]}
+    assert kinds == {"x": "number", "z": "number", "colour": "category", "day": "date"}
+    assert [one["name"] for one in found["schema"]["dropped"]] == ["group"]
+    assert "by group" in found["parts"]["words"]
+    assert sum(line["used"] for line in found["lines"]) == 1
+    assert {gain["over"] for gain in found["gains"]} <= {line["name"] for line in found["lines"]}
+    assert any(one["metric"] == "mcc" for one in found["others"])
+    assert all(np.sum(rows) == found["parts"]["test"] for rows in found["tables"].values())
+    names = {path.name for path in folder.iterdir()}
+    assert {
+        "model.json",
+        "network.safetensors",
+        "network-rule.json",
+        "leaderboard.csv",
+        "result.json",
+    } <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pt", ".joblib"))]
+
+
+@pytest.mark.slow
+def test_new_rows(run: tuple[Path, Any], command: Command, tmp_path: Path) -> None:
+    """Classes of the rule and probabilities; ids; strange cells are told; no other row changes by them."""
+    folder, _ = run
+    cells = table(40, seed=5)
+    cells["x"][0], cells["colour"][1] = "many", "violet"
+    write(tmp_path / "new.csv", cells)
+    found = command("predict", folder, "new.csv", "--id-column", "group", "--json")
+    assert found.code == 0, found.err
+    assert found.json["rows"] == 40 and sum(found.json["decided"].values()) == 40
+    assert any("'many'" in note for note in found.json["notes"])
+    assert any("colour: 1 cells have a level" in note for note in found.json["notes"])
+    with (tmp_path / "new-predicted.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == cells["group"]
+    assert all(abs(float(row["score_no"]) + float(row["score_yes"]) - 1) < 1e-4 for row in rows)
+    command("predict", folder, "new.csv").refused("is there already")
+    write(tmp_path / "less.csv", {name: one for name, one in cells.items() if name != "day"})
+    command("predict", folder, "less.csv").refused("no column 'day'")
+    command("predict", tmp_path, "new.csv", "--out", "other.csv").refused("has no model.json")
+
+
+@pytest.mark.slow
+def test_a_folder_is_taken_once(run: tuple[Path, Any], command: Command) -> None:
+    """A finished run is not written over; files of others are left alone; another run's parts are not mixed in."""
+    folder, _ = run
+    write(Path("t.csv"), table())
+    command(*TABLE, "--out", folder).refused("holds a finished model")
+    Path("mine").mkdir()
+    Path("mine/letter.txt").write_text("dear")
+    command(*TABLE, "--out", "mine").refused("holds files of others")
+    Path("other").mkdir()
+    Path("other/run.json").write_text('{"digest": "another"}')
+    command(*TABLE, "--out", "other").refused("holds another run")
+    command(*TABLE, "--out", "t.csv").refused("which is a file")
+
+
+@pytest.mark.slow
+def test_onnx_decides_the_same(run: tuple[Path, Any]) -> None:
+    """The graph of network and rule gives the classes that both give here."""
+    runtime = pytest.importorskip("onnxruntime")
+    import torch
+
+    from metricgrad.decision import load_rule
+    from metricgrad.tabular.ensemble import Ensemble
+    from metricgrad.tune.checkpoint import load_weights
+
+    folder, found = run
+    assert found["onnx"] == "run/network.onnx"
+    network = Ensemble(load_weights(folder / "network.safetensors")).eval()
+    x = torch.randn(50, network.features, generator=torch.Generator().manual_seed(0))
+    session = runtime.InferenceSession(str(folder / "network.onnx"))
+    (classes,) = session.run(None, {"inputs": x.numpy()})
+    with torch.no_grad():
+        wanted = load_rule(folder / "network-rule.json").decide(network(x))
+    assert np.mean(classes == wanted.numpy()) > 0.97  # scores at the cut may fall to either side
+
+
+def cells_of(**columns: list[Any]) -> Callable[[Path], None]:
+    """Write the table with other columns."""
+    return lambda path: write(path, {**table(60), **columns})
+
+
+def bytes_of(content: bytes) -> Callable[[Path], None]:
+    """Write bytes."""
+    return lambda path: path.write_bytes(content) and None
+
+
+def three_rows(path: Path) -> None:
+    """Write three rows."""
+    write(path, {name: cells[:3] for name, cells in table().items()})
+
+
+CHOICES = ["a", "b", "c"] * 20
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (cells_of(y=["no"] * 60), (), "y is 'no' in all rows; expected two classes"),
+        (cells_of(y=[f"{row / 7:.3f}" for row in range(60)]), (), "60 different values in 60 rows"),
+        (cells_of(y=CHOICES), (), "f1"),
+        (cells_of(y=["a", "b"] * 30), (), "--positive-class"),
+        (cells_of(y=["yes", "no", ""] * 20), (), "row 3: y is an empty cell"),
+        (cells_of(), ("--target", "label"), "expected 'label', that of --target, among them"),
+        (cells_of(), ("--groups", "grupp"), "no column 'grupp', that of --groups. Did you mean 'group'"),
+        (cells_of(), ("--time", "colour"), "--time colour has"),
+        (cells_of(), ("--sample-weight", "z"), "--sample-weight z has '-"),
+        (cells_of(), ("--groups", "group", "--time", "day"), "--groups and --time came together"),
+        (cells_of(), ("--metric", "recall@1"), "recall@1"),
+        (cells_of(), ("--metric", "auc"), "auc"),
+        (cells_of(), ("--steps", "3"), "--steps came with --table"),
+        (cells_of(), ("--train", "t.csv"), "--table and --train came together"),
+        (cells_of(), ("--minutes", "0"), "--minutes is 0"),
+        (cells_of(), ("--test", "nowhere.csv"), "nowhere.csv"),
+        (three_rows, (), "t.csv has 3 rows; expected at least 50"),
+        (bytes_of(b""), (), "t.csv is empty"),
+        (bytes_of(b"x,y\n\xff\xfe\xfa,1\n"), (), "expected UTF-8 text"),
+        (bytes_of(b"x,x,y\n1,2,no\n"), (), "has the column 'x' twice"),
+        (bytes_of(b"x,y\n1,2,3\n"), (), "line 2 has 3 cells; expected 2"),
+        (bytes_of(b"x,y\n"), (), "t.csv has 0 rows"),
+        (lambda path: write(path, {"k": ["k"] * 60, "y": ["no", "yes"] * 30}), (), "no column is left to learn from"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit(
+    command: Command, tmp_path: Path, make: Callable[[Path], None], options: tuple[str, ...], words: str
+) -> None:
+    """One sentence, exit code 2, nothing trained, no folder."""
+    make(tmp_path / "t.csv")
+    found = command(*TABLE, *options)
+    found.refused(words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_options_of_other_doors(command: Command) -> None:
+    """Options of a table without a table, and a train file without its test."""
+    command("adapt", "--embeddings", "x.npy", "--labels", "y.csv", "--target", "y").refused(
+        "came without a table"
+    )
+    command("adapt", "--train", "t.csv", "--target", "y", "--metric", "f1").refused(
+        "--train came without --test"
+    )
+    command("adapt", "--table", "t.csv", "--target", "y").refused("without --metric")
+    command("adapt", "--table", "t.csv", "--metric", "f1").refused("without --target")
+
+
+def test_classes_that_only_test_has(command: Command, tmp_path: Path) -> None:
+    """They cannot be learned, and are named."""
+    write(tmp_path / "a.csv", table(100))
+    write(tmp_path / "b.csv", {**table(100, seed=1), "y": ["maybe"] * 100})
+    found = command("adapt", "--train", "a.csv", "--test", "b.csv", "--target", "y", "--metric", "macro_f1")
+    found.refused("has the class 'maybe', which no row of a.csv has")
