@@ -62,14 +62,16 @@ def read_question(
                 "that can be learned. Leave such rows out, or add some to the training table."
             )
     classes, positive = _order(path, texts, metric, given["positive_class"])
-    metric.measure(torch.arange(len(classes)), torch.arange(len(classes)))  # one of other classes is refused now
-    counts = {name: texts.count(name) for name in classes[:20]}
+    metric.measure(
+        torch.arange(len(classes)), torch.arange(len(classes))
+    )  # one of other classes is refused now
+    learned = texts if test is None else texts[: test[0]]
+    counts = {name: learned.count(name) for name in classes[:20]}
     shown = ", ".join(f"{name} {many:,}" for name, many in counts.items()) + (
         ", ..." if len(classes) > 20 else ""
     )
-    words.append(
-        f"target {target}: {len(classes)} classes ({shown})" + (f", positive {positive}" * bool(positive))
-    )
+    named = "" if positive is None else f", positive {positive}"
+    words.append(f"target {target}: {len(classes)} classes ({shown}){named}")
     groups = None if given["groups"] is None else str(given["groups"])
     asked = {
         "groups": groups,

@@ -79,7 +79,7 @@ def learn_table(
     Args:
         job: what is learned.
         folder: of the run. Finished models are kept in `parts` and found again by a later call for the same job.
-        minutes: of the whole run. The first epoch of a network and the first ten rounds of trees are always made.
+        minutes: of the whole run. The first 200 steps of a network and the first ten rounds of trees are always made.
         observer: is told how far it is.
         notes: what a reader should know of the data.
         resamples: of all intervals.

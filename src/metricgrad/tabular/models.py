@@ -87,7 +87,7 @@ class Models:
         fit = job.dense.of(rows)
         if arm == START:
             select = job.dense.of(torch.from_numpy(job.parts.select))
-            fact = to_plateau(network, fit, select, seconds=seconds, seed=seed)["epochs"]
+            fact = to_plateau(network, fit, select, seconds=seconds, seed=seed)
         else:
             network.load_state_dict(load_weights(self._path(START, model)))
             counts = fit.y.bincount(minlength=len(job.classes))

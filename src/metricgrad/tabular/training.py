@@ -39,7 +39,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 BATCH, RATE, DECAY = 256, 2e-3, 3e-4
 PATIENCE = 8
 """Epochs without a better select loss before the plateau is believed."""
-MOST_EPOCHS = 400
+MOST_EPOCHS, LEAST_STEPS = 400, 200
+"""LEAST_STEPS: made whatever the time, since a network without them says nothing."""
 FURTHER_RATE, FURTHER_BATCH, FURTHER_EPOCHS, FURTHER_STEPS = 5e-4, 512, 15, 150
 """Of the arms that train on: the rate falls to 0 over 15 epochs, and at least 150 steps."""
 TIMED, LATEST = 10, 1.5
@@ -88,7 +89,7 @@ def to_plateau(
         network: with new weights.
         fit: rows to learn from.
         select: rows that say when to stop.
-        seconds: after which training stops, too.
+        seconds: after which training stops, too, but not before 200 steps.
         seed: of the order of the rows and of dropout.
 
     Returns:
@@ -96,13 +97,18 @@ def to_plateau(
     """
     until, draw = time.monotonic() + seconds, torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    best, kept, at, epoch = log_loss(network, select), copy.deepcopy(network.state_dict()), 0, 0
+    best, kept, at, epoch, steps = log_loss(network, select), copy.deepcopy(network.state_dict()), 0, 0, 0
+
+    def over() -> bool:
+        return steps >= LEAST_STEPS and time.monotonic() > until
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        while epoch < MOST_EPOCHS and epoch - at < PATIENCE and time.monotonic() < until:
+        while epoch < MOST_EPOCHS and epoch - at < PATIENCE and not over():
             for rows in torch.randperm(len(fit.y), generator=draw).split(BATCH):
                 _step(network, optimiser, nn.functional.cross_entropy, fit.of(rows))
-                if time.monotonic() > until:
+                steps += 1
+                if over():
                     break
             epoch += 1
             value = log_loss(network, select)

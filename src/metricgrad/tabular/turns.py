@@ -8,10 +8,12 @@ from metricgrad.tabular.training import ARMS, START
 
 __all__ = ["trained_in_turn"]
 
-WEIGHTS = {START: 11.0, TREES: 5.0}
-"""Of a model in the budget; one that trains on weighs 2.5, rules and test 8."""
-FURTHER, END, SHORTEST = 2.5, 8.0, 0.5
+WEIGHTS = {START: 9.0, TREES: 4.0}
+"""Of a model in the budget; one that trains on weighs 2, rules and test 12."""
+FURTHER, END, SHORTEST = 2.0, 12.0, 0.5
 """SHORTEST: seconds below which a model that trains on is not begun."""
+MORE = 2.0
+"""Times that weight for the model that learns from all of fit: it has half as many rows again, and judges test."""
 
 
 def trained_in_turn(models: Models, minutes: float, observer: Observer, notes: list[str]) -> list[str]:
@@ -31,7 +33,8 @@ def trained_in_turn(models: Models, minutes: float, observer: Observer, notes: l
         notes.append("no boosted trees: scikit-learn is not installed (pip install 'metricgrad[table]')")
     arms = [*first, *ARMS]
     jobs = [(arm, model) for arm in arms for model in MODELS]
-    budget = Budget(60 * minutes, [*(WEIGHTS.get(arm, FURTHER) for arm, _ in jobs), END])
+    weights = [WEIGHTS.get(arm, FURTHER) * (MORE if model == WHOLE else 1.0) for arm, model in jobs]
+    budget = Budget(60 * minutes, [*weights, END])
     left_out: list[str] = []
     for done, (arm, model) in enumerate(jobs):
         seconds = budget.take()
@@ -42,6 +45,11 @@ def trained_in_turn(models: Models, minutes: float, observer: Observer, notes: l
         else:
             models.train(arm, model, seconds)
     observer({"event": "progress", "what": "models", "done": len(jobs), "total": len(jobs), "unit": "model"})
+    short = sum(bool(fact["short"]) for fact in models.facts.get(START, []))
+    if short:
+        notes.append(
+            f"{short} of {len(MODELS)} networks had not reached their plateau when their minutes were over"
+        )
     if left_out:
         notes.append(f"not trained, the minutes were over: {', '.join(left_out)}")
     return [arm for arm in arms if arm not in left_out]
