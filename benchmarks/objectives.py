@@ -105,6 +105,7 @@ RARE: Tries = {
 }
 SEGMENTED: Tries = {
     CONTROL: CROSS_ENTROPY,
+    "class weights": ("surrogate:class_weighted_cross_entropy", at_rates()),
     "soft IoU": ("surrogate:soft_counts", at_rates({"formula": "iou"}, proxy_weight=0.3)),
     "Lovász": ("surrogate:lovasz_softmax", at_rates(proxy_weight=0.3)),
     "structural similarity": ("surrogate:structural_similarity", at_rates(proxy_weight=1.0)),
@@ -156,7 +157,7 @@ CELLS: Mapping[str, Cell] = {
     "flip40": Cell("fashion", {**TEN_THOUSAND, "flip": 0.4}, "accuracy", WITH_WRONG_LABELS, **PICTURES),
     "rare-balanced": Cell("fashion_long_tail", {}, "balanced_accuracy", RARE, ["class weights"]),
     "rare-f1": Cell("fashion_long_tail", {}, "macro_f1", RARE, ["class weights"]),
-    "scenes": Cell("scenes", {}, "mean_iou", SEGMENTED),
+    "scenes": Cell("scenes", {}, "mean_iou", SEGMENTED, ["class weights"]),
 }
 
 
@@ -200,8 +201,9 @@ def compared(
     statistics: Mapping[str, Sequence[Tensor]],
     select: Mapping[str, float],
     controls: Sequence[str],
+    plain: str = CONTROL,
 ) -> list[list[Any]]:
-    """Rows of all arms: value, spread over seeds, beside cross-entropy and beside the control that select prefers."""
+    """Rows of all arms: value, spread over seeds, beside a plain control and beside the one that select prefers."""
     metric = metric_of(task)
     sign = 1 if metric.higher_is_better else -1
     baseline = max(controls, key=lambda arm: sign * select[arm])
@@ -217,7 +219,7 @@ def compared(
     rows = []
     for arm in statistics:
         own = table.interval({arm: 1.0})
-        beside = table.interval({} if arm == CONTROL else {arm: 1.0, CONTROL: -1.0})
+        beside = table.interval({} if arm == plain else {arm: 1.0, plain: -1.0})
         above = table.interval({} if arm == baseline else {arm: 1.0, baseline: -1.0})
         spread = torch.tensor(own.per_seed, dtype=torch.float64).std().item()
         ends = [shown(one, "+.4f") for one in (beside.value, beside.low, beside.high)]

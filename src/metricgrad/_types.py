@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 __all__ = [
+    "Judging",
     "Loss",
     "Method",
     "MethodRun",
@@ -176,6 +177,22 @@ class Split(Protocol):
         ...
 
 
+class Judging(Protocol):
+    """The exact metric in the hands of a method: counted, with a budget; a failed call is an error, never a value."""
+
+    def __call__(
+        self, outputs: Any, targets: Any, *, reference_outputs: Any = None, reference_targets: Any = None
+    ) -> float:
+        """Return the metric of outputs."""
+        ...
+
+    def measured(
+        self, outputs: Any, targets: Any, *, reference_outputs: Any = None, reference_targets: Any = None
+    ) -> tuple[Tensor, float]:
+        """Return its statistics [unit, stat], which resamples are drawn from, and the metric, of one call."""
+        ...
+
+
 @dataclass(frozen=True)
 class MethodRun:
     """What a method is given before its first step.
@@ -193,7 +210,7 @@ class MethodRun:
             `judge`: it would learn on the split that chooses.
         show: takes `(what, done, total, unit)`, for work before the first step that somebody waits for.
         pool: the split that `judge` is for, held back from `fit`; None where the method does not ask for it.
-        judge: `(outputs, targets) -> float`, the exact metric, counted; see `metricgrad.tune.judge.Judge`.
+        judge: the exact metric, counted; see `metricgrad.tune.judge.Judge`.
     """
 
     model: nn.Module
@@ -206,7 +223,7 @@ class MethodRun:
     select: "Split | None" = None
     show: Callable[[str, int, int, str], None] = lambda what, done, total, unit: None
     pool: "Split | None" = None
-    judge: Callable[..., float] | None = None
+    judge: "Judging | None" = None
 
 
 class Method(Protocol):

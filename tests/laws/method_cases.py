@@ -178,6 +178,8 @@ SCORED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_c
 CLASSED: dict[str, Any] = {"metric": named("accuracy"), "model": network, "splits": clouds}
 WITH_PROXY: dict[str, Any] = {**CLASSED, "proxy": of_classes}
 NO_BATCH = {"no number": "it follows the judge and reads no batch; of a metric that is NaN there is a law"}
+SEARCHED = {"gate": "none", "settle_every": 1, "calls": 60, "batch": 16}
+OF_POOL = {**NO_BATCH, "chunked": "a batch of the pool is embedded whole"}
 LABELLED: dict[str, Any] = {"metric": named("f1"), "model": score, "splits": two_clouds}
 COUNTED: dict[str, Any] = {"metric": named("macro_f1"), "model": network, "splits": clouds}
 LEARNED: dict[str, Any] = {
@@ -295,6 +297,49 @@ METHOD_CASES: tuple[MethodCase, ...] = (
         **{**COUNTED, "metric": foreign},
     ),
     MethodCase("search", about="asks for the metric", skip=NO_BATCH, **CLASSED),
+    MethodCase("blackbox:mixture", settings=SEARCHED | {"sampler": "tpe"}, skip=NO_BATCH, **WITH_PROXY),
+    MethodCase(
+        "blackbox:mixture",
+        settings=SEARCHED | {"sampler": "gp", "adapter": "bias"},
+        about="by a Gaussian process",
+        skip=NO_BATCH,
+        slow=True,
+        **WITH_PROXY,
+    ),
+    MethodCase(
+        "blackbox:mixture",
+        proxy=lambda: "supcon",
+        settings=SEARCHED | {"sampler": "random", "adapter": "trained"},
+        about="of embeddings",
+        skip=NO_BATCH,
+        slow=True,
+        **EMBEDDED,
+    ),
+    MethodCase("blackbox:evolution", settings=SEARCHED | {"pairs": 2}, skip=NO_BATCH, **CLASSED),
+    MethodCase(
+        "blackbox:evolution",
+        proxy=Centres,
+        settings=SEARCHED | {"pairs": 2, "loss_weight": 0.5, "adapter": "head"},
+        about="beside a loss",
+        skip=NO_BATCH,
+        slow=True,
+        **CLASSED,
+    ),
+    MethodCase(
+        "blackbox:value_function",
+        settings=SEARCHED | {"trajectories": 2, "trajectory_steps": 2, "observe_every": 1},
+        skip=NO_BATCH,
+        **WITH_PROXY,
+    ),
+    MethodCase(
+        "blackbox:value_function",
+        settings=SEARCHED | {"trajectories": 1, "observe_every": 1, "refit_every": 2, "model": "ridge"},
+        about="by a plane",
+        skip=NO_BATCH,
+        slow=True,
+        **WITH_PROXY,
+    ),
+    MethodCase("blackbox:policy", settings={"samples": 3, "batch": 8}, skip=OF_POOL, **CLASSED),
     MethodCase("proxy", proxy=lambda: "supcon", about="one of ours", **EMBEDDED),
     MethodCase("proxy", proxy=of_classes, about="a function", **CLASSED),
     MethodCase("proxy", proxy=Centres, about="with parameters", **EMBEDDED),

@@ -52,6 +52,7 @@ every_method = pytest.mark.parametrize(
         for case in METHOD_CASES
     ],
 )
+pytestmark = pytest.mark.filterwarnings("ignore:blackbox.*by chance")  # so few items are searched here
 STEPS, SEED = 6, 3
 
 
@@ -325,8 +326,8 @@ def test_a_loss_that_is_no_number_moves_nothing(case: MethodCase) -> None:
     What the forward pass changed (a running mean of the loss) is not undone. A method that reads no batch goes on.
     """
     walk = Walk(case).to(2)
-    inputs, targets = walk.batches[2]
-    walk.batches[2] = (inputs * torch.nan, targets)
+    inputs, targets = walk.batches[2 % len(walk.batches)]
+    walk.batches[2 % len(walk.batches)] = (inputs * torch.nan, targets)
     if "no number" in case.skip:
         same_bits(walk.to(3).weights(), Walk(case).to(3).weights())
         return

@@ -237,3 +237,17 @@ def _of_items() -> Splits:
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(count, 12, generator=generator) for count in (160, 40, 40)]
     return Splits(*(ArraySplit(part, (part[:, 0] > 0).long(), batch=256) for part in parts))
+
+
+def test_statistics_are_one_call() -> None:
+    """They are those of the metric, and summarise to what a call returns; a failed one counts, too."""
+    metric = adapt("macro_f1")
+    judge = Judge(Evaluator(metric), budget=3)
+    outputs, targets = torch.eye(3)[[0, 1, 1, 2]], torch.tensor([0, 1, 2, 2])
+    found, value = judge.measured(outputs, targets)
+    assert (len(found), judge.calls) == (4, 1)
+    assert metric.summarise(found) == value == judge(outputs, targets)
+    with pytest.raises(TrialFailed):
+        judge.measured(outputs * torch.nan, targets)
+    with pytest.raises(JudgeEnded, match="3 calls"):
+        judge.measured(outputs, targets)

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from metricgrad.cli import (
     adapt,
     bench,
+    bench_blackbox,
     bench_losses,
     cite,
     compare,
@@ -102,4 +103,5 @@ app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("cite", epilog=cite.EXAMPLES)(cite.cite)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 bench.commands.command("losses", epilog=bench_losses.EXAMPLES)(bench_losses.losses)
+bench.commands.command("blackbox", epilog=bench_blackbox.EXAMPLES)(bench_blackbox.blackbox)
 app.add_typer(bench.commands)

@@ -8,7 +8,7 @@ from metricgrad.cli.output import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["draw_decodes", "draw_learned", "draw_losses", "draw_ranks"]
+__all__ = ["draw_blackbox", "draw_decodes", "draw_learned", "draw_losses", "draw_ranks"]
 
 _Rows = Iterable[Mapping[str, Any]]
 
@@ -77,6 +77,19 @@ def draw_losses(facts: Mapping[str, Any]) -> None:
     _say(
         f"{_conditions(facts)}. Cross-entropy is that of torch on outputs of the same shape, in the same minutes."
     )
+
+
+def draw_blackbox(facts: Mapping[str, Any]) -> None:
+    """Print the time of a step of every black-box method and of a plain one, and their ratio."""
+    columns = {
+        "method": "{method}",
+        "ms": "{ms:,.2f}",
+        "plain step ms": "{plain_ms:,.2f}",
+        "/ plain step": "{to_plain:,.1f}",
+    }
+    title = f"One step, {facts['items']:,} items of the pool, {facts['metric']}"
+    console().print(_table(title, columns, facts["rows"]))
+    _say(f"{_conditions(facts)}. A plain step is cross-entropy of a batch and AdamW, in the same minutes.")
 
 
 def draw_learned(facts: Mapping[str, Any], found: Mapping[str, list[dict[str, Any]]]) -> None:

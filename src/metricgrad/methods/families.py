@@ -21,6 +21,7 @@ FAMILIES: tuple[Family, ...] = tuple(
         "direct",
         "learned",
         "alternating",
+        "blackbox",
     )
 )
 """A family is a module of this folder with a `FAMILY`, and its line here. `auto` asks them in this order."""

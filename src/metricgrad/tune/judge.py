@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from metricgrad.errors import JudgeEnded, TrialFailed
 from metricgrad.tune.checkpoint import same_random_state
@@ -42,8 +43,19 @@ class Judge:
         """Return the metric; no gradient, and the random states stay.
 
         Raises:
-            TrialFailed: the metric raised or is NaN; a step that lets this pass counts as a step without a loss.
+            TrialFailed: it raised, or is NaN or infinite; a step that lets this pass counts as a step without a loss.
             JudgeEnded: the budget is spent, or this is the third failed call in a row.
+        """
+        given = {"reference_outputs": reference_outputs, "reference_targets": reference_targets}
+        return self.measured(outputs, targets, **given)[1]
+
+    def measured(
+        self, outputs: Any, targets: Any, *, reference_outputs: Any = None, reference_targets: Any = None
+    ) -> tuple[Tensor, float]:
+        """Return the statistics [unit, stat] of the metric, which resamples are drawn from, and the metric.
+
+        Raises:
+            TrialFailed, JudgeEnded: as the call.
         """
         if self.calls >= self.budget:
             raise JudgeEnded(
@@ -53,13 +65,14 @@ class Judge:
         found = Outputs(outputs, targets, reference_outputs, reference_targets)
         try:
             with torch.no_grad(), same_random_state():
-                value = float(self.evaluator.metric.summarise(self.evaluator.measured(found, "pool")))
+                statistics = self.evaluator.measured(found, "pool")
+                value = float(self.evaluator.metric.summarise(statistics))
         except Exception as error:  # whatever a metric raises, the trial has failed
             raise self._failure(f"{type(error).__name__}: {error}") from error
-        if math.isnan(value):
-            raise self._failure("it is NaN")
+        if not math.isfinite(value):
+            raise self._failure("it is NaN" if math.isnan(value) else "it is infinite")
         self.failed = 0
-        return value
+        return statistics, value
 
     def _failure(self, reason: str) -> Exception:
         self.failed += 1

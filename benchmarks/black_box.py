@@ -1,0 +1,244 @@
+"""Black-box search where it could pay: metrics that are no function of a table of labels, or that can only be called.
+
+    .venv/bin/python -m benchmarks.black_box read precision     five seeds, reads test once; docs/black-box-*.csv
+    .venv/bin/python -m benchmarks.black_box read letters       worst third of the letters, a rule in every arm
+    .venv/bin/python -m benchmarks.black_box read categories    recall@1 of the worst of nine categories of emoji
+    .venv/bin/python -m benchmarks.black_box permuted           labels without meaning: how often is a gain claimed?
+    .venv/bin/python -m benchmarks.black_box read letters --quick    four steps, no test; does it run?
+
+All arms of a cell have the same wall time, timed before training. Settings are the defaults: nothing is chosen on test,
+nor is anything tried more often for one arm than for another. Controls: the start, training on with the loss, the loss
+with class weights where there are classes, the loss of ours that stands for the metric where there is one, and random
+search, which proposes weights of the mixture blindly. Where the metric reads classes, select fits a rule in every arm.
+The baseline of the claims is the control that is best on select; optimism is the gain on the pool less that on test.
+"""
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.contests import contest, statistics_of, write
+from benchmarks.objectives import compared
+from metricgrad._types import Metric
+from metricgrad.metrics import adapt
+from metricgrad.tasks.emoji_pictures import load_pictures
+from metricgrad.tasks.emoji_tree import read_tree
+from metricgrad.tasks.task import Task
+from metricgrad.tune import ArraySplit, Plan, Splits, tune
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SEEDS = (0, 1, 2, 3, 4)
+REPEATS = 40
+SEARCHES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "mixture": ("blackbox:mixture", {}),
+    "evolution": ("blackbox:evolution", {}),
+    "evolution beside the loss": ("blackbox:evolution", {"loss_weight": 0.5}),
+    "value function": ("blackbox:value_function", {}),
+}
+RANDOM = ("blackbox:mixture", {"sampler": "random"})
+
+
+def precision_at_recall(task: Task) -> Metric:
+    """The largest precision of a cut that finds at least 80 % of the positives."""
+    del task
+    return adapt("precision_at_recall@0.8")
+
+
+def worst_third(task: Task) -> Metric:
+    """Accuracy of the third of the classes (by how often they come in fit) where it is lowest."""
+    fit: Any = task.splits.fit
+    counts = fit.targets.bincount()
+    third = (counts.argsort().argsort() * 3 // len(counts)).long()
+
+    def measure(outputs: Tensor, targets: Tensor) -> Tensor:
+        decided = outputs.argmax(1) if outputs.ndim > 1 else outputs
+        return torch.stack([(decided == targets).double(), third[targets].double()], 1)
+
+    def of_table(table: Tensor) -> Tensor:
+        right, every = table.diagonal(dim1=-2, dim2=-1), table.sum(-1)
+        of_thirds = [right[..., third == one].sum(-1) / every[..., third == one].sum(-1) for one in range(3)]
+        return torch.stack(of_thirds, -1).amin(-1)
+
+    plain = adapt("accuracy")
+    return dataclasses.replace(
+        plain, name="accuracy of the worst third", measure=measure, summarise=worst_mean, of_table=of_table,
+        function=None, per_sample=False, kind=None, of_predictions=None,
+    )  # fmt: skip
+
+
+def worst_category(task: Task) -> Metric:
+    """recall@1 of the category of emoji where it is lowest."""
+    del task
+    category = torch.from_numpy(read_tree(load_pictures().names, "categories").class_of)
+    plain = adapt("recall@1")
+
+    def measure(outputs: Tensor, targets: Tensor, **reference: Any) -> Tensor:
+        found = plain.measure(outputs, targets, **reference)
+        return torch.cat([found[:, :1], category.to(targets.device)[targets].unsqueeze(1).to(found)], 1)
+
+    return dataclasses.replace(
+        plain, name="recall@1 of the worst category", measure=measure, summarise=worst_mean, function=None
+    )
+
+
+def worst_mean(statistics: Tensor) -> float:
+    """The lowest mean of the first column over the groups of the second; units without a value are left out."""
+    known = statistics[~statistics[:, 0].isnan()]
+    group = known[:, 1].long()
+    sums = torch.zeros(int(group.max()) + 1, dtype=known.dtype).index_add(0, group, known[:, 0])
+    counts = group.bincount()
+    return float((sums / counts)[counts > 0].min())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task, a metric and the arms beside the searches.
+
+    Attributes:
+        task: its name.
+        metric: task -> what is reported.
+        controls: arms that are controls beside training on, by name: method and settings.
+        searches: settings that all searches of this cell have.
+        steps: that training on would take; the time of it is what every arm has.
+    """
+
+    task: str
+    metric: Callable[[Task], Metric]
+    controls: Mapping[str, tuple[str, Mapping[str, Any]]]
+    searches: Mapping[str, Any]
+    steps: int
+
+    def load(self) -> Task:
+        """The task with the metric of this cell."""
+        task = import_module(f"metricgrad.tasks.{self.task}").load({})
+        metric: Any = self.metric(task)
+        plan = Plan(steps=self.steps, evaluate_every=max(1, self.steps // 20))
+        return dataclasses.replace(task, metric=metric, plan=plan, side_metrics=())
+
+
+WEIGHTED = ("surrogate:class_weighted_cross_entropy", {})
+CELLS: Mapping[str, Cell] = {
+    "precision": Cell(
+        "imbalanced_f1",
+        precision_at_recall,
+        {"surrogate": ("surrogate:average_precision", {"proxy_weight": 0.3})},
+        {},
+        600,
+    ),
+    "letters": Cell("letters_long_tail", worst_third, {"class weights": WEIGHTED}, {}, 600),
+    "categories": Cell(
+        "emoji",
+        worst_category,
+        {"surrogate": ("surrogate:recall_at_k", {"proxy_weight": 0.3})},
+        {"adapter": "scale"},
+        300,
+    ),
+}
+
+
+def read(name: str, *, quick: bool) -> None:
+    """Train all arms with every seed, then read test and write what it says."""
+    cell = CELLS[name]
+    task = cell.load()
+    runs = ROOT / "runs" / ("black-box-quick" if quick else "black-box") / name
+    controls = {"random search": (RANDOM[0], {**RANDOM[1], **cell.searches}), **cell.controls}
+    searches = {arm: (method, {**given, **cell.searches}) for arm, (method, given) in SEARCHES.items()}
+    arms = {"continued": ("proxy", {}), **controls, **searches}
+    short = {arm: arm.replace(" ", "_") for arm in arms}
+    found = contest(
+        task,
+        [(short[arm], method, settings) for arm, (method, settings) in arms.items()],
+        runs,
+        seeds=SEEDS[:1] if quick else SEEDS,
+        plan=task.plan,
+        controls=[short[arm] for arm in controls],
+        equal="steps" if quick else "time",
+        quick=quick,
+        test=not quick,
+    )
+    if quick:
+        print(found)
+        return
+    told = {kept: arm for arm, kept in short.items()}
+    statistics = {told.get(arm, arm): each for arm, each in statistics_of(found).items()}
+    select = {told.get(row.name, row.name): row.select or float("nan") for row in found.table}
+    rows = compared(task, statistics, select, ["start", "continued", *controls], "continued")
+    header = ["arm", "test", "spread", "minus_continued", "low", "high"]
+    header += ["baseline", "minus_baseline", "low_baseline", "high_baseline", "holm_p", "claim", "select"]
+    write(DOCS / f"black-box-{name}.csv", header, rows)
+
+
+def permuted(repeats: int) -> None:
+    """Search on labels that mean nothing, in fit, pool, select and test, and count what is claimed."""
+    cell: Any = import_module("metricgrad.tasks.imbalanced_f1").load({})
+    rows: list[Sequence[Any]] = []
+    for repeat in range(repeats):
+        splits = _shuffled(cell.splits, repeat)
+        for method in ("blackbox:mixture", "blackbox:evolution"):
+            found = tune(
+                cell.model, splits, metric="mcc", proxy=cell.proxy, method=method, seed=repeat,
+                plan=Plan(steps=30, evaluate_every=10), start_plan=Plan(steps=200, evaluate_every=50),
+                settings={"calls": 30} if method.endswith("mixture") else {"calls": 480},
+                observer=lambda event: None,
+            )  # fmt: skip
+            rows.append(
+                [
+                    repeat,
+                    method,
+                    found.verdict,
+                    _taken_over(found),
+                    found.event("verdict")["metric_calls"]["pool"],
+                ]
+            )
+            print(rows[-1], flush=True)
+    write(DOCS / "black-box-permuted.csv", ["repeat", "method", "verdict", "taken_over", "pool_calls"], rows)
+
+
+def _shuffled(splits: Splits, repeat: int) -> Splits:
+    random = np.random.default_rng(repeat)
+
+    def mixed(split: Any) -> ArraySplit:
+        order = torch.from_numpy(random.permutation(len(split.targets)))
+        return dataclasses.replace(split, targets=split.targets[order])
+
+    return Splits(mixed(splits.fit), mixed(splits.select), mixed(splits.test))
+
+
+def _taken_over(found: Any) -> bool:
+    """Whether the gate of the pool let anything but the start through at a step."""
+    seen = [one["values"].get("taken_over", 0.0) for one in found.events if one["event"] == "stepped"]
+    return any(one > 0 for one in seen)
+
+
+def main() -> None:
+    """Run a stage."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stage", choices=["read", "permuted"])
+    parser.add_argument("cell", choices=list(CELLS), nargs="?", help="of read")
+    parser.add_argument("--quick", action="store_true", help="four steps, test stays closed: does it run?")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.stage == "permuted":
+        permuted(1 if asked.quick else REPEATS)
+    elif asked.cell is None:
+        parser.error("read is for one cell")
+    else:
+        read(asked.cell, quick=asked.quick)
+
+
+if __name__ == "__main__":
+    main()
