@@ -125,7 +125,7 @@ def test_what_wins_is_better_on_the_pool(name: str) -> None:
 
     settings: dict[str, Any] = {"calls": 200} if name == "evolution" else {"calls": 40}
     method, run = begun(name, whole(rare), steps=60, **settings)
-    before = method.judged.value(method.numbers.zero())
+    before = method.ground.judged.value(method.ground.numbers.zero())
     finished(method, run)
     found = run.model.eval()(run.pool.inputs)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     assert rare(found, run.pool.targets) > before  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
@@ -185,8 +185,8 @@ def test_continuing_is_plain_training() -> None:
     """The candidate a_k = log(n_k L_k) gives every item one weight: its training is that of the mean loss."""
     method, _ = begun("mixture", adapt("macro_f1"), gate="none")
     assert isinstance(method, MixtureSearch)
-    a = continuing_weights(method.terms.counts, method.terms.losses)
-    of_items = method.terms.weights(mixture_weights(a.double(), clip=100.0))
+    a = continuing_weights(method.ground.terms.counts, method.ground.terms.losses)
+    of_items = method.ground.terms.weights(mixture_weights(a.double(), clip=100.0))
     torch.testing.assert_close(of_items, of_items.mean().expand_as(of_items), rtol=1e-5, atol=0.0)
 
 
@@ -199,15 +199,15 @@ def test_a_mean_serves_as_well_as_values_per_item() -> None:
     points = []
     for proxy in (cross_entropy, each):
         method, _ = begun("mixture", adapt("macro_f1"), proxy=proxy)
-        points.append(method._trained(torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)))
+        points.append(method.trained(torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)))
     torch.testing.assert_close(points[0], points[1], rtol=1e-4, atol=1e-5)
 
 
 def test_the_gate_holds_back_what_chance_explains() -> None:
     """A better value is not enough: a quantile of paired resamples must be above the start's, unless nothing gates."""
     method, _ = begun("evolution", adapt("accuracy"))
-    judged: Judged = method.judged
-    point = method.numbers.zero()
+    judged: Judged = method.ground.judged
+    point = method.ground.numbers.zero()
     point[0] = 1e-6
     assert not judged.passes(point, "bootstrap")
     assert judged.passes(point, "none")
@@ -227,13 +227,13 @@ def test_the_same_loss_for_every_candidate() -> None:
 
     method, _ = begun("mixture", adapt("macro_f1"), proxy=Remembers())
     a = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
-    assert torch.equal(method._trained(a), method._trained(a))
+    assert torch.equal(method.trained(a), method.trained(a))
 
 
 def test_two_classes_are_also_parted_by_hardness() -> None:
     """Four terms: each class by how hard its items are."""
     method, _ = begun("mixture", adapt("macro_f1"))
-    assert len(method.terms.counts) == 3
+    assert len(method.ground.terms.counts) == 3
     fit, pool = clouds()
     two = [ArraySplit(one.inputs, one.targets.clamp(max=1), batch=64) for one in (fit, pool)]
     model = nn.Linear(2, 2)
@@ -243,8 +243,8 @@ def test_two_classes_are_also_parted_by_hardness() -> None:
     other.begin(
         MethodRun(model, dict(model.named_parameters()), metric, 5, 0, fit=two[0], pool=two[1], judge=judge)
     )
-    assert len(other.terms.counts) == 4
-    assert int(other.terms.counts.sum()) == len(fit.inputs)
+    assert len(other.ground.terms.counts) == 4
+    assert int(other.ground.terms.counts.sum()) == len(fit.inputs)
 
 
 @pytest.mark.parametrize("name", ["mixture", "value_function"])

@@ -10,9 +10,7 @@ from torch.nn.functional import cross_entropy
 from metricgrad._types import MethodRun, Metric
 from metricgrad.bench.contestant import on_threads
 from metricgrad.bench.timer import medians
-from metricgrad.methods.control import road_for_loss
 from metricgrad.methods.families import road_named
-from metricgrad.methods.road import Road, validated
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit
 from metricgrad.tune.evaluator import Evaluator
@@ -55,7 +53,7 @@ def measured_steps(
         with on_threads(threads):
             calls = {
                 "ours": _call(name, items, classes, batch, found),
-                "plain": _plain(items, classes, batch, found),
+                "plain": _plain(items, classes, batch),
             }
             for call in calls.values():
                 call()
@@ -71,13 +69,20 @@ def measured_steps(
 def _call(name: str, items: int, classes: int, batch: int, metric: Metric) -> Callable[[], Any]:
     if name == "judge":
         return _judge_alone(items, classes, metric)
-    return _begun(
-        road_named(name, metric, _each), {"gate": "none"}, items, classes, batch, metric
-    )
+    return _begun(name, items, classes, batch, metric)
 
 
-def _plain(items: int, classes: int, batch: int, metric: Metric) -> Callable[[], Any]:
-    return _begun(road_for_loss(cross_entropy), {}, items, classes, batch, metric)
+def _plain(items: int, classes: int, batch: int) -> Callable[[], Any]:
+    """A step of cross-entropy and AdamW."""
+    model, (inputs, targets) = _network(classes), next(iter(_clouds(items, classes, batch)))
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-3)
+
+    def step() -> None:
+        adam.zero_grad()
+        cross_entropy(model(inputs), targets).backward()
+        adam.step()
+
+    return step
 
 
 def _each(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -90,15 +95,13 @@ def _judge_alone(items: int, classes: int, metric: Metric) -> Callable[[], Any]:
     return lambda: judge(outputs, split.targets)
 
 
-def _begun(
-    road: Road, given: dict[str, Any], items: int, classes: int, batch: int, metric: Metric
-) -> Callable[[], Any]:
+def _begun(name: str, items: int, classes: int, batch: int, metric: Metric) -> Callable[[], Any]:
     """Return a step of a method that has begun, and has taken those steps that are unlike the later ones."""
-    known = {key: value for key, value in given.items() if key in road.settings.model_fields}
-    method: Any = road.make(validated(road.settings, known, road.name))
+    road = road_named(name, metric, _each)
+    ungated = {"gate": "none"} if "gate" in road.settings.model_fields else {}
+    method: Any = road.make(road.settings(**ungated))
     fit, pool = _clouds(items, classes, batch), _clouds(items, classes, items)
     model = _network(classes)
-    judged = hasattr(method, "judge_calls")
     run = MethodRun(
         model,
         dict(model.named_parameters()),
@@ -106,8 +109,8 @@ def _begun(
         steps=MANY,
         seed=0,
         fit=fit,
-        pool=pool if judged else None,
-        judge=Judge(Evaluator(metric), MANY) if judged else None,
+        pool=pool,
+        judge=Judge(Evaluator(metric), MANY),
     )
     method.begin(run)
     drawn = next(iter(fit))

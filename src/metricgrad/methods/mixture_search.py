@@ -6,12 +6,14 @@ It is loss-mixture search; its relatives are example weights searched for the me
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
+from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import MethodRun
 from metricgrad.blackbox import (
     OptunaProposer,
@@ -22,16 +24,35 @@ from metricgrad.blackbox import (
     within_radius,
 )
 from metricgrad.errors import JudgeEnded, TrialFailed
-from metricgrad.methods.blackbox_settings import MixtureSettings
-from metricgrad.methods.few_numbers import FewNumbers, Items
-from metricgrad.methods.gated import BOOTSTRAP_CALLS, Judged, halves
-from metricgrad.methods.mixture_terms import batches_of, radius_for, terms_of
-from metricgrad.methods.objectives import Objective
+from metricgrad.methods.few_numbers import Items
+from metricgrad.methods.gated import BOOTSTRAP_CALLS, Gate, halves
+from metricgrad.methods.search_ground import SearchGround, SearchSettings
 from metricgrad.methods.weighed_loss import WeighedLoss
 
-__all__ = ["MixtureSearch"]
+__all__ = ["MixtureSearch", "MixtureSettings"]
 
 NAME = "blackbox:mixture"
+
+
+class MixtureSettings(SearchSettings):
+    """How weights of training losses are searched.
+
+    Args:
+        calls: candidates that are trained and measured.
+        gate: also `cross_fit`: two searches, each on a half of the pool; the mean of both is taken over where each is
+            better on the half that it did not see, in the mean.
+        sampler: `gp` up to 150 calls and `cmaes` beyond (None), `tpe`, or `random`, the control.
+        inner_steps: of Adam, for every candidate, all on the same batches.
+        learning_rate: of these steps.
+        batch: items of a batch.
+    """
+
+    calls: WholeField = Field(default=100, ge=1)
+    gate: Gate | Literal["cross_fit"] = "cross_fit"  # pyright: ignore[reportIncompatibleVariableOverride]
+    sampler: Literal["gp", "cmaes", "tpe", "random"] | None = None
+    inner_steps: WholeField = Field(default=30, ge=1)
+    learning_rate: NumberField = Field(default=1e-2, gt=0)
+    batch: WholeField = Field(default=256, ge=2)
 
 
 @final
@@ -41,43 +62,39 @@ class MixtureSearch:
     The network is given the weights of the elite mean of all candidates so far, where it passes the gate.
 
     Args:
-        objective: the training loss, one value per item.
+        objective: the training loss.
         settings: see `MixtureSettings`.
 
     Reference:
-        [zhao2019metric], [jiang2020optimizing]
+        [zhao2019mowe], [jiang2020adaptive]
     """
 
-    def __init__(self, objective: Objective, settings: MixtureSettings) -> None:
-        self.loss, self.settings = WeighedLoss(NAME, objective), settings
+    def __init__(self, objective: Any, settings: MixtureSettings) -> None:
+        self.settings = settings
+        self.ground = SearchGround(NAME, settings, WeighedLoss(objective))
         settled = math.ceil(settings.calls / settings.settle_every) + 1
         self.judge_calls = 1 + settings.calls + settled * max(4, BOOTSTRAP_CALLS)
 
     def begin(self, run: MethodRun) -> None:
         """Group the items of fit into terms and make the proposers."""
-        settings = self.settings
-        self.steps, self.taken, self.seed = run.steps, 0, run.seed
-        self.numbers = FewNumbers(NAME, run, settings.adapter)
-        assert run.fit is not None and run.pool is not None
-        self.ranked = run.metric.unit == "query"
-        self.fit, pool = self.numbers.read(run.fit), self.numbers.read(run.pool)
-        self.judged = Judged(run, self.numbers, pool)
-        self.loss.begin(run, ranked=self.ranked)
-        self.terms = terms_of(NAME, self.loss, self.numbers, self.fit)
+        self.ground.begin(run)
+        pool, crossed = self.ground.judged.pool, self.settings.gate == "cross_fit"
         self._warn(len(pool))
-        self.radius = settings.radius or radius_for(self.fit.targets)
-        parts = halves(pool, by_class=self.ranked, seed=run.seed) if settings.gate == "cross_fit" else [pool]
-        self.sides = [self._side(part, number) for number, part in enumerate(parts)]
+        parts = halves(pool, by_class=self.ground.ranked, seed=run.seed) if crossed else [pool]
+        size = self._terms()
+        sampler = self.settings.sampler or default_sampler(size, self.settings.calls)
+        seeds = [1000 * run.seed + number for number in range(len(parts))]
+        self.sides = [
+            _Side(part, OptunaProposer(size, sampler, seed=seed))
+            for part, seed in zip(parts, seeds, strict=True)
+        ]
 
-    def _side(self, part: Items, number: int) -> "_Side":
-        calls = self.settings.calls
-        size = len(self.terms.counts)
-        sampler = self.settings.sampler or default_sampler(size, calls)
-        proposer = OptunaProposer(size, sampler, seed=1000 * self.seed + number)
-        return _Side(part, proposer)
+    def _terms(self) -> int:
+        assert self.ground.terms is not None
+        return len(self.ground.terms.counts)
 
     def _warn(self, pool: int) -> None:
-        terms, calls = len(self.terms.counts), self.settings.calls
+        terms, calls = self._terms(), self.settings.calls
         if terms > pool / 50 or calls > 5 * math.sqrt(pool):
             warnings.warn(
                 f"{NAME} searches {terms} weights in {calls} calls on {pool} items of the pool; so few items "
@@ -93,50 +110,44 @@ class MixtureSearch:
             TrialFailed: the metric has no value for the candidate; the search goes on without it.
             JudgeEnded: all calls are spent.
         """
-        if self.taken == 0:
+        ground, calls = self.ground, self.settings.calls
+        if ground.taken == 0:
             self._start()
-        if self.taken >= self.settings.calls:
-            raise JudgeEnded(f"all {self.settings.calls:,} candidates of {NAME} are measured")
-        side = self.sides[self.taken % len(self.sides)]
-        self.taken += 1
+        if ground.taken >= calls:
+            raise JudgeEnded(f"all {calls:,} candidates of {NAME} are measured")
+        side = self.sides[ground.taken % len(self.sides)]
+        ground.taken += 1
         asked = side.proposer.ask()
         found = math.nan
         try:
-            found = self.judged.value(self._trained(as_numbers(asked)), side.items)
+            found = ground.judged.value(self.trained(as_numbers(asked)), side.items)
         finally:
-            side.told(asked, found)
-        if self.taken % self.settings.settle_every == 0 or self.taken in (self.settings.calls, self.steps):
+            side.proposer.tell(asked, found)
+        if ground.due(calls):
             self._settle()
-        return {"loss": -found, "taken_over": float(self.judged.taken_over)}
+        return {"loss": -found, "taken_over": float(ground.judged.taken_over)}
 
     def _start(self) -> None:
-        """Measure the start: a metric that has no value there never will have one that can be compared."""
-        try:
-            self.judged.value(self.numbers.zero())
-        except TrialFailed as error:
-            raise JudgeEnded(f"the metric has no value for the model as it came: {error}") from error
+        """Measure the start, and queue the candidates that come before any that is proposed."""
+        self.ground.of_start()
+        assert self.ground.terms is not None
         for side in self.sides:
-            for candidate in self.terms.first():
+            for candidate in self.ground.terms.first():
                 side.proposer.enqueue(candidate.tolist())
 
-    def _trained(self, a: Float[Tensor, " term"]) -> Float[Tensor, " number"]:
+    def trained(self, a: Float[Tensor, " term"]) -> Float[Tensor, " number"]:
         """Return where a few steps of Adam lead from the start, on the same batches for all candidates."""
-        settings = self.settings
+        ground, settings = self.ground, self.settings
         mixture = mixture_weights(a)
-        phi = self.numbers.zero().requires_grad_()
+        phi = ground.numbers.zero().requires_grad_()
         adam = torch.optim.Adam([phi], lr=settings.learning_rate)
-        generator = torch.Generator().manual_seed(self.seed)
-        rows: list[Tensor] = []
-        for _ in range(settings.inner_steps):
-            if not rows:
-                rows = batches_of(self.fit, size=settings.batch, ranked=self.ranked, generator=generator)
-            some = rows.pop()
-            items = self.fit.of(some)
-            value = self.terms.mixed(mixture, self.loss, self.numbers.outputs(phi, items), items, some)
-            (adam.param_groups[0]["params"][0].grad,) = torch.autograd.grad(value, [phi])
+        batches = ground.batches(settings.batch, ground.seed)
+        for step in range(settings.inner_steps):
+            value = ground.value(phi, batches[step % len(batches)], mixture)
+            (phi.grad,) = torch.autograd.grad(value, [phi])
             adam.step()
             with torch.no_grad():
-                phi.copy_(within_radius(phi, self.radius))
+                phi.copy_(within_radius(phi, ground.radius))
         return phi.detach()
 
     def _settle(self) -> None:
@@ -146,60 +157,49 @@ class MixtureSearch:
         if len(known) < len(self.sides):
             return
         gate = self.settings.gate
-        phi = self._trained(torch.stack(known).mean(0))
+        phi = self.trained(torch.stack(known).mean(0))
         if gate == "cross_fit":
-            self.judged.take(phi if self._crossed(known) else None)
+            self.ground.judged.take(phi if self._crossed(known) else None)
         else:
-            self.judged.settle(phi, gate)
+            self.ground.judged.settle(phi, gate)
 
     def _crossed(self, means: Sequence[Tensor]) -> bool:
         """Whether what each half found is better on the other half, in the mean."""
         gains = []
         try:
             for mean, other in zip(means, reversed(self.sides), strict=True):
-                found = self.judged.value(self._trained(mean), other.items)
-                gains.append(found - self.judged.value(self.numbers.zero(), other.items))
+                found = self.ground.judged.value(self.trained(mean), other.items)
+                gains.append(found - self.ground.judged.value(self.ground.numbers.zero(), other.items))
         except TrialFailed:
             return False
         return sum(gains) > 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the candidates with their values, and what the proposers depend on."""
-        sides = [side.state() for side in self.sides]
-        taken = {"taken": self.taken, "taken_over": self.judged.taken_over}
-        return {**taken, "sides": sides, "beside": self.beside()}
+        sides = [side.proposer.state_dict() for side in self.sides]
+        return {"ground": self.ground.state_dict(), "sides": sides}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.taken, self.judged.taken_over = state["taken"], state["taken_over"]
-        self.load_beside(state["beside"])
+        self.ground.load_state_dict(state["ground"])
         for side, saved in zip(self.sides, state["sides"], strict=True):
-            side.load(saved)
+            side.proposer.load_state_dict(saved)
 
     def beside(self) -> dict[str, Any]:
         """Return the state of the user's loss; empty where it has none."""
-        return self.loss.beside()
+        return self.ground.beside()
 
     def load_beside(self, state: Mapping[str, Any]) -> None:
         """Go on from the state of the user's loss in another stage."""
-        self.loss.load_beside(state)
+        self.ground.load_beside(state)
 
 
 class _Side:
-    """A search on some items of the pool: who proposes, and what was found."""
+    """A search on some items of the pool: who proposes, and the mean of the best that was found."""
 
     def __init__(self, items: Items, proposer: OptunaProposer) -> None:
         self.items, self.proposer = items, proposer
 
-    def told(self, asked: dict[str, float], value: float) -> None:
-        self.proposer.tell(asked, value)
-
     def elite(self) -> Float[Tensor, " term"] | None:
         candidates, values = self.proposer.observed()
         return elite_mean(candidates, values) if bool(values.isfinite().any()) else None
-
-    def state(self) -> dict[str, Any]:
-        return self.proposer.state_dict()
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        self.proposer.load_state_dict(saved)

@@ -25,12 +25,11 @@ class WeighedLoss:
     """A loss `(outputs, targets) -> Tensor`, one value per item or their mean.
 
     Args:
-        caller: for messages.
         objective: the loss.
     """
 
-    def __init__(self, caller: str, objective: Objective) -> None:
-        self.caller, self.objective = caller, objective
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
         self.given = objective if isinstance(objective, GivenLoss) else None
         self.begun: dict[str, Any] = {}
 
