@@ -81,11 +81,12 @@ class MixtureSearch:
         pool, crossed = self.ground.judged.pool, self.settings.gate == "cross_fit"
         self._warn(len(pool))
         parts = halves(pool, by_class=self.ground.ranked, seed=run.seed) if crossed else [pool]
-        size = self._terms()
+        assert self.ground.terms is not None
+        size, clip = self._terms(), self.ground.terms.clip
         sampler = self.settings.sampler or default_sampler(size, self.settings.calls)
         seeds = [1000 * run.seed + number for number in range(len(parts))]
         self.sides = [
-            _Side(part, OptunaProposer(size, sampler, seed=seed))
+            _Side(part, OptunaProposer(size, sampler, seed=seed, clip=clip))
             for part, seed in zip(parts, seeds, strict=True)
         ]
 
@@ -138,7 +139,8 @@ class MixtureSearch:
     def trained(self, a: Float[Tensor, " term"]) -> Float[Tensor, " number"]:
         """Return where a few steps of Adam lead from the start, on the same batches for all candidates."""
         ground, settings = self.ground, self.settings
-        mixture = mixture_weights(a)
+        assert ground.terms is not None
+        mixture = mixture_weights(a, clip=ground.terms.clip)
         phi = ground.numbers.zero().requires_grad_()
         adam = torch.optim.Adam([phi], lr=settings.learning_rate)
         batches = ground.batches(settings.batch, ground.seed)

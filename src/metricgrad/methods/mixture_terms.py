@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metricgrad._checks import fail
 from metricgrad._labels import number_labels
-from metricgrad.blackbox import continuing_weights, default_radius, first_candidates
+from metricgrad.blackbox import continuing_weights, default_clip, default_radius, first_candidates
 from metricgrad.methods.few_numbers import FewNumbers, Items
 from metricgrad.methods.weighed_loss import WeighedLoss
 
@@ -80,10 +80,15 @@ class Terms(NamedTuple):
         a[-1] = LARGEST
         return a
 
+    @property
+    def clip(self) -> float:
+        """The largest a of a term: plain training lies within."""
+        return LARGEST if self.ranked else default_clip(self.counts, self.losses)
+
     def first(self) -> list[Float[Tensor, " term"]]:
         """Return the first candidates: plain training, inverse frequency where terms are groups, each term alone."""
         if not self.ranked:
-            return list(first_candidates(self.counts, self.losses).values())
+            return list(first_candidates(self.counts, self.losses, clip=self.clip).values())
         alone = torch.full((len(self.losses),) * 2, -LARGEST, dtype=torch.float64)
         return list(alone.fill_diagonal_(LARGEST).flip(0))
 
