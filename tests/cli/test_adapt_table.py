@@ -61,6 +61,8 @@ def test_the_record(run: tuple[Path, Any]) -> None:
         "result.json",
     } <= names
     assert not [name for name in names if name.endswith((".pkl", ".pt", ".joblib"))]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert found["used"]["name"] in page and "network, argmax" in page and "<script" not in page
 
 
 @pytest.mark.slow

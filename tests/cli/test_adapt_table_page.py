@@ -25,6 +25,8 @@ def test_the_page_runs(command: Command, tmp_path: Path) -> None:
         assert found.code == 0, found.err
         assert found.out.startswith(expected.rstrip("\n")), found.out
     assert len(blocks) == 2
-    names = set(re.findall(r"`([\w-]+\.(?:json|safetensors|onnx|csv))`", PAGE.partition("## The folder")[2]))
+    names = set(
+        re.findall(r"`([\w-]+\.(?:json|safetensors|onnx|csv|html))`", PAGE.partition("## The folder")[2])
+    )
     there = {path.name for path in (tmp_path / "runs" / "people").iterdir() if path.is_file()}
     assert there - {"run.json", "network.onnx"} <= names <= there | {"network.onnx"}

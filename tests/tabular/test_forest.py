@@ -30,7 +30,11 @@ def test_they_are_those_of_scikit_learn(classes: int) -> None:
     fit, select = rows(classes), rows(classes, 1)
     found = boosted(fit, select, categories=2, classes=classes, seconds=60, seed=3)
     plain = HistGradientBoostingClassifier(
-        max_iter=found.rounds, early_stopping=False, random_state=3, categorical_features=[0, 1]
+        max_iter=found.rounds,
+        early_stopping=False,
+        random_state=3,
+        categorical_features=[0, 1],
+        l2_regularization=1.0,
     ).fit(fit.x, fit.y)
     theirs = plain.predict_proba(select.x)
     np.testing.assert_allclose(found.forest.probabilities(select.x), theirs, atol=1e-6)

@@ -38,6 +38,7 @@ from metricgrad.cli.judged_options import (
 from metricgrad.cli.options import (
     ColumnOption,
     DelimiterOption,
+    DirectionOption,
     FolderOption,
     HeaderOption,
     LabelsOption,
@@ -89,6 +90,7 @@ def adapt(
     id_column: IdColumnOption = None,
     positive_class: PositiveClassOption = None,
     sample_weight: SampleWeightOption = None,
+    higher_is_better: DirectionOption = None,
     fit_ids: FitIdsOption = None,
     select_ids: SelectIdsOption = None,
     test_ids: TestIdsOption = None,

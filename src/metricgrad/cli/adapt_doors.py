@@ -25,7 +25,8 @@ def through_its_door(given: Mapping[str, Any], said: Collection[str]) -> None:
         adapt_table(given, said)
         return
     if wrong := sorted(
-        {"test", "target", "time", "id_column", "positive_class", "sample_weight"} & set(said)
+        {"test", "target", "time", "id_column", "positive_class", "sample_weight", "higher_is_better"}
+        & set(said)
     ):
         raise InputError(
             f"adapt: --{wrong[0].replace('_', '-')} came without a table; expected it with --table or --train."

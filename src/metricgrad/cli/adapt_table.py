@@ -1,5 +1,6 @@
 """`metricgrad adapt --table`: from a file to a model, its evidence and its folder."""
 
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["OWN", "adapt_table"]
 
 OWN = {
     "table", "train", "test", "target", "metric", "groups", "time", "id_column", "positive_class", "sample_weight",
+    "higher_is_better",
     "minutes", "seed", "out", "delimiter", "force", "as_json", "quiet",
 }  # fmt: skip
 """Options that say something where a table is learned."""
@@ -41,7 +43,13 @@ def adapt_table(given: Mapping[str, Any], said: Collection[str]) -> None:
     minutes = MINUTES if given["minutes"] is None else given["minutes"]
     if not 0 < minutes < float("inf"):
         raise InputError(f"adapt: --minutes is {minutes}; expected a number above 0.")
-    metric = metric_of_classes({**given, "higher_is_better": None})
+
+    def noting(event: Mapping[str, Any]) -> None:
+        if not given["quiet"]:
+            sys.stderr.write(f"note: {event['text']}\n")
+
+    asked = {"metric": given["metric"], "higher_is_better": given["higher_is_better"], "metric_timeout": None}
+    metric = metric_of_classes(asked, noting)
     with noted(quiet=given["quiet"]) as notes:
         cells, question, words = read_question(given, metric)
 

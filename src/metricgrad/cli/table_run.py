@@ -10,6 +10,7 @@ from typing import Any
 from metricgrad.cli.progress import Drawing
 from metricgrad.cli.run_folder import new_folder
 from metricgrad.errors import InputError, MissingExtraError
+from metricgrad.report.learned_table import write_table_page
 from metricgrad.tabular.learned import digest_of, learn_table
 from metricgrad.tabular.networks import has_tabm
 from metricgrad.tabular.prepared import Question, prepared
@@ -59,7 +60,9 @@ def learned_of(
         _say_how(folder, new=given["out"] is None)
         raise
     written = _onnx(folder, found.notes)
-    return {**found.facts, "onnx": written}
+    facts = found.facts
+    page = write_table_page(facts, folder / "report.html")
+    return {**facts, "onnx": written, "report": str(page)}
 
 
 def _parted(job: Any) -> list[str]:

@@ -42,6 +42,7 @@ def draw(found: Mapping[str, Any]) -> None:
         say("", f"True classes in rows; decided by {first} on the left, by {second} on the right")
         screen.print(_confusion(found["classes"], found["tables"][first], found["tables"][second]))
     say("", *(f"note: {note}" for note in found["notes"]), f"folder: {found['folder']}")
+    say(f"report: {found['report']}")
     say(f"new rows: metricgrad predict {found['folder']} new.csv")
 
 

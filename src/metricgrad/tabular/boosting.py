@@ -15,6 +15,8 @@ __all__ = ["Boosted", "TreeRows", "boosted", "has_trees"]
 
 CHUNK, PATIENCE, MOST = 10, 3, 300
 """Rounds between two looks at select, looks without a better loss, rounds at most."""
+SHRINKAGE = 1.0
+"""Of the leaves: without any, classes of a few rows make the loss on select diverge after some 20 rounds."""
 CLOSE = 1e-6
 """How near our walk of the trees must be to scikit-learn's probabilities."""
 
@@ -45,10 +47,12 @@ class Boosted:
     Attributes:
         forest: as plain arrays.
         rounds: that are kept: those of the least loss on select.
+        short: whether time was over before the loss got no better.
     """
 
     forest: Forest
     rounds: int
+    short: bool
 
 
 def has_trees() -> bool:
@@ -89,6 +93,7 @@ def boosted(
         max_iter=CHUNK,
         warm_start=True,
         early_stopping=False,
+        l2_regularization=SHRINKAGE,
         random_state=seed % 2**32,
         categorical_features=list(range(categories)) or None,
     )
@@ -103,7 +108,7 @@ def boosted(
         model.max_iter += CHUNK
     forest = Forest(_arrays(model, rounds, known), classes, fit.x.shape[1])
     _require_equal(model, forest, inside[:500], fit.x[:500], rounds)
-    return Boosted(forest, rounds)
+    return Boosted(forest, rounds, short=without < PATIENCE and model.max_iter <= MOST)
 
 
 def _renumbered(x: np.ndarray, known: list[np.ndarray]) -> np.ndarray:

@@ -106,9 +106,9 @@ class Models:
             seconds=seconds,
             seed=job.seed,
         )
-        return {
-            name: torch.from_numpy(array.copy()) for name, array in found.forest.arrays.items()
-        }, found.rounds
+        return {name: torch.from_numpy(array.copy()) for name, array in found.forest.arrays.items()}, {
+            "short": found.short
+        }
 
     def _kept(self, arm: str, model: int, make: Callable[[], tuple[Mapping[str, Tensor], Any]]) -> None:
         """Make a model unless it is kept, and keep it."""

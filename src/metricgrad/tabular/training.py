@@ -18,7 +18,9 @@ from metricgrad.tabular.networks import TableNetwork
 
 __all__ = [
     "ARMS",
+    "BALANCED",
     "CONTINUED",
+    "SOFT",
     "START",
     "Rows",
     "log_loss",

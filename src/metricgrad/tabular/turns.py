@@ -1,10 +1,11 @@
 """Models in their turn: networks, trees, networks that train on, each within its share of the minutes."""
 
 from metricgrad._types import Observer
+from metricgrad.metrics.command import program_of
 from metricgrad.tabular.boosting import has_trees
 from metricgrad.tabular.job import MODELS, WHOLE, Budget
 from metricgrad.tabular.models import TREES, Models
-from metricgrad.tabular.training import ARMS, START
+from metricgrad.tabular.training import ARMS, SOFT, START
 
 __all__ = ["trained_in_turn"]
 
@@ -32,6 +33,11 @@ def trained_in_turn(models: Models, minutes: float, observer: Observer, notes: l
     if TREES not in first:
         notes.append("no boosted trees: scikit-learn is not installed (pip install 'metricgrad[table]')")
     arms = [*first, *ARMS]
+    if program_of(models.job.metric) is not None:
+        arms.remove(SOFT)
+        notes.append(
+            "no network is trained for the metric itself: a program would be run at every tenth step"
+        )
     jobs = [(arm, model) for arm in arms for model in MODELS]
     weights = [WEIGHTS.get(arm, FURTHER) * (MORE if model == WHOLE else 1.0) for arm, model in jobs]
     budget = Budget(60 * minutes, [*weights, END])
@@ -45,11 +51,11 @@ def trained_in_turn(models: Models, minutes: float, observer: Observer, notes: l
         else:
             models.train(arm, model, seconds)
     observer({"event": "progress", "what": "models", "done": len(jobs), "total": len(jobs), "unit": "model"})
-    short = sum(bool(fact["short"]) for fact in models.facts.get(START, []))
-    if short:
-        notes.append(
-            f"{short} of {len(MODELS)} networks had not reached their plateau when their minutes were over"
-        )
+    for arm, what in ((START, "networks"), (TREES, "boosted trees")):
+        if short := sum(bool(fact["short"]) for fact in models.facts.get(arm, [])):
+            notes.append(
+                f"{short} of {len(MODELS)} {what} had not reached their plateau when their minutes were over"
+            )
     if left_out:
         notes.append(f"not trained, the minutes were over: {', '.join(left_out)}")
     return [arm for arm in arms if arm not in left_out]
