@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from metricgrad.errors import MetricFailed
+from metricgrad import metrics
+from metricgrad.errors import CheckpointError, MetricFailed
 from metricgrad.tune import ArraySplit, Plan, Result, Splits, tune
+from tests.metrics.scripts import SHARE, script
 from tests.tune.small_run import same_weights
 
 
@@ -179,3 +181,26 @@ def test_a_metric_that_fails_on_some_resamples_has_a_verdict(metric) -> None:
     verdict = found.event("verdict")
     assert verdict is not None and verdict["arms"]["tuned"]["value"] is not None
     assert any("undefined" in mark or "could not" in mark for mark in verdict["marks"]), verdict["marks"]
+
+
+def test_a_run_whose_metric_is_a_program(tmp_path: Path) -> None:
+    """Weights and figures are those of the same function; calls are counted; a changed program is another metric."""
+    path = script(tmp_path / "share.py", SHARE)
+    splits = binary_splits()
+
+    def program() -> Any:
+        return metrics.command([path, "{predictions}"], higher_is_better=True, reads="classes")
+
+    called = run(program(), tmp_path / "program", splits=splits, decision="argmax")
+    run(share, tmp_path / "function", splits=splits, higher_is_better=True)
+    assert same_weights(tmp_path / "function", tmp_path / "program") == []
+    verdict = called.event("verdict")
+    assert (
+        verdict is not None and verdict["metric_calls"]["function"] == verdict["metric_calls"]["select"] > 3
+    )
+    script(path, SHARE + "# another one\n")
+    with pytest.raises(CheckpointError, match="A program is known by its words"):
+        run(program(), tmp_path / "program", splits=splits, decision="argmax")
+    script(path, "raise SystemExit('the licence has run out')")
+    with pytest.raises(MetricFailed, match=r"exit code 1.*the licence has run out"):
+        run(program(), splits=splits, decision="argmax")

@@ -13,7 +13,9 @@ import yaml
 from torch import nn
 
 from metricgrad._documents import yaml_document
+from metricgrad._types import Metric
 from metricgrad.errors import CheckpointError, RunFolderError
+from metricgrad.metrics.command import program_of
 from metricgrad.relax.kernels import chosen
 from metricgrad.scale import current
 from metricgrad.tune.contents import Contents
@@ -120,6 +122,9 @@ def _code_of(setup: Setup) -> tuple[dict[str, Any], list[str]]:
     made = "" if whole else fingerprint(given).code
     read = {name: fingerprint(value) for name, value in _given(setup).items()}
     code = {name: {"code": one.code, "values": one.values} for name, one in read.items()}
+    for name, value in _given(setup).items():
+        if isinstance(value, Metric) and (program := program_of(value)) is not None:
+            code[name]["program"] = program.line
     code["model"] = {
         "code": _together(made, *(one.code for one in models)),
         "values": _together(*(one.values for one in models)),
@@ -230,6 +235,8 @@ def _advice(changed: Sequence[str], found: Mapping[str, Any]) -> str:
     names = [name for name in names if not any(item.startswith(f"{name}.code ") for item in changed)]
     if not names:
         return ""
+    if all("program" in found[name] for name in names):
+        return " A program is known by its words, and by the content of the files that these name."
     return (
         f" Does the {' or the '.join(names)} hold something that every process makes anew, such as the time? A method "
         "identity_parts() of its class returns what it is to be known by."
