@@ -17,7 +17,7 @@ import torch
 from metricgrad import metrics
 from metricgrad.errors import InputError, MetricFailed
 from metricgrad.interval import bootstrap
-from metricgrad.metrics.command import FAILED, LATE, program_of, watch_calls
+from metricgrad.metrics.command import FAILED, LATE, LATE_IN_ALL, program_of, watch_calls
 from metricgrad.metrics.table_metric import TableMetric
 from metricgrad.metrics.typed import program_typed, typed_metric
 from metricgrad.tune.fingerprint import fingerprint
@@ -275,6 +275,22 @@ def test_after_three_time_outs_it_is_not_started_any_more() -> None:
         with pytest.raises(MetricFailed, match=r"past 0\.5 s"):
             value(metric)
     assert len(Path("runs").read_text(encoding="utf-8")) <= LATE == metrics.metric_calls(metric)
+
+
+def test_a_program_that_hangs_on_some_rows_still_measures_others() -> None:
+    """As a search that hangs on the pool ends with a figure of select; ten of any kind in a row are enough."""
+    metric = made(
+        f"import sys, time; time.sleep(60 * (len(open(sys.argv[1]).readlines()) != 5))\n{SHARE}", timeout=0.4
+    )
+    for _ in range(LATE + 1):
+        with pytest.raises(MetricFailed, match="past"):
+            value(metric, PREDICTED[:3], TARGETS[:3])
+    assert value(metric) == 0.75
+    for rows in (*range(1, 4), *range(5, 12)) * 2:
+        with pytest.raises(MetricFailed, match="past"):
+            value(metric, torch.zeros(rows).long(), torch.zeros(rows).long())
+    with pytest.raises(MetricFailed, match=f"{LATE_IN_ALL} calls in a row"):
+        value(metric)
 
 
 def test_a_program_that_never_gives_a_number_is_given_up() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os import PathLike
@@ -26,7 +27,10 @@ READS: tuple[Reading, ...] = ("classes", "scores", "probabilities", "values", "e
 """What a program may read."""
 
 LATE = 3
-"""Calls in a row that ran past their time, after which a program is not started any more."""
+"""Calls in a row of one number of rows that ran past their time, after which a program is not started for that many.
+One that hangs on the pool may still measure select."""
+LATE_IN_ALL = 10
+"""The same of calls of any number of rows: resamples of groups have many."""
 FAILED = 20
 """The same of any failed calls of a program that never gave a number."""
 
@@ -78,9 +82,9 @@ def command(
             prints no finite number: NaN too. The message ends with the last lines of its stderr.
 
     Edge cases:
-        After three calls in a row that ran past their time, and after 20 failed ones without any number before, it is
-        not started any more: every further call fails at once. What the program leaves running in its process group is
-        killed. No sample: a file with a header only.
+        After three calls in a row on as many rows that ran past their time (ten on any), and after 20 failed ones
+        without any number before, it is not started any more: every further call fails at once. What the program
+        leaves running in its process group is killed. No sample: a file with a header only.
 
     Gradient: none.
 
@@ -157,8 +161,8 @@ class _ProgramFunction(ForeignFunction):
 
     def __init__(self, foreign: Foreign, program: Program, *, resample: bool) -> None:
         super().__init__(foreign, resample=resample, check=False)
-        self.program, self._late, self._failed = program, 0, 0
-        self._gave, self._last = False, ""
+        self.program, self._late = program, Counter[int | None]()  # by number of rows, and of any as None
+        self._failed, self._gave, self._last = 0, False, ""
         self.watch: Callable[[int, float], None] = _nobody
         self.pause = 0.0
         self._spent, self._told = 0.0, time.monotonic()
@@ -175,25 +179,28 @@ class _ProgramFunction(ForeignFunction):
         """
         del weights  # a program takes none
         caller = f"metric {self.foreign.name}"
-        if self._late >= LATE:
-            raise MetricFailed(
-                f"{caller}: {LATE} calls in a row ran past {self.program.seconds:g} s, so that it is not started "
-                "any more; expected an end within the time-out."
-            )
         if self._failed >= FAILED and not self._gave:
             raise MetricFailed(f"{self._last} It failed {FAILED} times in a row and is not started any more.")
         columns = columns_of(caller, outputs, targets, self.foreign.reads)
+        rows = len(columns["index"])
+        if (late := self._late[rows]) >= LATE or (late := self._late[None]) >= LATE_IN_ALL:
+            raise MetricFailed(
+                f"{caller}: {late} calls in a row ran past {self.program.seconds:g} s, so that it is not started any "
+                "more; expected an end within the time-out."
+            )
         self.calls += 1
         began = time.monotonic()
         try:
             found = self.program.measured(columns)
         except MetricFailed as error:
             self._failed, self._last = self._failed + 1, str(error)
-            self._late = self._late + 1 if isinstance(error, RanLate) else 0
+            for key in (rows, None):
+                self._late[key] = self._late[key] + 1 if isinstance(error, RanLate) else 0
             raise
         finally:
             self._tell(began)
-        self._late, self._gave = 0, True
+        self._late[rows] = self._late[None] = 0
+        self._gave = True
         return found
 
     def _tell(self, began: float) -> None:
