@@ -234,6 +234,18 @@ def test_every_road_has_a_row() -> None:
 
 
 @every_method
+def test_a_road_is_explained_with_its_own_settings(case: MethodCase) -> None:
+    """What `explain` shows is the model that validates them; the control is explained as its loss."""
+    if case.name == "proxy":
+        return
+    road = road_of(case, Probe())
+    family = next(
+        one for one in families.FAMILIES if one.name == case.name.partition(":")[0].partition("+")[0]
+    )
+    assert family.settings_of.get(road.name, family.settings) is road.settings
+
+
+@every_method
 def test_same_seed_same_bits(case: MethodCase) -> None:
     """Two walks end with the same weights; they are not those of the beginning."""
     weights, state = walked(case)

@@ -105,7 +105,7 @@ def _rules() -> list[Thing]:
 def _methods() -> list[Thing]:
     automatic = _thing(families.AUTO, "method", families.road_named, line=families.AUTO_LINE)
     named = [
-        _thing(name, "method", target, settings=family.settings)
+        _thing(name, "method", target, settings=family.settings_of.get(name, family.settings))
         for family in families.FAMILIES
         for name, target in family.roads().items()
     ]

@@ -36,4 +36,5 @@ FAMILY = Family(
     suits=lambda metric: "it must be asked for by name: rules and losses that know the metric do better",
     road=_road,
     roads=lambda: {f"blackbox:{name}": kind.explained for name, kind in SEARCHES.items()},
+    settings_of={f"blackbox:{name}": kind.settings for name, kind in SEARCHES.items()},
 )

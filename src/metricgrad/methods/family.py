@@ -1,7 +1,7 @@
 """A family of methods, as the rest sees it: what `auto`, `list`, `explain`, `cite` and `tune` ask of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,10 +21,11 @@ class Family:
     Attributes:
         name: what stands before the colon: `surrogate`.
         line: what it does, in one sentence.
-        settings: the model of its settings.
+        settings: the model of its settings, or of those that all its roads have.
         suits: metric -> the road of the family that suits it best, or the reason why none does.
         road: (name, metric, proxy) -> the road of that name; InputError where there is none for this metric.
         roads: () -> each name that can be listed -> what explains it, a function or class with a docstring.
+        settings_of: the model of a road that has more settings, by its name.
     """
 
     name: str
@@ -33,3 +34,4 @@ class Family:
     suits: Callable[[Metric], MethodName | str]
     road: Callable[[MethodName, Metric, Proxy | None], Road]
     roads: Callable[[], Mapping[str, Any]]
+    settings_of: Mapping[str, type[BaseModel]] = field(default_factory=dict[str, type[BaseModel]], hash=False)
