@@ -197,3 +197,62 @@ def test_classes_that_only_test_has(command: Command, tmp_path: Path) -> None:
     write(tmp_path / "b.csv", {**table(100, seed=1), "y": ["maybe"] * 100})
     found = command("adapt", "--train", "a.csv", "--test", "b.csv", "--target", "y", "--metric", "macro_f1")
     found.refused("has the class 'maybe', which no row of a.csv has")
+
+
+def test_parquet(tmp_path: Path) -> None:
+    """Numbers, dates, truth values and missing cells of a typed file are read as those of a CSV file."""
+    pytest.importorskip("pyarrow")
+    import datetime
+
+    import pyarrow
+    from pyarrow import parquet
+
+    from metricgrad.cli.table_files import read_question
+    from metricgrad.metrics import adapt
+    from metricgrad.tabular.prepared import prepared
+
+    draw = np.random.default_rng(0)
+    columns = {
+        "x": [None if row % 9 == 0 else float(value) for row, value in enumerate(draw.normal(size=120))],
+        "n": [int(value) for value in draw.integers(0, 50, 120)],
+        "ok": [bool(value) for value in draw.integers(0, 2, 120)],
+        "at": [datetime.date(2024, 1, 1 + int(value)) for value in draw.integers(0, 28, 120)],
+        "y": [int(value) for value in draw.integers(0, 2, 120)],
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    given: dict[str, Any] = dict.fromkeys(
+        ("train", "test", "delimiter", "positive_class", "groups", "time", "id_column", "sample_weight")
+    )
+    given |= {"table": tmp_path / "t.parquet", "target": "y", "seed": 0}
+    cells, question, words = read_question(given, adapt("f1"))
+    job = prepared(cells, question, tabm=False)
+    kinds = {column.name: column.kind for column in job.encoder.schema.columns}
+    assert kinds == {"x": "number", "n": "number", "ok": "category", "at": "date"}
+    assert question.classes == ["0", "1"] and question.positive == "1" and "120 rows" in words[0]
+    assert np.isnan(job.raw.numbers[::9, 0]).all()
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends with 130 and the command that goes on; what was finished is kept and not made again."""
+    from metricgrad.tabular.models import Models
+
+    write(tmp_path / "t.csv", table())
+    train, made = Models.train, []
+
+    def stopped(self: Models, arm: str, model: int, seconds: float) -> None:
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append((arm, model))
+        train(self, arm, model, 0.1)
+
+    monkeypatch.setattr(Models, "train", stopped)
+    found = command(*TABLE, "--minutes", "0.1", "--quiet")
+    assert found.code == 130 and "go on with: metricgrad" in found.err and "runs/adapt-f1-001" in found.err
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs/adapt-f1-001/parts").iterdir()}
+    assert len(kept) == 2
+    monkeypatch.setattr(Models, "train", train)
+    again = command(*TABLE, "--minutes", "0.1", "--quiet", "--out", "runs/adapt-f1-001")
+    assert again.code == 0, again.err
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs/adapt-f1-001/parts").iterdir()}
+    assert kept.items() <= after.items() and len(after) > 7
