@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,19 @@ def test_groups_times_and_weights() -> None:
     ):
         with pytest.raises(InputError, match=words):
             job_of(**{option: column})
+
+
+@pytest.mark.parametrize("trees_win", [True, False])
+def test_select_decides_between_network_and_trees(trees_win: bool) -> None:
+    """Whatever the pool says: the fold models have less time and fewer rows than the models that would be used."""
+    job = one_run().job
+    offers = offers_of(Models(job, one_run().folder / "parts"), ["start", "trees"])
+    first, truth = len(job.parts.fit), torch.from_numpy(job.y[job.pool])
+    changed = []
+    for offer in offers:
+        decisions = truth.clone()
+        wrong = slice(0, first) if offer.trees == trees_win else slice(first, None)
+        decisions[wrong] = 1 - decisions[wrong]
+        value = float(job.metric.summarise(job.metric.measure(decisions, truth)))
+        changed.append(replace(offer, fitted=replace(offer.fitted, decisions=decisions), value=value))
+    assert chosen_of(job, changed, 100).used.trees is trees_win
