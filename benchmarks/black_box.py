@@ -53,7 +53,7 @@ RANDOM = ("blackbox:mixture", {"sampler": "random"})
 def precision_at_recall(task: Task) -> Metric:
     """The largest precision of a cut that finds at least 80 % of the positives."""
     del task
-    return adapt("precision_at_recall@0.8")
+    return adapt("precision_at_recall:min_recall=0.8")
 
 
 def worst_third(task: Task) -> Metric:
