@@ -40,7 +40,7 @@ from metricgrad.tune import ArraySplit, Plan, Splits, tune
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SEEDS = (0, 1, 2, 3, 4)
-REPEATS = 40
+REPEATS, BATCH = 40, 256
 SEARCHES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mixture": ("blackbox:mixture", {}),
     "evolution": ("blackbox:evolution", {}),
@@ -180,7 +180,7 @@ def read(name: str, *, quick: bool) -> None:
     write(DOCS / f"black-box-{name}.csv", header, rows)
 
 
-def permuted(repeats: int) -> None:
+def permuted(repeats: int, table: Path) -> None:
     """Search on labels that mean nothing, in fit, pool, select and test, and count what is claimed."""
     cell: Any = import_module("metricgrad.tasks.imbalanced_f1").load({})
     rows: list[Sequence[Any]] = []
@@ -203,7 +203,7 @@ def permuted(repeats: int) -> None:
                 ]
             )
             print(rows[-1], flush=True)
-    write(DOCS / "black-box-permuted.csv", ["repeat", "method", "verdict", "taken_over", "pool_calls"], rows)
+    write(table, ["repeat", "method", "verdict", "taken_over", "pool_calls"], rows)
 
 
 def _shuffled(splits: Splits, repeat: int) -> Splits:
@@ -211,7 +211,7 @@ def _shuffled(splits: Splits, repeat: int) -> Splits:
 
     def mixed(split: Any) -> ArraySplit:
         order = torch.from_numpy(random.permutation(len(split.targets)))
-        return dataclasses.replace(split, targets=split.targets[order])
+        return ArraySplit(split.inputs, split.targets[order], batch=BATCH)
 
     return Splits(mixed(splits.fit), mixed(splits.select), mixed(splits.test))
 
@@ -233,7 +233,13 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.stage == "permuted":
-        permuted(1 if asked.quick else REPEATS)
+        permuted(
+            *(
+                (1, ROOT / "runs/black-box-permuted.csv")
+                if asked.quick
+                else (REPEATS, DOCS / "black-box-permuted.csv")
+            )
+        )
     elif asked.cell is None:
         parser.error("read is for one cell")
     else:
