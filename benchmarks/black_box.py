@@ -8,10 +8,10 @@
 
 All arms of a cell have the same wall time, timed before training; a search ends earlier where its calls are spent.
 Settings are the defaults, but for 100 calls of the value function, whose fits cost more than its steps: nothing is
-chosen on test, nor is anything tried more often for one arm than for another. Controls: the start, training on with the loss, the loss
-with class weights where there are classes, the loss of ours that stands for the metric where there is one, and random
-search, which proposes weights of the mixture blindly. Where the metric reads classes, select fits a rule in every arm.
-The baseline of the claims is the control that is best on select; optimism is the gain on the pool less that on test.
+chosen on test, nor is anything tried more often for one arm than for another. Controls: the start, training on with the
+loss, the loss with class weights where there are classes, the loss of ours that stands for the metric where there is
+one, and random search, which proposes weights of the mixture blindly. Where the metric reads classes, select fits a
+rule in every arm. The baseline of the claims is the control that is best on select.
 """
 
 import argparse
