@@ -1,6 +1,6 @@
-"""The tables of docs/objectives.md, from the figures that `benchmarks.objectives` wrote.
+"""The tables of docs/objectives.md and docs/black-box.md, from the figures that their benchmarks wrote.
 
-.venv/bin/python -m benchmarks.objectives_page     writes them into the page; a test compares
+.venv/bin/python -m benchmarks.objectives_page     writes them into the pages; a test compares
 """
 
 import csv
@@ -10,26 +10,30 @@ from pathlib import Path
 
 CONTROL = "cross-entropy"
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE = DOCS / "objectives.md"
+PAGES: Mapping[Path, tuple[str, str, str]] = {
+    DOCS / "objectives.md": ("objectives-", CONTROL, "minus_cross_entropy"),
+    DOCS / "black-box.md": ("black-box-", "continued", "minus_continued"),
+}
+"""Page -> what the names of its tables begin with, the plain control, and the column beside that."""
 _BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def of_cell(name: str) -> list[str]:
-    """Every arm: its value on test, beside cross-entropy and beside the control that select prefers."""
-    with (DOCS / f"objectives-{name}.csv").open(newline="", encoding="utf-8") as file:
+def of_cell(name: str, start: str, plain: str, minus_plain: str) -> list[str]:
+    """Every arm: its value on test, beside the plain control and beside the one that select prefers."""
+    with (DOCS / f"{start}{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     baseline = rows[0]["baseline"]
-    further = [] if baseline == CONTROL else [baseline]
+    further = [] if baseline == plain else [baseline]
     lines = [
-        "| " + " | ".join(["arm", "test", *(f"over {one}" for one in [CONTROL, *further]), "claim"]) + " |"
+        "| " + " | ".join(["arm", "test", *(f"over {one}" for one in [plain, *further]), "claim"]) + " |"
     ]
     lines.append("|---" * (4 + len(further)) + "|")
     for row in rows:
         cells = [row["arm"], f"{row['test']} ± {row['spread']}"]
-        cells.append("" if row["arm"] == CONTROL else _ends(row, "minus_cross_entropy", "low", "high"))
+        cells.append("" if row["arm"] == plain else _ends(row, minus_plain, "low", "high"))
         if further:
             above = _ends(row, "minus_baseline", "low_baseline", "high_baseline")
-            cells.append("" if row["claim"] == "control" else above)
+            cells.append("" if row["arm"] == baseline or row["claim"] == "control" else above)
         lines.append("| " + " | ".join([*cells, row["claim"]]) + " |")
     return lines
 
@@ -61,19 +65,20 @@ def _ends(row: Mapping[str, str], value: str, low: str, high: str) -> str:
     return f"**{told}**" if float(row[low]) > 0 or float(row[high]) < 0 else told
 
 
-def written(text: str) -> str:
+def written(page: Path) -> str:
     """The page with its tables anew."""
 
     def block(found: re.Match[str]) -> str:
-        lines = attacks() if found[2] == "attacks" else of_cell(found[2])
+        lines = attacks() if found[2] == "attacks" else of_cell(found[2], *PAGES[page])
         return "\n".join([found[1], *lines, "", found[3]])
 
-    return _BLOCK.sub(block, text)
+    return _BLOCK.sub(block, page.read_text(encoding="utf-8"))
 
 
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the pages."""
+    for page in PAGES:
+        page.write_text(written(page), encoding="utf-8")
 
 
 if __name__ == "__main__":

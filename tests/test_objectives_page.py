@@ -1,9 +1,13 @@
-"""The page of objectives holds the figures of its tables."""
+"""The tables of the pages on objectives and on black-box methods are those that their benchmarks wrote."""
 
-from benchmarks.objectives_page import PAGE, written
+from pathlib import Path
+
+import pytest
+
+from benchmarks.objectives_page import PAGES, written
 
 
-def test_the_page_holds_the_figures() -> None:
+@pytest.mark.parametrize("page", list(PAGES), ids=lambda page: page.name)
+def test_the_page_has_the_figures(page: Path) -> None:
     """`python -m benchmarks.objectives_page` would change nothing."""
-    text = PAGE.read_text(encoding="utf-8")
-    assert text == written(text), "run: python -m benchmarks.objectives_page"
+    assert page.read_text(encoding="utf-8") == written(page), "run: python -m benchmarks.objectives_page"

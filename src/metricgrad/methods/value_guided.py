@@ -79,7 +79,7 @@ class ValueGuided:
     def __init__(self, objective: Any, settings: ValueSettings) -> None:
         self.settings = settings
         self.ground = SearchGround(NAME, settings, WeighedLoss(objective))
-        settled = math.ceil(settings.calls / settings.settle_every) + 1
+        settled = math.ceil(settings.calls * settings.observe_every / settings.settle_every) + 1
         self.judge_calls = 1 + settings.calls + settled * BOOTSTRAP_CALLS
 
     def begin(self, run: MethodRun) -> None:
