@@ -200,7 +200,7 @@ def permuted(repeats: int, table: Path) -> None:
                     method,
                     found.verdict,
                     _taken_over(found),
-                    found.event("verdict")["metric_calls"]["pool"],
+                    _pool_calls(found),
                 ]
             )
             print(rows[-1], flush=True)
@@ -215,6 +215,11 @@ def _shuffled(splits: Splits, repeat: int) -> Splits:
         return ArraySplit(split.inputs, split.targets[order], batch=BATCH)
 
     return Splits(mixed(splits.fit), mixed(splits.select), mixed(splits.test))
+
+
+def _pool_calls(found: Any) -> int:
+    """How often the metric was called on the pool."""
+    return found.event("verdict")["metric_calls"]["pool"]
 
 
 def _taken_over(found: Any) -> bool:

@@ -130,7 +130,11 @@ def cells_of(**columns: list[Any]) -> Callable[[Path], None]:
 
 def bytes_of(content: bytes) -> Callable[[Path], None]:
     """Write bytes."""
-    return lambda path: path.write_bytes(content) and None
+
+    def write_them(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write_them
 
 
 def three_rows(path: Path) -> None:

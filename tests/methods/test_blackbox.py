@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from metricgrad._types import MethodRun, Metric
 from metricgrad.blackbox import continuing_weights, mixture_weights
-from metricgrad.errors import InputError, JudgeEnded, TrialFailed
+from metricgrad.errors import Diverged, InputError, JudgeEnded, TrialFailed
 from metricgrad.methods.families import road_named
 from metricgrad.methods.gated import Judged
 from metricgrad.methods.mixture_search import MixtureSearch
@@ -183,6 +183,26 @@ def test_failed_trials_are_no_values(name: str, fault: str) -> None:
     finished(method, run)
     assert len(calls) > 6
     assert all(bool(value.isfinite().all()) for value in run.model.state_dict().values())
+
+
+@pytest.mark.parametrize("name", ["mixture", "evolution", "value_function"])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_moves_nothing(name: str, wrong: float) -> None:
+    """A candidate that it trains has failed, a search that follows it ends; the weights are those that came."""
+    calls = []
+
+    def failing(outputs: Tensor, targets: Tensor) -> Tensor:
+        calls.append(1)
+        values = cross_entropy(outputs, targets, reduction="none")
+        return values if len(calls) < 2 else values * wrong
+
+    settings = {"loss_weight": 0.5} if name == "evolution" else {}
+    method, run = begun(name, adapt("accuracy"), proxy=failing, gate="none", settle_every=1, **settings)
+    before, batch = weights(run.model), next(iter(run.fit))  # pyright: ignore[reportArgumentType]
+    for _ in range(3):
+        with pytest.raises((Diverged, TrialFailed, JudgeEnded)):
+            method.step(batch)
+        assert same(weights(run.model), before)
 
 
 def test_continuing_is_plain_training() -> None:

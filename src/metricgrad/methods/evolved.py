@@ -17,6 +17,7 @@ from metricgrad.blackbox import (
     within_radius,
 )
 from metricgrad.errors import JudgeEnded, TrialFailed
+from metricgrad.methods.descent import require_finite
 from metricgrad.methods.gated import BOOTSTRAP_CALLS
 from metricgrad.methods.search_ground import SearchGround, SearchSettings
 from metricgrad.methods.weighed_loss import WeighedLoss
@@ -77,6 +78,7 @@ class Evolved:
         Raises:
             TrialFailed: no pair has two values.
             JudgeEnded: all calls are spent.
+            Diverged: the training loss or its gradient is NaN or infinite.
         """
         ground, settings = self.ground, self.settings
         if ground.taken >= self.most_steps:
@@ -112,7 +114,9 @@ class Evolved:
             return climb / length if length > 1e-12 else climb
         phi = self.phi.clone().requires_grad_()
         value = self.ground.value(phi, self.ground.batch(self.settings.batch))
+        require_finite("the loss", value.item(), self.ground.taken)
         (down,) = torch.autograd.grad(value, [phi])
+        require_finite("the norm of the gradient", float(down.norm()), self.ground.taken)
         return -combined_direction(down, climb, weight=self.settings.loss_weight)
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from metricgrad.blackbox import (
     within_radius,
 )
 from metricgrad.errors import JudgeEnded
+from metricgrad.methods.descent import require_finite
 from metricgrad.methods.gated import BOOTSTRAP_CALLS
 from metricgrad.methods.search_ground import SearchGround, SearchSettings
 from metricgrad.methods.weighed_loss import WeighedLoss
@@ -102,6 +103,7 @@ class ValueGuided:
         Raises:
             TrialFailed: the metric has no value at the present point.
             JudgeEnded: all calls are spent.
+            Diverged: the training loss or its gradient is NaN or infinite.
         """
         ground, settings = self.ground, self.settings
         if self.calls >= settings.calls:
@@ -134,7 +136,9 @@ class ValueGuided:
             mixture, rate = self._lesson(number)
         phi = self.phi.clone().requires_grad_()
         value = ground.value(phi, ground.batch(self.settings.batch), mixture)
+        require_finite("the loss", value.item(), ground.taken)
         (down,) = torch.autograd.grad(value, [phi])
+        require_finite("the norm of the gradient", float(down.norm()), ground.taken)
         if number is None and (not self.lesson or ground.taken % self.settings.refit_every == 0):
             self._fit()
         down = _unit(down) if number is not None or not self.lesson else self._guided(down)
