@@ -1,5 +1,6 @@
 """A step of every black-box method, and a call of its judge, beside a plain step of the training loss."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,8 +99,9 @@ def _judge_alone(items: int, classes: int, metric: Metric) -> Callable[[], Any]:
 def _begun(name: str, items: int, classes: int, batch: int, metric: Metric) -> Callable[[], Any]:
     """Return a step of a method that has begun, and has taken those steps that are unlike the later ones."""
     road = road_named(name, metric, _each)
-    ungated = {"gate": "none"} if "gate" in road.settings.model_fields else {}
-    method: Any = road.make(road.settings(**ungated))
+    endless = {"gate": "none", "sampler": "gp", "calls": MANY}  # a turn is as many steps as fill it
+    known = {key: value for key, value in endless.items() if key in road.settings.model_fields}
+    method: Any = road.make(road.settings(**known))
     fit, pool = _clouds(items, classes, batch), _clouds(items, classes, items)
     model = _network(classes)
     run = MethodRun(
@@ -112,7 +114,9 @@ def _begun(name: str, items: int, classes: int, batch: int, metric: Metric) -> C
         pool=pool,
         judge=Judge(Evaluator(metric), MANY),
     )
-    method.begin(run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so many calls on so few items are no search
+        method.begin(run)
     drawn = next(iter(fit))
     for _ in range(_unlike(method)):
         method.step(drawn)
