@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from metricgrad.cli.output import JsonOption, QuietOption, complain, console, ex
 if TYPE_CHECKING:
     from metricgrad.bench.measuring import Measurement
 
-__all__ = ["EXAMPLES", "commands", "items_of", "ranks", "told"]
+__all__ = ["EXAMPLES", "commands", "items_of", "ranks", "show_rows", "told"]
 
 EXAMPLES = examples(
     "metricgrad bench ranks",
@@ -256,3 +256,37 @@ def told(*, quiet: bool) -> Iterator[Callable[[str], None]]:
                 sys.stderr.flush()
 
         yield line
+
+
+def show_rows(
+    measure: Callable[[Callable[[str], None]], Iterable[dict[str, Any]]],
+    facts: Mapping[str, Any],
+    draw: Callable[[Mapping[str, Any]], None],
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Measure row by row and print what is finished, also after Ctrl-C, which then ends the command.
+
+    Args:
+        measure: is given what to call with the name of each row before it is measured.
+        facts: of the document, beside the rows.
+        draw: prints the document as a table.
+        quiet: say nothing meanwhile.
+        as_json: print the document as it is.
+    """
+    import torch
+
+    measured: list[dict[str, Any]] = []
+    interrupted = False
+    with told(quiet=quiet) as tell:
+        try:
+            for row in measure(lambda name: tell(f"measuring {name}")):
+                measured.append(row)  # one by one: what was measured stays
+        except KeyboardInterrupt:
+            interrupted = True
+    document = {**facts, "torch": torch.__version__, "interrupted": interrupted, "rows": measured}
+    print_json(document) if as_json else draw(document)
+    if interrupted:
+        complain(KeyboardInterrupt("interrupted; what was finished is shown"))
+        raise typer.Exit(130)

@@ -1,12 +1,13 @@
 """`metricgrad bench blackbox`: every black-box method beside a plain step."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from metricgrad.cli.bench import told
+from metricgrad.cli.bench import show_rows
 from metricgrad.cli.bench_tables import draw_blackbox
-from metricgrad.cli.output import JsonOption, QuietOption, complain, examples, print_json
+from metricgrad.cli.output import JsonOption, QuietOption, examples
 
 __all__ = ["EXAMPLES", "blackbox"]
 
@@ -33,35 +34,9 @@ def blackbox(
     a candidate of the mixture search is trained for 30 steps, a step of the evolution strategy calls the metric 16
     times. Ctrl-C prints what is finished.
     """
-    import torch
-
     from metricgrad.bench.blackbox_steps import measured_steps
 
-    sizes = {"items": items, "classes": classes, "batch": batch, "metric": metric, "threads": threads}
-    rows: list[dict[str, object]] = []
-    interrupted = False
-    with told(quiet=quiet) as tell:
-        try:
-            for row in measured_steps(
-                items=items,
-                classes=classes,
-                batch=batch,
-                metric=metric,
-                threads=threads,
-                repeats=repeats,
-                tell=lambda name: tell(f"measuring {name}"),
-            ):
-                rows.append(row)
-        except KeyboardInterrupt:
-            interrupted = True
-    facts = {
-        **sizes,
-        "repeats": repeats,
-        "torch": torch.__version__,
-        "interrupted": interrupted,
-        "rows": rows,
-    }
-    print_json(facts) if as_json else draw_blackbox(facts)
-    if interrupted:
-        complain(KeyboardInterrupt("interrupted; what was finished is shown"))
-        raise typer.Exit(130)
+    sizes = {"items": items, "classes": classes, "batch": batch, "threads": threads, "repeats": repeats}
+    measure = partial(measured_steps, **sizes, metric=metric)
+    facts = {**sizes, "metric": metric}
+    show_rows(lambda tell: measure(tell=tell), facts, draw_blackbox, quiet=quiet, as_json=as_json)

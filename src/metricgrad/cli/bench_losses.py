@@ -1,12 +1,13 @@
 """`metricgrad bench losses`: every loss beside torch's cross-entropy."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from metricgrad.cli.bench import items_of, told
+from metricgrad.cli.bench import items_of, show_rows
 from metricgrad.cli.bench_tables import draw_losses
-from metricgrad.cli.output import JsonOption, QuietOption, complain, examples, print_json
+from metricgrad.cli.output import JsonOption, QuietOption, examples
 
 __all__ = ["EXAMPLES", "losses"]
 
@@ -35,30 +36,9 @@ def losses(
     Each loss has its defaults; class scores and embeddings are drawn from N(0, 1), embeddings have 4 rows a class.
     Losses of ranks include the ranks. Ctrl-C prints what is finished.
     """
-    import torch
-
     from metricgrad.bench.loss_steps import measured_losses
 
     names = [name.removesuffix("_loss") for name in items_of(only, ())]
-    sizes = {"samples": samples, "classes": classes, "dims": dims, "threads": threads}
-    rows: list[dict[str, object]] = []
-    interrupted = False
-    with told(quiet=quiet) as tell:
-        try:
-            for row in measured_losses(
-                names, **sizes, repeats=repeats, tell=lambda name: tell(f"measuring {name}")
-            ):
-                rows.append(row)
-        except KeyboardInterrupt:
-            interrupted = True
-    facts = {
-        **sizes,
-        "repeats": repeats,
-        "torch": torch.__version__,
-        "interrupted": interrupted,
-        "rows": rows,
-    }
-    print_json(facts) if as_json else draw_losses(facts)
-    if interrupted:
-        complain(KeyboardInterrupt("interrupted; what was finished is shown"))
-        raise typer.Exit(130)
+    sizes = {"samples": samples, "classes": classes, "dims": dims, "threads": threads, "repeats": repeats}
+    measure = partial(measured_losses, names, **sizes)
+    show_rows(lambda tell: measure(tell=tell), sizes, draw_losses, quiet=quiet, as_json=as_json)

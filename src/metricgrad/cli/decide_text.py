@@ -6,23 +6,24 @@ from typing import Any
 from metricgrad.cli.compare_verdict import ends
 from metricgrad.cli.output import console
 from metricgrad.cli.over_the_cut import shown_rows
+from metricgrad.cli.two_decisions import (
+    MOST_CLASSES,
+    confusion_tables,
+    figure,
+    other_metrics,
+    plain_table,
+    say,
+    shown,
+    signed,
+)
 from metricgrad.differences import plural
 
 __all__ = ["draw", "draw_applied"]
 
-_MOST_CLASSES = 8
-"""Of a table that a terminal shows."""
-
 
 def draw(found: Mapping[str, Any]) -> None:
     """Print the document of a rule that was fitted."""
-    from rich.text import Text
-
     screen = console()
-
-    def say(*lines: str) -> None:
-        for line in lines:
-            screen.print(Text(line), soft_wrap=True)
 
     classes, pool = found["classes"], found["pool"]
     positive = "" if found["positive_class"] is None else f", positive {shown(found['positive_class'])}"
@@ -33,22 +34,22 @@ def draw(found: Mapping[str, Any]) -> None:
         f"Rule: {found['rule']}, for {found['metric']}",
         *(f"  {line}" for line in found["words"].splitlines()),
         *([f"  {found['note']}"] if found["note"] and found["rule"] != found["without"] else []),
-        f"  on the rows that fit it: {found['without']} {_figure(pool['argmax'])}, rule {_figure(pool['value'])} "
-        f"(cross-fitted: {_figure(pool['cross_fitted'])})",
+        f"  on the rows that fit it: {found['without']} {figure(pool['argmax'])}, rule {figure(pool['value'])} "
+        f"(cross-fitted: {figure(pool['cross_fitted'])})",
         *_calls(found["calls"]),
         "",
     )
     say(_titled(found))
     screen.print(_figures(found))
     say(found["verdict"], *_scope(found), "", "Other metrics of the same rows (no claim)")
-    screen.print(_others(found))
+    screen.print(other_metrics(found["others"], found["without"], "rule"))
     if found["curve"] is not None:
         say("", _over_the_cut(found))
         screen.print(_curve(found))
         say(*_spread(found["curve"]))
-    if len(classes) <= _MOST_CLASSES:
+    if len(classes) <= MOST_CLASSES:
         say("", f"True classes in rows; decided by {found['without']} on the left, by the rule on the right")
-        screen.print(_confusion(classes, found["tables"]))
+        screen.print(confusion_tables(classes, found["tables"]["before"], found["tables"]["after"]))
     say(
         "",
         f"rule: {found['written']['rule']}",
@@ -58,8 +59,6 @@ def draw(found: Mapping[str, Any]) -> None:
 
 def draw_applied(found: Mapping[str, Any]) -> None:
     """Print the document of a rule that was applied."""
-    from rich.text import Text
-
     counts = ", ".join(f"{count:,} as {shown(name)}" for name, count in found["decided"].items())
     lines = (
         f"Rule: {found['rule']}, for {found['metric']}",
@@ -67,8 +66,7 @@ def draw_applied(found: Mapping[str, Any]) -> None:
         f"{found['file']}: {found['rows']:,} rows; {counts}",
         f"decisions: {found['written']['decisions']}",
     )
-    for line in lines:
-        console().print(Text(line), soft_wrap=True)
+    say(*lines)
 
 
 def _titled(found: Mapping[str, Any]) -> str:
@@ -78,20 +76,11 @@ def _titled(found: Mapping[str, Any]) -> str:
 
 def _figures(found: Mapping[str, Any]) -> Any:
     """The metric of both decisions."""
-    table = _table("", "value", f"{found['confidence']:.0%} interval")
+    table = plain_table("", "value", f"{found['confidence']:.0%} interval")
     for name, key in ((found["without"], "before"), ("rule", "after")):
-        table.add_row(name, _figure(found[key]["value"]), ends(found[key]["low"], found[key]["high"], ""))
+        table.add_row(name, figure(found[key]["value"]), ends(found[key]["low"], found[key]["high"], ""))
     change = found["difference"]
-    table.add_row("difference", _signed(change["value"]), ends(change["low"], change["high"], "+"))
-    return table
-
-
-def _others(found: Mapping[str, Any]) -> Any:
-    """The usual metrics of both decisions."""
-    table = _table("", found["without"], "rule", "difference")
-    for one in found["others"]:
-        cells = (one["before"], one["after"])
-        table.add_row(one["metric"], *map(_figure, cells), _signed(cells[1] - cells[0]))
+    table.add_row("difference", signed(change["value"]), ends(change["low"], change["high"], "+"))
     return table
 
 
@@ -103,12 +92,12 @@ def _over_the_cut(found: Mapping[str, Any]) -> str:
 def _curve(found: Mapping[str, Any]) -> Any:
     """The metric at some cuts."""
     curve = found["curve"]
-    table = _table("", "cut", f"decided {shown(found['classes'][1])}", found["metric"], "band")
+    table = plain_table("", "cut", f"decided {shown(found['classes'][1])}", found["metric"], "band")
     for place, mark in shown_rows(curve):
         value, low, high = (curve[key][place] for key in ("values", "low", "high"))
         band = ends(None if low != low else low, None if high != high else high, "")
         table.add_row(
-            mark, f"{curve['cuts'][place]:.3f}", f"{curve['decided'][place]:.1%}", _figure(value), band
+            mark, f"{curve['cuts'][place]:.3f}", f"{curve['decided'][place]:.1%}", figure(value), band
         )
     return table
 
@@ -127,26 +116,6 @@ def _calls(calls: Mapping[str, int]) -> list[str]:
     return [f"  {calls['fit']:,} calls of the metric to fit the rule, {calls['all']:,} in all"]
 
 
-def _confusion(classes: Sequence[str], tables: Mapping[str, Sequence[Sequence[int]]]) -> Any:
-    """Both confusion tables side by side."""
-    names = [shown(name) for name in classes]
-    table = _table("", *names, "", *names)
-    for name, before, after in zip(names, tables["before"], tables["after"], strict=True):
-        table.add_row(name, *(f"{count:,}" for count in before), "", *(f"{count:,}" for count in after))
-    return table
-
-
-def _table(first: str, *columns: str) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column(first, overflow="fold")
-    for name in columns:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    return table
-
-
 def _scope(found: Mapping[str, Any]) -> list[str]:
     """What the interval is over."""
     lines, units = [], plural(found["unit"])
@@ -162,16 +131,3 @@ def _scope(found: Mapping[str, Any]) -> list[str]:
 def _some(classes: Sequence[str]) -> str:
     names = [shown(name) for name in classes[:6]]
     return ", ".join(names) + (", ..." if len(classes) > len(names) else "")
-
-
-def _figure(value: float) -> str:
-    return "undefined" if value != value else f"{value:.4f}"
-
-
-def _signed(value: float) -> str:
-    return "-" if value != value else f"{value + 0.0:+.4f}"
-
-
-def shown(name: str) -> str:
-    """A class as a terminal may show it: what would steer it is spelt out."""
-    return name if name.isprintable() else ascii(name)
