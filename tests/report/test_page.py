@@ -11,6 +11,7 @@ import pytest
 
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.report import page, render
+from metricgrad.report.template import asset
 from tests.report import synthetic_runs
 
 
@@ -71,7 +72,7 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
     assert policy and policy[1].startswith("default-src 'none'; script-src 'sha256-")
-    assert "@import" not in page._asset("page.css") and "url(" not in page._asset("page.css")
+    assert "@import" not in asset("page.css") and "url(" not in asset("page.css")
 
 
 def test_names_cannot_break_out(tmp_path: Path) -> None:

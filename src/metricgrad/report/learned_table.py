@@ -1,15 +1,12 @@
 """The page of a table that was learned: leaderboard, rule, other metrics, confusion tables, columns. No script."""
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
 from metricgrad.report.page_file import write_page
 from metricgrad.report.sections import Table
+from metricgrad.report.template import template
 
 __all__ = ["write_table_page"]
 
@@ -33,12 +30,8 @@ def write_table_page(facts: Mapping[str, Any], target: Path) -> Path:
     Edge cases:
         Confusion tables of more than 40 classes are left out.
     """
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
     small = facts["tables"] if len(facts["classes"]) <= _MOST_CLASSES else {}
-    text = environment.from_string(_asset("learned_table.html")).render(
-        style=Markup(_asset("page.css")),
+    text = template("learned_table.html").render(
         metric=facts["metric"],
         target=facts["target"],
         used=facts["used"],
@@ -106,8 +99,3 @@ def _figure(value: float) -> str:
 
 def _ends(low: float | None, high: float | None) -> str:
     return "none" if low is None or high is None else f"{low:.4f} to {high:.4f}"
-
-
-def _asset(name: str) -> str:
-    """A file that stands beside this module."""
-    return files("metricgrad.report").joinpath(name).read_text(encoding="utf-8")

@@ -6,21 +6,19 @@ record is escaped by the template; scripts are bound by their hash.
 """
 
 import base64
-import functools
 import hashlib
 import os
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from metricgrad.report import documents, sections, side, wording
+from metricgrad.report import documents, sections, side
 from metricgrad.report.figures import decided, figures, surrogate
 from metricgrad.report.look import look_of
 from metricgrad.report.page_file import write_page
 from metricgrad.report.reading import Run, read_run
+from metricgrad.report.template import asset, template
 
 __all__ = ["render"]
 
@@ -59,13 +57,11 @@ def render(folder: Path, *, out: Path | None = None) -> Path:
 def _page(folder: Path, run: Run, lines: int) -> str:
     """The text of the page."""
     library = get_plotlyjs().replace("\r\n", "\n").replace("</script", "<\\/script")
-    script = _asset("page.js")
-    return _template().render(
+    script = asset("page.js")
+    return template("page.html").render(
         name=os.fsencode(folder.resolve().name).decode(errors="replace"),
         run=run,
         look=lambda arm: look_of(run, arm).style if arm in run.arms else "",
-        words=wording,
-        style=Markup(_asset("page.css")),
         library=Markup(library),
         script=Markup(script),
         hashes=[_hash(library), _hash(script)],
@@ -88,19 +84,6 @@ def _page(folder: Path, run: Run, lines: int) -> str:
         surrogate=surrogate(run),
         **figures(run),
     )
-
-
-@functools.cache
-def _template() -> Template:
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    return environment.from_string(_asset("page.html"))
-
-
-def _asset(name: str) -> str:
-    """A file that stands beside this module."""
-    return files("metricgrad.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:
