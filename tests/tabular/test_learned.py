@@ -17,6 +17,7 @@ from metricgrad.tabular.choosing import chosen_of, offers_of
 from metricgrad.tabular.job import MODELS, Budget
 from metricgrad.tabular.models import Models
 from metricgrad.tabular.prepared import Question, prepared
+from metricgrad.tabular.training import ARMS, WEIGHTED, loss_of
 from tests.tabular.small_tables import NAMES, learned, one_run, table
 
 pytest.importorskip("sklearn")
@@ -80,16 +81,30 @@ def test_every_arm_takes_part_where_there_is_time(tmp_path: Path) -> None:
     names = {line.name for line in found.judged.lines}
     assert {
         "network, trained on + rule",
+        "class weights, argmax",
+        "class weights + rule",
         "balanced softmax, argmax",
         "balanced softmax + rule",
         "soft metric, argmax",
         "soft metric + rule",
     } <= names
     models = Models(found.job, tmp_path / "parts")
-    offers = offers_of(models, ["start", "trees", "continued", "balanced_softmax", "soft_metric"])
+    offers = offers_of(models, ["start", "trees", *ARMS])
     chosen = chosen_of(found.job, offers, 200)
     assert chosen.used.name == found.chosen.used.name
+    controls = {"network, argmax", "network + rule", "class weights + rule", "boosted trees + rule"}
+    assert {gain.over for gain in found.judged.gains} == controls - {chosen.used.name}
     assert chosen.network.name == "network + rule" or (chosen.low is not None and chosen.low > 0)
+
+
+def test_class_weights_are_inverse_frequencies() -> None:
+    """In the training rows every class has the same sum of weights; a class without rows has none."""
+    targets = torch.tensor([0] * 6 + [1] * 2 + [3])
+    logits = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    found = loss_of(WEIGHTED, adapt("macro_f1"), targets.bincount(minlength=4))(logits, targets)
+    weight = torch.tensor([9 / (3 * 6), 9 / (3 * 2), 0, 9 / 3])
+    wanted = torch.nn.functional.cross_entropy(logits, targets, weight=weight, reduction="none")
+    torch.testing.assert_close(found, wanted)
 
 
 def test_the_budget_is_shared_out() -> None:

@@ -21,7 +21,7 @@ from metricgrad.decision import Fitted, fit_rule
 from metricgrad.differences import Differences
 from metricgrad.tabular.job import Job
 from metricgrad.tabular.models import TREES, Models, States
-from metricgrad.tabular.training import BALANCED, CONTINUED, SOFT, START
+from metricgrad.tabular.training import BALANCED, CONTINUED, SOFT, START, WEIGHTED
 from metricgrad.tune.weights import averaged
 
 __all__ = ["Chosen", "Offer", "chosen_of", "offers_of"]
@@ -31,6 +31,7 @@ QUANTILE = 0.1
 NAMES = {
     START: "network",
     CONTINUED: "network, trained on",
+    WEIGHTED: "class weights",
     BALANCED: "balanced softmax",
     SOFT: "soft metric",
     TREES: "boosted trees",
@@ -63,6 +64,11 @@ class Offer:
     def trees(self) -> bool:
         """Whether it is boosted trees."""
         return self.arms == (TREES,)
+
+    @property
+    def control(self) -> bool:
+        """Whether it is what a method has to beat: class weights or trees, with the rule."""
+        return self.ruled and self.arms in ((TREES,), (WEIGHTED,))
 
 
 @dataclass(frozen=True)

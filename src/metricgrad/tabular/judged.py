@@ -68,7 +68,7 @@ class Judged:
 
     Attributes:
         lines: of the leaderboard.
-        gains: of what is used over the network with argmax, the network with its rule, the trees with theirs.
+        gains: of what is used over the network with argmax and with its rule, over class weights and trees with theirs.
         doubt: why nothing is claimed; empty where something may be.
         tables: confusion tables [true][predicted] by the name of the line: with argmax, and of what is used.
         others: the other usual metrics of these two.
@@ -114,7 +114,7 @@ def judged(models: Models, offers: Sequence[Offer], chosen: Chosen, resamples: i
         seed=job.seed,
     )
     lines = [_line(compared, offer, used=offer is chosen.used) for offer in offers]
-    others = [offers[0], offers[1], *(one for one in offers if one.trees and one.ruled)]
+    others = [offers[0], offers[1], *(one for one in offers if one.control)]
     beside = [one.name for one in others if one is not chosen.used]
     gains = [_gain(compared, chosen.used.name, name) for name in beside]
     count = len(job.classes)

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from metricgrad._types import Metric
 from metricgrad.losses.balanced_softmax import balanced_softmax_loss
+from metricgrad.losses.class_weighted_cross_entropy import class_weighted_cross_entropy_loss
 from metricgrad.losses.slope import SlopeLoss
 from metricgrad.losses.soft_confusion import SoftConfusionLoss
 from metricgrad.tabular.networks import TableNetwork
@@ -22,6 +24,7 @@ __all__ = [
     "CONTINUED",
     "SOFT",
     "START",
+    "WEIGHTED",
     "Rows",
     "log_loss",
     "loss_of",
@@ -30,8 +33,10 @@ __all__ = [
     "trained_on",
 ]
 
-START, CONTINUED, BALANCED, SOFT = "start", "continued", "balanced_softmax", "soft_metric"
-ARMS = (CONTINUED, BALANCED, SOFT)
+START, CONTINUED, WEIGHTED, BALANCED, SOFT = (
+    "start", "continued", "class_weights", "balanced_softmax", "soft_metric",
+)  # fmt: skip
+ARMS = (CONTINUED, WEIGHTED, BALANCED, SOFT)
 """What trains on from the start."""
 
 Weights = Mapping[str, Tensor]
@@ -153,15 +158,17 @@ def trained_on(network: TableNetwork, loss: nn.Module | Loss, fit: Rows, *, seco
 
 
 def loss_of(arm: str, metric: Metric, counts: Int64[Tensor, "class"]) -> nn.Module | Loss:
-    """The loss of an arm: cross-entropy, balanced softmax, the soft form of the metric, or its measured slopes.
+    """The loss of an arm: cross-entropy, the same with class weights, balanced softmax, the soft metric or its slopes.
 
     Args:
         arm: its name.
         metric: of decided classes.
         counts: rows of each class in fit.
     """
+    if arm == WEIGHTED:
+        return partial(class_weighted_cross_entropy_loss, class_counts=counts)
     if arm == BALANCED:
-        return lambda logits, targets: balanced_softmax_loss(logits, targets, class_counts=counts)
+        return partial(balanced_softmax_loss, class_counts=counts)
     if arm == SOFT:
         return (
             SoftConfusionLoss(metric) if metric.of_table is not None else SlopeLoss(metric, refresh_every=10)
