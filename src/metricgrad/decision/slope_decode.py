@@ -43,7 +43,7 @@ class SlopeDecode(Rule):
 
     Gradient: none.
 
-    Cost: class^2 tables and a product [sample, class] [class, class] per round.
+    Cost: class^2 tables and a product of [sample, class] and [class, class] per round.
 
     Reference:
         [narasimhan2015consistent], algorithm 1, without its average over classifiers and with a measured gradient.

@@ -110,11 +110,11 @@ def candidate_losses(
 ) -> Float[Tensor, "query candidate"]:
     """Return the task loss of every candidate of every query (exact): what `Candidates` takes as targets.
 
-    losses[q, k] = task_loss(candidates[q][k], targets[q]).
+    `losses[q, k] = task_loss(candidates[q][k], targets[q])`.
 
     Args:
         task_loss: `(candidate, target) -> float`, lower is better; anything that Python can compute.
-        candidates: [query][candidate] outputs, equally many for every query; a tensor of tokens is indexed likewise.
+        candidates: `[query][candidate]` outputs, equally many for every query; a tensor of tokens is indexed likewise.
         targets: one for each query.
 
     Returns:
