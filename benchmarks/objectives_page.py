@@ -24,17 +24,16 @@ def of_cell(name: str, start: str, plain: str, minus_plain: str) -> list[str]:
         rows = list(csv.DictReader(file))
     baseline = rows[0]["baseline"]
     further = [] if baseline == plain else [baseline]
-    lines = [
-        "| " + " | ".join(["arm", "test", *(f"over {one}" for one in [plain, *further]), "claim"]) + " |"
-    ]
-    lines.append("|---" * (4 + len(further)) + "|")
+    searched = [one for one in ("optimism", "calls") if one in rows[0]]
+    heads = ["arm", "test", *(f"over {one}" for one in [plain, *further]), *searched, "claim"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows:
         cells = [row["arm"], f"{row['test']} ± {row['spread']}"]
         cells.append("" if row["arm"] == plain else _ends(row, minus_plain, "low", "high"))
         if further:
             above = _ends(row, "minus_baseline", "low_baseline", "high_baseline")
             cells.append("" if row["arm"] == baseline or row["claim"] == "control" else above)
-        lines.append("| " + " | ".join([*cells, row["claim"]]) + " |")
+        lines.append("| " + " | ".join([*cells, *(row[one] for one in searched), row["claim"]]) + " |")
     return lines
 
 

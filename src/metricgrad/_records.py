@@ -212,6 +212,7 @@ class StageFinished:
     best_step: int
     seconds: float
     diverged: int | None = None  # the step at which loss, weights or outputs ceased to be finite numbers
+    pool_calls: int = 0  # of the metric on the pool, by a method that asks for it
 
 
 @dataclass(frozen=True)

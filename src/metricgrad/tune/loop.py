@@ -84,6 +84,7 @@ def train_stage(
             best_step=state.best_step,
             seconds=state.seconds,
             diverged=state.diverged,
+            pool_calls=0 if trainer.judge is None else trainer.judge.calls,
         )
     )
     return state.best, trainer.best_weights, trainer.best_beside
