@@ -544,6 +544,7 @@ METRIC_CASES: tuple[MetricCase, ...] = (
     *_of_texts(metrics.edit_distance, each=True, worst=("ab", "cde"), normalizer="longer"),
     *_of_texts(metrics.total_edit_distance, empty=0.0),
     *_of_texts(metrics.character_error_rate),
+    *_of_texts(metrics.word_edit_distance, each=True),
     *_of_texts(metrics.word_error_rate),
     *_of_texts(metrics.sequence_accuracy, worst=("ab", "abc"), higher_is_better=True),
     *_of_boxes(metrics.iou, each=True),

@@ -8,15 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from metricgrad.learned import lines, words
 from metricgrad.learned.kinds.boxes import RotatedBoxPairs, UprightBoxPairs
 from metricgrad.learned.kinds.classes import ClassPairs
 from metricgrad.learned.kinds.vectors import VectorPairs
 from metricgrad.learned.kinds.words import TextPairs, read_texts
-from metricgrad.metrics import adapt, iou, rotated_iou
+from metricgrad.metrics import adapt, iou, rotated_iou, word_edit_distance
+
+LINES = lines(words("abcdef", 6), 3)
+assert LINES.pairs is not None
 
 GENERATORS: dict[str, Callable[[int, np.random.Generator], tuple[Any, Any]]] = {
     "texts": TextPairs("abcdef", 6),
     "words": TextPairs("abcdef", 6, ("bad", "cafe", "face", "")),
+    "lines": LINES.pairs,
     "rotated boxes": RotatedBoxPairs(),
     "upright boxes": UprightBoxPairs(),
     "classes": ClassPairs(4),
@@ -54,6 +59,16 @@ def test_as_many_as_asked_for(name: str, count: int) -> None:
     assert outputs.dtype == torch.float32 and torch.isfinite(outputs).all()
     if isinstance(targets, Tensor) and targets.is_floating_point():
         assert targets.dtype == torch.float32 and torch.isfinite(targets).all()
+
+
+# ------------------------------------------------------------------------------------------------- lines
+
+
+def test_words_of_lines_are_right_in_every_number() -> None:
+    """No word wrong, one, two, three: none is rare, so that the number of wrong words can be learned."""
+    outputs, targets = drawn("lines", 800, 0)
+    wrong = word_edit_distance(LINES.decode(outputs), targets)
+    assert wrong.long().bincount(minlength=4).min() > 20
 
 
 # ------------------------------------------------------------------------------------------------- boxes

@@ -12,10 +12,11 @@ from torch import Tensor
 from metricgrad import learned
 from metricgrad._types import OutputKind
 from metricgrad.errors import InputError
-from metricgrad.learned import LearnedSurrogate, classes, rotated_boxes, upright_boxes, vectors, words
+from metricgrad.learned import LearnedSurrogate, classes, lines, rotated_boxes, upright_boxes, vectors, words
 
 KINDS: dict[str, tuple[Callable[[], OutputKind], tuple[int, ...]]] = {
     "words": (lambda: words("abc", 5), (5, 4)),
+    "lines": (lambda: lines(words("abc", 5), 2), (2, 5, 4)),
     "rotated boxes": (rotated_boxes, (7,)),
     "upright boxes": (upright_boxes, (4,)),
     "classes": (lambda: classes(4), (4,)),

@@ -170,6 +170,7 @@ def test_an_unknown_normalizer_is_refused() -> None:
         ("edit_distance:normalizer=longer", metrics.edit_distance, {"normalizer": "longer"}, (0, 1), True),
         ("total_edit_distance", metrics.total_edit_distance, {}, (0, math.inf), True),
         ("cer", metrics.character_error_rate, {}, (0, math.inf), False),
+        ("word_edit_distance", metrics.word_edit_distance, {}, (0, math.inf), True),
         ("WER", metrics.word_error_rate, {}, (0, math.inf), False),
         ("sequence_accuracy", metrics.sequence_accuracy, {}, (0, 1), True),
         ("word_accuracy", metrics.sequence_accuracy, {}, (0, 1), True),
@@ -221,6 +222,7 @@ def test_records_of_means_and_sums_have_intervals() -> None:
         "total_edit_distance",
         "cer",
         "wer",
+        "word_edit_distance",
         "sequence_accuracy",
     ],
 )

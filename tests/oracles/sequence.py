@@ -44,6 +44,11 @@ def character_error_rate(predictions, targets):
     return _rate(list(zip(predictions, targets, strict=True)))
 
 
+def word_edit_distance(predictions, targets):
+    """Distance of every pair, in words."""
+    return edit_distance([one.split() for one in predictions], [one.split() for one in targets])
+
+
 def word_error_rate(predictions, targets):
     """Of the corpus, in words."""
     pairs = zip(predictions, targets, strict=True)

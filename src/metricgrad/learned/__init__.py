@@ -5,6 +5,7 @@ from metricgrad.learned.embedding import Fit, LearnedSurrogate
 from metricgrad.learned.filtered import FilteredSurrogate, filtered_mean, ramp_filter
 from metricgrad.learned.kinds.boxes import BoxEncoder, box_features, rotated_boxes, upright_boxes
 from metricgrad.learned.kinds.classes import ClassEncoder, classes
+from metricgrad.learned.kinds.lines import LineEncoder, lines
 from metricgrad.learned.kinds.vectors import VectorEncoder, vectors
 from metricgrad.learned.kinds.words import SequenceEncoder, words
 from metricgrad.learned.sample_errors import SampleErrors
@@ -17,6 +18,7 @@ __all__ = [
     "FilteredSurrogate",
     "Fit",
     "LearnedSurrogate",
+    "LineEncoder",
     "OutputKind",
     "SampleErrors",
     "SequenceEncoder",
@@ -26,6 +28,7 @@ __all__ = [
     "classes",
     "filtered_mean",
     "kendall_tau_b",
+    "lines",
     "ramp_filter",
     "rotated_boxes",
     "sign_agreement",

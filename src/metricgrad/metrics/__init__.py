@@ -79,6 +79,7 @@ from metricgrad.metrics.sequence import character_error_rate as character_error_
 from metricgrad.metrics.sequence import edit_distance as edit_distance
 from metricgrad.metrics.sequence import sequence_accuracy as sequence_accuracy
 from metricgrad.metrics.sequence import total_edit_distance as total_edit_distance
+from metricgrad.metrics.sequence import word_edit_distance as word_edit_distance
 from metricgrad.metrics.sequence import word_error_rate as word_error_rate
 
 __all__ = [
@@ -154,5 +155,6 @@ __all__ = [
     "specificity",
     "subset_accuracy",
     "total_edit_distance",
+    "word_edit_distance",
     "word_error_rate",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "edit_distance",
     "sequence_accuracy",
     "total_edit_distance",
+    "word_edit_distance",
     "word_error_rate",
 ]
 
@@ -146,6 +147,36 @@ def character_error_rate(predictions: Texts, targets: Texts) -> Float64[Tensor, 
     return of_all(rate_of_rows, character_rows(predictions, targets))
 
 
+def word_edit_distance(predictions: Texts, targets: Texts) -> Float64[Tensor, "sample"]:
+    """Fewest insertions, deletions and substitutions of a word, of every pair (exact): `edit_distance` over words.
+
+    Words are what white space parts. It is an error of single samples and so can be learned by a surrogate. Where all
+    targets have n words, its mean over n is `word_error_rate`.
+
+    Args:
+        predictions: texts that were read.
+        targets: texts that stand there.
+
+    Returns:
+        float64 [sample] on the CPU, lower is better: whole numbers up to the words of the longer text.
+
+    Raises:
+        InputError: as `edit_distance`.
+
+    Edge cases:
+        as `edit_distance`; white space alone is no word.
+
+    Gradient: none; a learned surrogate has one.
+
+    Cost: as `word_error_rate`.
+
+    Example:
+        >>> word_edit_distance(["the cat sat", "no"], ["a cat sat down", "no"])
+        tensor([2., 0.], dtype=torch.float64)
+    """
+    return _distances(*_in_words("word_edit_distance", predictions, targets))
+
+
 def word_error_rate(predictions: Texts, targets: Texts) -> Float64[Tensor, ""]:
     """Word edits of all samples over the words of all targets (exact): a rate of the corpus, no mean of rates.
 
@@ -210,16 +241,8 @@ def character_rows(predictions: Texts, targets: Texts) -> Float64[Tensor, "sampl
 
 def word_rows(predictions: Texts, targets: Texts) -> Float64[Tensor, "sample 2"]:
     """Edits and length of the target of every sample, in words."""
-    predictions, targets = _texts("word_error_rate", predictions, targets)
-    # A word becomes its number in the pair: equal words get the same one, others another.
-    spelt: tuple[list[Spelt], list[Spelt]] = ([], [])
-    for pair in zip(predictions, targets, strict=True):
-        numbers: dict[str, int] = {}
-        sides = [[numbers.setdefault(word, len(numbers)) for word in text.split()] for text in pair]
-        for numbered, side in zip(sides, spelt, strict=True):
-            # rapidfuzz compares a str faster than a list, but there are no more than so many code points
-            side.append("".join(map(chr, numbered)) if len(numbers) <= sys.maxunicode + 1 else numbered)
-    return torch.stack([_distances(*spelt), _lengths(spelt[1])], 1)
+    read, there = _in_words("word_error_rate", predictions, targets)
+    return torch.stack([_distances(read, there), _lengths(there)], 1)
 
 
 def exact_rows(predictions: Texts, targets: Texts) -> Float64[Tensor, "sample"]:
@@ -242,6 +265,19 @@ def rate_of_rows(rows: Float64[Tensor, "sample 2"]) -> OfCounts:
         return ratio(edits, length, otherwise=torch.nan)
 
     return of_counts
+
+
+def _in_words(caller: str, predictions: Texts, targets: Texts) -> tuple[list[Spelt], list[Spelt]]:
+    """Check both sides and spell them with a symbol for each word: its number in the pair."""
+    predictions, targets = _texts(caller, predictions, targets)
+    spelt: tuple[list[Spelt], list[Spelt]] = ([], [])
+    for pair in zip(predictions, targets, strict=True):
+        numbers: dict[str, int] = {}
+        sides = [[numbers.setdefault(word, len(numbers)) for word in text.split()] for text in pair]
+        for numbered, side in zip(sides, spelt, strict=True):
+            # rapidfuzz compares a str faster than a list, but there are no more than so many code points
+            side.append("".join(map(chr, numbered)) if len(numbers) <= sys.maxunicode + 1 else numbered)
+    return spelt
 
 
 def _distances(predictions: Sequence[Spelt], targets: Sequence[Spelt]) -> Float64[Tensor, "sample"]:
@@ -292,5 +328,12 @@ FACTS = (
     ),
     _fact(sequence_accuracy, rows=exact_rows, per_sample=True, aliases={"word_accuracy": {}}),
     _rate(total_edit_distance, rows=edit_distance, of_rows=total_of_rows, per_sample=True),
+    _fact(
+        word_edit_distance,
+        rows=word_edit_distance,
+        higher_is_better=False,
+        bounds=(0.0, math.inf),
+        per_sample=True,
+    ),
     _rate(word_error_rate, rows=word_rows, aliases={"wer": {}}),
 )

@@ -7,6 +7,9 @@ neither fit nor select ever saw. `scripts/fetch-fonts` brings fonts and words.
 The outputs are logits of 16 steps over 26 letters and an end symbol. The start model was trained by
 `scripts/train_words.py` to a plateau on `select`, and lies in the package: seeds vary the tuning only.
 
+With `words_per_line` a sample is a line: words of one font side by side, each in a cell of 32 x 128 pixels. The same
+network reads cell by cell, and the end symbol of a cell is the space of the line.
+
 Reference:
     [patel2020learning] (text recognition as a use of learned surrogates; their data are others).
 """
@@ -25,7 +28,7 @@ from metricgrad.tasks.recogniser import letter_cross_entropy, output_kind, read_
 from metricgrad.tasks.task import Task
 from metricgrad.tasks.words_pictures import fonts_folder
 from metricgrad.tasks.words_sets import WordSets, kept_words
-from metricgrad.tasks.words_split import WordSplit
+from metricgrad.tasks.words_split import WordSplit, lines_of
 from metricgrad.tune import Plan, Splits
 
 __all__ = ["Options", "load", "word_splits"]
@@ -51,7 +54,9 @@ class Options(BaseModel):
         items_fit: pictures of the fit split, each of another word; at most 0.6 of the 60,540 words.
         items_select: pictures of the select split; at most 0.15 of the words.
         items_test: pictures of the test split; at most 0.25 of the words.
-        batch: pictures of a fit batch.
+        words_per_line: words of a sample, 1 to 16. Above 1 the pictures of each font are put side by side in lines,
+            without the ones that are left when they no longer fill a line; a word stands in one line at most.
+        batch: samples of a fit batch.
         split_seed: of the division of the words and of the pictures. The start model was trained with 0: with another
             one it has seen some of the words of `select` and `test`, though never in these fonts.
         folder: of the fonts and the word list; None for the first that has them of $METRICGRAD_DATA/words and the
@@ -65,6 +70,7 @@ class Options(BaseModel):
     items_fit: WholeField = Field(default=20_000, ge=1, le=1_000_000)
     items_select: WholeField = Field(default=3000, ge=1, le=1_000_000)
     items_test: WholeField = Field(default=4000, ge=1, le=1_000_000)
+    words_per_line: WholeField = Field(default=1, ge=1, le=16)
     batch: WholeField = Field(default=128, ge=1, le=1_000_000)
     split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
     folder: Path | None = None
@@ -80,11 +86,12 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         observer: receives the progress of the drawing, and notes about a damaged cache.
 
     Returns:
-        The task; inputs are uint8 [sample, 32, 128], targets texts, outputs float32 logits [sample, 16, 27].
+        The task; inputs are uint8 [sample, 32, 128 words], targets texts, outputs float32 logits
+        [sample, 16 words, 27].
 
     Raises:
-        InputError: an unknown option, more pictures than words, fonts that are not there, or a cache folder that
-            cannot be written.
+        InputError: an unknown option, more pictures than words, too few of every font for a line, fonts that are not
+            there, or a cache folder that cannot be written.
         MissingExtraError: Pillow is not installed.
 
     Cost:
@@ -105,7 +112,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
         method="learned+filter",
         settings=SETTINGS,
         proxy_settings=PROXY_SETTINGS,
-        kind=output_kind(fit.targets),
+        kind=output_kind(" ".join(fit.targets).split(), words_per_line=chosen.words_per_line),
         facts={"pictures": key, "start": hashlib.sha256(b"".join(weights.values())).hexdigest()},
     )
 
@@ -122,7 +129,8 @@ def word_splits(options: Options, observer: Observer | None = None) -> tuple[Spl
         their pixels.
 
     Raises:
-        InputError: more pictures than words, fonts that are not there, or a cache folder that cannot be written.
+        InputError: more pictures than words, too few of every font for a line, fonts that are not there, or a cache
+            folder that cannot be written.
         MissingExtraError: Pillow is not installed.
     """
     counts = {"fit": options.items_fit, "select": options.items_select, "test": options.items_test}
@@ -134,11 +142,15 @@ def word_splits(options: Options, observer: Observer | None = None) -> tuple[Spl
         processes=options.processes,
         observer=observer,
     )
-    fit = _split(sets, "fit", batch=options.batch, shuffle=True, shift=SHIFT, seed=options.split_seed)
-    return Splits(fit, _split(sets, "select"), _split(sets, "test")), sets.key
+    count, seed = options.words_per_line, options.split_seed
+    fit = _split(sets, "fit", count, batch=options.batch, shuffle=True, shift=SHIFT, seed=seed)
+    return Splits(fit, _split(sets, "select", count), _split(sets, "test", count)), sets.key
 
 
-def _split(sets: WordSets, name: str, **settings: Any) -> WordSplit:
-    """One split, its items named by word and font."""
-    names = [f"{word} ({font})" for word, font in zip(sets.words[name], sets.fonts[name], strict=True)]
-    return WordSplit(torch.from_numpy(sets.splits[name].pictures), sets.words[name], names=names, **settings)
+def _split(sets: WordSets, name: str, count: int, **settings: Any) -> WordSplit:
+    """One split in lines of so many words, its items named by words and font."""
+    rows = lines_of(name, sets.fonts[name], count)  # [line, cell]
+    texts = [" ".join(sets.words[name][row] for row in line) for line in rows.tolist()]
+    names = [f"{text} ({sets.fonts[name][line[0]]})" for text, line in zip(texts, rows.tolist(), strict=True)]
+    cells = torch.from_numpy(sets.splits[name].pictures)[torch.from_numpy(rows)]  # [line, cell, 32, 128]
+    return WordSplit(cells.transpose(1, 2).flatten(2), texts, names=names, **settings)

@@ -1,29 +1,31 @@
-"""Pictures of words in memory, in batches, each picture shifted at random."""
+"""Pictures of words in memory, in lines and batches, each word shifted at random."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from metricgrad._checks import describe, fail
 from metricgrad.tasks.png import Pictures
+from metricgrad.tasks.words_pictures import WIDTH
 
-__all__ = ["WordSplit"]
+__all__ = ["WordSplit", "lines_of"]
 
 
 class WordSplit:
     r"""Pictures and their words in memory, in batches of consecutive items or, with `shuffle`, of random ones.
 
     Args:
-        inputs: uint8 [sample, 32, 128].
+        inputs: uint8 [sample, 32, 128], or a multiple of 128 for pictures of several words side by side.
         targets: one text a picture.
         batch: pictures of a batch; the last one may be smaller.
         shuffle: draw a new order every epoch (from seed and epoch alone).
-        shift: largest random shift of a picture down and across, in pixels, new in every epoch (from seed, epoch and
-            item alone); at the border the outermost pixels are repeated.
+        shift: largest random shift of a word down and across, in pixels, new in every epoch (from seed, epoch and
+            word alone); at the border of its cell the outermost pixels are repeated.
         seed: of order and shifts.
         names: one text a picture, for the gallery; default: the words.
 
@@ -38,7 +40,7 @@ class WordSplit:
 
     def __init__(
         self,
-        inputs: UInt8[Tensor, "sample 32 128"],
+        inputs: UInt8[Tensor, "sample 32 width"],
         targets: Sequence[str],
         *,
         batch: int = 256,
@@ -47,11 +49,12 @@ class WordSplit:
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> None:
-        if inputs.ndim != 3 or inputs.dtype != torch.uint8 or not 0 < len(inputs) == len(targets):
+        whole = inputs.ndim == 3 and inputs.dtype == torch.uint8 and inputs.shape[2] % WIDTH == 0
+        if not whole or not 0 < len(inputs) == len(targets):
             raise fail(
                 "WordSplit",
                 f"inputs are {describe(inputs)} and there are {len(targets)} targets",
-                "uint8 [sample, height, width], at least one, and as many texts",
+                f"uint8 [sample, height, {WIDTH} for each word], at least one, and as many texts",
             )
         self.inputs, self.targets, self.names = inputs, list(targets), list(names or targets)
         self.batch, self.shuffle, self.shift, self.seed, self.epoch = batch, shuffle, shift, seed, 0
@@ -60,12 +63,13 @@ class WordSplit:
         """Return the number of batches of an epoch."""
         return -(-len(self.inputs) // self.batch)
 
-    def __iter__(self) -> Iterator[tuple[UInt8[Tensor, "sample 32 128"], list[str]]]:
+    def __iter__(self) -> Iterator[tuple[UInt8[Tensor, "sample 32 width"], list[str]]]:
         """Yield `(inputs, targets)` batches of the current epoch."""
         rng = np.random.default_rng((self.seed, self.epoch))
         items = len(self.inputs)
         order = rng.permutation(items) if self.shuffle else np.arange(items)
-        shifts = torch.from_numpy(rng.integers(-np.array(self.shift), np.array(self.shift) + 1, (items, 2)))
+        size = (items, self.inputs.shape[2] // WIDTH, 2)
+        shifts = torch.from_numpy(rng.integers(-np.array(self.shift), np.array(self.shift) + 1, size))
         for chosen in torch.from_numpy(order).split(self.batch):
             inputs = self.inputs[chosen]
             moved = _shifted(inputs, shifts[chosen]) if any(self.shift) else inputs
@@ -77,14 +81,16 @@ class WordSplit:
 
     def rebatch(self, size: int) -> "WordSplit":
         """Return the same pictures in batches of another size."""
+        return self._with(self.inputs, self.targets, self.names, batch=size)
+
+    def part(self, kept: Bool[Tensor, "sample"]) -> "WordSplit":
+        """Return some of the pictures, in batches of the same kind."""
+        texts, names = (list(compress(one, kept.tolist())) for one in (self.targets, self.names))
+        return self._with(self.inputs[kept], texts, names, batch=self.batch)
+
+    def _with(self, inputs: Tensor, targets: list[str], names: list[str], *, batch: int) -> "WordSplit":
         return WordSplit(
-            self.inputs,
-            self.targets,
-            batch=size,
-            shuffle=self.shuffle,
-            shift=self.shift,
-            seed=self.seed,
-            names=self.names,
+            inputs, targets, batch=batch, shuffle=self.shuffle, shift=self.shift, seed=self.seed, names=names
         )
 
     def pictures(self, indices: Sequence[int]) -> list[bytes]:
@@ -104,11 +110,40 @@ class WordSplit:
         return total.hexdigest()
 
 
+def lines_of(name: str, fonts: Sequence[str], count: int) -> Int64[np.ndarray, "line cell"]:
+    """Return the pictures of every line: consecutive ones of a font, the lines in the order of their first picture.
+
+    Args:
+        name: of the split.
+        fonts: of every picture.
+        count: pictures of a line.
+
+    Raises:
+        InputError: no font has so many.
+
+    Example:
+        >>> lines_of("fit", ["a", "b", "a", "b", "b"], 2).tolist()
+        [[0, 2], [1, 3]]
+    """
+    of_font: dict[str, list[int]] = {}
+    for row, font in enumerate(fonts):
+        of_font.setdefault(font, []).append(row)
+    full = [
+        rows[at : at + count] for rows in of_font.values() for at in range(0, len(rows) - count + 1, count)
+    ]
+    if not full:
+        came = f"no font has {count} of the {len(fonts)} pictures of {name}"
+        raise fail("task words", came, "at least one line of one font", f"More of them: items_{name}.")
+    return np.array(sorted(full), dtype=np.int64)
+
+
 def _shifted(
-    inputs: UInt8[Tensor, "sample height width"], shifts: Tensor
+    inputs: UInt8[Tensor, "sample height width"], shifts: Int64[Tensor, "sample cell 2"]
 ) -> UInt8[Tensor, "sample height width"]:
-    """Move each picture by its own (down, across); the border's pixels are repeated where nothing came."""
-    items, height, width = inputs.shape
-    rows = (torch.arange(height) - shifts[:, :1]).clamp(0, height - 1)  # [sample, height]
-    columns = (torch.arange(width) - shifts[:, 1:]).clamp(0, width - 1)  # [sample, width]
-    return inputs[torch.arange(items)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    """Move each word by its own (down, across); its border's pixels are repeated where nothing came."""
+    cells = inputs.unflatten(2, (-1, WIDTH)).transpose(1, 2)  # [sample, cell, height, 128]
+    words, (down, across) = cells.flatten(0, 1), shifts.flatten(0, 1).unsqueeze(1).unbind(2)  # [word, 1]
+    rows = (torch.arange(words.shape[1]) - down).clamp(0, words.shape[1] - 1)  # [word, height]
+    columns = (torch.arange(WIDTH) - across).clamp(0, WIDTH - 1)  # [word, 128]
+    moved = words[torch.arange(len(words))[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved.unflatten(0, cells.shape[:2]).transpose(1, 2).flatten(2)

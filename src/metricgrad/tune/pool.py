@@ -45,7 +45,7 @@ def fit_and_pool(splits: Splits, metric: Metric, method: Method, seed: int) -> t
 
 def _divided(splits: Splits, metric: Metric, seed: int) -> tuple[Split, Split]:
     fit: Any = splits.fit
-    if type(fit) not in (ArraySplit, ClassBatchSplit):
+    if type(fit) not in (ArraySplit, ClassBatchSplit) and not hasattr(fit, "part"):
         raise _indivisible(f"fit is a {type(fit).__name__}, which cannot be divided")
     held = _held_back(_units(splits, metric), seed)
     try:
@@ -76,6 +76,8 @@ def _held_back(units: Tensor, seed: int) -> Tensor:
 
 def _part(fit: Any, kept: Tensor) -> Split:
     """Return a split with some of the items and the same batches otherwise."""
+    if hasattr(fit, "part"):
+        return fit.part(kept)
     inputs, targets = fit.inputs[kept], _rows(fit.targets, kept)
     if isinstance(fit, ArraySplit):
         batch = without_a_batch_of_one(len(inputs), fit.batch)
@@ -102,5 +104,5 @@ def _indivisible(came: str) -> Exception:
         "judge",
         came,
         "a pool: this method measures the exact metric on data that give it no gradient",
-        "Give Splits(fit, select, test, pool=...), or fit as an ArraySplit or ClassBatchSplit.",
+        "Give Splits(fit, select, test, pool=...), or fit as an ArraySplit, a ClassBatchSplit or a split with part().",
     )
