@@ -190,12 +190,13 @@ def with_settings(**settings: Any) -> Mapping[str, tuple[str, Mapping[str, Any]]
 
 WEIGHTED = ("surrogate:class_weighted_cross_entropy", {})
 SCALE = {"adapter": "scale"}
-FEDS: Mapping[str, Any] = {
+LEARNED: Mapping[str, Any] = {
     "learning_rate": 5e-4,
-    "surrogate_warmup": 2000,
+    "surrogate_warmup": 500,
     "surrogate_steps": 2,
     "objective": {"gradient_penalty_weight": 0.0, "metric_scale": 0.35},
 }
+"""Those of the task words, with a quarter of the warm-up: all of it would take longer than an arm has."""
 CELLS: Mapping[str, Cell] = {
     "precision": Cell(
         "imbalanced_f1",
@@ -224,9 +225,10 @@ CELLS: Mapping[str, Cell] = {
     "lines": Cell(
         "words",
         edits,
-        {"learned surrogate": ("learned+filter", FEDS)},
+        {"learned surrogate": ("learned+filter", LEARNED)},
         {
-            **with_settings(),
+            "mixture": SEARCHES["mixture"],
+            "evolution": SEARCHES["evolution"],
             "policy": ("blackbox:policy", {"batch": 64}),
             "policy, credit of items": (
                 "blackbox:policy",
@@ -234,6 +236,7 @@ CELLS: Mapping[str, Cell] = {
             ),
         },
         60,
+        {"items_select": 1000},
         prepare=divisible,
     ),
 }
