@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,46 @@ def test_the_record(run: tuple[Path, Any]) -> None:
     assert not [name for name in names if name.endswith((".pkl", ".pt", ".joblib"))]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert found["used"]["name"] in page and "network, argmax" in page and "<script" not in page
+
+
+def program(path: Path, content: str) -> str:
+    """Write a program; returns the metric."""
+    path.write_text(f"#!/bin/sh\n{content}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return f"cmd: ./{path.name} {{predictions}}"
+
+
+@pytest.mark.slow
+def test_a_program_is_the_metric(command: Command, tmp_path: Path) -> None:
+    """It is run as often as its own list of calls says, about as often as was said first; nothing is claimed."""
+    write(tmp_path / "t.csv", table(120))
+    line = program(
+        tmp_path / "hits.sh",
+        """echo >> calls
+awk -F, 'NR > 1 { rows++; hits += $2 == $3 } END { printf "%.6f\\n", hits / rows }' "$1\"""",
+    )
+    asked = ("adapt", "--table", "t.csv", "--target", "y", "--metric", line)
+    command(*asked).refused("--higher-is-better or --lower-is-better")
+    found = command(*asked, "--higher-is-better", "--minutes", "0.05", "--out", "run", "--json")
+    assert found.code == 0, found.err
+    assert "hits: 1 where the true classes of select are the decisions" in found.err
+    said = int(re.findall("about ([0-9,]+) calls", found.err)[0].replace(",", ""))
+    calls = (tmp_path / "calls").read_text().count("\n")
+    assert calls == found.json["calls"] and 100 < calls <= said + 20
+    assert {gain["claim"] for gain in found.json["gains"]} == {"nothing claimed"}
+    (used,) = [one for one in found.json["lines"] if one["used"]]
+    assert used["test"] == pytest.approx(np.trace(found.json["tables"][used["name"]]) / 24, abs=1e-5)
+
+
+def test_a_program_that_fails_costs_no_training(command: Command, tmp_path: Path) -> None:
+    """It is tried first."""
+    write(tmp_path / "t.csv", table(120))
+    line = program(tmp_path / "fails.sh", "echo no such column >&2; exit 3")
+    found = command(
+        "adapt", "--table", "t.csv", "--target", "y", "--metric", line, "--higher-is-better", "--out", "run"
+    )
+    found.refused("no such column")
+    assert not (tmp_path / "run" / "parts").exists()
 
 
 @pytest.mark.slow

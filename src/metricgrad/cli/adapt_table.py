@@ -5,14 +5,16 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import typer
+from torch import from_numpy
 
 from metricgrad.cli.adapt_run import require_only
-from metricgrad.cli.class_metric import metric_of_classes
+from metricgrad.cli.class_metric import metric_of_classes, try_program
 from metricgrad.cli.output import noted, print_json
 from metricgrad.cli.table_files import read_question
 from metricgrad.cli.table_run import learned_of
 from metricgrad.cli.table_text import draw
 from metricgrad.errors import InputError
+from metricgrad.metrics.adapt import metric_calls
 
 __all__ = ["OWN", "adapt_table"]
 
@@ -53,11 +55,13 @@ def adapt_table(given: Mapping[str, Any], said: Collection[str]) -> None:
     with noted(quiet=given["quiet"]) as notes:
         cells, question, words = read_question(given, metric)
 
-    def opened(lines: list[str]) -> None:
+    def opened(lines: list[str], job: Any) -> None:
         if not given["as_json"]:
             typer.echo("\n".join([*words, *lines]))
+        try_program(metric, from_numpy(job.y[job.parts.select]), len(job.pool), len(job.classes), noting)
 
     facts = {**learned_of(cells, question, given, opened, minutes=minutes, notes=notes), "read": words}
+    facts["calls"] = metric_calls(metric)
     if given["as_json"]:
         print_json(facts)
     else:

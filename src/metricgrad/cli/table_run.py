@@ -25,7 +25,7 @@ def learned_of(
     cells: Mapping[str, Sequence[Any]],
     question: Question,
     given: Mapping[str, Any],
-    opened: Callable[[list[str]], None],
+    opened: Callable[[list[str], Any], None],
     *,
     minutes: float,
     notes: Sequence[str],
@@ -36,7 +36,7 @@ def learned_of(
         cells: of all rows by column.
         question: what is asked of them.
         given: the options of the command by name.
-        opened: is handed the schema and the parts, in words, before anything is trained.
+        opened: is handed the schema and the parts, in words, and what is learned, before anything is trained.
         minutes: of the run.
         notes: what a reader should know of the data.
 
@@ -52,7 +52,7 @@ def learned_of(
     known = digest_of(cells, job.metric.name, job.classes, job.tabm, asked, test)
     folder = given["out"] or new_folder("adapt", job.metric.name)
     _claim(folder, known, force=given["force"])
-    opened([*job.encoder.schema.words(), *_parted(job)])
+    opened([*job.encoder.schema.words(), *_parted(job)], job)
     try:
         with Drawing(quiet=given["quiet"]) as observer:
             found = learn_table(job, folder, minutes=minutes, observer=observer, notes=notes)

@@ -102,7 +102,12 @@ def command(
     program = program_of_line(line, name=name, seconds=timeout)
     caller = f"metric {program.name}"
     if higher_is_better is None:
-        raise fail(caller, "its direction is not known", "higher_is_better=True or higher_is_better=False")
+        raise fail(
+            caller,
+            "its direction is not known",
+            "higher_is_better=True or higher_is_better=False",
+            "On the command line: --higher-is-better or --lower-is-better.",
+        )
     if not isinstance(higher_is_better, bool):
         raise fail(caller, f"higher_is_better is {higher_is_better!r}", "True or False")
     if reads is not None and reads not in READS:

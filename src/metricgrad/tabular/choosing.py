@@ -19,6 +19,7 @@ from torch import Tensor
 
 from metricgrad.decision import Fitted, fit_rule
 from metricgrad.differences import Differences
+from metricgrad.metrics.command import program_of
 from metricgrad.tabular.job import Job
 from metricgrad.tabular.models import TREES, Models, States
 from metricgrad.tabular.training import BALANCED, CONTINUED, SOFT, START, WEIGHTED
@@ -93,6 +94,8 @@ class Chosen:
 def offers_of(models: Models, arms: Sequence[str]) -> list[Offer]:
     """Judge every arm with its rule and with argmax, and the greedy mean of the weights of networks.
 
+    No mean is tried where the metric is a program: each would run it for a rule of its own.
+
     Args:
         models: that were trained.
         arms: their names, the start first.
@@ -108,6 +111,8 @@ def offers_of(models: Models, arms: Sequence[str]) -> list[Offer]:
             for ruled in (False, True)
             if ruled or arm != CONTINUED
         ]
+    if program_of(models.job.metric) is not None:
+        return found
     ruled = [one for one in found if one.ruled and not one.trees]
     mean = _mean(models, ruled)
     return found if mean is None else [*found, mean]

@@ -36,7 +36,7 @@ def trained_in_turn(models: Models, minutes: float, observer: Observer, notes: l
     if program_of(models.job.metric) is not None:
         arms.remove(SOFT)
         notes.append(
-            "no network is trained for the metric itself: a program would be run at every tenth step"
+            "no network is trained for the metric itself, no mean of networks tried: a program would run too often"
         )
     jobs = [(arm, model) for arm in arms for model in MODELS]
     weights = [WEIGHTS.get(arm, FURTHER) * (MORE if model == WHOLE else 1.0) for arm, model in jobs]
