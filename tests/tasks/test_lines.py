@@ -1,6 +1,8 @@
 """Lines of the task words: the pictures side by side, read cell by cell, and what the metrics of texts make of them."""
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,20 +13,26 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
+from metricgrad.cli.app import app
+from metricgrad.cli.recipe import Recipe, checked, read_recipe
 from metricgrad.errors import InputError
 from metricgrad.learned import OutputKind
 from metricgrad.learned.kinds.words import encoded
+from metricgrad.methods.sampled_policy import PolicySettings
 from metricgrad.metrics import adapt
 from metricgrad.metrics.decoded import of_kind
 from metricgrad.tasks import words
 from metricgrad.tasks.recogniser import MAX_LENGTH, letter_cross_entropy, output_kind, read_start
 from metricgrad.tasks.words import Options
-from metricgrad.tasks.words_pictures import ALPHABET, HEIGHT, WIDTH
+from metricgrad.tasks.words_pictures import ALPHABET, HEIGHT, WIDTH, fonts_folder
 from metricgrad.tasks.words_sets import WordPictures, WordSets
 from metricgrad.tasks.words_split import WordSplit, lines_of
 from metricgrad.tune import Plan, Splits, tune
+from tests.tasks.real_data import found_or_skipped
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lines-wer.yaml"
 SOME = [letters * 3 for letters in ("abc", "bcd", "cde", "def", "xyz", "efg")]
 
 
@@ -255,3 +263,33 @@ def test_the_methods_take_lines(method: str, metric: str, settings: dict) -> Non
 def test_a_learned_surrogate_needs_an_error_of_single_lines() -> None:
     """`wer` is a rate of all words together; `word_edit_distance` is the same count line by line."""
     assert not adapt("wer").per_sample and adapt("word_edit_distance").per_sample
+
+
+# ------------------------------------------------------------------------------------------------------ recipe
+
+
+def test_the_recipe_is_valid() -> None:
+    """It is one of the task words with lines, and its options, settings and budget are those of its method."""
+    recipe = checked(Recipe, read_recipe(EXAMPLE), "the example")
+    assert (recipe.task, recipe.metric, recipe.method) == ("words", "wer", "blackbox:policy")
+    assert Options(**recipe.data).words_per_line == 3
+    settings = PolicySettings(**recipe.settings)
+    assert recipe.plan.steps * settings.samples == settings.calls
+
+
+@pytest.mark.slow
+def test_the_recipe_runs(tmp_path, monkeypatch) -> None:
+    """Few pictures, two steps, one seed: three arms, a verdict on wer, and the side metrics beside it."""
+    fonts = found_or_skipped(fonts_folder)
+    monkeypatch.chdir(tmp_path)
+    few = [f"data.items_{name}={count}" for name, count in (("fit", 300), ("select", 150), ("test", 150))]
+    given = [*few, f"data.cache={tmp_path}", f"data.folder={fonts}"]
+    changes = [part for one in given for part in ("--set", one)]
+    asked = ["tune", str(EXAMPLE), *changes, "--steps", "2", "--seeds", "1", "--run", "run", "--json"]
+    outcome = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    events = [json.loads(line) for line in (tmp_path / "run" / "record.jsonl").read_text().splitlines()]
+    ended = {one["arm"]: one["step"] for one in events if one["event"] == "stage_finished"}
+    assert ended["tuned"] == ended["continued"] == 2
+    (verdict,) = [one for one in events if one["event"] == "verdict"]
+    assert verdict["metric_calls"]["pool"] == 16
