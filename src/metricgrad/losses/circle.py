@@ -10,7 +10,7 @@ import warnings
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -38,6 +38,7 @@ def circle_loss(
     pooling: Literal["anchor", "batch"] = "anchor",
     symmetric: bool = False,
     normalize: bool = True,
+    pairs: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, "*query"]:
     """Return the circle loss of every row as anchor (exact value of a proxy loss; its weights are constants).
 
@@ -55,12 +56,15 @@ def circle_loss(
             the batch, each pair once: one value for the batch.
         symmetric: with documents, the mean of both directions, see `info_nce_loss`; for `anchor` only.
         normalize: scale rows to length 1 first, so that similarities are cosines.
+        pairs: bool [query, item], which pairs are compared, as a miner chooses them; None for all. An item that a
+            query is not compared with is neither relevant to it nor a negative.
 
     Returns:
         One value per row, a scalar for `batch`; >= 0, lower is better.
 
     Raises:
-        InputError: scale <= 0; shapes that do not fit; unknown `pooling`; a setting that asks for a gradient.
+        InputError: scale <= 0; shapes that do not fit; unknown `pooling`; `pairs` with `batch`; a setting that asks for a
+            gradient.
 
     Warns:
         UserWarning: a margin outside -1 to 1.
@@ -94,7 +98,9 @@ def circle_loss(
     margin, scale = margin_and_scale("circle_loss", margin, scale)
     if pooling not in ("anchor", "batch"):
         raise fail("circle_loss", f"pooling is {pooling!r}", "'anchor' or 'batch'")
-    sides = compared("circle_loss", embeddings, targets, documents, normalize=normalize)
+    if pairs is not None and pooling == "batch":
+        raise fail("circle_loss", "pairs came with pooling='batch'", "pooling='anchor', or no pairs")
+    sides = compared("circle_loss", embeddings, targets, documents, normalize=normalize, pairs=pairs)
 
     def of_anchors(sides: Compared) -> Tensor:
         return log_of_one_and(circle_sums(sides, margin=margin, scale=scale).sum(1))
@@ -191,9 +197,10 @@ def _logits(sides: Compared, places: Tensor, margin: float, scale: float) -> tup
     weights = torch.where(relevant, weights.clamp_max(0), weights.clamp_min(0))
     borders = torch.where(relevant, similarities.new_tensor(1 - margin), margin)
     logits = similarities.sub_(borders).mul_(weights)
-    if sides.own:
-        themselves = torch.arange(len(places), device=places.device), places
-        logits[themselves], weights[themselves] = -torch.inf, 0
+    apart = sides.apart(places)
+    if apart is not None:
+        logits.masked_fill_(apart, -torch.inf)
+        weights.masked_fill_(apart, 0)
     return logits, weights, relevant
 
 

@@ -7,7 +7,7 @@ relevant and not judged.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metricgrad._checks import Number, positive_number
@@ -29,6 +29,7 @@ def hardest_triplet_loss(
     margin: Number = 0.2,
     symmetric: bool = False,
     normalize: bool = True,
+    pairs: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, " query"]:
     """Return the triplet loss of every query with its hardest negative, the mean over its relevant items (surrogate).
 
@@ -43,6 +44,8 @@ def hardest_triplet_loss(
         symmetric: the mean of both directions, queries against documents and documents against queries. The loss of a
             document counts for the queries that it is relevant to. It changes nothing for rows under labels.
         normalize: scale rows to length 1 first, so that similarities are cosines.
+        pairs: bool [query, item], which pairs are compared, as a miner chooses them; None for all. An item that a
+            query is not compared with is neither relevant to it nor a negative.
 
     Returns:
         One value per query, lower is better, from 0 to margin + 2 on cosines.
@@ -86,5 +89,5 @@ def hardest_triplet_loss(
         lost = torch.where(relevant & rivals, margin + hardest - similarities, 0).clamp(min=0)
         return share(lost.sum(1), relevant.sum(1))
 
-    sides = compared("hardest_triplet_loss", embeddings, targets, documents, normalize=normalize)
+    sides = compared("hardest_triplet_loss", embeddings, targets, documents, normalize=normalize, pairs=pairs)
     return in_directions(sides, one_way, symmetric=symmetric)

@@ -5,7 +5,7 @@ optimises no reported metric. Large batches help: the other pairs of the batch a
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -28,6 +28,7 @@ def info_nce_loss(
     temperature: Number = 0.05,
     symmetric: bool = False,
     normalize: bool = True,
+    pairs: Bool[Tensor, "query item"] | None = None,
 ) -> Float[Tensor, " query"]:
     """Return the InfoNCE loss of every query, the mean over its relevant documents (exact value of a proxy loss).
 
@@ -44,6 +45,8 @@ def info_nce_loss(
         symmetric: the mean of both directions, queries against documents and documents against queries. The loss of a
             document counts for the queries that it is relevant to. It changes nothing for rows under labels.
         normalize: scale rows to length 1 first.
+        pairs: bool [query, item], which pairs are compared, as a miner chooses them; None for all. An item that a
+            query is not compared with is neither relevant to it nor a negative.
 
     Returns:
         One value per query, >= 0, lower is better.
@@ -88,5 +91,5 @@ def info_nce_loss(
         lost = torch.where(relevant & rivals, -logsigmoid(ahead), 0)
         return share(lost.sum(1), relevant.sum(1))
 
-    sides = compared("info_nce_loss", embeddings, targets, documents, normalize=normalize)
+    sides = compared("info_nce_loss", embeddings, targets, documents, normalize=normalize, pairs=pairs)
     return in_directions(sides, one_way, symmetric=symmetric)

@@ -33,6 +33,7 @@ class Compared(NamedTuple):
         codes: class of every query.
         item_codes: class of every item.
         own: whether query i is item i, which it does not meet.
+        met: which items every query meets; None for all.
     """
 
     queries: Float[Tensor, "query dim"]
@@ -41,26 +42,42 @@ class Compared(NamedTuple):
     codes: Int[Tensor, " query"] | None = None
     item_codes: Int[Tensor, " item"] | None = None
     own: bool = False
+    met: Bool[Tensor, "query item"] | None = None
 
     def relevant(self, places: Int[Tensor, " place"]) -> Bool[Tensor, "place item"]:
         """Return which items are relevant to some of the queries; none of these is the query itself."""
         if self.codes is None:
-            return self.relevance.index_select(0, places)  # pyright: ignore[reportOptionalMemberAccess]
-        same = self.codes[places].unsqueeze(1) == self.item_codes
-        return same & ~self.itself(places) if self.own else same  # pyright: ignore[reportReturnType]
+            same = self.relevance.index_select(0, places)  # pyright: ignore[reportOptionalMemberAccess]
+        else:
+            same = self.codes[places].unsqueeze(1) == self.item_codes
+        apart = self.apart(places)
+        return same if apart is None else same & ~apart  # pyright: ignore[reportReturnType]
 
     def similarities(self, places: Int[Tensor, " place"]) -> Float[Tensor, "place item"]:
-        """Return the similarities of some of the queries; -inf with the query itself."""
+        """Return the similarities of some of the queries; -inf with an item that the query does not meet."""
         found = self.queries.index_select(0, places) @ self.items.T
-        return found.masked_fill(self.itself(places), -torch.inf) if self.own else found
+        apart = self.apart(places)
+        return found if apart is None else found.masked_fill(apart, -torch.inf)
 
-    def itself(self, places: Int[Tensor, " place"]) -> Bool[Tensor, "place item"]:
-        """Return which item every query would be, where queries are items."""
-        return places.unsqueeze(1) == torch.arange(len(self.items), device=places.device)
+    def apart(self, places: Int[Tensor, " place"]) -> Bool[Tensor, "place item"] | None:
+        """Return which items some of the queries do not meet; None where they meet all."""
+        itself = None
+        if self.own:
+            itself = places.unsqueeze(1) == torch.arange(len(self.items), device=places.device)
+        if self.met is None:
+            return itself
+        unmet = ~self.met.index_select(0, places)
+        return unmet if itself is None else unmet | itself
 
 
 def compared(
-    caller: str, embeddings: Tensor, targets: Labels | Tensor, documents: Tensor | None, *, normalize: bool
+    caller: str,
+    embeddings: Tensor,
+    targets: Labels | Tensor,
+    documents: Tensor | None,
+    *,
+    normalize: bool,
+    pairs: Tensor | None = None,
 ) -> Compared:
     """Read the arguments of a loss of similarities.
 
@@ -70,6 +87,7 @@ def compared(
         targets: one label per row, or relevance [query, document].
         documents: the other side; None where the rows are compared with each other.
         normalize: scale rows to length 1 first.
+        pairs: bool [query, item], which pairs are compared; None for all.
 
     Raises:
         InputError: shapes that do not fit.
@@ -80,7 +98,8 @@ def compared(
         if len(codes) != len(queries):
             came = f"{len(codes)} targets for embeddings {describe(embeddings)}"
             raise fail(caller, came, "one label per row")
-        return Compared(queries, queries, codes=codes, item_codes=codes, own=True)
+        met = _met(caller, pairs, queries, queries)
+        return Compared(queries, queries, codes=codes, item_codes=codes, own=True, met=met)
     items = _rows(caller, "documents", documents, normalize)
     if items.shape[1] != queries.shape[1]:
         came = f"embeddings are {describe(embeddings)} and documents {describe(documents)}"
@@ -89,7 +108,8 @@ def compared(
     if not isinstance(targets, Tensor) or targets.shape != shape:
         came = f"targets are {describe(targets)} for {shape[0]} queries and {shape[1]} documents"
         raise fail(caller, came, "the relevance of every pair [query, document]")
-    return Compared(queries, items.to(queries.dtype), targets.to(queries.device) > 0)
+    met = _met(caller, pairs, queries, items)
+    return Compared(queries, items.to(queries.dtype), targets.to(queries.device) > 0, met=met)
 
 
 def in_directions(sides: Compared, one_way: OneWay, *, symmetric: bool) -> Float[Tensor, " query"]:
@@ -124,8 +144,10 @@ def mean_of_directions(
     with torch.autocast(sides.queries.device.type, enabled=False):
         found = losses(sides)
         if symmetric and sides.relevance is not None:
-            back = losses(Compared(sides.items, sides.queries, sides.relevance.T))
-            weights = sides.relevance.to(back.dtype)  # [query, item]
+            met = None if sides.met is None else sides.met.T
+            back = losses(Compared(sides.items, sides.queries, sides.relevance.T, met=met))
+            shared = sides.relevance if sides.met is None else sides.relevance & sides.met
+            weights = shared.to(back.dtype)  # [query, item]
             found = (found + share(weights @ back, weights.sum(1))) / 2
     return found
 
@@ -145,6 +167,16 @@ def _query_by_query(one_way: OneWay, sides: Compared) -> Tensor:
 def _of_places(one_way: OneWay, sides: Compared, places: Tensor, queries: Tensor, items: Tensor) -> Tensor:
     sides = sides._replace(queries=queries, items=items)
     return one_way(sides.similarities(places), sides.relevant(places))
+
+
+def _met(caller: str, pairs: Tensor | None, queries: Tensor, items: Tensor) -> Tensor | None:
+    if pairs is None:
+        return None
+    shape = (len(queries), len(items))
+    if not isinstance(pairs, Tensor) or pairs.dtype != torch.bool or pairs.shape != shape:
+        came = f"pairs are {describe(pairs)} for {shape[0]} queries and {shape[1]} items"
+        raise fail(caller, came, "bool [query, item], which pairs are compared")
+    return pairs.to(queries.device)
 
 
 def _rows(caller: str, name: str, given: Tensor, normalize: bool) -> Tensor:
