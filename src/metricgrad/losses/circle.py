@@ -63,8 +63,8 @@ def circle_loss(
         One value per row, a scalar for `batch`; >= 0, lower is better.
 
     Raises:
-        InputError: scale <= 0; shapes that do not fit; unknown `pooling`; `pairs` with `batch`; a setting that asks for a
-            gradient.
+        InputError: scale <= 0; shapes that do not fit; unknown `pooling`; `pairs` with `batch`; a setting that asks
+            for a gradient.
 
     Warns:
         UserWarning: a margin outside -1 to 1.
