@@ -32,7 +32,9 @@ FURTHER: Mapping[str, tuple[Callable[..., Any], ...]] = {
     "direct": (DirectLoss, Interleaving, Contingency, Multiclass),
     "learned": (LearnedSurrogate, FilteredSurrogate),
     "interpolated": (losses.relaxed, losses.interpolated),
-    "decision-rules": tuple(rule for name, rule in RULES.items() if name not in ("argmax", "rounding", "midpoint")),
+    "decision-rules": tuple(
+        rule for name, rule in RULES.items() if name not in ("argmax", "rounding", "midpoint")
+    ),
     "closed-forms": tuple(
         one
         for one in (getattr(projection, name) for name in projection.__all__)

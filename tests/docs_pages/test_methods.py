@@ -74,7 +74,9 @@ def test_the_settings_are_those_of_the_code(script: ModuleType, page: Path) -> N
 
 def test_settings_by_another_way(script: ModuleType) -> None:
     """A table has every field of the model of its method, every keyword of a loss, and its default."""
-    proxy = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", _section(FOLDER / "proxy.md", HEADINGS[4]), re.MULTILINE))
+    proxy = dict(
+        re.findall(r"^\| `(\w+)` \| (.*?) \|", _section(FOLDER / "proxy.md", HEADINGS[4]), re.MULTILINE)
+    )
     assert set(proxy) == set(DescentSettings.model_fields)
     assert float(proxy["learning_rate"]) == DescentSettings().learning_rate
     for name, kind in SEARCHES.items():
@@ -91,7 +93,9 @@ def test_settings_by_another_way(script: ModuleType) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_references_exist(page: Path) -> None:
     """Keys of references.bib, and those that the text names are listed."""
-    known = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "references.bib").read_text(encoding="utf-8"), re.MULTILINE))
+    known = set(
+        re.findall(r"^@\w+\{([^,]+),", (ROOT / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     listed = re.findall(r"`([^`]+)`", _section(page, "Reference"))
     assert listed and set(listed) <= known
     named = re.findall(r"\[([a-z]+\d{4}[a-z0-9]*)\]", _section(page, "Differences from the paper"))
@@ -99,7 +103,8 @@ def test_the_references_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if _slow(page) else []) for page in PAGES]
+    "page",
+    [pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if _slow(page) else []) for page in PAGES],
 )
 def test_the_example_runs(page: Path, tmp_path: Path, command: Command) -> None:
     """It prints what the page shows below it."""
