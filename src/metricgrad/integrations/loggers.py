@@ -3,7 +3,8 @@
 Nothing of these packages is imported: each function takes the object that its user already has. The names of the curves
 are the same everywhere: `seed0/tuned/select` is the exact metric on select, `seed0/tuned/loss` the training loss, and
 `seed0/tuned/test` the metric on test, once. From the second try of an arm on the number of the try follows the arm,
-`seed0/tuned/try1/select`. The verdict gives the gain over each opponent and the ends of its interval: `gain/start/value`, `low`, `high`.
+`seed0/tuned/try1/select`. The verdict gives the gain over each opponent and the ends of its interval:
+`gain/start/value`, `low`, `high`.
 """
 
 import re
@@ -32,7 +33,15 @@ def tensorboard_observer(writer: Any, *, also: Observer = plain_lines) -> Observ
         ...         print(name, value, step)
         >>> observer = tensorboard_observer(Writer(), also=lambda event: None)
         >>> observer(
-        ...     {"event": "evaluated", "seed": 0, "arm": "tuned", "attempt": 0, "step": 5, "value": 0.5, "best": 0.5}
+        ...     {
+        ...         "event": "evaluated",
+        ...         "seed": 0,
+        ...         "arm": "tuned",
+        ...         "attempt": 0,
+        ...         "step": 5,
+        ...         "value": 0.5,
+        ...         "best": 0.5,
+        ...     }
         ... )
         seed0/tuned/select 0.5 5
     """
@@ -48,8 +57,8 @@ def mlflow_observer(mlflow: Any, *, also: Observer = plain_lines) -> Observer:
     """Return an observer that logs metrics to MLflow.
 
     Args:
-        mlflow: the module `mlflow` with an active run, or anything with `log_metrics(values, step=)`, such as a logger of
-            Lightning.
+        mlflow: the module `mlflow` with an active run, or anything with `log_metrics(values, step=)`, such as a
+            logger of Lightning.
         also: an observer that gets every event, too; default: plain lines on standard error.
 
     Returns:
@@ -65,7 +74,9 @@ def mlflow_observer(mlflow: Any, *, also: Observer = plain_lines) -> Observer:
     """
 
     def write(values: Mapping[str, float], step: int) -> None:
-        mlflow.log_metrics({re.sub(r"[^\w\-. /:]", "_", name): value for name, value in values.items()}, step=step)
+        mlflow.log_metrics(
+            {re.sub(r"[^\w\-. /:]", "_", name): value for name, value in values.items()}, step=step
+        )
 
     return _Curves(write, also)
 
@@ -78,15 +89,22 @@ def wandb_observer(run: Any, *, also: Observer = plain_lines) -> Observer:
         also: an observer that gets every event, too; default: plain lines on standard error.
 
     Returns:
-        What `tune(..., observer=)` takes. The steps of a run of W&B may not go back, so the arms follow each other on its
-        axis, and go on where the run stands already; `seed0/tuned/step` is the step of the arm itself.
+        What `tune(..., observer=)` takes. The steps of a run of W&B may not go back, so the arms follow each other on
+        its axis, and go on where the run stands already; `seed0/tuned/step` is the step of the arm itself.
 
     Example:
         >>> class Run:
         ...     def log(self, values, step):
         ...         print(values, step)
         >>> observer = wandb_observer(Run(), also=lambda event: None)
-        >>> evaluated = {"event": "evaluated", "seed": 0, "arm": "tuned", "attempt": 0, "best": 0.5, "value": 0.5}
+        >>> evaluated = {
+        ...     "event": "evaluated",
+        ...     "seed": 0,
+        ...     "arm": "tuned",
+        ...     "attempt": 0,
+        ...     "best": 0.5,
+        ...     "value": 0.5,
+        ... }
         >>> observer({**evaluated, "step": 5})
         {'seed0/tuned/select': 0.5, 'seed0/tuned/step': 5} 5
         >>> observer({"event": "stage_started", "seed": 1})

@@ -101,7 +101,9 @@ def loss_for_trainer(
     return compute_loss
 
 
-def metrics_for_trainer(*metrics: Any, higher_is_better: bool | None = None) -> Callable[[Any], dict[str, float]]:
+def metrics_for_trainer(
+    *metrics: Any, higher_is_better: bool | None = None
+) -> Callable[[Any], dict[str, float]]:
     """Return exact metrics as `Trainer(..., compute_metrics=)` takes them.
 
     Args:
@@ -129,9 +131,7 @@ def metrics_for_trainer(*metrics: Any, higher_is_better: bool | None = None) -> 
     def compute_metrics(seen: Any) -> dict[str, float]:
         outputs = seen.predictions[0] if isinstance(seen.predictions, tuple) else seen.predictions
         outputs, labels = torch.as_tensor(outputs), torch.as_tensor(seen.label_ids)
-        return {
-            record.name: float(record.summarise(record.measure(outputs, labels))) for record in records
-        }
+        return {record.name: float(record.summarise(record.measure(outputs, labels))) for record in records}
 
     return compute_metrics
 
@@ -143,7 +143,9 @@ def _objective(
         objective = named_objective(loss, settings, complete=True)
         if hasattr(objective, "begin"):
             came = f"{loss} asks for facts of a run, or remembers something between steps"
-            raise fail("loss_for_trainer", came, "a loss of a batch alone", "Give its function with these facts.")
+            raise fail(
+                "loss_for_trainer", came, "a loss of a batch alone", "Give its function with these facts."
+            )
         return objective
     if settings:
         came = f"settings {settings} came for a callable"
@@ -159,5 +161,7 @@ def _part(caller: str, outputs: Any, part: str | Callable[[Any], Tensor]) -> Ten
     if callable(part):
         return part(outputs)
     if not isinstance(outputs, Mapping) or part not in outputs:
-        raise fail(caller, f"the network returns {form(outputs)}", f"a part {part!r}", "Name another one as part=.")
+        raise fail(
+            caller, f"the network returns {form(outputs)}", f"a part {part!r}", "Name another one as part=."
+        )
     return outputs[part]
