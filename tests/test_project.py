@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "metricgrad"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-SCRIPTS = ("setup", "run", "test", "check", "bench", "docs", "freeze", "fetch-data", "fetch-fonts")
+SCRIPTS = ("setup", "run", "test", "check", "bench", "docs", "freeze", "package", "fetch-data", "fetch-fonts")
 FORBIDDEN_STEMS = {
     "utils",
     "util",

@@ -35,7 +35,7 @@ def test_the_page_runs(shipped: Command, tmp_path: Path) -> None:
 
 def test_the_figures_of_the_pages(shipped: Command) -> None:
     """Those in the text are those of the command."""
-    ((line,),) = [re.findall(r"^metricgrad (decide examples.*)$", README, re.MULTILINE)]
+    ((line,),) = [re.findall(r"`scripts/run (decide examples.*?)`", README)]
     found = shipped(*shlex.split(line), "--json").json
     before, after, change = (found[key] for key in ("before", "after", "difference"))
     cut = f"a probability of {found['curve']['cut']:.3f}, not one half"
