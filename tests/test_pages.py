@@ -15,6 +15,7 @@ RUN_ELSEWHERE = {
     "adding-a-method": "adding/test_pages.py",
     "adding-a-task": "adding/test_pages.py",
     "adding-an-output-kind": "adding/test_pages.py",
+    "black-box": "methods/test_peft.py",
     "checking-a-loss": "testing/test_checking_page.py",
     "closed-forms": "projection/test_page.py",
     "comparing": "cli/test_comparing_page.py",
