@@ -29,7 +29,7 @@ ARMS = {
 _TEMPLATE = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(
     (Path(__file__).parent / "front.svg.jinja").read_text(encoding="utf-8")
 )
-_BLOCK = re.compile(r"(<!-- headlines -->\n).*?(\n<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- headlines -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 class Headline(NamedTuple):
@@ -111,7 +111,7 @@ def page() -> str:
     head = ["what is learned", "metric", "method", "best control", "control", "method", "gain", "verdict"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *(one.line() for one in headlines())]
     return _BLOCK.sub(
-        lambda found: found[1] + "\n".join(lines) + found[2], README.read_text(encoding="utf-8")
+        lambda found: found[1] + "\n".join([*lines, ""]) + found[2], README.read_text(encoding="utf-8")
     )
 
 
