@@ -205,7 +205,7 @@ CELLS: Mapping[str, Cell] = {
         worst_category,
         {"surrogate": ("surrogate:recall_at_k", {"proxy_weight": 0.3})},
         with_settings(**SCALE),
-        200,
+        60,
         random=SCALE,
     ),
     "business": Cell(
