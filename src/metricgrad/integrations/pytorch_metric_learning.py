@@ -53,7 +53,7 @@ class PairLoss(losses.BaseMetricLossFunction):
         tensor(3.1005)
         >>> chosen = tuple(torch.tensor([number]) for number in (0, 1, 3))  # anchor, positive, negative
         >>> criterion(embeddings, torch.tensor([0, 0, 1, 1]), chosen)
-        tensor(0.5806)
+        tensor(1.1573)
     """
 
     def __init__(self, loss: Callable[..., Tensor], *, reducer: Any = None, **settings: Any) -> None:
