@@ -55,11 +55,11 @@ def tables() -> str:
         found = losses_for(metric)
         standing |= set(found)
         direct = families["direct"].suits(metric)
-        chosen = _chosen(metric)
+        taken = chosen(metric)
         names = ", ".join(f"`{name}`" for name in [facts.name, *facts.aliases])
         losses = ", ".join(f"`{name}`" for name in found)
         rows.append(
-            f"| {names} | {losses} | {f'`{direct}`' if isinstance(direct, MethodName) else ''} | {chosen} |"
+            f"| {names} | {losses} | {f'`{direct}`' if isinstance(direct, MethodName) else ''} | {taken} |"
         )
     rows += ["", "Losses that stand for no metric: proxies to start from and controls.", ""]
     rows += ["| loss | what it returns |", "|---|---|"]
@@ -69,7 +69,7 @@ def tables() -> str:
     return "\n".join(rows)
 
 
-def _chosen(metric: Metric) -> str:
+def chosen(metric: Metric) -> str:
     """What `auto` takes of a metric; nothing where it needs to know more of the run, or knows no road."""
     if is_portfolio(Contender("", "auto"), metric):
         return "a portfolio"

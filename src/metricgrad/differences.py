@@ -24,6 +24,7 @@ Claim = Literal["gain", "worse", "no evidence", "nothing claimed"]
 """What may be said of an arm beside another (see docs/statistics.md)."""
 
 CONFIDENCE = 0.95
+"""Of every interval: 0.95 says 95 %."""
 FEWEST_EFFECTIVE = 10
 """Groups of equal size that unequal ones must count as, at least."""
 MOST_UNDEFINED = 0.1

@@ -93,10 +93,12 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="screen", features=[scheme])
-        self._events.clear()
-        self.call("Page.navigate", url=page.resolve().as_uri())
-        while "Page.loadEventFired" not in self._events:
-            self._next()
+        self._go(page.resolve().as_uri())
+
+    def forget(self) -> None:
+        """Leave the page, and lose what it and others from the disk have kept."""
+        self.ask("localStorage.clear()")
+        self._go("about:blank")
 
     def ask(self, expression: str) -> Any:
         """The value of an expression of JavaScript in the page; a promise is waited for."""
@@ -127,6 +129,13 @@ class Chromium:
             self._process.wait()
         os.close(self._read)
         os.close(self._write)
+
+    def _go(self, address: str) -> None:
+        """Show an address and wait until it has loaded."""
+        self._events.clear()
+        self.call("Page.navigate", url=address)
+        while "Page.loadEventFired" not in self._events:
+            self._next()
 
     def _next(self) -> dict[str, Any]:
         """The next message of the browser; events are noted on the way."""

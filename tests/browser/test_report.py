@@ -9,6 +9,7 @@ import pytest
 
 from metricgrad.report import render
 from tests.browser import chromium
+from tests.browser.contrast import CONTRASTS
 from tests.report import synthetic_runs
 from tests.report.synthetic_rules import with_rules
 
@@ -16,23 +17,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one br
 
 DRAWN = """[...document.querySelectorAll(".canvas")].map(c => [c.id, c.querySelectorAll("svg.main-svg").length,
     c.querySelectorAll(".scatterlayer .trace").length, c.offsetWidth])"""
-# Contrast of every piece of text with the nearest opaque background, by the formula of WCAG 2.
-CONTRASTS = """(() => {
-  const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
-  const light = (c) => { const [r, g, b] = c.slice(0, 3).map(v => v / 255)
-      .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-      return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const back = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-      if (c[3] === 1) return c; } return [255, 255, 255, 1]; };
-  const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const e = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
-    if (!text || e.closest("script, style, noscript") || !e.getClientRects().length) continue;
-    const style = getComputedStyle(e), ink = light(parse(e.closest("svg") ? style.fill : style.color));
-    const paper = light(back(e)), ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
-    found.push([text.slice(0, 40), ratio]);
-  }
-  return found; })()"""
 CUT_OFF = """[...document.querySelectorAll("main, section, table, figure, .ranking, .facts")]
     .filter(e => e.getClientRects().length && !e.closest(".scroll, .sheet"))
     .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
