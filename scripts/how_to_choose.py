@@ -30,7 +30,7 @@ def rules() -> str:
     two = suited(torch.eye(2), [0, 1], adapt("f1"))
     more = suited(torch.eye(3), [0, 1, 2], adapt("macro_f1"))
     ordered = suited([0.1, 1.2, 1.9], [0, 1, 2], adapt("quadratic_kappa"))
-    return f"`{two}` for two classes, `{more}` for more, `{ordered}` for one number of ordered classes"
+    return f"`{two}` for two classes, `{more}` for more, `{ordered}` for ordered classes with one score per sample"
 
 
 def part(reading: str) -> str:
@@ -40,15 +40,15 @@ def part(reading: str) -> str:
     losses = sorted({loss for _, metric in metrics for loss in losses_for(metric)})
     outputs = OUTPUTS.get(reading)
     taken = sorted({found for _, metric in metrics if (found := chosen(replace(metric, kind=outputs)))})
-    auto = "nothing; name a method"
+    auto = "nothing: name a method"
     if taken:
-        auto = " or ".join(taken) + (" where the kind of output is given" if outputs else "")
+        auto = " or ".join(taken) + (" if you give the kind of output" if outputs else "")
     lines = [f"* **Metrics**: {names}."]
     if reading == "classes":
-        lines.append(f"* **The rule of `decide`**: {rules()}.")
-    lines.append(f"* **In a run** `auto` takes {auto}.")
+        lines.append(f"* **The rule that `decide` fits**: {rules()}.")
+    lines.append(f"* **In a run** the method `auto` chooses {auto}.")
     if losses:
-        lines.append(f"* **Losses for some of them**: {', '.join(f'`{loss}`' for loss in losses)}.")
+        lines.append(f"* **Losses for some of these metrics**: {', '.join(f'`{loss}`' for loss in losses)}.")
     return "\n".join(lines)
 
 
