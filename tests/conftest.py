@@ -14,8 +14,13 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The check of annotations is told where a test begins, doctests included."""
+    """The check of annotations is told where a test begins; no drawn example fails because the machine is busy."""
     config.pluginmanager.register(annotations, "annotations")
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # not among the packages of the integrations
+        from hypothesis import settings
+
+        settings.register_profile("patient", settings.default, deadline=None)
+        settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

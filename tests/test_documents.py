@@ -80,7 +80,7 @@ PIECES = [
 
 
 @given(PLAIN)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_dumped_is_read(value: Any) -> None:
     """YAML and JSON of plain values give them back: what a run writes it can read."""
     assert yaml_document(yaml.safe_dump(value, allow_unicode=True)).value == value
@@ -90,7 +90,7 @@ def test_what_is_dumped_is_read(value: Any) -> None:
 @example("*a" + "1" * 5000)
 @example("!x" + "1" * 5000 + " a")
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_random_yaml_is_read_or_refused(text: str) -> None:
     """Whatever the text: a value of plain types, or Unreadable."""
     try:
@@ -105,7 +105,7 @@ def test_random_yaml_is_read_or_refused(text: str) -> None:
 @given(
     st.binary(max_size=40) | st.lists(st.sampled_from(PIECES), max_size=8).map(lambda p: "".join(p).encode())
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_random_bytes_are_read_or_refused(content: bytes) -> None:
     """The same of bytes, for both kinds of document."""
     for read in (yaml_document, json_value):

@@ -13,7 +13,7 @@ SLOPE = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 NAN = float("nan")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(1e-3, 10))
 def test_exact_on_a_linear_function(sigma: float):
     """(1/M) sum_i (a.e_i) e_i, whatever sigma and the point are."""
@@ -25,7 +25,7 @@ def test_exact_on_a_linear_function(sigma: float):
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 6), min_size=8, max_size=8))
 def test_ranks_see_only_the_order(values: list[int]):
     """An order-keeping change of the metric changes no bit; a falling one turns the sign."""
@@ -36,7 +36,7 @@ def test_ranks_see_only_the_order(values: list[int]):
     torch.testing.assert_close(evolution_gradient(DIRECTIONS, -f[:4], -f[4:], 0.1), -found)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9))
 def test_centered_ranks(values: list[int]):
     """They sum to 0, lie within a half, and equal values share one."""

@@ -49,7 +49,7 @@ def test_equal_weights_do_not_train_on():
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-4, 4), min_size=1, max_size=6), st.floats(-1, 1))
 def test_weights(values: list[float], shift: float):
     """Positive, mean 1, no further apart than the clip lets them; a common shift changes nothing within it."""
@@ -81,7 +81,7 @@ def test_the_default_clip_holds_plain_training():
     assert mixture_weights(continuing_weights(counts, losses))[0] < 0.999 * expected[0]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.permutations(range(8)))
 def test_the_elite_mean_sees_only_the_order(order: list[int]):
     """An order-keeping change of the values, failed candidates and the direction change nothing."""

@@ -206,7 +206,7 @@ VALUES = [
 
 
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=5))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_recipes_are_read_or_refused(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
     """Whatever stands in a recipe: keys and values, or one sentence."""
     path = tmp_path / "r.yaml"

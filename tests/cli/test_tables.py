@@ -469,7 +469,7 @@ def loose(text: str) -> str:
         return text
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS)
 @pytest.mark.filterwarnings(
     "ignore:.*Unicode", "ignore:.*no prediction occurs", "ignore::sklearn.exceptions.UndefinedMetricWarning"
@@ -499,7 +499,7 @@ def test_random_tables(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     assert value(path, "macro_f1") == pytest.approx(wanted)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.booleans(), st.floats(-9, 9, width=16)), min_size=2, max_size=9),
     st.sampled_from([("0", "1"), ("no", "yes"), ("legit", "fraud"), ("b", "a")]),

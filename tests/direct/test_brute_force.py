@@ -58,7 +58,7 @@ def pairs(unit: Any, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 
 @given(st.lists(st.sampled_from([-1.0, 0.0, 0.5]), min_size=3, max_size=3), st.integers(0, 7))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_sets(row: list[float], number: int):
     """Independent items are decided one by one: the scores of both decodes are known in closed form."""
     scores = torch.tensor([row], dtype=torch.float64)

@@ -31,7 +31,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @given(cases())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_equals_enumeration(case: tuple[Tensor, Tensor, Tensor]):
     """Both signs, ties, masks, losses of any sign."""
     scores, losses, mask = case

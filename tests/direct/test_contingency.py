@@ -118,7 +118,7 @@ Unit = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 1)), max_size=ITEMS
     st.floats(0.01, 20),
     st.sampled_from((1, -1)),
 )
-@settings(deadline=None, max_examples=30, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 def test_equals_enumeration_of_any(
     units: list[list[tuple[int, int]]], setting: tuple[str, float], epsilon: float, sign: int
 ):

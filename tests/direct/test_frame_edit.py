@@ -60,7 +60,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize(("normalize_length", "automaton"), [(False, True), (True, True), (False, False)])
 @given(case=cases())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_equals_enumeration(normalize_length: bool, automaton: bool, case: tuple[Tensor, Tensor, Tensor]):
     """Every sign that is solved: ties, frames left out, empty strings and references."""
     structure = FrameEdit(normalize_length=normalize_length, automaton=automaton)

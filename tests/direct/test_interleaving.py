@@ -332,7 +332,7 @@ def listed(m: int, n: int, table: Tensor) -> Callable[[Tensor, tuple[int, ...]],
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     m=st.integers(1, 4),
     n=st.integers(1, 4),

@@ -31,7 +31,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 @given(cases(), st.booleans())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_equals_enumeration(case: tuple[Tensor, Tensor, Tensor, Tensor], with_costs: bool):
     """Both signs, ties, masks, costs of any sign and on the diagonal."""
     scores, targets, cost, mask = case

@@ -64,7 +64,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, int]:
 
 @pytest.mark.parametrize("metric", LOSSES)
 @given(case=cases())
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_equals_enumeration(metric: str, case: tuple[Tensor, Tensor, Tensor, int]):
     """Both signs, ties, masks, k beyond the items; the loss of the prediction is the mean over tied sets."""
     scores, targets, mask, k = case

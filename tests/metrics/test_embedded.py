@@ -175,7 +175,7 @@ def test_rounded_similarities_are_within_their_slack(
     assert bool((error <= similarities.slack).all())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 17, 64, 130]), st.integers(-60, 0))
 def test_parts_of_rows_add_up_without_rounding(seed: int, dim: int, spread: int) -> None:
     """Sums of products of parts are whole numbers below 2^53 of their unit, and the parts add up to the row."""

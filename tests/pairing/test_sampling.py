@@ -24,7 +24,7 @@ def most(groups, classes_per_batch):
     return max(t for t in range(sum(groups) + 1) if sum(min(g, t) for g in groups) >= classes_per_batch * t)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(0, 13), min_size=1, max_size=9),
     classes=st.integers(1, 4),

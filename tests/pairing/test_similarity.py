@@ -37,7 +37,7 @@ def test_unit_rows(dtype, generator):
     torch.testing.assert_close(rows.grad[1], torch.zeros(3, dtype=dtype))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 10**6),
     dtype=st.sampled_from([torch.float32, torch.float64]),

@@ -62,7 +62,7 @@ def test_the_order_of_pairs_does_not_count(form):
 
 
 @given(block=st.integers(1, ROWS + 3), seed=st.integers(0, 5))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_sums_of_blocks_are_those_of_the_whole(block: int, seed: int):
     """For any block size, with classes and with pairs; and they are the sums by definition."""
     x, y = vectors(seed)

@@ -192,7 +192,7 @@ def test_same_scores(temperature, dtype, step, monkeypatch, generator):
         torch.testing.assert_close(one, other, rtol=share, atol=share * 100)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     classes=st.lists(st.integers(1, 7), max_size=12),
     dims=st.integers(1, 5),
