@@ -41,7 +41,7 @@ from benchmarks.objectives import compared
 from metricgrad._types import Metric
 from metricgrad.metrics import adapt, ndcg
 from metricgrad.tasks.emoji_pictures import load_pictures
-from metricgrad.tasks.emoji_tree import read_tree
+from metricgrad.tasks.emoji_tree import Level, read_tree
 from metricgrad.tasks.task import Task
 from metricgrad.tune import ArraySplit, Comparison, Plan, Splits, tune
 
@@ -106,7 +106,8 @@ def of_the_same_kind(task: Task) -> Metric:
     del task
     names = load_pictures().names
     gains = 3 * torch.eye(len(names), dtype=torch.float64)
-    for level, gain in (("subcategories", 2), ("categories", 1)):
+    kinds: tuple[tuple[Level, int], ...] = (("subcategories", 2), ("categories", 1))
+    for level, gain in kinds:
         kind = torch.from_numpy(read_tree(names, level).class_of)
         gains = gains.maximum(gain * ((kind[:, None] == kind) & (kind >= 0)))
 
@@ -118,7 +119,9 @@ def of_the_same_kind(task: Task) -> Metric:
         reference_targets: Tensor | None = None,
     ) -> Tensor:
         alone = reference_outputs is None or reference_targets is None
-        items, of_items = (outputs, targets) if alone else (reference_outputs, reference_targets)
+        items, of_items = (outputs, targets)
+        if reference_outputs is not None and reference_targets is not None:
+            items, of_items = reference_outputs, reference_targets
         scores = normalize(outputs, dim=1) @ normalize(items, dim=1).T
         own = torch.arange(len(outputs), device=outputs.device) if alone else None
         table = gains.to(scores.device)[targets][:, of_items]
@@ -263,7 +266,8 @@ def read(name: str, *, quick: bool) -> None:
     statistics = {told.get(arm, arm): each for arm, each in statistics_of(found).items()}
     select = {told.get(row.name, row.name): row.select or float("nan") for row in found.table}
     test = {row.name: row.value or float("nan") for row in found.table}
-    sign = 1 if task.metric.higher_is_better else -1
+    metric: Any = task.metric
+    sign = 1 if metric.higher_is_better else -1
 
     def seen(arm: str) -> list[str]:
         """Optimism and calls."""

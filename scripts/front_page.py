@@ -67,8 +67,8 @@ def gain_of(
     found: Mapping[str, str], gain: str, low: str, high: str, sign: int = 1
 ) -> tuple[float, float, float]:
     """Three columns of a row as a gain; sign -1 where lower values are better."""
-    ends = sorted(sign * float(found[one]) for one in (low, high))
-    return sign * float(found[gain]), *ends
+    first, last = sorted(sign * float(found[one]) for one in (low, high))
+    return sign * float(found[gain]), first, last
 
 
 def headlines() -> Iterator[Headline]:
@@ -76,7 +76,7 @@ def headlines() -> Iterator[Headline]:
     tuned = row("main-job", arm="tuned")
     for arm, control in (("closed-form", "the best closed form"), ("continued", "continued SupCon")):
         values = (f"{float(row('main-job', arm=arm)['value']):.4f}", f"{float(tuned['value']):.4f}")
-        gain = gain_of(tuned, *(f"over_{arm}{end}" for end in ("", "_low", "_high")))
+        gain = gain_of(tuned, f"over_{arm}", f"over_{arm}_low", f"over_{arm}_high")
         yield Headline("emoji of six vendors", "recall@1", "AP surrogate", control, values, gain, "emoji.md")
     for name, task, metric, arm, sign, digits in (
         ("words", "words in unknown fonts", "total edit distance", "FEDS", -1, 0),
@@ -139,6 +139,8 @@ def picture() -> str:
 def record(run: Path) -> None:
     """Write the arms of the main job and what tuned gains over each."""
     verdict = Result(run).event("verdict")
+    if verdict is None:
+        raise SystemExit(f"{run} is not finished; expected a whole run of the README's first command")
     gains = [arm for arm in ARMS if arm in verdict["gains"]]
     head = ["arm", "value", "low", "high"]
     head += [f"over_{arm}{end}" for arm in gains for end in ("", "_low", "_high")]

@@ -36,6 +36,7 @@ def slope(criterion: nn.Module, *given) -> tuple[Tensor, Tensor]:
     embeddings = rows().requires_grad_()
     value = criterion(embeddings, LABELS, *given)
     value.backward()
+    assert embeddings.grad is not None
     return value.detach(), embeddings.grad
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-def rare(classes: int = 2, rows: int = 1600) -> tuple[np.ndarray, ...]:
+def rare(classes: int = 2, rows: int = 1600) -> tuple[Any, ...]:
     """Train and test rows, of which the last classes are rare and hard to tell."""
     weights = [0.9, 0.1] if classes == 2 else [0.7, 0.2, 0.1]
     X, y = make_classification(
@@ -50,7 +51,8 @@ def rare(classes: int = 2, rows: int = 1600) -> tuple[np.ndarray, ...]:
         class_sep=0.6,
         random_state=0,
     )
-    return train_test_split(X, np.array(["maybe", "no", "yes"])[y], test_size=0.5, stratify=y, random_state=0)
+    named = np.array(["maybe", "no", "yes"])[y]
+    return tuple(train_test_split(X, named, test_size=0.5, stratify=y, random_state=0))
 
 
 def test_the_rule_is_that_of_fit_rule():

@@ -136,8 +136,10 @@ def test_theirs_is_tuned_for():
         nn.Linear(5, 5), splits, metric=theirs, method="surrogate:soft_confusion",
         plan=mg.Plan(steps=4), decision="argmax", observer=lambda event: None,
     )  # fmt: skip
+    chosen = result.event("chosen")
+    assert result.model is not None and chosen is not None
     theirs.update(result.model(outputs[20:]), targets[20:])
-    chosen = result.event("chosen")["select"]["0"][result.returned]
+    chosen = chosen["select"]["0"][result.returned]
     torch.testing.assert_close(float(theirs.compute()), chosen, rtol=0, atol=1e-6)
 
 
