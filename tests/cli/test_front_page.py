@@ -1,6 +1,5 @@
 """The README runs as it stands, and its figures are those of the tables in docs/."""
 
-import importlib.util
 import re
 import runpy
 import shlex
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import front_page
 from tests.cli.outcome import Command
 
 if sys.version_info >= (3, 11):
@@ -23,21 +23,11 @@ PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE
 DOORS = re.findall(r"^\|.*\| `scripts/run (.+?)` \|$", README, re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def script():
-    """The script that writes the figures."""
-    spec = importlib.util.spec_from_file_location("front_page", ROOT / "scripts" / "front_page.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_figures_are_those_of_the_tables(script) -> None:
+def test_the_figures_are_those_of_the_tables() -> None:
     """Run scripts/front_page.py where this fails."""
-    assert script.page() == README
-    assert script.picture() == script.PICTURE.read_text(encoding="utf-8")
-    assert len(list(script.headlines())) >= 8
+    assert front_page.page() == README
+    assert front_page.picture() == front_page.PICTURE.read_text(encoding="utf-8")
+    assert len(list(front_page.headlines())) >= 8
 
 
 @pytest.mark.slow
