@@ -57,6 +57,7 @@ def fit_rule(
     class_counts: Any = None,
     inputs: Inputs = "auto",
     groups: Any = None,
+    most: int | None = None,
 ) -> Fitted:
     """Fit a rule of decision to outputs for a metric of decisions.
 
@@ -72,6 +73,8 @@ def fit_rule(
         class_counts: items of each class where the model was trained, for rules that use class shares.
         inputs: what p is; `auto` looks at it.
         groups: of items that belong together (the visits of a patient), one label each: both halves get whole groups.
+        most: items that a fit looks at, None for all; where there are more, so many are drawn at random, the same ones
+            for every model. Values and decisions are of all items.
 
     Returns:
         The rule, its values and the decisions of the pool.
@@ -95,7 +98,7 @@ def fit_rule(
         >>> fitted.rule.name, round(fitted.argmax_value, 3), round(fitted.cross_fitted, 3)
         ('threshold', 0.804, 0.992)
     """
-    pool = read_pool(p, y, metric, inputs, rule, groups)
+    pool = read_pool(p, y, metric, inputs, rule, groups, most)
     before = pool.calls
     wanted = pool.wanted(class_counts)
     plain = pool.plain(wanted.class_names)
@@ -114,11 +117,11 @@ def fit_rule(
         return kept(f"{wanted.name} wants {wanted.least:,} items and the pool has {len(pool.y):,}")
     flat = ""
     try:
-        fitted = wanted.fit(pool.scores, pool.y, pool.value)
+        fitted = pool.fit(wanted)
         if isinstance(fitted, SlopeDecode) and fitted.flat:
             flat = "every slope decode has the value of argmax: the prior shift was tried instead"
             wanted = replace(pool, rule="prior").wanted(class_counts)
-            fitted = wanted.fit(pool.scores, pool.y, pool.value)
+            fitted = pool.fit(wanted)
     except Undefined as error:
         return kept(str(error))
     note = flat or fitted.note
@@ -184,7 +187,7 @@ def _crossed(pool: Pool, rule: Rule, plain: Tensor) -> Tensor:
             continue
         fitted = copy.deepcopy(rule)
         try:
-            fitted.fit(pool.scores[here], pool.y[here], pool.value)
+            pool.fit(fitted, here)
         except Undefined:
             continue  # undefined in this half: the other stays plain
         decisions[there] = fitted.decide(pool.scores[there])

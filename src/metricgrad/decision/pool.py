@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from metricgrad._checks import fail
@@ -30,6 +31,7 @@ class Pool:
         value: the metric, of labels as its record.
         classes: how many classes, or labels, there are.
         groups: of every item, where there are some.
+        most: items that a rule is fitted to; None for all.
     """
 
     rule: str | Rule
@@ -39,10 +41,26 @@ class Pool:
     value: TableMetric | Metric
     classes: int
     groups: Tensor | None = None
+    most: int | None = None
 
     def wanted(self, class_counts: Any = None) -> Rule:
         """The rule, not fitted yet."""
         return new_rule(self.rule, self.kind, self.classes, class_counts)
+
+    def fit(self, rule: Rule, among: Tensor | None = None) -> Rule:
+        """Fit a rule to all items, or to these; where there are more than `most`, to so many that are drawn of them.
+
+        Args:
+            rule: not fitted yet.
+            among: which items; the same ones are drawn for every model.
+        """
+        items = torch.arange(len(self.y)) if among is None else among.nonzero()[:, 0]
+        if self.most is not None and len(items) > self.most:
+            drawn = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[: self.most]
+            items = items[drawn.sort().values]
+        elif among is None:
+            return rule.fit(self.scores, self.y, self.value)
+        return rule.fit(self.scores[items], self.y[items], self.value)
 
     def plain(self, class_names: Sequence[str] = ()) -> Rule:
         """What decides without the rule."""

@@ -1,10 +1,11 @@
 """Read a pool: what its outputs are depends on the rule that decides them."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 from torch import Tensor
 
-from metricgrad._checks import fail, tensor_of
+from metricgrad._checks import fail, tensor_of, whole_number
 from metricgrad.decision.known import Asked, kind_of_rule, plain_for
 from metricgrad.decision.plain_rules import Midpoint, Rounding
 from metricgrad.decision.pool import Pool
@@ -16,8 +17,12 @@ from metricgrad.metrics.table_metric import TableMetric
 __all__ = ["read_pool"]
 
 
-def read_pool(p: Any, y: Any, metric: Any, inputs: Inputs, rule: Asked, groups: Any = None) -> Pool:
+def read_pool(
+    p: Any, y: Any, metric: Any, inputs: Inputs, rule: Asked, groups: Any = None, most: int | None = None
+) -> Pool:
     """Read a pool; InputError for what does not fit."""
+    if most is not None:
+        most = whole_number("fit_rule", "most", most)
     given = metric if isinstance(metric, TableMetric) else adapt(metric)
     record = given.metric if isinstance(given, TableMetric) else given
     rule = suited(p, y, record) if rule == "auto" else rule
@@ -26,7 +31,7 @@ def read_pool(p: Any, y: Any, metric: Any, inputs: Inputs, rule: Asked, groups: 
         read = Midpoint(inputs=inputs).fit(p, y, record)
         scores, marks = (tensor_of("fit_rule", "p and y", part, "numbers").cpu() for part in (p, y))
         pool = Pool(rule, scores.double(), cast(Kind, read.inputs), marks.long(), record, read.classes)
-        return pool.grouped(groups)
+        return replace(pool, most=most).grouped(groups)
     if plain is Rounding:
         most = given.classes if isinstance(given, TableMetric) else getattr(rule, "wanted", None)
         classes, kind = Rounding(classes=most).fit(p, y, given).classes, cast(Kind, "logits")
@@ -38,4 +43,4 @@ def read_pool(p: Any, y: Any, metric: Any, inputs: Inputs, rule: Asked, groups: 
     if not len(scores):
         raise fail("fit_rule", "there is no item", "at least one")
     truth: Tensor = class_numbers("fit_rule", y, len(scores), classes)
-    return Pool(rule, scores, kind, truth, value, classes).grouped(groups)
+    return Pool(rule, scores, kind, truth, value, classes, most=most).grouped(groups)

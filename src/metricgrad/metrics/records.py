@@ -29,6 +29,7 @@ __all__ = [
     "metric_record",
     "of_classes",
     "of_labels",
+    "of_pixels",
     "retrieval_metric",
     "sample_metric",
 ]
@@ -240,6 +241,17 @@ def of_labels(metric: Metric) -> Metric | None:
         return metric
     settings = {key: value for key, value in metric.settings.items() if key != "threshold"}
     return metric_record(metric.function, name=metric.name, **settings)
+
+
+def of_pixels(metric: Metric) -> Metric | None:
+    """What a metric is of the decided classes of pixels; None where it reads none, or is no formula of their table."""
+    if metric.reads != "pixels" or metric.settings.get("threshold") not in (None, 0, 0.5):
+        return None
+    plain = metric
+    if metric.function is not None and metric.settings.get("threshold") is not None:
+        settings = {key: value for key, value in metric.settings.items() if key != "threshold"}
+        plain = metric_record(metric.function, name=metric.name, **settings)
+    return None if plain.of_table is None else plain
 
 
 def _record(facts: Facts, name: str | None, given: Mapping[str, Any]) -> Metric:

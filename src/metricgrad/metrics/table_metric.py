@@ -44,6 +44,7 @@ class TableMetric:
 
     Args:
         metric: a record, a name, or anything else that `metrics.adapt` takes, called with (predicted classes, targets).
+            One of pixels is the formula of the table of all pixels.
         classes: how many there are, >= 1.
         higher_is_better: the direction of a function where it is not known.
         known: values of tables that this metric was called for before; it is filled, up to a million numbers in tables.
@@ -81,7 +82,7 @@ class TableMetric:
             metric if isinstance(metric, Metric) else adapt(metric, higher_is_better=higher_is_better)
         )
         self.classes = whole_number("TableMetric", "classes", classes)
-        if self.metric.reads not in ("classes", None):
+        if self.metric.reads not in ("classes", "pixels", None):
             raise fail(
                 f"metric {self.metric.name}",
                 f"it reads {self.metric.reads}, not decided classes, so no decision rule changes it",

@@ -7,7 +7,7 @@ from metricgrad._types import Metric
 from metricgrad.decision import CutPoints, LabelThresholds
 from metricgrad.decision.known import kind_of_rule
 from metricgrad.decision.rule import Rule
-from metricgrad.metrics.records import of_classes, of_labels
+from metricgrad.metrics.records import of_classes, of_labels, of_pixels
 from metricgrad.tune.deciding import ARGMAX, AUTO, Deciding
 from metricgrad.tune.groups import groups_of
 from metricgrad.tune.splits import Splits
@@ -32,7 +32,7 @@ def deciding_of(given: Any, metric: Metric, splits: Splits) -> Deciding | None:
         )
     kind = kind_of_rule(given)
     several = issubclass(kind, LabelThresholds)
-    judge = (of_labels if several else of_classes)(metric)
+    judge = of_labels(metric) if several else of_classes(metric) or of_pixels(metric)
     if given == ARGMAX or (given == AUTO and judge is None):
         return None
     name = given if isinstance(given, str) else given.name

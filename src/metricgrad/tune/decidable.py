@@ -13,11 +13,13 @@ from metricgrad.decision.cut_points import nearest_class
 from metricgrad.decision.rule import Rule
 from metricgrad.decision.scores import Inputs
 from metricgrad.metrics import label_tables
-from metricgrad.metrics.records import of_classes, of_labels
+from metricgrad.metrics.records import of_classes, of_labels, of_pixels
+from metricgrad.tune.decided_pixels import are_pixels, marked_pixels, pixel_scores
 from metricgrad.tune.outputs import Outputs
 
 __all__ = [
     "as_outputs",
+    "decidable_scores",
     "decided_by",
     "decided_plainly",
     "judges",
@@ -110,7 +112,9 @@ def decided_plainly(scores: Tensor, levels: int) -> Tensor:
 
 
 def judges(metric: Metric, decided: Tensor) -> bool:
-    """Whether a metric is one of what was decided: classes [item], or labels [item, label]."""
+    """Whether a metric is one of what was decided: classes [item], labels [item, label], or pixels [image, *place]."""
+    if metric.reads == "pixels":
+        return of_pixels(metric) is not None
     return (of_classes(metric) if decided.ndim == 1 else of_labels(metric)) is not None
 
 
@@ -134,12 +138,21 @@ def scores_of(outputs: Any) -> Tensor | None:
     return scores
 
 
+def decidable_scores(outputs: Any) -> Tensor | None:
+    """What `decided_by` takes of outputs: as `scores_of`, or the scores of pixels as they are."""
+    return outputs if are_pixels(outputs) else scores_of(outputs)
+
+
 def decided_by(rule: Rule, scores: Tensor) -> Tensor:
-    """What a rule decides for every row of scores: a class [item], or 0 and 1 [item, label].
+    """What a rule decides for every row of scores: a class [item], or 0 and 1 [item, label]; of pixels [image, *place].
 
     Raises:
         InputError: another number of classes than the rule was fitted to; NaN or infinite scores.
     """
+    pixels = pixel_scores("decision rule", scores, rule.classes)
+    if pixels is not None:
+        rows, shape = pixels
+        return decided_by(rule, rows).reshape(shape)
     columns, wanted = 2 if scores.ndim == 1 else scores.shape[1], rule.classes
     if isinstance(rule, CutPoints):
         columns, wanted = scores[:1].numel(), 1
@@ -153,14 +166,16 @@ def decided_by(rule: Rule, scores: Tensor) -> Tensor:
 def as_outputs(metric: Metric, found: Outputs) -> Tensor:
     """Decided classes, or labels, in the form in which a metric that reads them takes outputs.
 
-    Class numbers for ours, and 0 and 1 for labels; scores on either side of a threshold for one that compares with it;
-    for a record of anybody else scores of 0 and 1, [sample, class] or one per sample as those of the network, which it
-    is known to take.
+    Class numbers for ours, and 0 and 1 for labels; of pixels scores of 0 and 1 [image, class, *place]; scores on either
+    side of a threshold for one that compares with it; for a record of anybody else scores of 0 and 1, [sample, class]
+    or one per sample as those of the network, which it is known to take.
     """
     decided, threshold = found.decided, metric.settings.get("threshold")
     assert decided is not None
     if threshold is not None:
         return torch.where(decided == 1, threshold + 1.0, threshold - 1.0)
+    if metric.reads == "pixels":
+        return marked_pixels(decided, found.outputs)
     if metric.function is not None or decided.ndim == 2:
         return decided
     if one_column(found.outputs).ndim == 1:

@@ -15,10 +15,11 @@ from metricgrad.decision.known import kind_of_rule
 from metricgrad.decision.rule import Rule
 from metricgrad.decision.suited import is_ordered
 from metricgrad.methods.class_counts import class_counts
-from metricgrad.metrics.records import of_classes, of_labels
+from metricgrad.metrics.records import of_classes, of_labels, of_pixels
 from metricgrad.metrics.table_metric import TableMetric
 from metricgrad.tune.decidable import (
     as_outputs,
+    decidable_scores,
     decided_by,
     decided_plainly,
     kind_of,
@@ -29,6 +30,7 @@ from metricgrad.tune.decidable import (
     scores_of,
 )
 from metricgrad.tune.outputs import Outputs, collect_targets
+from metricgrad.tune.pixel_rules import fitted_to_pixels
 
 __all__ = ["ARGMAX", "AUTO", "Deciding"]
 
@@ -40,7 +42,7 @@ class Deciding:
     """The rule that is fitted for every arm.
 
     Args:
-        metric: of the run; `of_classes` (`of_labels`) knows what it is of decisions.
+        metric: of the run; `of_classes` (`of_labels`, `of_pixels`) knows what it is of decisions.
         rule: `auto`, the name of a rule, or a rule.
         fit: where a rule that was named learns how frequent classes are, and one of ordered classes how many there are.
         groups: of the items of select that belong together; None for none.
@@ -54,7 +56,9 @@ class Deciding:
     ) -> None:
         kind = kind_of_rule(rule)
         self._of_labels = issubclass(kind, LabelThresholds)
-        self.metric = (of_labels if self._of_labels else of_classes)(metric) or metric
+        self._of_pixels = metric.reads == "pixels"
+        judge = of_labels if self._of_labels else of_pixels if self._of_pixels else of_classes
+        self.metric = judge(metric) or metric
         self.rule, self.fit, self.groups = rule, fit, groups
         self._cut = metric.settings.get("threshold")
         self._of_numbers = issubclass(kind, CutPoints) or (
@@ -84,6 +88,8 @@ class Deciding:
     def _fitted(
         self, found: Outputs, rule: str | Rule, known: dict[bytes, float] | None = None
     ) -> Fitted | None:
+        if self._of_pixels:
+            return fitted_to_pixels(found, self.metric, rule, self._cut, self.groups, self._class_counts)
         levels = self._levels_of(found)
         if levels:
             pool, kind = numbered_of(found), "logits"
@@ -138,7 +144,7 @@ class Deciding:
 
     def by(self, rule: Rule, found: Outputs) -> Outputs:
         """Decide every item by a rule that was fitted before."""
-        scores = scores_of(found.outputs)
+        scores = decidable_scores(found.outputs)
         if scores is None:  # the outputs of select were scores
             raise fail(self.metric.name, f"outputs are {describe(found.outputs)}", "scores, as on select")
         return found._replace(decided=decided_by(rule, scores))
@@ -150,6 +156,10 @@ class Deciding:
             if self._of_labels:
                 expected = (
                     "scores and 0 or 1 [sample, label], two labels or more; of a threshold 0.5 probabilities"
+                )
+            elif self._of_pixels:
+                expected = (
+                    "scores [image, class, row, column] and the class of every pixel [image, row, column]"
                 )
             elif self._of_numbers:
                 expected = (

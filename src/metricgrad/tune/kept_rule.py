@@ -21,7 +21,7 @@ from metricgrad.decision.rule_file import document_of, rule_of_document
 from metricgrad.errors import CheckpointError, InputError
 from metricgrad.scale.chunk import device_of
 from metricgrad.tune.checkpoint import load_weights, same_random_state, save_weights
-from metricgrad.tune.decidable import decided_by, scores_of
+from metricgrad.tune.decidable import decidable_scores, decided_by
 from metricgrad.tune.tensor_file import content_of_tensors, header_of
 from metricgrad.tune.weights import weights_of
 
@@ -64,7 +64,8 @@ def predicted(model: nn.Module, rule: Rule | None, inputs: Any) -> Any:
         model.train(training)
     if rule is None:
         return outputs
-    scores, items = scores_of(outputs), items_of(inputs)
+    scores = decidable_scores(outputs)
+    items = items_of(inputs)
     if scores is None or items not in (None, len(scores)):
         raise fail(
             "Result.predict",

@@ -27,8 +27,8 @@ class Outputs(NamedTuple):
         targets: of the same items, joined in the same way.
         reference_outputs: of the split that queries are ranked against; None where it is the split itself.
         reference_targets: of these.
-        decided: the class that a rule decides for every item, [item]: what a metric that reads classes is measured on.
-            None where no rule is fitted: the metric makes its own of the outputs.
+        decided: the class that a rule decides for every item [item] or pixel [image, *place]: what a metric that reads
+            classes is measured on. None where no rule is fitted: the metric makes its own of the outputs.
     """
 
     outputs: Any

@@ -88,8 +88,9 @@ def tune(
             `argmax`, the name of a rule, or a rule of `metricgrad.decision`. It is fitted for every arm alike, start
             and controls included: on select every item is decided by the rule that was fitted on the other half, on
             test by the one that was fitted on all of select. The figures of the same weights with argmax stand
-            beside. One real output and a weighted kappa get cut points, with rounding beside. A metric of several
-            labels gets thresholds by `labels` only. For any other metric `auto` changes nothing, and a rule is refused.
+            beside. Of pixels every one is an item, `auto` is a bias per class, and an image stays in one half. One real
+            output and a weighted kappa get cut points, with rounding beside. A metric of several labels gets thresholds
+            by `labels` only. For any other metric `auto` changes nothing, and a rule is refused.
         closed_forms: for a metric that reads embeddings, whether two controls that train nothing take part, too: `raw`,
             the inputs as they are, where these are vectors [item, dim]; `closed-form`, the best by select of whitening,
             LDA and the others of `metricgrad.projection`, fitted on fit over the outputs of the start model and over
