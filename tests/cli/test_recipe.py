@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metricgrad import tasks
-from metricgrad.cli import code, resolve
-from metricgrad.cli.recipe import Recipe, checked, meanings, models_inside, read_recipe
+from metricgrad.cli import code, defaults, resolve
+from metricgrad.cli.recipe import Entry, Recipe, checked, meanings, models_inside, read_recipe
 from metricgrad.errors import InputError
 from metricgrad.tasks import digits
 from metricgrad.tasks.task import Task
@@ -101,6 +101,38 @@ def test_settings_of_another_kind_of_method_are_left_out() -> None:
     }
     assert kept["auto"]["surrogate_warmup"] == 7 and kept["learned+filter"] == kept["auto"]
     assert kept["surrogate:recall_at_k"] == {"learning_rate": 0.5}
+
+
+def weighed_digits(options: Any, observer: Any = None) -> Task:
+    """Digits, as a task whose loss is weighed against the proxy."""
+    settings = {"learning_rate": 0.5, "weight_decay": 0.1, "proxy_weight": 0.3}
+    return dataclasses.replace(digits.load(options, observer), method="surrogate:ndcg", settings=settings)
+
+
+def test_settings_of_a_loss_do_not_reach_a_method_that_has_none_like_them() -> None:
+    """A search has a learning rate of another kind, two-step training no weight of the proxy; others take all."""
+    weighed, shared = {"learning_rate": 0.5, "weight_decay": 0.1, "proxy_weight": 0.3}, {"proxy_weight": 0.0}
+    kept = {
+        "surrogate:recall_at_k": weighed,
+        "direct:average_precision": weighed,
+        "blackbox:evolution": {},
+        "blackbox:mixture": {},
+        "blackbox:value_function": {},
+        "alternating:slope": {"learning_rate": 0.5, "weight_decay": 0.1},
+    }
+    name = f"{__name__}:{weighed_digits.__name__}"
+    whole = Recipe(task=name, methods=[*kept, Entry(method="blackbox:evolution", settings=shared)])
+    found = defaults.completed(whole, weighed_digits({}), {}, [0]).methods
+    assert found is not None
+    assert [one.settings for one in found if isinstance(one, Entry)] == [*kept.values(), shared]
+
+
+def test_the_proxy_by_its_own_name_has_the_settings_of_the_control() -> None:
+    """Not those that the task has for its loss."""
+    task = dataclasses.replace(weighed_digits({}), proxy_settings={"learning_rate": 0.25})
+    whole = Recipe(task="digits", methods=["auto"], controls=[Entry(method="proxy", name="longer")])
+    found = defaults.completed(whole, task, {}, [0]).controls
+    assert found == [Entry(method="proxy", name="longer", settings={"learning_rate": 0.25})]
 
 
 def test_options_go_over_the_recipe(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from metricgrad.methods.alternating_method import Alternating, AlternatingSettin
 from metricgrad.methods.complement_training import ComplementObjectiveTraining
 from metricgrad.methods.control import road_for_loss
 from metricgrad.methods.families import road_named
+from metricgrad.methods.road import validated
 from metricgrad.methods.two_steps import Guard, frozen_statistics
 from metricgrad.metrics import adapt
 from metricgrad.tune import ArraySplit, Plan, Splits, tune
@@ -254,7 +255,7 @@ def test_what_does_not_fit_fails_before_training(
     """Where the method is made."""
     with pytest.raises(InputError, match=message):
         road = road_for_loss(proxy) if name == "proxy" else road_named(name, adapt("accuracy"), proxy)
-        road.make(road.settings(**settings))
+        road.make(validated(road.settings, settings, name))
 
 
 def test_a_metric_of_embeddings_has_no_classes() -> None:

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from metricgrad._records import CLOSED_FORM, CONTROL, RAW
 from metricgrad.cli.recipe import Entry, Recipe, merged
 from metricgrad.methods.descent import DescentSettings
+from metricgrad.methods.families import FAMILIES
 from metricgrad.methods.grammar import read_method, read_methods
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
+from metricgrad.tune.arms import PROXY
 
 __all__ = ["completed"]
 
@@ -60,13 +64,32 @@ def _has_other_proxy(recipe: Recipe, task: Task) -> bool:
 
 
 def _settings_for(method: str, recipe: Recipe, task: Task) -> Mapping[str, Any]:
-    """What the task has for a method: everything for its own, for any other what fits all."""
+    """What the task has for a method: everything for its own, for any other that follows a gradient what fits all."""
     settings = task.settings
     if read_methods(method)[0].plain != read_method(task.method).plain:
-        settings = _of_any_loss(settings)
+        settings = _fitting(settings, method)
     if _has_other_proxy(recipe, task):
         settings = {key: value for key, value in settings.items() if key not in ("proxy", "proxy_weight")}
     return settings
+
+
+def _fitting(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Those that fit another method. A search has settings of its own, some of them under the names of others."""
+    name = read_methods(method)[0].plain
+    family = next((one for one in FAMILIES if one.name == name.family), None)
+    model = DescentSettings if family is None else family.settings_of.get(str(name), family.settings)
+    if not issubclass(model, DescentSettings):
+        return {}
+    return {key: value for key, value in _of_any_loss(settings).items() if _takes(model, key, value)}
+
+
+def _takes(model: type[BaseModel], key: str, value: Any) -> bool:
+    """Whether a method has that setting, and that value is one of it: `alternating` has no `proxy_weight` but 0."""
+    try:
+        model.model_validate({key: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def _entry(given: str | Entry, recipe: Recipe, task: Task, proxy_settings: Mapping[str, Any]) -> Entry:
@@ -74,7 +97,7 @@ def _entry(given: str | Entry, recipe: Recipe, task: Task, proxy_settings: Mappi
     entry = Entry(method=given) if isinstance(given, str) else given
     if entry.method in (RAW, CLOSED_FORM):
         return entry
-    if entry.method == CONTROL:
+    if entry.method in (CONTROL, PROXY):
         return entry.model_copy(update={"settings": merged(proxy_settings, entry.settings)})
     method = task.method if entry.method == "auto" else entry.method
     settings = merged(merged(_settings_for(method, recipe, task), recipe.settings), entry.settings)

@@ -24,11 +24,6 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
     def make(settings: Any) -> Alternating:
         if proxy is None:
             raise fail(str(name), "there is no proxy", "a proxy: the first of the two steps follows it")
-        if settings.proxy_weight:
-            came = f"proxy_weight is {settings.proxy_weight}"
-            raise fail(
-                str(name), came, "0: the proxy has a step of its own", "second_rate weighs the other one."
-            )
         second = objectives.named_objective(
             name.loss, settings.objective, of_scores=of_scores, metric=metric, complete=True
         )

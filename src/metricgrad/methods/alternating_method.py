@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from metricgrad._documents import NumberField, WholeField
@@ -52,6 +52,13 @@ class AlternatingSettings(DescentSettings):
     guard: bool = True
     guard_tolerance: NumberField = Field(default=0.2, ge=0)
     guard_patience: WholeField = Field(default=100, ge=1)
+
+    @field_validator("proxy_weight")
+    @classmethod
+    def _has_a_step(cls, weight: float) -> float:
+        if weight:
+            raise ValueError("0: the proxy has a step of its own, and second_rate weighs the other one")
+        return weight
 
 
 @final

@@ -63,7 +63,8 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], caller: str) -> 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the settings"
-        raise fail(caller, f"{where} is {first['input']!r}", first["msg"].lower()) from error
+        expected = first["msg"].removeprefix("Value error, ")
+        raise fail(caller, f"{where} is {first['input']!r}", expected[:1].lower() + expected[1:]) from error
 
 
 def _with(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
