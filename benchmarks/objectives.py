@@ -157,7 +157,7 @@ CELLS: Mapping[str, Cell] = {
     "flip40": Cell("fashion", {**TEN_THOUSAND, "flip": 0.4}, "accuracy", WITH_WRONG_LABELS, **PICTURES),
     "rare-balanced": Cell("fashion_long_tail", {}, "balanced_accuracy", RARE, ["class weights"]),
     "rare-f1": Cell("fashion_long_tail", {}, "macro_f1", RARE, ["class weights"]),
-    "scenes": Cell("scenes", {}, "mean_iou", SEGMENTED, ["class weights"]),
+    "scenes": Cell("scenes", {}, "mean_iou", SEGMENTED, ["class weights"]),  # tries were chosen at argmax
 }
 
 
@@ -191,6 +191,8 @@ def read(name: str, runs: Path) -> None:
         held.append(TWICE)
     if cell.scratch:
         del statistics["start"], select["start"]
+    else:
+        held.append("start")  # training may have brought less than nothing
     header = ["arm", "test", "spread", "minus_cross_entropy", "low", "high"]
     header += ["baseline", "minus_baseline", "low_baseline", "high_baseline", "holm_p", "claim", "select"]
     write(DOCS / f"objectives-{name}.csv", header, compared(task, statistics, select, held))
@@ -225,7 +227,7 @@ def compared(
         ends = [shown(one, "+.4f") for one in (beside.value, beside.low, beside.high)]
         more = [shown(one, "+.4f") for one in (above.value, above.low, above.high)]
         claim = claims.get(arm)
-        said = ["", "control" if arm in controls else ""]
+        said = ["", "control" if arm in controls and arm != "start" else ""]
         if claim is not None:
             said = [shown(claim.adjusted, ".3g"), claim.claim]
         rows.append(
