@@ -2,12 +2,17 @@
 
 import importlib
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from metricgrad._checks import nearest
 from metricgrad.errors import InputError
 
-__all__ = ["imported", "is_foreign"]
+__all__ = ["CODE", "NamedCode", "imported", "is_foreign"]
+
+CODE = "package.module:name"
+
+NamedCode = Annotated[str, CODE]
+"""An option that names code of the user's: what imports it runs it, so that trust is asked for in time."""
 
 
 def is_foreign(name: str) -> bool:

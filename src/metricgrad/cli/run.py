@@ -28,6 +28,7 @@ TUNE_EXAMPLES = examples(
     "metricgrad tune emoji --metric recall@1 --minutes 5 --seeds 3 --run runs/first",
     "metricgrad tune digits --steps 100 --set settings.learning_rate=1e-3 --json > result.json",
     "metricgrad tune examples/emoji-recall.yaml",
+    "metricgrad tune examples/field/sop.yaml --data folders/SOP --dry-run",
 )
 RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume runs/first --force")
 
@@ -100,6 +101,13 @@ def tune(
     data: Annotated[
         Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check everything, count the splits, make the first batch; train and write nothing.",
+        ),
+    ] = False,
     assignments: AssignmentsOption = None,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -129,6 +137,11 @@ def tune(
     given = trusted_keys(what, options, assignments or [], trusted=trust)
     if given.get("methods") is not None:
         raise InputError(f"tune: {what} names several methods; `metricgrad compare {what}` trains them all.")
+    if dry_run:
+        from metricgrad.cli.dry_run import rehearse
+
+        rehearse(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
+        return
     carry_out(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from metricgrad.cli.code import code_of_methods, is_foreign
-from metricgrad.cli.named import task_loader
+from metricgrad.cli.named import code_of_options, task_loader
 from metricgrad.cli.recipe import given_keys, override
 from metricgrad.errors import InputError, MetricgradError
 from metricgrad.metrics.typed import names_a_function, names_a_program, program_typed
@@ -42,7 +42,9 @@ def named_files(recipe: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(task, str) or is_foreign(task) or not isinstance(data, Mapping):
         return {}
     fields = inspect.getmodule(task_loader(task)).Options.model_fields  # pyright: ignore[reportOptionalMemberAccess]
-    paths = [name for name, field in fields.items() if Path in get_args(field.annotation)]
+    paths = [
+        name for name, field in fields.items() if Path in (field.annotation, *get_args(field.annotation))
+    ]
     return {f"data.{name}": str(data[name]) for name in paths if data.get(name) is not None}
 
 
@@ -54,7 +56,7 @@ def _named_code(recipe: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(name := recipe.get(what), str) and is_foreign(name)
     }
     metrics = {what: name for what, name in _metrics(recipe).items() if names_a_function(name)}
-    return {**named, **metrics, **code_of_methods(recipe)}
+    return {**named, **code_of_options(recipe), **metrics, **code_of_methods(recipe)}
 
 
 def _metrics(recipe: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from metricgrad._forward import forward
 from metricgrad._structures import mapped, moved
 from metricgrad.scale.random_state import devices_of, random_state, restore_random_state
 
-__all__ = ["MEMORY", "chunks", "device_of", "fitting_chunk", "leaves_of", "rows_of", "taken"]
+__all__ = ["MEMORY", "bytes_per_row", "chunks", "device_of", "fitting_chunk", "leaves_of", "rows_of", "taken"]
 
 MEMORY = 2**30
 """Default budget in bytes for the activations of one chunk. Fixed, not what is free just now: the size of the chunk
@@ -64,6 +64,12 @@ def fitting_chunk(model: nn.Module, inputs: Any, *, memory: float = MEMORY) -> i
         262
     """
     budget = positive_number("fitting_chunk", "memory", memory)
+    per_row = bytes_per_row(model, inputs)
+    return rows_of("fitting_chunk", inputs) if per_row <= 0 else max(1, int(budget // per_row))
+
+
+def bytes_per_row(model: nn.Module, inputs: Any) -> float:
+    """Return how many bytes of a row the forward pass keeps for the backward pass (estimate, see `fitting_chunk`)."""
     rows = rows_of("fitting_chunk", inputs)
     if rows == 0:
         raise fail("fitting_chunk", "the inputs are empty", "at least one row")
@@ -76,8 +82,7 @@ def fitting_chunk(model: nn.Module, inputs: Any, *, memory: float = MEMORY) -> i
             saved -= _saved_bytes(model, inputs, small)
     finally:
         restore_random_state(before)
-    per_row = saved / (large - small)
-    return rows if per_row <= 0 else max(1, int(budget // per_row))
+    return saved / (large - small)
 
 
 def _saved_bytes(model: nn.Module, inputs: Any, rows: int) -> int:

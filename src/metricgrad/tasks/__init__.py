@@ -2,6 +2,9 @@
 
 __all__ = [
     "boxes",
+    "cars196",
+    "class_folders",
+    "cub200",
     "digits",
     "emoji",
     "emoji_categories",
@@ -9,12 +12,17 @@ __all__ = [
     "fashion_ap",
     "fashion_long_tail",
     "imbalanced_f1",
+    "in_shop",
+    "inaturalist",
     "income",
     "letters_long_tail",
     "satellite",
     "scenes",
     "sections",
     "shuttle",
+    "sop",
+    "text_recognition",
     "text_retrieval",
+    "vehicle_id",
     "words",
 ]

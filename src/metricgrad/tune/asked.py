@@ -5,12 +5,22 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from metricgrad._checks import caller, describe, fail, whole_number
-from metricgrad.tune.arms import Contender
+from metricgrad._records import CONTENDER, CONTROL
+from metricgrad.tune.arms import PROXY, Contender
 from metricgrad.tune.deciding import AUTO
 from metricgrad.tune.given_form import GivenForm
 from metricgrad.tune.plan import LARGEST_SEED, Plan
 
-__all__ = ["Asked", "Equal", "check_forms", "plan_of", "seeds_of", "start_plan_of", "untrained_of"]
+__all__ = [
+    "Asked",
+    "Equal",
+    "check_forms",
+    "one_contender",
+    "plan_of",
+    "seeds_of",
+    "start_plan_of",
+    "untrained_of",
+]
 
 Equal = Literal["steps", "time"]
 """What the arms have as much of as each other."""
@@ -49,6 +59,30 @@ def check_forms(asked: Asked) -> None:
         raise fail(caller(), f"start_settings are {describe(settings)}", "a dict of settings by name")
     if asked.equal not in get_args(Equal):
         raise fail("compare", f"equal is {describe(asked.equal)}", "'steps' or 'time'")
+
+
+def one_contender(
+    model: Any,
+    splits: Any,
+    metric: Any,
+    method: str,
+    settings: Any,
+    proxy: Any,
+    proxy_settings: Any,
+    closed_forms: Any,
+    **rest: Any,
+) -> Asked:
+    """Return the arguments of a run with one method, and with the proxy loss as its control where there is one."""
+    return Asked(
+        model,
+        splits,
+        metric,
+        contenders=[Contender(CONTENDER, method, settings)],
+        controls=[] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)],
+        proxy=proxy,
+        untrained=untrained_of(closed_forms),
+        **rest,
+    )
 
 
 def untrained_of(closed_forms: Any) -> Sequence[str] | None:

@@ -60,7 +60,7 @@ class FitRows:
 
 
 def fit_rows(network: nn.Module, fit: Split, *, documents_stay: bool) -> FitRows:
-    """Run a network over fit: each item once and in order where they lie in memory, without views.
+    """Run a network over fit: each item once and in order where fit has them so, without views.
 
     Args:
         network: of the inputs of fit.
@@ -90,10 +90,10 @@ class _FirstBatches:
 
 
 def _in_order(fit: Any) -> Split:
-    """The items of fit, each once and in their order where they lie in memory; views are left out."""
+    """The items of fit, each once and in their order where it has them so; views are left out."""
     if isinstance(fit, ArraySplit | ClassBatchSplit):
         return ArraySplit(fit.inputs, fit.targets)
-    return _FirstBatches(fit)
+    return fit.in_order() if hasattr(fit, "in_order") else _FirstBatches(fit)
 
 
 class _Side:

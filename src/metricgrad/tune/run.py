@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import Whole, calling
-from metricgrad._records import CONTENDER, CONTROL
 from metricgrad._types import Observer
-from metricgrad.tune.arms import PROXY, Contender
-from metricgrad.tune.asked import Asked, untrained_of
+from metricgrad.tune.asked import one_contender
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.result import Result
@@ -148,13 +146,15 @@ def tune(
     """
     with calling("tune"):
         return launched(
-            Asked(
+            one_contender(
                 model,
                 splits,
                 metric,
-                contenders=[Contender(CONTENDER, method, settings)],
-                controls=[] if proxy is None else [Contender(CONTROL, PROXY, proxy_settings)],
-                proxy=proxy,
+                method,
+                settings,
+                proxy,
+                proxy_settings,
+                closed_forms,
                 plan=plan,
                 higher_is_better=higher_is_better,
                 seed=seed,
@@ -164,7 +164,6 @@ def tune(
                 side_metrics=side_metrics,
                 may_fall=may_fall,
                 decision=decision,
-                untrained=untrained_of(closed_forms),
             ),
             folder=folder,
             task=task,
