@@ -1,5 +1,6 @@
 """`metricgrad tune` and `resume`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +73,9 @@ SeedsOption = Annotated[
 ]
 ChunkOption = Annotated[
     str | None,
-    typer.Option(help="Items embedded at once where the batch is larger than memory; or: auto."),
+    typer.Option(
+        help="Items embedded at once where the batch is larger than memory; or: auto.",
+    ),
 ]
 MinutesOption = Annotated[float | None, typer.Option(help="Budget of all arms, seeds and tries together.")]
 
@@ -117,7 +120,13 @@ def tune(
 
     Ctrl-C writes the checkpoint and stops; resume goes on from there, also after a crash or a kill.
     """
-    plan = {"minutes": minutes, "steps": steps, "batch": batch, "chunk": chunk, "tries": tries}
+    plan = {
+        "minutes": minutes,
+        "steps": steps,
+        "batch": batch,
+        "chunk": _number_or_text(chunk),
+        "tries": tries,
+    }
     options: dict[str, Any] = {
         "metric": metric,
         "higher_is_better": higher_is_better,
@@ -169,3 +178,8 @@ def resume(
     recipe = stored_recipe(run)
     require_trust(recipe, run, trusted=trust)
     carry_out(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
+
+
+def _number_or_text(text: str | None) -> Any:
+    """A number as a recipe has it; anything else is the plan's to judge."""
+    return int(text) if text is not None and re.fullmatch(r"\d{1,12}", text) else text

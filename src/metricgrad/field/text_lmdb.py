@@ -70,7 +70,7 @@ class Lmdb:
         Raises:
             InputError: it is gone.
         """
-        with _reading(self.folder) as transaction:
+        with _reading(self.folder, stay=True) as transaction:
             found = transaction.get(_image(number).encode())
         if found is None:
             raise fail(str(self.folder), f"{_image(number)} is gone", "the environment it was before")
@@ -134,28 +134,46 @@ def _decoded(folder: Path, number: int, label: bytes) -> str:
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[Any]:
-    """Yield a transaction that reads."""
+def _reading(folder: Path, *, stay: bool = False) -> Iterator[Any]:
+    """Yield a transaction that reads.
+
+    Args:
+        folder: of the environment.
+        stay: leave it open for the next picture.
+    """
     lmdb = extra("lmdb", "field", "reading LMDB environments")
-    try:
-        with _environment(lmdb, folder).begin() as transaction:
-            yield transaction
-    except (lmdb.Error, OSError) as error:
-        raise fail(str(folder), f"it cannot be read ({error})", "an LMDB environment, whole") from error
-
-
-def _environment(lmdb: Any, folder: Path) -> Any:
-    """The environment of a folder, opened once and again where its file has changed."""
     path = str(folder.resolve())
+    try:
+        environment, known = _environment(lmdb, folder, path)
+        try:
+            with environment.begin() as transaction:
+                yield transaction
+        finally:
+            if not (stay or known):
+                _close(path)
+    except (lmdb.Error, OSError) as error:
+        remedy = "An environment that the process has open elsewhere is closed there first."
+        raise fail(
+            str(folder), f"it cannot be read ({error})", "an LMDB environment, whole", remedy
+        ) from error
+
+
+def _environment(lmdb: Any, folder: Path, path: str) -> tuple[Any, bool]:
+    """The environment of a folder, opened anew where its file has changed, and whether it was open."""
     stat = os.stat(folder / DATA)
     stamp = (os.getpid(), stat.st_ino, stat.st_size, stat.st_mtime_ns)
     with _LOCK:
         known = _OPEN.get(path)
         if known is not None and known[0] == stamp:
-            return known[1]
+            return known[1], True
         if known is not None:
-            known[1].close()
-            del _OPEN[path]
+            _OPEN.pop(path)[1].close()
         opened = lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False, max_spare_txns=32)
         _OPEN[path] = stamp, opened
-        return opened
+        return opened, False
+
+
+def _close(path: str) -> None:
+    with _LOCK:
+        if path in _OPEN:
+            _OPEN.pop(path)[1].close()
