@@ -19,10 +19,12 @@ def _networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.write_networks(tmp_path, monkeypatch)
 
 
-def made(**settings: object) -> nn.Module:
+def made(name: str = "create_model", **settings: object) -> nn.Sequential:
     """A tiny network."""
     torch.manual_seed(0)
-    return network_named("tiny_networks:create_model", settings, "backbone")
+    network = network_named(f"tiny_networks:{name}", settings, "backbone")
+    assert isinstance(network, nn.Sequential)
+    return network
 
 
 PICTURES = torch.randint(0, 256, (4, 3, 12, 12), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
@@ -63,7 +65,7 @@ def test_levels_are_normalised() -> None:
 def test_batch_normalisation_that_is_frozen() -> None:
     """It keeps its statistics in training, so that a batch can be embedded in chunks; else that is refused."""
     for frozen in (True, False):
-        backbone = network_named("tiny_networks:with_batch_norm", {}, "backbone")
+        backbone = made("with_batch_norm")
         before = backbone[1].running_mean.clone()
         network = Embedder(backbone, dim=3, size=12, freeze_batch_norm=frozen).train()
         torch.testing.assert_close(backbone[1].running_mean, before)  # the head was made in eval
@@ -74,7 +76,7 @@ def test_batch_normalisation_that_is_frozen() -> None:
         if frozen:
             staged(PICTURES, torch.zeros(4))
         else:
-            with pytest.raises(InputError, match="1"):
+            with pytest.raises(InputError, match=r"backbone\.1"):
                 staged(PICTURES, torch.zeros(4))
 
 

@@ -71,7 +71,12 @@ def test_a_run_that_reads(command: Command, tmp_path: Path) -> None:
     """A learned surrogate of the edit distance on texts of environments."""
     data = tiny.text_recognition(tmp_path / "data")
     lessons = ("surrogate_warmup=2", "surrogate_batch=8", "surrogate_steps=1", "trust=-1", "lessons=0")
-    settings = (*(f"settings.{text}" for text in lessons), "data.batch=8", "data.longest=8", "plan.resamples=20")
+    settings = (
+        *(f"settings.{text}" for text in lessons),
+        "data.batch=8",
+        "data.longest=8",
+        "plan.resamples=20",
+    )
     network = ("data.network=tiny_networks:reader", "data.network_settings={steps: 8}")
     assignments = [part for text in (*settings, *network) for part in ("--set", text)]
     arguments = ("--steps", "2", "--seeds", "1", "--quiet", "--set", "start.plan.steps=2")

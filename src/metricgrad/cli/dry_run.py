@@ -7,12 +7,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from metricgrad.cli.code import code_of_methods, imported
-from metricgrad.cli.named import code_of_options
 from metricgrad.cli.output import console, print_json
 from metricgrad.cli.progress import Drawing
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.cli.resolve import resolve
+from metricgrad.cli.task_options import import_named
 from metricgrad.errors import InputError
 from metricgrad.tune.rehearsal import Rehearsal, rehearsed
 
@@ -49,8 +48,7 @@ def rehearse(
             f"tune: --dry-run came with --run {folder}; nothing is written. Leave one of them out."
         )
     recipe = checked(Recipe, given, "the recipe")
-    for what, name in {**code_of_methods(given), **code_of_options(given)}.items():
-        imported(name, f"the {what}:")
+    import_named(given)
     with Drawing(quiet=quiet) as observer:
         job = resolve(recipe, observer, first_seed=first_seed, seeds=seeds)
         found = rehearsed(**{name: value for name, value in job.arguments.items() if name not in _OF_THE_RUN})

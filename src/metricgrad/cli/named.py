@@ -1,13 +1,11 @@
 """What a name in a recipe or an option stands for: a metric, a side metric, a loss, a task."""
 
 import importlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from metricgrad import tasks
 from metricgrad._checks import nearest
-from metricgrad._named_code import CODE
 from metricgrad._types import Metric, Observer
 from metricgrad.cli.code import imported, is_foreign, see_current_folder
 from metricgrad.errors import InputError
@@ -17,7 +15,6 @@ from metricgrad.tasks.task import Task
 
 __all__ = [
     "as_given",
-    "code_of_options",
     "costs_of",
     "loss_named",
     "metric_named",
@@ -111,23 +108,6 @@ def as_given(name: str, metric: Metric, task: Task) -> str | Metric:
     """Return what `tune` is given: the name, where it says all, else the record."""
     whole = task.kind is None and task.qrels is None and not names_a_program(name)
     return name if whole else metric
-
-
-def code_of_options(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Return the code of the user's that options of a task of ours name, by key; whatever the recipe holds.
-
-    Example:
-        >>> code_of_options({"task": "sop", "data": {"backbone": "timm:create_model"}})
-        {'data.backbone': 'timm:create_model'}
-    """
-    task, data = recipe.get("task"), recipe.get("data")
-    if not isinstance(task, str) or is_foreign(task) or not isinstance(data, Mapping):
-        return {}
-    fields = inspect.getmodule(task_loader(task)).Options.model_fields  # pyright: ignore[reportOptionalMemberAccess]
-    names = [name for name, field in fields.items() if CODE in field.metadata]
-    return {
-        f"data.{name}": code for name in names if isinstance(code := data.get(name), str) and is_foreign(code)
-    }
 
 
 def task_loader(name: str) -> Callable[[Mapping[str, Any], Observer], Task]:

@@ -77,6 +77,16 @@ ChunkOption = Annotated[
         help="Items embedded at once where the batch is larger than memory; or: auto.",
     ),
 ]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="Where the network is trained: cpu, cuda, cuda:1, ...")
+]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check, count the splits, make the first batch; train and write nothing."),
+]
 MinutesOption = Annotated[float | None, typer.Option(help="Budget of all arms, seeds and tries together.")]
 
 
@@ -96,21 +106,11 @@ def tune(
     steps: Annotated[int | None, typer.Option(help="Training steps of each arm.")] = None,
     batch: Annotated[int | None, typer.Option(help="Items of a training batch.")] = None,
     chunk: ChunkOption = None,
-    device: Annotated[
-        str | None, typer.Option(help="Where the network is trained: cpu, cuda, cuda:1, ...")
-    ] = None,
+    device: DeviceOption = None,
     tries: Annotated[int | None, typer.Option(help="Settings that each arm may try; select decides.")] = None,
     run: FolderOption = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Data of the task, where it can read others than its own.")
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Check everything, count the splits, make the first batch; train and write nothing.",
-        ),
-    ] = False,
+    data: DataOption = None,
+    dry_run: DryRunOption = False,
     assignments: AssignmentsOption = None,
     trust: TrustOption = False,
     as_json: JsonOption = False,

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metricgrad.cli.code import code_of_methods, imported
-from metricgrad.cli.named import code_of_options
 from metricgrad.cli.progress import Drawing
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.cli.report import conclude
 from metricgrad.cli.resolve import resolve
 from metricgrad.cli.run_folder import new_folder, resumable
+from metricgrad.cli.task_options import import_named
 from metricgrad.scale import joined
 from metricgrad.tune import Comparison, compare, tune
 
@@ -45,8 +44,7 @@ def carry_out(
     if stored:
         given = {"closed_forms": False, **given}  # a run of a version that did not know them has none
     recipe = checked(Recipe, given, f"{folder}/config.yaml" if stored else "the recipe")
-    for what, name in {**code_of_methods(given), **code_of_options(given)}.items():
-        imported(name, f"the {what}:")
+    import_named(given)
     with joined() as processes, Drawing(quiet=quiet or not processes.leader) as observer:
         with processes.leader_first():  # it may fill a cache
             job = resolve(recipe, observer, first_seed=first_seed, seeds=seeds)

@@ -8,18 +8,18 @@ A program as metric (`cmd: ./score.sh {predictions}`) is run where the user type
 recipe or in a `config.yaml` it is run only with `--trust`, and never out of a run folder.
 """
 
-import inspect
 import os
 import shlex
 import sys
 from collections.abc import Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from metricgrad.cli.code import code_of_methods, is_foreign
-from metricgrad.cli.named import code_of_options, task_loader
 from metricgrad.cli.recipe import given_keys, override
+from metricgrad.cli.task_options import code_of_options
+from metricgrad.cli.task_options import named_files as named_files
 from metricgrad.errors import InputError, MetricgradError
 from metricgrad.metrics.typed import names_a_function, names_a_program, program_typed
 
@@ -34,18 +34,6 @@ def needs_trust(recipe: Mapping[str, Any]) -> bool:
 def require_trust(recipe: Mapping[str, Any], run: Path, *, trusted: bool) -> None:
     """Raise InputError where the recipe of a run folder needs trust that was not given."""
     check_trust(recipe, named_files(recipe), run, trusted=trusted)
-
-
-def named_files(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files and folders that the options of a task of ours name, by key; a foreign task knows its own."""
-    task, data = recipe.get("task"), recipe.get("data")
-    if not isinstance(task, str) or is_foreign(task) or not isinstance(data, Mapping):
-        return {}
-    fields = inspect.getmodule(task_loader(task)).Options.model_fields  # pyright: ignore[reportOptionalMemberAccess]
-    paths = [
-        name for name, field in fields.items() if Path in (field.annotation, *get_args(field.annotation))
-    ]
-    return {f"data.{name}": str(data[name]) for name in paths if data.get(name) is not None}
 
 
 def _named_code(recipe: Mapping[str, Any]) -> dict[str, str]:

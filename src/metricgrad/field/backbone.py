@@ -64,6 +64,8 @@ class Embedder(nn.Module):
         deviation: Sequence[float] = DEVIATION,
     ) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
         self.backbone, self.pooling, self.freeze_batch_norm = backbone, pooling, freeze_batch_norm
         self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("deviation", 255 * torch.tensor(deviation).view(3, 1, 1))
