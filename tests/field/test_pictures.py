@@ -155,7 +155,7 @@ def test_batches_of_classes(files: Files) -> None:
     other = ClassPictures(files, targets, VIEWS, classes_per_batch=2, samples_per_class=3, workers=5)
     assert same(first, batches(other, 0)) and not same(first, batches(other, 1))
     assert len(next(iter(split.rebatch(9)))[1]) == 9
-    judged = split.in_order()
+    judged = split.each_once()
     torch.testing.assert_close(torch.cat([found for _, found in judged]), targets)
 
 

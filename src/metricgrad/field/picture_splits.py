@@ -99,7 +99,7 @@ class PictureSplit:
             reference=self.reference,
         )
 
-    def in_order(self) -> "PictureSplit":
+    def each_once(self) -> "PictureSplit":
         """Return the same pictures, each once and as they are judged."""
         return PictureSplit(self.stored, self.targets, self.views, batch=self.batch, workers=self.workers)
 
@@ -123,7 +123,7 @@ class ClassPictures:
         views: how they are shown.
         classes_per_batch: distinct classes in a batch.
         samples_per_class: distinct pictures of each; a class with fewer, but two, gives all it has.
-        evaluation_batch: pictures of a batch of `in_order`.
+        evaluation_batch: pictures of a batch of `each_once`.
         seed: of batches and views; (seed, epoch, picture) alone decide both.
         workers: threads that read; they change no batch.
 
@@ -182,7 +182,7 @@ class ClassPictures:
             workers=self.workers,
         )
 
-    def in_order(self) -> PictureSplit:
+    def each_once(self) -> PictureSplit:
         """Return the same pictures, each once and as they are judged."""
         batch, workers = self.evaluation_batch, self.workers
         return PictureSplit(self.stored, self.targets, self.views, batch=batch, workers=workers)

@@ -93,7 +93,7 @@ def _in_order(fit: Any) -> Split:
     """The items of fit, each once and in their order where it has them so; views are left out."""
     if isinstance(fit, ArraySplit | ClassBatchSplit):
         return ArraySplit(fit.inputs, fit.targets)
-    return fit.in_order() if hasattr(fit, "in_order") else _FirstBatches(fit)
+    return fit.each_once() if hasattr(fit, "each_once") else _FirstBatches(fit)
 
 
 class _Side:
