@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from metricgrad._structures import form, items_of, joined, moved, pair, tensors_of
+from metricgrad._structures import form, items_of, joined, moved, no_tensor, one_tensor, pair, tensors_of
 from metricgrad.errors import InputError
 
 Both = namedtuple("Both", ["logits", "hidden"])
@@ -139,6 +139,8 @@ def test_a_structure_keeps_its_form_when_moved(name: str) -> None:
         ("ab", "'ab'"),
         ([], "an empty list"),
         (Output(torch.ones(2)), "a Output of logits, hidden"),
+        (ModelOutput(torch.ones(2)), "a ModelOutput of logits;"),
+        (OrderedDict(x=1), "a dict of x;"),
     ],
 )
 def test_a_batch_that_is_no_pair_is_named(batch: Any, message: str) -> None:
@@ -146,3 +148,25 @@ def test_a_batch_that_is_no_pair_is_named(batch: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"{message}.*unpack"):
         pair(batch)
     assert form(batch)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "remedy"),
+    [
+        ({"loss": torch.tensor(0.5), "logits": torch.ones(2, 3)}, r"OutputOf\(network, 'logits'\)\.$"),
+        (ModelOutput(torch.ones(2), torch.ones(2)), r"OutputOf\(network, 'logits'\), or 'hidden'\.$"),
+        (ModelOutput(torch.ones(2)), r"OutputOf\(network, 'logits'\)\.$"),
+        ({"hidden": (torch.ones(2),)}, "a module whose forward returns that tensor alone"),
+        (
+            {"query": torch.ones(2), "document": torch.ones(2)},
+            "a module whose forward returns that tensor alone",
+        ),
+        ((torch.ones(2), torch.ones(2)), "a module whose forward returns that tensor alone"),
+        (None, "a module whose forward returns that tensor alone"),
+    ],
+)
+def test_outputs_that_are_no_tensor_name_the_way_out(outputs: Any, remedy: str) -> None:
+    """Of a mapping the parts that have a row per item; of anything else, a module around the network."""
+    with pytest.raises(InputError, match=remedy):
+        one_tensor("here", outputs)
+    assert str(no_tensor("here", outputs, "a tensor", "x")).startswith("here: the network returns ")

@@ -15,8 +15,20 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from metricgrad._checks import describe, fail
+from metricgrad.errors import InputError
 
-__all__ = ["form", "items_of", "joined", "mapped", "moved", "one_tensor", "pair", "tensors_of"]
+__all__ = [
+    "form",
+    "items_of",
+    "joined",
+    "mapped",
+    "moved",
+    "no_tensor",
+    "one_tensor",
+    "pair",
+    "part_named",
+    "tensors_of",
+]
 
 Array = Tensor | np.ndarray
 
@@ -40,7 +52,13 @@ def pair(batch: Any) -> tuple[Any, Any]:
 def form(value: Any) -> str:
     """What came, in a few words: the parts of a structure, shape and dtype of an array."""
     if isinstance(value, Mapping):
-        return f"a dict of {', '.join(map(str, value))}" if value else "an empty dict"
+        kind = (
+            "dict"
+            if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections")
+            else ""
+        )
+        kind = kind or type(value).__name__
+        return f"a {kind} of {', '.join(map(str, value))}" if value else f"an empty {kind}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return f"a {type(value).__name__} of {', '.join(field.name for field in dataclasses.fields(value))}"
     if isinstance(value, tuple | list):
@@ -77,13 +95,30 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
 def one_tensor(caller: str, outputs: Any) -> Tensor:
     """Return outputs that are one tensor; InputError where a network returns anything else to a loss of ours."""
     if not isinstance(outputs, Tensor):
-        raise fail(
-            caller,
-            f"the network returns {form(outputs)}",
-            "one tensor of embeddings or scores",
-            "Wrap it in a module whose forward returns that tensor alone.",
-        )
+        remedy = "Wrap it in a module whose forward returns that tensor alone."
+        raise no_tensor(caller, outputs, "one tensor of embeddings or scores", remedy)
     return outputs
+
+
+def no_tensor(caller: str, outputs: Any, expected: str, otherwise: str) -> InputError:
+    """Build the message for outputs that are no tensor: what came, and how one part of several is taken.
+
+    Example:
+        >>> print(no_tensor("f1", {"logits": torch.ones(2, 3)}, "one tensor", "Return one."))
+        f1: the network returns a dict of logits; expected one tensor. Take one part: \
+metricgrad.integrations.transformers.OutputOf(network, 'logits').
+    """
+    return fail(caller, f"the network returns {form(outputs)}", expected, part_named(outputs, otherwise))
+
+
+def part_named(outputs: Any, otherwise: str) -> str:
+    """What to do about outputs that are no tensor; of a mapping it names the parts with a row per item."""
+    named = outputs.items() if isinstance(outputs, Mapping) else ()
+    parts = [repr(name) for name, part in named if isinstance(part, Tensor) and part.ndim]
+    if not parts or outputs.keys() <= {"query", "document"}:  # of two towers both are wanted
+        return otherwise
+    last = "" if len(parts) == 1 else f", or {', '.join(parts[1:])}"
+    return f"Take one part: metricgrad.integrations.transformers.OutputOf(network, {parts[0]}){last}."
 
 
 def tensors_of(value: Any) -> Iterator[Tensor]:

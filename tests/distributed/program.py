@@ -19,7 +19,15 @@ from metricgrad.errors import InputError, Interrupted
 from metricgrad.losses import recall_at_k_loss
 from metricgrad.pairing import SiMix
 from metricgrad.ranking import RankingLoss
-from metricgrad.scale import Processes, SharedBackward, StagedBackward, gather_rows, joined, sum_gradients
+from metricgrad.scale import (
+    Processes,
+    SharedBackward,
+    StagedBackward,
+    gather_parts,
+    gather_rows,
+    joined,
+    sum_gradients,
+)
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan, Splits, tune
 from tests.tune.small_run import same_weights, small_run, small_splits
@@ -122,6 +130,29 @@ def check_gather(processes: Processes) -> None:
         assert "[1, 3] rows" in str(error)
     else:
         raise AssertionError("uneven parts were accepted")
+
+
+def check_parts(processes: Processes) -> None:
+    """Parts of any size come in the order of the processes, with the gradient of the own rows."""
+    for sizes in ((3, 3), (1, 4), (0, 2), (0, 0)):
+        whole = torch.arange(3.0 * sum(sizes)).reshape(sum(sizes), 3)
+        local = whole.split(sizes)[processes.rank].clone().requires_grad_()
+        gathered = gather_parts(local)
+        torch.testing.assert_close(gathered, whole, rtol=0, atol=0)
+        (gathered**2).sum().backward()
+        torch.testing.assert_close(local.grad, 2 * local.detach(), rtol=0, atol=0)
+        numbers = gather_parts(torch.arange(sizes[processes.rank]))
+        assert numbers.tolist() == [*range(sizes[0]), *range(sizes[1])]
+    for differing, said in (
+        (torch.zeros(2, 3 + processes.rank), r"(2, 3) and (2, 4)"),
+        (torch.tensor(0.0), "0 axes"),
+    ):
+        try:
+            gather_parts(differing)
+        except InputError as error:
+            assert said in str(error)
+        else:
+            raise AssertionError("parts of several shapes were accepted")
 
 
 def check_sums(processes: Processes) -> None:
@@ -360,6 +391,7 @@ def main(folder: Path) -> None:
         assert processes.size == 2
         group = weakref.ref(torch.distributed.group.WORLD)
         check_gather(processes)
+        check_parts(processes)
         check_sums(processes)
         check_decisions(processes, folder)
         check_first_gradient(processes)

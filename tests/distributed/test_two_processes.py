@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from metricgrad.errors import InputError
-from metricgrad.scale import current, gather_rows, joined, sum_gradients
+from metricgrad.scale import current, gather_parts, gather_rows, joined, sum_gradients
 from metricgrad.tune import Result
 from metricgrad.tune.checkpoint import load_weights
 from tests.distributed.program import double_run
@@ -153,6 +153,7 @@ def test_one_process_never_joins_anything(monkeypatch) -> None:
             assert not torch.distributed.is_initialized()
             local = torch.ones(3, 2)
             assert gather_rows(local) is local
+            assert gather_parts(local) is local
             weight = torch.nn.Parameter(local)
             weight.grad = local.clone()
             sum_gradients([weight])

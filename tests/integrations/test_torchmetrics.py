@@ -1,5 +1,6 @@
 """Our exact metrics as metrics of torchmetrics, and a metric of torchmetrics as what a run tunes for."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import metricgrad as mg
 from metricgrad.errors import InputError
 from metricgrad.integrations.torchmetrics import ExactMetric
 from tests.integrations.pages import run_page
+from tests.integrations.two_processes import in_two_processes
 
 pytestmark = pytest.mark.integration("torchmetrics")
 
@@ -60,7 +62,7 @@ def test_merged_and_gathered(name: str):
     def gathered(state: Tensor, group: object = None) -> list[Tensor]:
         """What the processes hold; the package has made one tensor of the list of this one."""
         other = outputs[25:] if state.is_floating_point() else targets[25:]
-        return [state, other]
+        return [state, other if len(state) else state]  # nobody has references
 
     synced = ExactMetric(name, dist_sync_fn=gathered, distributed_available_fn=lambda: True)
     synced.update(outputs[:25], targets[:25])
@@ -112,9 +114,100 @@ def test_state_is_kept_and_moved():
     assert float(again.compute()) == exact("recall@1", outputs, targets)
 
 
+def referenced() -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Queries with their labels, and references as a retrieval metric takes them."""
+    outputs, targets = drawn("recall@1")
+    return outputs[:15], targets[:15], {"reference_outputs": outputs[15:], "reference_targets": targets[15:]}
+
+
+@pytest.mark.parametrize("name", ["recall@1", "map", "ndcg@5"])
+def test_separate_references(name: str):
+    """Queries and references in batches, in any order, have the value of the metric with all references; reset."""
+    queries, labels, references = referenced()
+    items, item_labels = references.values()
+    record = mg.metrics.metric_by_name(name)
+    expected = record.summarise(record.measure(queries, labels, **references))
+    assert expected != exact(name, queries, labels)
+    metric = ExactMetric(name)
+    for late in (False, True):
+        if late:
+            metric.update(queries[:7], labels[:7])
+        for part in zip(items.split(10), item_labels.split(10), strict=True):
+            metric.update_references(*part)
+        if not late:
+            metric.update(queries[:7], labels[:7])
+        metric.update(queries[7:], labels[7:])
+        assert float(metric.compute()) == expected
+        metric.update_references(queries[:1], labels[:1])
+        assert float(metric.compute()) != expected  # what was computed before is not remembered
+        metric.reset()
+    metric.update(queries, labels)
+    assert float(metric.compute()) == exact(name, queries, labels)
+
+
+def test_references_in_forward_merges_and_states():
+    """A batch of forward is ranked against all references so far; merged, saved and in a collection they are kept."""
+    queries, labels, references = referenced()
+    items, item_labels = references.values()
+    record = mg.metrics.metric_by_name("map")
+
+    def of(rows: slice) -> float:
+        return record.summarise(record.measure(queries[rows], labels[rows], **references))
+
+    metric = ExactMetric("map")
+    metric.update_references(items, item_labels)
+    assert float(metric(queries[:6], labels[:6])) == of(slice(6))
+    assert float(metric(queries[6:], labels[6:])) == of(slice(6, None))
+    assert float(metric.compute()) == of(slice(None))
+    first, second = ExactMetric("map"), ExactMetric("map")
+    first.update(queries[:6], labels[:6])
+    first.update_references(items[:5], item_labels[:5])
+    second.update_references(items[5:], item_labels[5:])
+    second.update(queries[6:], labels[6:])
+    first.merge_state(second)
+    assert float(first.compute()) == pytest.approx(
+        of(slice(None)), abs=1e-12
+    )  # the rows of the second come first
+    metric.persistent(True)
+    again = ExactMetric("map", compute_on_cpu=True)
+    again.persistent(True)
+    again.load_state_dict(metric.state_dict())
+    assert float(again.compute()) == of(slice(None))
+    both = torchmetrics.MetricCollection(
+        {"map": ExactMetric("map"), "hit": ExactMetric("recall@1")}, compute_groups=False
+    )
+    both.update(queries, labels)
+    both["map"].update_references(items, item_labels)
+    found = both.compute()
+    assert float(found["map"]) == of(slice(None))
+    assert float(found["hit"]) == exact("recall@1", queries, labels)
+
+
+def test_references_of_two_processes(tmp_path: Path):
+    """Gloo processes that hold parts of both, one of them all references, or one references and the other queries."""
+    in_two_processes("tests.integrations.torchmetrics_program", tmp_path)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text("utf-8")) for rank in (0, 1))
+    assert first == second
+    queries, labels, references = referenced()
+    record = mg.metrics.metric_by_name("map")
+    expected = record.summarise(record.measure(queries, labels, **references))
+    alone = record.summarise(record.measure(queries, labels))
+    assert len(first) == 4
+    for case, value in first.items():
+        assert value == pytest.approx(alone if case == "no references" else expected, abs=1e-12), case
+
+
 @pytest.mark.filterwarnings("ignore:The ``compute`` method:UserWarning")
 def test_what_is_refused():
-    """No row, texts, and another number of targets."""
+    """No row, texts, another number of targets, references of a metric that ranks nothing."""
+    with pytest.raises(InputError, match="measured per sample; expected a retrieval metric"):
+        ExactMetric("accuracy").update_references(torch.zeros(1, 2), torch.zeros(1))
+    with pytest.raises(InputError, match=r"update_references: .* as many targets"):
+        ExactMetric("map").update_references(torch.zeros(1, 2), torch.zeros(2))
+    with pytest.raises(InputError, match="no row came"):
+        only = ExactMetric("map")
+        only.update_references(torch.eye(2), torch.arange(2))
+        only.compute()
     metric = ExactMetric("recall@1")
     with pytest.raises(InputError, match=r"no row came; expected update\(preds, target\)"):
         metric.compute()

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.data import DataLoader
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, BertModel, Trainer, TrainingArguments
 
 import metricgrad as mg
+from metricgrad.decision import fit_rule
 from metricgrad.errors import InputError
 from metricgrad.integrations.transformers import OutputOf, loss_for_trainer, metrics_for_trainer
 from tests.integrations.pages import run_page
@@ -104,10 +105,84 @@ def test_tune_takes_a_network(tmp_path: Path, method: str):
     torch.testing.assert_close(again(ids).logits, result.model.eval()({"input_ids": ids}))
 
 
+def logits_of(outputs: Any, targets: torch.Tensor) -> float:
+    """A metric of the user that wants a tensor."""
+    return float((outputs.argmax(1) == targets).float().mean())
+
+
+def loss_of(outputs: Any, targets: torch.Tensor) -> torch.Tensor:
+    """A loss of the user that reads the part itself."""
+    return torch.nn.functional.cross_entropy(outputs.logits, targets)
+
+
+OWN = {"metric": logits_of, "higher_is_better": True, "method": "surrogate:slope"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "who"),
+    [
+        ({"metric": "macro_f1"}, "tune: the network returns"),
+        ({"metric": "macro_f1", "method": "direct:multiclass"}, "macro_f1: the network returns"),
+        ({"metric": "macro_f1", "methods": ["direct:multiclass"]}, "macro_f1: the network returns"),
+        (
+            OWN | {"metric": lambda outputs, targets: 0.0},
+            "the loss CrossEntropyLoss: it raised TypeError.*was given",
+        ),
+        (
+            OWN | {"metric": lambda outputs, targets: 0.0, "proxy": loss_of},
+            "surrogate:slope: the network returns",
+        ),
+        (OWN | {"proxy": loss_of}, "logits_of: it raised AttributeError.*The outputs are"),
+    ],
+)
+def test_a_bare_model_output_names_its_parts(arguments: dict[str, Any], who: str):
+    """Without OutputOf: one sentence with the parts that came and how one is taken, wherever it is noticed."""
+    splits = mg.Splits(
+        *(DataLoader(rows(16, seed), batch_size=8) for seed in (0, 1)),
+        unpack=lambda batch: ({"input_ids": batch["input_ids"]}, batch["labels"]),
+    )
+    run = mg.compare if "methods" in arguments else mg.tune
+    given = {"proxy": torch.nn.CrossEntropyLoss(), "plan": {"steps": 1}, "observer": lambda event: None}
+    with pytest.raises(InputError, match=who) as caught:
+        run(network(output_hidden_states=True), splits, **(given | arguments))
+    said = str(caught.value)
+    assert "a SequenceClassifierOutput of logits, hidden_states" in said
+    assert said.endswith("Take one part: metricgrad.integrations.transformers.OutputOf(network, 'logits').")
+
+
+def test_a_rule_of_a_bare_model_output_names_its_parts():
+    """Several parts with a row per item: all of them are named, tuples of layers are not."""
+    ids, labels = (torch.stack([row[name] for row in rows(12)]) for name in ("input_ids", "labels"))
+    outputs = BertModel(BertConfig(**SHAPE))(ids, output_hidden_states=True)
+    with pytest.raises(
+        InputError, match=r"fit_rule: scores are a BaseModelOutput.* of last_hidden_state, pooler_"
+    ) as caught:
+        fit_rule(outputs, labels, "macro_f1")
+    assert str(caught.value).endswith("OutputOf(network, 'last_hidden_state'), or 'pooler_output'.")
+
+
+def test_a_metric_of_the_user_gets_the_whole_output():
+    """Nothing is taken out in silence: who can read it, reads it."""
+    seen = []
+
+    def metric(outputs: Any, targets: Any) -> float:
+        seen.append(type(outputs).__name__)
+        return logits_of(outputs.logits, targets)
+
+    labels = torch.arange(6) % 3
+    with torch.no_grad():
+        outputs = network()(torch.stack([row["input_ids"] for row in rows(6)]))
+    record = mg.metrics.adapt(metric, higher_is_better=True)
+    assert record.summarise(record.measure(outputs, labels)) == logits_of(outputs.logits, labels)
+    assert seen == ["SequenceClassifierOutput"]
+
+
 def test_mistakes_are_named():
     """A part that is not there, a batch without labels, a loss that must be told more."""
     ids = torch.zeros(2, 4, dtype=torch.long)
-    with pytest.raises(InputError, match="a dict of logits; expected a part 'pooler_output'"):
+    with pytest.raises(
+        InputError, match="a SequenceClassifierOutput of logits; expected a part 'pooler_output'"
+    ):
         OutputOf(network(), "pooler_output")(ids)
     with pytest.raises(InputError, match="no labels"):
         loss_for_trainer("focal")(network()(ids), None)

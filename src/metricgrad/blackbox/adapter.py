@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from metricgrad._checks import Number, fail, positive_number
 from metricgrad._forward import forward
+from metricgrad._structures import no_tensor
 
 __all__ = ["AdapterKind", "HeadAdapter", "within_radius"]
 
@@ -244,7 +245,8 @@ def _head_of(network: nn.Module, inputs: Any) -> _Head:
         for hook in hooks:
             hook.remove()
     if not isinstance(outputs, Tensor):
-        raise fail("HeadAdapter", f"the network returns a {type(outputs).__name__}", "one tensor of outputs")
+        remedy = "Wrap the network in a module whose forward returns that tensor alone."
+        raise no_tensor("HeadAdapter", outputs, "one tensor of outputs", remedy)
     for name, output, version in given:
         flat = output.shape == (*outputs.shape, 1)
         if (

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from metricgrad._checks import extra, fail
 from metricgrad._labels import Labels
 from metricgrad._types import Metric
+from metricgrad.integrations.gathering import of_all_processes
+from metricgrad.integrations.sentence_evaluators import Evaluated, evaluator_metric
 from metricgrad.methods.objectives import named_objective
 from metricgrad.metrics import adapt
 from metricgrad.ranking import RankingLoss
 
-__all__ = ["MetricEvaluator", "SentenceLoss"]
+__all__ = ["Evaluated", "MetricEvaluator", "SentenceLoss", "evaluator_metric"]
 
 _evaluation = extra(
     "sentence_transformers.sentence_transformer.evaluation",
@@ -35,10 +37,14 @@ class SentenceLoss(nn.Module):
         loss: the name of one of our losses of ranks or embeddings without `_loss` ("recall_at_k", "supcon",
             "info_nce"), a `RankingLoss`, or any callable: of `(embeddings, labels)`, or of `({"query": ..., "document":
             ...}, {"relevance": [query, document]})`. One value per unit is averaged.
+        gather_across_devices: with several processes: take the rows of all of them, as the losses of
+            sentence-transformers do under this name. The gradient is that of one process with the whole batch. Else
+            each process compares its own rows.
         **settings: of a loss by name (temperature, k, ...); see `metricgrad explain NAME`.
 
     Raises:
-        InputError: there is no such loss or setting; when called: one column without labels.
+        InputError: there is no such loss or setting; when called: one column without labels; columns or labels of
+            processes that differ in number or shape.
 
     Example:
         >>> class Model(nn.Module):
@@ -52,8 +58,16 @@ class SentenceLoss(nn.Module):
         tensor(0.5870)
     """
 
-    def __init__(self, model: nn.Module, loss: str | Callable[[Any, Any], Tensor], **settings: Any) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: str | Callable[[Any, Any], Tensor],
+        *,
+        gather_across_devices: bool = False,
+        **settings: Any,
+    ) -> None:
         super().__init__()
+        self.gather_across_devices = gather_across_devices
         if not isinstance(loss, str) and settings:
             came = f"settings {settings} came for a callable"
             raise fail("SentenceLoss", came, "none: set them where you make the callable")
@@ -71,8 +85,9 @@ class SentenceLoss(nn.Module):
         if not others and labels is None:
             came = "the batch has one column of texts and no labels"
             raise fail("SentenceLoss", came, "a column `label`, or a second column of texts")
+        rows, *others = (self._of_all("columns", column) for column in (rows, *others))
         if not others:
-            return self.loss(rows, labels).mean()
+            return self.loss(rows, self._of_all("labels", labels)).mean()
         documents = torch.cat(others)
         relevance = torch.eye(len(rows), len(documents), device=rows.device)
         if isinstance(self.loss, RankingLoss):
@@ -81,7 +96,12 @@ class SentenceLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return what the model card says of the loss."""
-        return {"loss": self.name if isinstance(self.name, str) else repr(self.loss), **self.settings}
+        name = self.name if isinstance(self.name, str) else repr(self.loss)
+        gathered = {"gather_across_devices": True} if self.gather_across_devices else {}
+        return {"loss": name, **self.settings, **gathered}
+
+    def _of_all(self, what: str, rows: Any) -> Any:
+        return of_all_processes("SentenceLoss", what, rows) if self.gather_across_devices else rows
 
 
 class MetricEvaluator(_evaluation.SentenceEvaluator):

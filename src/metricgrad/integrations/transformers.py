@@ -13,6 +13,7 @@ from metricgrad._checks import fail
 from metricgrad._forward import forward
 from metricgrad._structures import form
 from metricgrad._types import Metric
+from metricgrad.integrations.gathering import of_all_processes, processes
 from metricgrad.methods.objectives import named_objective
 from metricgrad.metrics import adapt
 
@@ -56,6 +57,7 @@ def loss_for_trainer(
     loss: str | Callable[[Any, Any], Tensor],
     *,
     part: str | Callable[[Any], Tensor] = "logits",
+    gather_across_devices: bool = False,
     **settings: Any,
 ) -> Callable[..., Tensor]:
     """Return a loss as `Trainer(..., compute_loss_func=)` takes it.
@@ -65,16 +67,20 @@ def loss_for_trainer(
             callable `(outputs, targets) -> loss`: a `RankingLoss`, a `DirectLoss`, a function. One value per unit is
             averaged. A module with parameters of its own is not trained by the Trainer.
         part: which part of the outputs it takes: `logits`, `pooler_output`, ...; or a function outputs -> tensor.
+        gather_across_devices: with several processes: take the outputs and labels of all of them, for a loss that
+            compares rows. The gradient is that of one process with the whole batch. Else each process has the loss of
+            its own rows.
         **settings: of a loss by name; see `metricgrad explain NAME`.
 
     Returns:
         `(outputs, labels, num_items_in_batch=None) -> loss`. With gradient accumulation the Trainer divides by
         nothing and says how many labels all small batches hold together; each small batch then counts by its share.
         That equals the loss of the large batch where the loss is a mean over labels. A ranking loss compares only the
-        rows of a small batch.
+        rows of a small batch, of all processes where they are gathered.
 
     Raises:
-        InputError: there is no such loss or setting; the loss has parameters; when called: no labels, or no such part.
+        InputError: there is no such loss or setting; the loss has parameters; when called: no labels, no such part, or
+            rows of processes that differ in shape.
 
     Example:
         >>> compute_loss = loss_for_trainer("focal", gamma=0.0)
@@ -93,10 +99,15 @@ def loss_for_trainer(
                 "a column `labels`",
                 "TrainingArguments(remove_unused_columns=False) keeps columns that the network does not take.",
             )
-        mean = objective(_part("loss_for_trainer", outputs, part), labels).mean()
+        rows, shared = _part("loss_for_trainer", outputs, part), 1
+        if gather_across_devices:
+            rows = of_all_processes("loss_for_trainer", "outputs", rows)
+            labels, shared = of_all_processes("loss_for_trainer", "labels", labels), processes()
+        mean = objective(rows, labels).mean()
         if num_items_in_batch is None:
             return mean
-        return mean * (labels != IGNORED).sum() / num_items_in_batch
+        # The Trainer multiplies by the number of processes, as each is to give its share of the loss of all labels.
+        return mean * (labels != IGNORED).sum() / (shared * num_items_in_batch)
 
     return compute_loss
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
-from metricgrad._structures import form, moved, tensors_of
+from metricgrad._structures import form, moved, part_named, tensors_of
 from metricgrad._user_code import called
 
 __all__ = ["GivenLoss", "require_gradient"]
@@ -61,6 +61,7 @@ class GivenLoss:
             if texts
             else "Write a function (outputs, targets) -> loss around it, which brings both into the form that it takes."
         )
+        remedy = part_named(outputs, remedy)
         loss = called(
             who, self.loss, outputs, targets, expected="outputs and targets that it takes", remedy=remedy
         )

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
+from metricgrad._structures import form, part_named
 from metricgrad._types import Reading
 from metricgrad.errors import Interrupted, MetricFailed
 
@@ -162,9 +163,8 @@ class ForeignFunction:
         except Interrupted:
             raise
         except (Exception, SystemExit) as error:  # whatever the user's function raises
-            raise MetricFailed(
-                f"{name}: it raised {told(error)}; expected one number for the whole set."
-            ) from error
+            came = f"{name}: it raised {told(error)}; expected one number for the whole set."
+            raise MetricFailed(f"{came} {_of_parts(outputs)}".rstrip()) from error
         if number is None:
             raise MetricFailed(
                 f"{name}: it returned {describe(found)}; expected one number for the whole set, NaN where it is "
@@ -191,6 +191,12 @@ class ForeignFunction:
                 "is then given no interval. If it is a sum over samples, say unit='sample'.",
             )
         self._unchecked = math.isnan(once) or math.isnan(twice)
+
+
+def _of_parts(outputs: Any) -> str:
+    """What came and how one part is taken, where a network returned several under names."""
+    remedy = part_named(outputs, "")
+    return f"The outputs are {form(outputs)}. {remedy}" if remedy else ""
 
 
 def name_of(function: Any) -> str:

@@ -3,6 +3,7 @@
 from metricgrad.scale.chunk import fitting_chunk as fitting_chunk
 from metricgrad.scale.compression import Saved as Saved
 from metricgrad.scale.compression import compress_activations as compress_activations
+from metricgrad.scale.gather import gather_parts as gather_parts
 from metricgrad.scale.gather import gather_rows as gather_rows
 from metricgrad.scale.gather import sum_gradients as sum_gradients
 from metricgrad.scale.processes import Processes as Processes
@@ -21,6 +22,7 @@ __all__ = [
     "compress_activations",
     "current",
     "fitting_chunk",
+    "gather_parts",
     "gather_rows",
     "joined",
     "sum_gradients",

@@ -1,5 +1,6 @@
 """What of a network's outputs a rule can decide, and decisions in the form in which a metric takes them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from metricgrad._checks import caller, fail, require_finite
 from metricgrad._columns import are_probabilities, one_column
+from metricgrad._structures import no_tensor
 from metricgrad._types import Metric
 from metricgrad.decision import CutPoints
 from metricgrad.decision.cut_points import nearest_class
@@ -43,8 +45,10 @@ def names_classes(found: Outputs) -> bool:
     """Whether outputs are scores [sample, class] and targets the number of one of these classes.
 
     Raises:
-        InputError: a target is a whole number, and no class of the outputs.
+        InputError: a target is a whole number, and no class of the outputs; the outputs are several parts under names.
     """
+    if isinstance(found.outputs, Mapping):
+        raise no_tensor(caller(), found.outputs, "scores [sample, class]", "Return a tensor of them.")
     numbered = numbered_of(found)
     if numbered is None or numbered[0].ndim != 2:
         return False

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metricgrad._checks import fail
-from metricgrad._structures import form
+from metricgrad._structures import form, no_tensor
 from metricgrad._types import Metric, Split
 from metricgrad.decision import Fitted
 from metricgrad.metrics import metric_calls
@@ -98,9 +98,9 @@ class Evaluator:
         if isinstance(outputs, np.ndarray | list):
             outputs = inputs_as_tensor(self.metric.name, outputs)
         if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_complex():
-            raise fail(
+            raise no_tensor(
                 self.metric.name,
-                f"the network returns {form(outputs)}",
+                outputs,
                 "one dense tensor of real numbers",
                 "Wrap it in a module whose forward returns that alone, or give a function (outputs, targets) -> float.",
             )
