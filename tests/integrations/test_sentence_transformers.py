@@ -122,3 +122,6 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert page.after["dev_recall@1"] == pytest.approx(best)
     assert isinstance(page.tuned, SentenceTransformer)
     assert page.tuned.encode(["w1 w2"]).shape == (1, 32)
+    assert page.judged.metric.name == "cosine_ndcg@10"
+    chosen = page.by_evaluator.event("chosen")["select"]["0"][page.by_evaluator.returned]
+    assert chosen == pytest.approx(page.said, abs=1e-6)

@@ -240,3 +240,11 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """docs/integrations/torchmetrics.md is a program; batches give the value of the whole."""
     page = run_page("torchmetrics.md", tmp_path, monkeypatch)
     torch.testing.assert_close(float(page.value), page.whole)
+    queries, items = slice(40, 60), slice(40)
+    measured = page.recall.measure(
+        page.inputs[queries],
+        page.targets[queries],
+        reference_outputs=page.inputs[items],
+        reference_targets=page.targets[items],
+    )
+    assert float(page.against) == page.recall.summarise(measured)

@@ -163,7 +163,7 @@ def keys_of(
 
 
 def _features(model: Any, texts: Sequence[str], prompt: str | None, task: str | None) -> dict[str, Any]:
-    return model.preprocess(list(texts), prompt=prompt, **({} if task is None else {"task": task}))
+    return dict(model.preprocess(list(texts), prompt=prompt, **({} if task is None else {"task": task})))
 
 
 def _embeddings(outputs: Any) -> Tensor:
