@@ -9,7 +9,7 @@ from metricgrad._checks import fail, tensor_of, whole_number
 from metricgrad.decision.known import Asked, kind_of_rule, plain_for
 from metricgrad.decision.plain_rules import Midpoint, Rounding
 from metricgrad.decision.pool import Pool
-from metricgrad.decision.scores import Inputs, Kind, class_numbers, read_scores
+from metricgrad.decision.scores import Inputs, Kind, class_numbers, read_scores, refuse_parts
 from metricgrad.decision.suited import suited
 from metricgrad.metrics import adapt
 from metricgrad.metrics.table_metric import TableMetric
@@ -21,6 +21,7 @@ def read_pool(
     p: Any, y: Any, metric: Any, inputs: Inputs, rule: Asked, groups: Any = None, most: int | None = None
 ) -> Pool:
     """Read a pool; InputError for what does not fit."""
+    refuse_parts("fit_rule", p)
     if most is not None:
         most = whole_number("fit_rule", "most", most)
     given = metric if isinstance(metric, TableMetric) else adapt(metric)

@@ -1,5 +1,6 @@
 """What a rule of decision is given: probabilities or logits, and the classes that are true."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from metricgrad._checks import describe, fail, require_finite, tensor_of
 from metricgrad._columns import are_probabilities, have_a_common_sum
+from metricgrad._structures import form, part_named
 
-__all__ = ["Inputs", "Kind", "class_numbers", "log_scores", "read_scores"]
+__all__ = ["Inputs", "Kind", "class_numbers", "log_scores", "read_scores", "refuse_parts"]
 
 Kind = Literal["logits", "probabilities"]
 Inputs = Literal["auto", "logits", "probabilities"]
@@ -20,6 +22,13 @@ Scores = Float[Tensor, "sample class"] | Float[Tensor, "sample"]
 
 _MANY = 10
 """So many rows of logits do not sum to 1 by chance."""
+
+
+def refuse_parts(caller: str, p: Any) -> None:
+    """Raise InputError for several outputs under names, as some networks return them; the message names the parts."""
+    if isinstance(p, Mapping):
+        remedy = part_named(p, "Give one tensor of scores.")
+        raise fail(caller, f"scores are {form(p)}", "[sample, class], or one number per sample", remedy)
 
 
 def read_scores(caller: str, p: Any, inputs: Inputs) -> tuple[Scores, Kind]:
@@ -35,6 +44,7 @@ def read_scores(caller: str, p: Any, inputs: Inputs) -> tuple[Scores, Kind]:
     if inputs not in ("auto", "logits", "probabilities"):
         raise fail(caller, f"inputs is {inputs!r}", "'auto', 'logits' or 'probabilities'")
     expected = "[sample, class], or one score of class 1 [sample]"
+    refuse_parts(caller, p)
     given = tensor_of(caller, "scores", p, expected).cpu()
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
