@@ -13,7 +13,8 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Hashable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import chain, repeat
@@ -39,6 +40,9 @@ FIRST_CALLS = 5
 
 _CALLS: dict[CodeType, int] = {}
 """Calls of each function that were checked in the test at hand."""
+
+_LOCAL: dict[tuple[Any, ...], tuple[Callable[..., Any], threading.local]] = {}
+"""Checks of functions that are made anew by each call of another one, and the making that each is to call."""
 
 _CONF = BeartypeConf(is_pep484_tower=True)  # an int is fine where a float is annotated
 
@@ -83,8 +87,8 @@ def checked(*, typechecker: Any) -> Callable[[Any], Any]:
 def _at_first(function: FunctionType, typechecker: Any) -> Callable[..., Any]:
     """The function with its check for the first calls within a test, and as it is from then on.
 
-    A function within another one is made anew by each call of that: all of them count as one, and its check, which
-    costs far more than a call, is made where it is wanted.
+    A function within another one is made anew by each call of that: all of them count as one and share one check,
+    which costs far more than a call and is made where it is wanted.
     """
     within = "<locals>" in function.__qualname__
     with_check = None if within else _with_check(function, typechecker)
@@ -103,7 +107,7 @@ def _at_first(function: FunctionType, typechecker: Any) -> Callable[..., Any]:
             return function(*args, **kwargs)
         _CALLS[code] = calls + 1
         if with_check is None:
-            with_check = _with_check(function, typechecker)
+            with_check = _with_shared_check(function, typechecker)
         return with_check(*args, **kwargs)
 
     return wrapper
@@ -114,6 +118,33 @@ def _with_check(function: FunctionType, typechecker: Any) -> Callable[..., Any]:
     if tests is None:
         return jaxtyped(function, typechecker=typechecker)
     return _plainly_checked(function, tests)
+
+
+def _with_shared_check(function: FunctionType, typechecker: Any) -> Callable[..., Any]:
+    """The function with the check of all that have its code and annotations: it is handed the one that is called."""
+    hints = function.__annotations__
+    key = (function.__code__, *hints.items())
+    if not all(isinstance(hint, Hashable) and not isinstance(hint, str) for hint in hints.values()):
+        return _with_check(function, typechecker)
+    if key not in _LOCAL:
+        called = threading.local()
+
+        @functools.wraps(function)
+        def whichever(*args: Any, **kwargs: Any) -> Any:
+            one, called.function = called.function, None
+            return one(*args, **kwargs)
+
+        _LOCAL[key] = _with_check(whichever, typechecker), called
+        del whichever.__wrapped__  # what the first one closes over may go
+    check, called = _LOCAL[key]
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        called.function = function
+        return check(*args, **kwargs)
+
+    return wrapper
 
 
 def pytest_runtest_setup() -> None:

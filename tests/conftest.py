@@ -1,5 +1,6 @@
 """What holds for every test: checked annotations, and what happens without a GPU or a browser."""
 
+import gc
 import os
 import shutil
 
@@ -8,6 +9,7 @@ import torch
 
 from tests import annotations
 
+gc.disable()  # until everything is collected: what is imported stays, and is searched again and again for nothing
 annotations.install()  # before the first import of metricgrad
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -37,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_gpu)
         if "browser" in item.keywords and browser_is_missing:
             item.add_marker(no_browser)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests are no garbage from now on; what a test makes is searched as ever."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

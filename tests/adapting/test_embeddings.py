@@ -73,6 +73,7 @@ def test_the_contest_has_its_controls(found: Adapted) -> None:
     assert facts["question"].startswith("new classes") and facts["gain"]["outcome"] == "gain"
 
 
+@pytest.mark.slow
 def test_a_trained_map_is_returned_as_a_projection(tmp_path: Path) -> None:
     """Where select prefers a trained arm, its head is the map of the file."""
     method = ["surrogate:average_precision"]
@@ -102,6 +103,7 @@ def test_a_trained_map_is_returned_as_a_projection(tmp_path: Path) -> None:
     )  # over the best control, whatever it is over the vectors as they came
 
 
+@pytest.mark.slow
 def test_every_arm_tries_its_grid(tmp_path: Path) -> None:
     """The settings of each try stand in the record: three values each, the middle one first."""
     found = of_labels(tmp_path / "run", training=Training(steps=1, batch=64))
@@ -122,6 +124,7 @@ def test_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, found: Adapted
     assert resumed.gain == found.gain
 
 
+@pytest.mark.slow
 def test_interrupted_closed_forms_begin_anew(tmp_path: Path, found: Adapted) -> None:
     """SIGINT before there is a record; the same call makes the same run."""
     with pytest.raises(Interrupted, match="closed forms, which the next call makes anew"):
@@ -141,6 +144,7 @@ def test_the_closed_form_is_a_control(found: Adapted) -> None:
         assert found.over.control == baseline.name and found.over.value == pytest.approx(baseline.value)
 
 
+@pytest.mark.slow
 def test_the_time_that_is_left_covers_test(tmp_path: Path) -> None:
     """What training shows says how long test will take, once a closed form was measured."""
     seen: list[float] = []
@@ -153,6 +157,7 @@ def test_the_time_that_is_left_covers_test(tmp_path: Path) -> None:
     assert seen and min(seen) > 0
 
 
+@pytest.mark.slow
 def test_minutes_hold_for_closed_forms_too(tmp_path: Path) -> None:
     """What has passed before the contest is spent."""
     training = Training(minutes=0.05, grid=1, batch=64, methods=["surrogate:recall_at_k"])
@@ -164,6 +169,7 @@ def test_minutes_hold_for_closed_forms_too(tmp_path: Path) -> None:
     assert started is not None and budget["expected"]["before"] > 0
 
 
+@pytest.mark.slow
 def test_maps_and_halves_are_read_as_arrays(tmp_path: Path, found: Adapted) -> None:
     """A memory map in Fortran order gives the same run; float16 and float64 run."""
     x, _ = vectors()

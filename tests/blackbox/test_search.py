@@ -145,6 +145,7 @@ def test_a_radius_of_one_would_be_too_small():
     assert search.trained(found).norm() > 1
 
 
+@pytest.mark.slow
 def test_nothing_is_gained_from_permuted_labels():
     """Where labels say nothing, neither does what was found."""
 

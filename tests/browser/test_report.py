@@ -234,6 +234,7 @@ def test_it_can_be_printed(browser: chromium.Chromium, report: Path) -> None:
     assert browser.paper().startswith(b"%PDF-") and browser.complaints == []
 
 
+@pytest.mark.slow
 def test_a_missing_browser_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is not passed as seen where nothing can see it."""
     monkeypatch.setattr(shutil, "which", lambda name: None)

@@ -1,18 +1,28 @@
 """Commands run in this process: fast, with what they print and their exit code."""
 
+import functools
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer.testing
 from typer.testing import CliRunner
 
 from metricgrad.cli.main import app
 from metricgrad.cli.progress import Drawing
 from tests.cli.outcome import QUICK, Command, Outcome
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_are_built_once() -> Iterator[None]:
+    """Building all commands from the signatures of their functions takes longer than most of them run."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(typer.testing, "_get_command", functools.cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture

@@ -265,6 +265,7 @@ def test_received_folders_are_only_read(command: Command, of_labels: Path, tmp_p
     command(*apply, "--force").refused("cannot be read")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_follows_no_link(command: Command, of_labels: Path, tmp_path: Path) -> None:
     """A received folder whose apply.py is a link to the reader's file: the file is as it was."""
     write_labels(tmp_path)

@@ -197,52 +197,55 @@ def test_refused(
     assert not (files / "runs").exists()
 
 
+ALSO_TOLD = [
+    (vectors_of("x.npy", np.asfortranarray), LABELS, "720 x 24, float32 .npy"),
+    (
+        vectors_of("x.npy", lambda x: x * (np.arange(720) % 360 > 0)[:, None]),
+        LABELS,
+        "all zeros (rows 0, 360)",
+    ),
+    (labels_of(*(Y % 30)), LABELS, "18 classes of fit are fewer than 50"),
+    (_headed, (*LABELS, "--groups", "g.csv", "--header"), "question: new groups"),
+    (
+        text_of("g.csv", "source\n" + "".join(f"s{row // 2}\n" for row in range(150))),
+        (*PAIRS, "--groups", "g.csv", "--header"),
+        "question: new groups",
+    ),
+    (
+        qrels_of(*((row, row % 5, 1) for row in range(150))),
+        PAIRS,
+        "question: new queries over known documents",
+    ),
+    (
+        qrels_of(*((row, row, 1) for row in range(149)), *((149, row, 1) for row in range(150))),
+        (*PAIRS, "--split", "query"),
+        "every document is relevant to 1 queries ('q149')",
+    ),
+    (
+        parts_of(list(range(300)), list(range(300, 498)), list(range(498, 720))),
+        (*LABELS, *FILES),
+        "question: the parts that were given; of test, none of the 37 classes is in fit, too",
+    ),
+    (
+        parts_of(*([f"q{row:03d}" for row in rows] for rows in (range(90), range(90, 121), range(121, 150)))),
+        (*PAIRS, *FILES),
+        "of test, none of the 29 documents that are relevant there is in fit, too",
+    ),
+    (
+        parts_of(*([f"q{row:03d}" for row in range(first, 150, 3)] for first in range(3))),
+        (*PAIRS, *FILES),
+        "documents that are relevant there are in fit, too",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("prepare", "arguments", "words"),
     [
         (vectors_of("x.npy", lambda x: x.astype(np.float16)), LABELS, "720 x 24, float16 .npy"),
-        (vectors_of("x.npy", np.asfortranarray), LABELS, "720 x 24, float32 .npy"),
-        (
-            vectors_of("x.npy", lambda x: x * (np.arange(720) % 360 > 0)[:, None]),
-            LABELS,
-            "all zeros (rows 0, 360)",
-        ),
         (qrels_of(*((row, row, 1) for row in range(60))), PAIRS, "36 queries of fit are fewer than 50"),
-        (labels_of(*(Y % 30)), LABELS, "18 classes of fit are fewer than 50"),
-        (_headed, (*LABELS, "--groups", "g.csv", "--header"), "question: new groups"),
-        (
-            text_of("g.csv", "source\n" + "".join(f"s{row // 2}\n" for row in range(150))),
-            (*PAIRS, "--groups", "g.csv", "--header"),
-            "question: new groups",
-        ),
-        (
-            qrels_of(*((row, row % 5, 1) for row in range(150))),
-            PAIRS,
-            "question: new queries over known documents",
-        ),
-        (
-            qrels_of(*((row, row, 1) for row in range(149)), *((149, row, 1) for row in range(150))),
-            (*PAIRS, "--split", "query"),
-            "every document is relevant to 1 queries ('q149')",
-        ),
         (_perfect, PAIRS, "Nothing to gain"),
-        (
-            parts_of(list(range(300)), list(range(300, 498)), list(range(498, 720))),
-            (*LABELS, *FILES),
-            "question: the parts that were given; of test, none of the 37 classes is in fit, too",
-        ),
-        (
-            parts_of(
-                *([f"q{row:03d}" for row in rows] for rows in (range(90), range(90, 121), range(121, 150)))
-            ),
-            (*PAIRS, *FILES),
-            "of test, none of the 29 documents that are relevant there is in fit, too",
-        ),
-        (
-            parts_of(*([f"q{row:03d}" for row in range(first, 150, 3)] for first in range(3))),
-            (*PAIRS, *FILES),
-            "documents that are relevant there are in fit, too",
-        ),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ALSO_TOLD),
     ],
 )
 def test_told(

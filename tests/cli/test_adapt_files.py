@@ -109,6 +109,7 @@ def given_of(rows: list[list[str]], asked: set[str]) -> list[tuple[str, ...]]:
     return [tuple(row) for row in rows if row[0] in asked]
 
 
+@pytest.mark.slow
 def test_the_control_is_that_of_the_verdict(tmp_path: Path) -> None:
     """Of a contest: the figures per query of the arm that the verdict stands against."""
     write_labels(tmp_path)
@@ -128,6 +129,7 @@ def test_evaluate_reads_what_is_written(command: Command, tmp_path: Path) -> Non
         assert found["value"] == pytest.approx(value, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_files_that_would_be_too_large_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No runs and no judgements, the note says how large they would be; the figures per query are there."""
     monkeypatch.setattr(query_files, "MOST_LINES", 500)
@@ -141,6 +143,7 @@ def test_files_that_would_be_too_large_are_told(tmp_path: Path, monkeypatch: pyt
     assert len(per_query(run)["adapted"]) == 144
 
 
+@pytest.mark.slow
 def test_ids_with_spaces_and_ties_have_no_runs(tmp_path: Path) -> None:
     """What a TREC file cannot hold is told; a run that shows only the first items of a metric without k, too."""
     write_pairs(tmp_path)
@@ -160,6 +163,7 @@ def test_ids_with_spaces_and_ties_have_no_runs(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_short_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A metric without k reads beyond the run."""
     monkeypatch.setattr(query_files, "DEPTH_WITHOUT_K", 30)

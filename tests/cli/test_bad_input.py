@@ -404,6 +404,7 @@ def test_folder_that_cannot_be_written(command: Command, tmp_path: Path) -> None
     assert (tmp_path / "file").read_text(encoding="utf-8") == "kept"
 
 
+@pytest.mark.slow
 def test_full_disk(command: Command, stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up stops the run with one line; what was there is whole and is resumed later."""
     before = contents(stopped)

@@ -177,6 +177,7 @@ def test_a_process_that_ends_is_named(served: type[_Served]) -> None:
     assert served.closed.count("dense") == 2  # when it failed, and at the end; never started again
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last line on its standard error is the reason; an error that it reports is one, too."""
     process = serving.Served(NAMED["ours"]._replace(name="nobody"), 16, 8, 2.0)

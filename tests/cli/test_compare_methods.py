@@ -80,6 +80,7 @@ def test_interrupted_resumed_and_reported(command: Command, interrupt: Callable[
     assert Path("table.csv").read_text(encoding="utf-8").count("\n") == 1 + len(names)
 
 
+@pytest.mark.slow
 def test_a_recipe_names_methods_with_settings(command: Command, tmp_path: Path) -> None:
     """Names, settings and controls of a recipe; without a control the start alone is the opponent."""
     (tmp_path / "recipe.yaml").write_text(

@@ -145,10 +145,11 @@ def mend(folder: Path, rng: random.Random) -> str:
     for way in (damage, mend)
     for count, more in ((20, []), (75, [pytest.mark.nightly]))
 )])  # fmt: skip
-@pytest.mark.parametrize("state", ["finished", "stopped"])
+@pytest.mark.parametrize(
+    "state", [pytest.param("_finished_run", id="finished", marks=pytest.mark.slow), "stopped"]
+)
 def test_damaged_folders(
-    _finished_run: Path,
-    stopped: Path,
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     checked: Callable[[Path], list[Outcome]],
     way: Callable[[Path, random.Random], str],
@@ -156,7 +157,7 @@ def test_damaged_folders(
     state: str,
 ) -> None:
     """Whatever was done to a folder, `report` and `resume` end with a result or with one line."""
-    source = _finished_run if state == "finished" else stopped
+    source = request.getfixturevalue(state)
     if not (source / "gallery.json").exists():
         (source / "gallery.json").write_text(
             '{"caption": "", "before": "", "after": "", "better": [], "worse": []}'

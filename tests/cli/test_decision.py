@@ -15,6 +15,7 @@ def task(tmp_path: Path) -> list[str]:
     return ["imbalanced_f1", "--set", f"data.file={table}", "--set", "start.plan.steps=20", "--steps", "4"]
 
 
+@pytest.mark.slow
 def test_tune_and_resume(command: Command, task: list[str], tmp_path: Path) -> None:
     """Rules in every arm by default; a finished run is shown again; the recipe keeps what was asked."""
     folder = tmp_path / "run"

@@ -74,6 +74,7 @@ def original(outputs, targets):
 """
 
 
+@pytest.mark.slow
 def test_what_is_printed_past_python(tmp_path: Path) -> None:
     """By a program that is started, by a library that writes to descriptor 1, by whoever kept the first stdout."""
     (tmp_path / "past.py").write_text(PAST_PYTHON + "\n    return 0.5\n", encoding="utf-8")

@@ -94,6 +94,7 @@ def test_one_definition_by_name(own: tuple[Command, str]) -> None:
         assert trained["attempt"] == 0
 
 
+@pytest.mark.slow
 def test_several_methods_by_name(own: tuple[Command, str]) -> None:
     """`compare` takes them beside ours, with settings: keywords of a function, arguments of a class, temperatures."""
     command, name = own
@@ -109,6 +110,7 @@ def test_several_methods_by_name(own: tuple[Command, str]) -> None:
     assert found.code == 0, found.err
 
 
+@pytest.mark.slow
 def test_corners_are_resumed(own: tuple[Command, str], interrupt: Callable[..., None]) -> None:
     """A run that was cut draws the corners that it would have drawn: the weights are the same bytes."""
     command, name = own
@@ -147,6 +149,7 @@ def test_a_table_is_measured_by_it(own: tuple[Command, str]) -> None:
     assert values[0]["value"] == values[1]["value"]
 
 
+@pytest.mark.slow
 def test_tries_draw_temperatures(own: tuple[Command, str]) -> None:
     """Of a metric in comparisons; several named losses share the tries."""
     command, name = own

@@ -95,6 +95,7 @@ def test_compare_files(command: Command, files: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_decide(command: Command, files: Path) -> None:
     """A rule is fitted by calls, which are announced and counted."""
     text = "cmd:reads=classes: ./score.py {predictions}"
@@ -162,6 +163,7 @@ def test_a_program_in_the_file_of_a_recipe_needs_trust(
     assert not (files / "ran").exists() and not (files / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_trusted_recipe_runs_its_program(command: Command, tmp_path: Path) -> None:
     """With --trust as with the same text on the command line."""
     script(tmp_path / "nearest.py", NEAREST)

@@ -100,7 +100,8 @@ def test_finished_run_is_shown_again(command: Command, finished: Path) -> None:
     assert {name: (finished / name).read_bytes() for name in kept} == kept
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_is_resumed_to_the_same_end(
     command: Command, finished: Path, tmp_path: Path, interrupt: Callable[..., None], number: int
 ) -> None:
@@ -147,6 +148,7 @@ def test_defects_keep_their_traceback(command: Command, monkeypatch: pytest.Monk
         command("tune", "digits")
 
 
+@pytest.mark.slow
 def test_runs_are_numbered(command: Command, finished: Path, tmp_path: Path) -> None:
     """Without --run the folders are runs/TASK-METRIC-NUMBER, and none is used twice."""
     shutil.copytree(finished, tmp_path / "runs" / "digits-recall@1-007")
@@ -154,6 +156,7 @@ def test_runs_are_numbered(command: Command, finished: Path, tmp_path: Path) -> 
     assert found["folder"] == "runs/digits-recall@1-008"
 
 
+@pytest.mark.slow
 def test_recipe_file(command: Command, tmp_path: Path) -> None:
     """A recipe runs what it says; options of the command line go over it."""
     recipe = "task: digits\nmetric: map\nseeds: [3]\nplan: {steps: 500}\nstart: {plan: {steps: 4, evaluate_every: 4}}\n"
@@ -167,6 +170,7 @@ def test_recipe_file(command: Command, tmp_path: Path) -> None:
     assert "proxy:supcon" in found["run"]["proxy"]
 
 
+@pytest.mark.slow
 def test_task_of_ones_own(command: Command, tmp_path: Path) -> None:
     """A task is a function load(options, observer) in any module, named package.module:name; so is a proxy."""
     text = (

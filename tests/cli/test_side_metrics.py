@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.outcome import QUICK, Command
 
 
+@pytest.mark.slow
 def test_side_metrics_from_options_to_table_json_and_page(command: Command, tmp_path: Path) -> None:
     """Each has a table of its own, an entry in the JSON and a section of the page; `resume` shows the same."""
     folder = tmp_path / "run"

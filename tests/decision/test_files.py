@@ -86,6 +86,7 @@ def test_onnx_decides_the_same(kind: type[Rule], tmp_path):
     assert (torch.from_numpy(found) == rule.decide(scores)).double().mean() > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_a_network_and_its_rule_are_one_graph(tmp_path):
     """Inputs of the network in, classes out."""

@@ -39,7 +39,8 @@ def script() -> ModuleType:
 
 
 def _slow(page: Path) -> bool:
-    return "tune(" in page.read_text(encoding="utf-8") or "mg.compare(" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    return any(call in text for call in ("tune(", "mg.compare(", "metricgrad adapt --table"))
 
 
 def _section(page: Path, heading: str) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,17 @@ from tests.laws.cases import METRIC_CASES, MetricCase
 
 every_metric = pytest.mark.parametrize("case", METRIC_CASES, ids=lambda case: case.label)
 SEEDS = range(3)
+
+
+def every_seed(law: Callable[[MetricCase, int], None]) -> Callable[[MetricCase], None]:
+    """Hold a law for every seed in one test: a test for each took as long as the law itself."""
+
+    def held(case: MetricCase) -> None:
+        for seed in SEEDS:
+            law(case, seed)
+
+    held.__doc__ = law.__doc__
+    return held
 
 
 def inputs(case: MetricCase, seed: int) -> tuple[Any, Any]:
@@ -46,7 +58,7 @@ def same(found: Tensor, wanted: Tensor) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("seed", SEEDS)
+@every_seed
 def test_equals_the_slow_definition(case: MetricCase, seed: int) -> None:
     """The loop-written definition gives the same, ties and undefined units included."""
     outputs, targets = inputs(case, seed)
@@ -56,7 +68,7 @@ def test_equals_the_slow_definition(case: MetricCase, seed: int) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("seed", SEEDS)
+@every_seed
 def test_order_of_items_does_not_matter(case: MetricCase, seed: int) -> None:
     """A permutation of the items (of the samples) changes nothing; one of the queries permutes the values."""
     outputs, targets = inputs(case, seed)
@@ -72,7 +84,7 @@ def test_order_of_items_does_not_matter(case: MetricCase, seed: int) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("seed", SEEDS)
+@every_seed
 def test_increasing_map_changes_nothing(case: MetricCase, seed: int) -> None:
     """Only the order of the scores counts: negative scores are scores."""
     outputs, targets = inputs(case, seed)
@@ -84,7 +96,7 @@ def test_increasing_map_changes_nothing(case: MetricCase, seed: int) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("seed", SEEDS)
+@every_seed
 def test_stays_within_bounds(case: MetricCase, seed: int) -> None:
     """Every defined value lies within the stated bounds, in float64."""
     found = value(case, *inputs(case, seed))
@@ -115,7 +127,7 @@ def test_worst_input_reaches_the_bound(case: MetricCase) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("seed", SEEDS)
+@every_seed
 def test_batch_is_the_stack_of_its_queries(case: MetricCase, seed: int) -> None:
     """A query's value does not depend on the other queries, nor a sample's on the other samples."""
     if not (case.ranking or case.each):

@@ -88,6 +88,7 @@ def network(seed: int = 0) -> nn.Module:
     return nn.Linear(5, 4)
 
 
+@pytest.mark.slow
 def test_a_contest_with_every_kind(tmp_path: Path) -> None:
     """Controls and contenders that ask for counts, for the metric, and for calls; all calls stand in the record."""
 

@@ -153,6 +153,7 @@ def test_many_classes_are_tried_on_few_rows() -> None:
     assert outputs.shape == (64, 10_000) and targets.tolist() == list(range(64))
 
 
+@pytest.mark.slow
 def test_a_loss_of_logits_tunes_a_classifier() -> None:
     """By its name alone, for a metric of classes; tries draw its own setting."""
     generator = torch.manual_seed(0)

@@ -6,6 +6,7 @@ import re
 import runpy
 import signal
 from collections import OrderedDict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from metricgrad.tune import ArraySplit, Plan, Result, Splits, tune
 from metricgrad.tune.checkpoint import load_weights
 from tests.tune.small_run import same_weights
 
-peft = pytest.importorskip("peft", reason="peft comes with the extra peft")
-pytestmark = pytest.mark.slow  # importing it takes seconds
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("peft") is None, reason="peft comes with the extra peft"),
+]
 
 PAGE = Path(__file__).parents[2] / "docs" / "black-box.md"
 KINDS = {
@@ -60,6 +63,8 @@ def base() -> nn.Module:
 
 def wrapped(kind: str, targets: tuple[str, ...] = ("hidden",), **more: Any) -> Any:
     """The network with a few weights added."""
+    import peft  # takes seconds: not where tests are only collected
+
     name, settings = KINDS[kind]
     network = base()
     torch.manual_seed(1)
@@ -138,6 +143,8 @@ def test_a_result_is_saved_and_read(kind: str, tmp_path: Path) -> None:
     read = Result.load(tmp_path / "run", model=wrapped(kind))
     torch.testing.assert_close(outputs(read.model), ours, rtol=0, atol=0)
     read.model.save_pretrained(tmp_path / "theirs")
+    import peft
+
     theirs = peft.PeftModel.from_pretrained(base(), str(tmp_path / "theirs"))
     torch.testing.assert_close(outputs(theirs), ours, rtol=0, atol=0)
     plain = read.model.merge_and_unload()

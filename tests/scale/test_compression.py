@@ -71,8 +71,8 @@ def test_only_gradients_of_weights_are_noisy(between) -> None:
             torch.testing.assert_close(noisy[name], value, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("metadata_dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("between", [nn.Identity, nn.ReLU, nn.Tanh])
+@pytest.mark.parametrize("metadata_dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
+@pytest.mark.parametrize("between", [pytest.param(nn.Identity, marks=pytest.mark.slow), nn.ReLU, nn.Tanh])
 def test_the_mean_gradient_is_the_gradient(between, metadata_dtype) -> None:
     """Within four standard errors along eight directions, of 400 draws with 2 bits; the published code would be off."""
     model = net(between)

@@ -60,6 +60,7 @@ def test_predictions_of_the_pool_are_out_of_fold(tmp_path: Path) -> None:
     assert all(not set(job.asked(model)) & set(job.learning(model)) for model in MODELS)
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_not_trained_again(tmp_path: Path) -> None:
     """Only the model that is missing is made; the result is that of one run."""
     first = one_run()

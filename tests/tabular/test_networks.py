@@ -60,6 +60,7 @@ def test_a_seed_is_a_network() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.slow
 def test_every_arm_learns() -> None:
     """Each lowers what it is for: log loss, or raises macro-F1 of argmax; a budget of nothing makes no step."""
     data, metric = rows(), adapt("macro_f1")

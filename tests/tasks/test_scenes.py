@@ -187,6 +187,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 def test_the_losses_of_pixels_are_compared(task, tmp_path) -> None:
     """Each trains for some steps from one start, and `mean_iou` of select judges them; test is not there."""
     found = compare(

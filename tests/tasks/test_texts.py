@@ -62,6 +62,7 @@ def test_a_package_and_its_description_are_joined(tmp_path) -> None:
     assert archive.release.date == "Thu, 01 Jan 1970 00:00:00 UTC"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/usr/lib/apt/apt-helper").exists(), reason="apt is not installed")
 def test_fetching_the_texts(tmp_path) -> None:
     """The list of the release itself is taken, not that of its updates; the second time nothing is asked of apt."""
@@ -354,6 +355,7 @@ def test_the_retrieval_task(tmp_path, monkeypatch) -> None:
         assert (data.query_part[split.targets] != TEST).all()
 
 
+@pytest.mark.slow
 def test_a_run_of_the_retrieval_task(tmp_path) -> None:
     """The command trains towers on development groups; recall@k is the share of the relevant documents."""
     write(tmp_path / "texts")

@@ -144,6 +144,7 @@ def test_resamples_of_a_slow_metric_fit_the_minutes(minutes: float, low: int, hi
     assert budget(given)["resamples"] == 300
 
 
+@pytest.mark.slow
 def test_the_start_s_training_has_its_share() -> None:
     """A start model that is not told its steps takes at most half of the minutes; one that is told takes them."""
     free = small_run(None, plan=Plan(minutes=0.01), start_plan=Plan(), seed=0)

@@ -116,6 +116,7 @@ def test_batch_statistics_are_refused(tmp_path: Path) -> None:
         small_run(tmp_path / "run", plan=Plan(steps=2, chunk=8), start_plan=None)
 
 
+@pytest.mark.slow
 def test_minutes_are_timed_with_chunks(tmp_path: Path) -> None:
     """The first steps are timed as they will be taken."""
     result = double_run(tmp_path / "run", 8, plan=Plan(minutes=0.005, chunk=8))

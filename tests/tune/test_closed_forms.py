@@ -171,6 +171,7 @@ def test_raw_inputs_are_returned_where_they_are_best() -> None:
         Result.load(result.folder, model=nn.Linear(64, 4))  # the start's weights are there, too
 
 
+@pytest.mark.slow
 def test_resumed_is_uninterrupted(spoilt: Result, tmp_path: Path) -> None:
     """Killed while closed forms are chosen, or while an arm trains: the same bytes."""
     for number, raiser in enumerate((Raiser("closed_form_chosen", 2), Raiser("evaluated", 4))):

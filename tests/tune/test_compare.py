@@ -119,6 +119,7 @@ def test_an_arm_gives_the_same_in_any_company(found: Comparison, tmp_path: Path)
     assert (found.result.folder / name).read_bytes() == (alone.result.folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupted_contest_goes_on(found: Comparison, tmp_path: Path) -> None:
     """Finished arms are not trained again, and the table is that of the uninterrupted contest."""
     stages = 0

@@ -137,6 +137,7 @@ def test_a_rule_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_resumed_is_uninterrupted_and_another_decision_is_another_run(
     tmp_path: Path, decided: Result
 ) -> None:

@@ -57,9 +57,8 @@ def run_scores(method: str, metric: str, *, columns: int = 0, steps: int = 10, *
     )
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param("direct:hit_at_1", marks=pytest.mark.slow), "direct:average_precision"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["direct:hit_at_1", "direct:average_precision"])
 def test_resumed_run_is_the_uninterrupted_one(method: str, tmp_path: Path):
     """Epsilon, its calls and the first spread are in the checkpoint: the same bytes after a stop."""
     from metricgrad.errors import Interrupted

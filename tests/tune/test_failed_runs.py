@@ -111,6 +111,7 @@ def test_a_foreign_metric_that_takes_nan_for_a_class_keeps_no_broken_weights() -
     assert math.isnan(stage_of(result, "tuned", 0)["value"])
 
 
+@pytest.mark.slow
 def test_a_diverging_run_resumes_to_the_same_figures(tmp_path: Path) -> None:
     """Interrupted in the try after the one that diverged."""
     whole = run(tmp_path / "whole")

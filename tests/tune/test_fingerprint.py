@@ -313,6 +313,7 @@ def of_all() -> str:
     return repr([fingerprint(value) for value in (metric, letters, *others)])
 
 
+@pytest.mark.slow
 def test_the_same_in_every_process() -> None:
     """Whatever the hash seed, the addresses and what was imported before."""
     program = "import decimal; from tests.tune import test_fingerprint as here; print(here.of_all())"

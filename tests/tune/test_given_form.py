@@ -51,6 +51,7 @@ def test_names_are_free_once(tmp_path: Path) -> None:
         compared(tmp_path / "run", Plan(steps=2), controls=["continued", form])
 
 
+@pytest.mark.slow
 def test_a_try_ends_by_patience(tmp_path: Path) -> None:
     """After so many looks without a better value, in every arm; without patience all steps are taken."""
     plan = {"steps": 30, "evaluate_every": 1, "resamples": 50}
@@ -62,6 +63,7 @@ def test_a_try_ends_by_patience(tmp_path: Path) -> None:
     assert {event["step"] for event in whole.result.events if event["event"] == "stage_finished"} == {30}
 
 
+@pytest.mark.slow
 def test_minutes_count_from_when_the_work_began(tmp_path: Path) -> None:
     """What passed before the call is spent."""
     found = compared(tmp_path / "run", Plan(minutes=2, resamples=50), began=time.time() - 110)

@@ -212,6 +212,7 @@ def test_a_pool_shares_no_class_with_select_and_no_rows_with_fit() -> None:
         _run(splits=Splits(accuracy.fit, accuracy.select, None, accuracy.fit), metric="accuracy", proxy=None)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_the_same_count(tmp_path: Path) -> None:
     """Calls and failures are part of the checkpoint."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -94,7 +94,8 @@ def test_a_run_reports_trust_and_tunes(tmp_path: Path) -> None:
     assert len(last["local"]) > 100 and len(last["generated"]) > 100
 
 
-@pytest.mark.parametrize("method", [pytest.param("learned", marks=pytest.mark.slow), "learned+filter"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["learned", "learned+filter"])
 def test_resumed_run_is_the_uninterrupted_one(tmp_path: Path, method: str) -> None:
     """Embedding, optimiser, remembered pairs, draws and counts are in the checkpoint: the same bytes and figures."""
     seen = [0]
@@ -230,7 +231,8 @@ def failing(share: float, how: str) -> Any:
     return sometimes
 
 
-@pytest.mark.parametrize("how", ["raises", pytest.param("is NaN", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raises", "is NaN"])
 def test_a_metric_that_fails_now_and_then(how: str) -> None:
     """Half a percent is dropped and counted; five percent ends the run with a message."""
     result = run(metric=cost_metric(failing(0.005, how)))

@@ -127,6 +127,7 @@ def test_the_cuts_are_kept_with_the_weights(ordered: Result) -> None:
     assert loaded.predict(inputs[:1]).shape == (1,)
 
 
+@pytest.mark.slow
 def test_labels_are_cut_where_that_is_asked_for(tmp_path: Path) -> None:
     """And nothing changes where it is not."""
     data = splits(labels)
@@ -146,7 +147,7 @@ def test_labels_are_cut_where_that_is_asked_for(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("cut", [0, 0.5])
+@pytest.mark.parametrize("cut", [0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_a_metric_of_labels_with_a_threshold_gets_others(cut: float) -> None:
     """Of logits and of probabilities."""
     model = nn.Sequential(tagger(), nn.Sigmoid()) if cut else tagger()

@@ -34,6 +34,7 @@ def test_weights_are_merged_and_turned_only(tmp_path) -> None:
         torch.testing.assert_close(weights["4.bias"], start["4.bias"], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path) -> None:
     """The checkpoint keeps weights and rotations apart."""
     small_run(tmp_path / "whole", plan=PLAN, seed=0)

@@ -39,6 +39,7 @@ def double_splits() -> Splits:
     return Splits(fit, *others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["ndcg@10", metrics.adapt("ndcg@10")])
 def test_a_named_metric_is_one_over_the_judgements(tmp_path: Path, metric: object) -> None:
     """Numbers of queries and documents are no labels: 0.03 came of a network whose NDCG was 0.8."""
@@ -64,6 +65,7 @@ def test_training_on_pairs_finds_documents(tmp_path: Path) -> None:
     assert started is not None and started["splits"]["fit"] == {"items": 60}
 
 
+@pytest.mark.slow
 def test_interrupted_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """With dropout and a pull to the start a resumed run is the uninterrupted one, bit for bit."""
     settings = {"settings": {"pull_to_start": 5.0}}
@@ -112,6 +114,7 @@ def test_towers_that_are_trained(tmp_path: Path, changes, chunk) -> None:
     assert not torch.equal(start(query=documents), tuned(query=documents))
 
 
+@pytest.mark.slow
 def test_every_loss_of_two_sides(tmp_path: Path) -> None:
     """One contest of the surrogates, the hardest triplet and a direct loss, over InfoNCE, all with graded pairs."""
     methods = ["surrogate:recall_at_k", "surrogate:hardest_triplet", "surrogate:average_precision"]

@@ -180,6 +180,7 @@ def test_a_later_epoch_does_not_hang_on_the_ones_before(name: str) -> None:
     assert [inputs.tolist() for inputs, _ in one_pass(LOADERS[name](), 7, 2)] == in_order[2]
 
 
+@pytest.mark.slow
 def test_a_nested_sampler_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """Killed in the second epoch and resumed in what could be another process: same bytes, same figures."""
     splits = small_splits()

@@ -102,6 +102,7 @@ def test_a_claim_is_made_over_the_best_control(picked: Result) -> None:
     assert "the portfolio" in verdict["sentence"]
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_improved_is_returned_as_it_came(tmp_path: Path) -> None:
     """Steps that are too small change nothing surely: the start with its rule."""
     result = portfolio_run(tmp_path / "run", proxy_settings={"learning_rate": 1e-9})
@@ -114,6 +115,7 @@ def test_a_model_that_cannot_be_improved_is_returned_as_it_came(tmp_path: Path) 
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_resumed_is_uninterrupted(tmp_path: Path, picked: Result) -> None:
     """Stopped while a candidate trains."""
     with pytest.raises(Interrupted):

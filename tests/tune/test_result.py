@@ -30,6 +30,7 @@ def places(text: str) -> list[Path]:
     return [Path(found) for found in re.findall(r"(?<!\S)/\S+", text)]
 
 
+@pytest.mark.slow
 def test_every_place_that_a_summary_names_is_there(tmp_path: Path) -> None:
     """Weights of a run without a folder go with its result, so no place is named; a folder's are named and stay."""
     loose = one_seed()
@@ -123,6 +124,7 @@ def test_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:
     assert trained[-1]["stage"] == 2
 
 
+@pytest.mark.slow
 def test_the_warm_up_of_a_learned_surrogate_is_shown() -> None:
     """Every surrogate step before the first model step is told, up to the last one."""
     seen: list[Mapping[str, Any]] = []

@@ -113,6 +113,7 @@ def test_other_batches_are_refused(tmp_path: Path) -> None:
         small_run(tmp_path / "run", splits=Splits(splits.fit.rebatch(16), splits.select, splits.test))
 
 
+@pytest.mark.slow
 def test_shuffling_loader_resumes_and_changes_its_order(tmp_path: Path) -> None:
     """A DataLoader with its own generator and a sampler of ours inside draws every epoch anew, and resumes."""
     splits = small_splits()
@@ -179,6 +180,7 @@ def test_other_thread_count_is_refused(tmp_path: Path) -> None:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_minutes_are_steps_from_then_on(tmp_path: Path) -> None:
     """Minutes are turned into steps once; a resumed run keeps the number."""
     plan = Plan(minutes=0.02, checkpoint_every=5)

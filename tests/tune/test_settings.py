@@ -21,6 +21,7 @@ def test_best_mean_wins_and_nan_never() -> None:
     assert best_of(trials, "contender", higher_is_better=False).attempt == 3
 
 
+@pytest.mark.slow
 def test_every_try_is_judged_on_every_division(tmp_path: Path) -> None:
     """Two tries of both arms and the start on two divisions: five trials with two values each, kept as a table."""
     calls = [

@@ -11,6 +11,7 @@ from tests.tune.small_run import small_model, small_splits
 BOTH = "surrogate:recall_at_k, direct:average_precision"
 
 
+@pytest.mark.slow
 def test_methods_share_the_tries_and_the_verdict_names_the_chosen(tmp_path: Path) -> None:
     """Three tries of two methods: two and one; the control arm has three; an objective keeps what is its own."""
     result = tune(

@@ -140,6 +140,7 @@ def test_a_fall_within_its_limit_holds_nothing_back(may_fall: Any) -> None:
     assert _of(result, "fall")[0]["may_fall"] == (None if may_fall == math.inf else 0.9)
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_at_the_end_gives_the_same(fallen: Result, tmp_path: Path) -> None:
     """Interrupted while test is read, after the falls were written: the resumed run has the same record and weights."""
 
