@@ -60,7 +60,6 @@ def _of(batches: list[int], *only: str, **settings: Any) -> dict[tuple[str, int]
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_contestants_side_by_side(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real processes: JSON with times, memory and ratios; what is missing is named; a plot is written."""
     missing = (NAMED["torchpsort"]._replace(package="no_such_package"),)
@@ -96,7 +95,6 @@ def test_contestants_side_by_side(command: Command, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.parametrize("name", [one.name for one in CONTESTANTS])
 def test_every_contestant_runs(name: str) -> None:
     """One turn for each line, with seconds and memory; warm-up and batch of any noise."""

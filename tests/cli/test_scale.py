@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.xdist_group("scale")  # the files are written once
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_memory_is_bounded(folder: Path, name: str) -> None:

@@ -31,7 +31,6 @@ print(peak() - before)
 """
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks stand in /proc")
 @pytest.mark.parametrize(
