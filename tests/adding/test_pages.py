@@ -36,15 +36,6 @@ for words in json.loads(sys.stdin.read()):
 print(json.dumps(found))
 """
 
-TESTS = """
-import json, sys
-import pytest
-for words in json.loads(sys.stdin.read()):
-    if code := pytest.main(words):
-        sys.exit(f"pytest {' '.join(words)} ended with {code}")
-"""
-"""One process for all runs of pytest: each of its own would import everything again."""
-
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
@@ -127,8 +118,5 @@ def test_the_laws_hold_of_what_was_added(repository: Path) -> None:
     """Every `$ ... -m pytest ...` of the pages passes, and so do the tests that hold rows and names complete."""
     shown = [one.words for page in PAGES for one in commands(page) if "pytest" in one.words]
     assert len(shown) >= 5
-    runs = [
-        [*words[words.index("pytest") + 1 :], "-p", "no:cacheprovider"]
-        for words in (*shown, ("pytest", "-q", "tests/laws", "-k", "row"))
-    ]
-    python(repository, "-c", TESTS, given=json.dumps(runs))
+    for words in (*shown, ("pytest", "-q", "tests/laws", "-k", "row")):
+        python(repository, "-m", *words[words.index("pytest") :], "-p", "no:cacheprovider")

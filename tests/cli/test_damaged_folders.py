@@ -54,6 +54,12 @@ def _finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(params=[pytest.param("_finished_run", id="finished", marks=pytest.mark.slow), "stopped"])
+def source(request: pytest.FixtureRequest) -> Path:
+    """A folder that is made before `checked` forbids training."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def checked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[Outcome]]:
     """Report and resume a folder, up to the first training step."""
@@ -145,19 +151,14 @@ def mend(folder: Path, rng: random.Random) -> str:
     for way in (damage, mend)
     for count, more in ((20, []), (75, [pytest.mark.nightly]))
 )])  # fmt: skip
-@pytest.mark.parametrize(
-    "state", [pytest.param("_finished_run", id="finished", marks=pytest.mark.slow), "stopped"]
-)
 def test_damaged_folders(
-    request: pytest.FixtureRequest,
+    source: Path,
     tmp_path: Path,
     checked: Callable[[Path], list[Outcome]],
     way: Callable[[Path, random.Random], str],
     count: int,
-    state: str,
 ) -> None:
     """Whatever was done to a folder, `report` and `resume` end with a result or with one line."""
-    source = request.getfixturevalue(state)
     if not (source / "gallery.json").exists():
         (source / "gallery.json").write_text(
             '{"caption": "", "before": "", "after": "", "better": [], "worse": []}'
