@@ -115,6 +115,7 @@ def test_every_arm_tries_its_grid(tmp_path: Path) -> None:
     assert all(sorted(values)[1] == values[0] for values in tried.values())
 
 
+@pytest.mark.slow
 def test_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, found: Adapted) -> None:
     """SIGINT in training; the same call goes on."""
     with pytest.raises(Interrupted):

@@ -87,6 +87,7 @@ def test_json_has_what_the_table_has(command: Command, finished: Path) -> None:
     assert found["summary"] + "\n" == command("report", finished).out
 
 
+@pytest.mark.slow
 def test_finished_run_is_shown_again(command: Command, finished: Path) -> None:
     """`resume` of a finished run and the command that made it show the result and change nothing of it."""
     kept = {

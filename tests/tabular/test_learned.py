@@ -23,6 +23,7 @@ from tests.tabular.small_tables import NAMES, learned, one_run, table
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.slow
 def test_the_leaderboard() -> None:
     """Controls and candidates; one line is used; pool values are those of the choice; the record is plain JSON."""
     found = one_run()

@@ -96,6 +96,7 @@ def test_claims_follow_holm(found: Comparison) -> None:
     assert [row.adjusted for row in rows] == pytest.approx([expected[row.p_value or 0] for row in rows])
 
 
+@pytest.mark.slow
 def test_a_contest_of_one_has_the_figures_of_tune(tmp_path: Path) -> None:
     """Under the default names even the weights are equal byte for byte."""
     small_run(tmp_path / "tune", steps=6)

@@ -77,7 +77,8 @@ def test_interrupted_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     assert figures(whole) == figures(resumed)
 
 
-@pytest.mark.parametrize("chunk", [7, pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [7, "auto"])
 def test_chunks_train_to_the_same_weights(tmp_path: Path, chunk) -> None:
     """Both towers are embedded in chunks of their own rows."""
     arguments = {"model": plain_towers, "splits": double_splits()}

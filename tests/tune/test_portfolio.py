@@ -189,6 +189,7 @@ def test_a_target_without_an_output_is_named() -> None:
         portfolio_run(model=classifier(2), metric="macro_f1", splits=decided_splits(classes=3))
 
 
+@pytest.mark.slow
 def test_a_candidate_that_a_side_metric_holds_back_is_none(tmp_path: Path) -> None:
     """Balanced softmax loses accuracy; what falls is no candidate, and what is picked does not fall."""
     result = portfolio_run(tmp_path / "run", side_metrics=["accuracy"])

@@ -155,6 +155,7 @@ def test_other_settings_in_the_folder_are_refused(whole: Result) -> None:
         small_run(whole.folder, plan=Plan(steps=7))
 
 
+@pytest.mark.slow
 def test_other_data_are_refused_unless_forced(tmp_path: Path) -> None:
     """Resume refuses changed data; force goes on and marks the run."""
     with pytest.raises(Interrupted):
