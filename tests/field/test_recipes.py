@@ -60,7 +60,7 @@ def test_a_dry_run(task: str, command: Command, tmp_path: Path, monkeypatch: pyt
     make, expected = FOLDERS[task]
     data = make(tmp_path / "data")
     options = own_network(task, tmp_path)
-    before = sorted(tmp_path.rglob("*"))
+    before = sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
     recipe = RECIPES / f"{task.replace('_', '-')}.yaml"
     outcome = command("tune", recipe, "--data", data, *options, "--dry-run", "--json")
     assert outcome.code == 0, outcome.err
