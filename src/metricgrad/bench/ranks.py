@@ -58,9 +58,10 @@ def _ours(batch: Batch) -> Callable[[], Tensor]:
 
 def _dense(batch: Batch) -> Callable[[], Tensor]:
     """Every step [query, positive, item] and every graph kept, as one would write it down."""
-    positives, itself = _positives(batch.labels), torch.eye(len(batch.labels), dtype=torch.bool)
+    itself = torch.eye(len(batch.labels), dtype=torch.bool)
 
     def ranks_of(leaf: Tensor) -> PositiveRanks:
+        positives = _positives(batch.labels)  # labels are those of a batch: others in the next one
         scores = leaf @ leaf.T / TEMPERATURE
         others = scores.masked_fill(itself, -torch.inf)
         levels = scores.gather(1, positives)

@@ -278,8 +278,9 @@ def test_result_does_not_depend_on_the_run(monkeypatch):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_compiled_by_torch():
-    """`torch.compile` takes the operator as one node, without a graph break."""
+def test_compiled_by_torch(monkeypatch: pytest.MonkeyPatch):
+    """`torch.compile` takes the operator as one node, without a graph break; what is eager goes the same way here."""
+    monkeypatch.setenv("METRICGRAD_KERNEL", "numba")
     rows, labels = rows_of([4] * 30, 8, 1.0, torch.float32)
     positives = torch.stack(
         [

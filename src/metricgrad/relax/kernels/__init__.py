@@ -19,7 +19,7 @@ from metricgrad._checks import fail, nearest
 from metricgrad.relax import tile as tile_text
 from metricgrad.relax.setting import Setting
 
-__all__ = ["Windows", "chosen", "empty_windows", "finite", "ordered", "tile"]
+__all__ = ["Windows", "chosen", "empty_windows", "finite", "free", "ordered", "tile"]
 
 Kernel = Literal["torch", "numba", "triton"]
 
@@ -69,6 +69,11 @@ def chosen(device: torch.device) -> Kernel:
             nearest(forced, ["torch", "numba", "triton"]),
         )
     return fitting.get({"cpu": "numba", "cuda": "triton"}.get(device.type, "torch"), "torch")
+
+
+def free() -> bool:
+    """Whether METRICGRAD_KERNEL leaves the choice to us."""
+    return not os.environ.get("METRICGRAD_KERNEL", "")
 
 
 @functools.cache
