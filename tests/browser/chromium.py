@@ -80,8 +80,13 @@ class Chromium:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
 
-    def open(self, page: Path, *, width: int = 1280, dark: bool = False) -> None:
-        """Show a file at a width of the window, light or dark, and wait until it has loaded."""
+    def open(
+        self, page: Path, *, width: int = 1280, dark: bool = False, scripts: bool = True, paper: bool = False
+    ) -> None:
+        """Show a file at a width of the window, light or dark, and wait until it has loaded.
+
+        Without `scripts` those of the page do not run; `paper` lays it out as it is printed.
+        """
         self.complaints.clear()
         self.requests.clear()
         self.call(
@@ -92,8 +97,31 @@ class Chromium:
             mobile=width < 600,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", media="screen", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media="print" if paper else "screen", features=[scheme])
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self._go(page.resolve().as_uri())
+
+    def press(self, key: str, *, text: str = "") -> None:
+        """Press a key, as a keyboard does: Tab, Enter, a letter."""
+        codes = {"Tab": 9, "Enter": 13, " ": 32}
+        facts = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0])), "text": text}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **facts)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
+
+    def saved(self, folder: Path, ask: str) -> Path:
+        """The file that the page saves when an expression is asked."""
+        self.call(
+            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), eventsEnabled=True
+        )
+        before = set(folder.iterdir())
+        self.ask(ask)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            new = [one for one in set(folder.iterdir()) - before if one.suffix in (".csv", ".svg")]
+            if new and new[0].stat().st_size:
+                return new[0]
+            time.sleep(0.05)
+        raise RuntimeError(f"nothing was saved by {ask}")
 
     def forget(self) -> None:
         """Leave the page, and lose what it and others from the disk have kept."""

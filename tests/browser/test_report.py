@@ -15,8 +15,9 @@ from tests.report.synthetic_rules import with_rules
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one browser
 
-DRAWN = """[...document.querySelectorAll(".canvas")].map(c => [c.id, c.querySelectorAll("svg.main-svg").length,
-    c.querySelectorAll(".scatterlayer .trace").length, c.offsetWidth])"""
+DRAWN = """[...document.querySelectorAll("figure.plot")].map(f => {
+    const seen = [...f.querySelectorAll("svg.drawn")].filter(s => getComputedStyle(s).display !== "none");
+    return [f.id, seen.length, seen[0].querySelectorAll("path.line, path.mark").length]; })"""
 CUT_OFF = """[...document.querySelectorAll("main, section, table, figure, .ranking, .facts")]
     .filter(e => e.getClientRects().length && !e.closest(".scroll, .sheet"))
     .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
@@ -53,7 +54,7 @@ def test_everything_is_drawn_and_nothing_complains(
 ) -> None:
     """All plots hold curves, all pictures are there, the console is empty and nothing is asked of the network."""
     browser.open(report, width=width, dark=dark)
-    drawn = {name: (svgs, traces) for name, svgs, traces, _ in browser.ask(DRAWN)}
+    drawn = {name: (svgs, traces) for name, svgs, traces in browser.ask(DRAWN)}
     assert set(drawn) == {
         "gain-plot",
         "cut-plot",
@@ -65,8 +66,8 @@ def test_everything_is_drawn_and_nothing_complains(
         *(f"fit-{seed}-{step}" for seed in (0, 1, 2) for step in (0, 300)),
         *(f"fit-{name}" for name in ("error", "order", "agreement", "kept", "objectives")),
     }
-    assert all(svgs > 0 and traces > 0 for svgs, traces in drawn.values()), drawn
-    assert drawn["select-plot"][1] == 1 + 2 * (6 + 1 + 3)
+    assert all(svgs == 1 and traces > 0 for svgs, traces in drawn.values()), drawn
+    assert drawn["select-plot"][1] == 3 + 1 + 2 * (6 + 1 + 3)  # three in the legend
     pictures = browser.ask("[...document.images].map(i => [i.naturalWidth, i.alt])")
     assert len(pictures) == 4 * 11 + 2 * 3 and all(size > 0 and alt for size, alt in pictures)
     assert browser.complaints == [] and _from_outside(browser, report) == []
@@ -85,9 +86,16 @@ def test_nothing_reaches_beyond_the_screen(browser: chromium.Chromium, report: P
     fits = "[...document.querySelectorAll('.sheet')].every(s => s.scrollWidth <= s.clientWidth)"
     assert width < 400 or browser.ask(fits)
     assert browser.ask(
-        "[...document.querySelectorAll('.canvas')].every(c => c.querySelector('svg').getBoundingClientRect().width"
-        " <= c.getBoundingClientRect().width + 1)"
+        "[...document.querySelectorAll('svg.drawn')].every(s => s.getBoundingClientRect().width"
+        " <= s.parentElement.getBoundingClientRect().width + 1)"
     )
+    letters = (
+        "[...document.querySelectorAll('svg.drawn text')].filter(t => t.getClientRects().length).map(t => "
+    )
+    letters += (
+        "13 * t.ownerSVGElement.getBoundingClientRect().width / t.ownerSVGElement.viewBox.baseVal.width)"
+    )
+    assert min(browser.ask(letters)) > 8.5
 
 
 @pytest.mark.slow
@@ -114,7 +122,7 @@ def test_an_arm_has_one_colour_in_plots_and_tables(
         named = f"[...document.querySelectorAll('.arm')].find(each => each.textContent.trim() == '{arm}')"
         sample = browser.ask(f"getComputedStyle({named}.querySelector('line')).stroke")
         curves = browser.ask(
-            "[...document.querySelectorAll('#select-plot path.js-line')].map(p => getComputedStyle(p).stroke)"
+            "[...document.querySelectorAll('#select-plot path.line')].map(p => getComputedStyle(p).stroke)"
         )
         assert sample in curves
 
@@ -125,12 +133,10 @@ def test_the_pairs_of_a_surrogate_are_all_there(browser: chromium.Chromium, repo
     """Every pair is a point, in one of two colours that no arm has; all figures of a seed open at once."""
     browser.open(report, dark=dark)
     browser.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
-    count = (
-        "[...document.querySelectorAll('.pairs .canvas')].map(c => c.querySelectorAll('path.point').length)"
-    )
+    count = "[...document.querySelectorAll('.pairs svg.drawn')].map(c => c.querySelectorAll('path > title').length)"
     assert browser.ask(count) == [60 + 120] * 6
     colours = browser.ask(
-        "[...new Set([...document.querySelectorAll('.pairs path.point')].map(p => {"
+        "[...new Set([...document.querySelectorAll('.pairs path:has(> title)')].map(p => {"
         " const s = getComputedStyle(p); return s.fill === 'none' || s.fillOpacity === '0' ? s.stroke : s.fill; }))]"
     )
     arms = browser.ask("[...document.querySelectorAll('.arm line')].map(l => getComputedStyle(l).stroke)")
@@ -160,7 +166,8 @@ def test_tables_and_plots_are_told_to_those_who_cannot_see(browser: chromium.Chr
     assert browser.ask("document.querySelectorAll('h1').length") == 1
     assert browser.ask("document.documentElement.lang") == "en"
     assert browser.ask(
-        "[...document.querySelectorAll('.canvas')].every(c => c.ariaLabel && c.role === 'img')"
+        "[...document.querySelectorAll('svg.drawn')].every(s => s.role === 'img'"
+        " && s.ariaLabelledByElements.length === 2 && s.ariaLabelledByElements.every(e => e.textContent))"
     )
     assert browser.ask("[...document.querySelectorAll('th')].every(t => t.scope)")
 
@@ -192,7 +199,7 @@ def test_every_kind_of_run_is_drawn(browser: chromium.Chromium, tmp_path: Path, 
     )
     browser.open(page, width=400)
     drawn = browser.ask(DRAWN)
-    assert all(svgs and traces for _, svgs, traces, _ in drawn)
+    assert all(svgs == 1 and traces for _, svgs, traces in drawn)
     assert ("select-plot" in [name for name, *_ in drawn]) == (kind != "just begun")
     assert browser.complaints == [] and browser.ask("document.documentElement.scrollWidth") <= 400
 

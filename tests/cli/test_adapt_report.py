@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 
 from metricgrad.errors import InputError
-from metricgrad.report import page, render
+from metricgrad.report import render
 from tests.cli.adapt_files import CLOSED, LABELS, made, write_labels
 from tests.cli.outcome import Command
-
-
-@pytest.fixture(autouse=True)
-def _without_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text of a page does not need the plotting library."""
-    monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")
 
 
 @pytest.fixture(scope="module")

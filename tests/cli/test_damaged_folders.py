@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from metricgrad.errors import Interrupted
-from metricgrad.report import page
 from metricgrad.tune import Result, loop
 from tests.cli.outcome import QUICK, Command, Outcome
 
@@ -63,7 +62,6 @@ def source(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def checked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[Outcome]]:
     """Report and resume a folder, up to the first training step."""
-    monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")
 
     def stop(*_: Any) -> None:
         raise Interrupted("here training would go on")

@@ -72,7 +72,6 @@ def test_start_loads_nothing_heavy() -> None:
         "torch",
         "numpy",
         "pydantic",
-        "plotly",
         "jinja2",
         "yaml",
         "pandas",

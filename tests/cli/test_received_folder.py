@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from metricgrad.errors import Interrupted
-from metricgrad.report import page
 from metricgrad.tune import loop
 from tests.cli.outcome import Command
 
@@ -115,7 +114,6 @@ def test_nothing_outside_is_touched(
     command: Command, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trick: str
 ) -> None:
     """`report` and `resume` end in a result or in one line, and the reader's files are as they were."""
-    monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")
 
     def stop(*_: object) -> None:
         raise Interrupted("here training would go on")

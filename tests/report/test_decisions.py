@@ -26,10 +26,10 @@ def test_the_curve_of_the_cut() -> None:
     """Line, band, both marks, and in words where the best cut lies."""
     figure = cut_figure(RUN)
     assert figure is not None
-    band, line = figure.data
-    assert list(line.x) == CUTS and len(band.x) == 2 * (len(CUTS) - 1)
-    assert None not in band.y
-    assert {shape.x0 for shape in figure.layout.shapes} == {-1.23, 0.0}
+    (band,), (line,) = figure.bands, figure.series
+    assert list(line.x) == CUTS and len(band.x) == len(CUTS) - 1
+    assert None not in [*band.low, *band.high]
+    assert {level.value for level in figure.levels} == {-1.23, 0.0}
     assert "[-1.6200, -0.9100]" in cut_meaning(RUN)
 
 

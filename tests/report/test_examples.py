@@ -8,16 +8,10 @@ from typing import Any
 import pytest
 
 from metricgrad.errors import InputError
-from metricgrad.report import page, render
+from metricgrad.report import render
 from metricgrad.report.sections import example_cards
 from metricgrad.report.wording import letters
 from tests.report import synthetic_runs
-
-
-@pytest.fixture(autouse=True)
-def _without_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text of a page does not need the plotting library, which would make up nearly all of it."""
-    monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")
 
 
 def _page(folder: Path, changed: dict[str, Any] | None) -> str:

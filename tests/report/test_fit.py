@@ -14,14 +14,8 @@ from metricgrad import _records as records
 from metricgrad._records import Gauge, event_of
 from metricgrad.errors import InputError
 from metricgrad.methods.gauges import gauges_for
-from metricgrad.report import condense, fit, page, render, trust
+from metricgrad.report import condense, fit, render, trust
 from tests.report import synthetic_runs
-
-
-@pytest.fixture(autouse=True)
-def _without_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text of a page does not need the plotting library, which would make up nearly all of it."""
-    monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")
 
 
 def _run(**changes: Any) -> Any:
@@ -159,7 +153,7 @@ def test_a_run_is_judged_by_what_it_asked_for() -> None:
         assert text.warning == warns
         assert (f"below {asked:g}" if warns else f"asked for: {asked:g} or more") in text.text
     panels = fit.curve_figures(_edited(values, gauges=gauges_for(0.9)))
-    assert any(line.y == (0.9, 0.9) for line in panels["order"][1].data)
+    assert [level.value for level in panels["order"][1].levels] == [0.9]
 
 
 def test_gauges_of_another_family_are_drawn() -> None:
@@ -215,22 +209,22 @@ def test_a_scatter_has_both_kinds_and_the_diagonal() -> None:
     stage = trust.fitted_stages(_run(points=30))[0]
     event = trust.shown_events(stage)[1]
     figure: Any = fit.pair_figure(stage, event)
-    line, generated, local = figure.data
-    assert list(line.x) == list(line.y) == list(figure.layout.xaxis.range) == list(figure.layout.yaxis.range)
+    line, generated, local = figure.series
+    assert line.x == line.y == figure.x.span == figure.y.span
     torch.testing.assert_close(torch.tensor([local.x, local.y]).T, torch.tensor(event.local))
     torch.testing.assert_close(torch.tensor([generated.x, generated.y]).T, torch.tensor(event.generated))
-    assert local.marker.color != generated.marker.color and local.marker.symbol != generated.marker.symbol
-    assert {local.marker.color, generated.marker.color}.isdisjoint({fit._GREY, fit._BLUE})
+    assert local.ink != generated.ink and local.mark != generated.mark
+    assert {local.ink, generated.ink}.isdisjoint({fit._GREY, fit._BLUE})
 
 
 def test_the_scatters_of_a_seed_can_be_compared() -> None:
     """First and last event have the same axes, wide enough for both."""
     stage = trust.fitted_stages(_run())[0]
     figures: list[Any] = [fit.pair_figure(stage, event) for event in trust.shown_events(stage)]
-    ranges = {tuple(figure.layout.xaxis.range) for figure in figures}
+    ranges = {figure.x.span for figure in figures}
     assert len(ranges) == 1
     low, high = ranges.pop()
-    numbers = [x for figure in figures for trace in figure.data[1:] for x in (*trace.x, *trace.y)]
+    numbers = [x for figure in figures for trace in figure.series[1:] for x in (*trace.x, *trace.y)]
     assert low < min(numbers) <= max(numbers) < high
 
 
@@ -239,8 +233,8 @@ def test_many_points_are_thinned_and_that_is_said() -> None:
     run = _run(points=300, seeds=(0,), tries=1)
     stage = trust.fitted_stages(run)[0]
     figure: Any = fit.pair_figure(stage, stage.fits[0])
-    assert [len(trace.x) for trace in figure.data] == [2, 400, 300]
-    assert figure.data[1].x[0] == stage.fits[0].generated[0][0]
+    assert [len(trace.x) for trace in figure.series] == [2, 400, 300]
+    assert figure.series[1].x[0] == stage.fits[0].generated[0][0]
     assert "At most 400 points" in fit.pair_key(run) and "At most" not in fit.pair_key(_run(points=200))
 
 
@@ -254,7 +248,7 @@ def test_points_that_are_not_finite_are_left_out() -> None:
     stage = trust.fitted_stages(condense([event_of(synthetic_runs.begun()), *events]))[0]
     assert fit.pair_figure(stage, stage.fits[0]) is None
     figure: Any = fit.pair_figure(stage, stage.fits[10])
-    assert list(figure.data[2].x) == [2.0] and list(figure.layout.xaxis.range) == [1.5, 2.5]
+    assert list(figure.series[2].x) == [2.0] and figure.x.span == (1.5, 2.5)
 
 
 @pytest.mark.parametrize(("higher", "said"), [(True, "gives, as an error, up"), (False, "gives, up")])
@@ -268,16 +262,16 @@ def test_curves_have_a_thin_line_a_seed_and_a_thick_mean() -> None:
     run = _run(seeds=(0, 1))
     figures: dict[str, Any] = {name: figure for name, (_, figure) in fit.curve_figures(run).items()}
     assert list(figures) == ["error", "order", "agreement", "kept", "objectives"]
-    first, second, mean = figures["error"].data[:3]
+    first, second, mean = figures["error"].series[:3]
     torch.testing.assert_close(torch.tensor(mean.y), (torch.tensor(first.y) + torch.tensor(second.y)) / 2)
-    assert list(mean.x) == list(range(0, 301, 25)) and mean.line.width > first.line.width
-    assert [len(figure.data) for figure in figures.values()] == [9, 4, 4, 3, 6]
-    assert set(figures["order"].data[-1].y) == {0.7} and set(figures["agreement"].data[-1].y) == {0.5}
+    assert list(mean.x) == list(range(0, 301, 25)) and mean.width > first.width
+    assert [len(figure.series) for figure in figures.values()] == [9, 3, 3, 3, 6]
+    assert [figures[name].levels[0].value for name in ("order", "agreement")] == [0.7, 0.5]
 
 
 def test_an_undefined_value_is_a_gap() -> None:
     """Sign agreement has no value at the first event, and the mean begins where all seeds have one."""
-    data: Any = fit.curve_figures(_run(seeds=(0, 1)))["agreement"][1].data
+    data: Any = fit.curve_figures(_run(seeds=(0, 1)))["agreement"][1].series
     assert data[0].y[0] is None and data[0].x[0] == 0
     assert data[2].x[0] == 25 and None not in data[2].y
 
@@ -306,7 +300,7 @@ def test_the_page_has_a_section_of_the_surrogate(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert words in shown, words
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert len(re.findall(r'data-figure="fit-\d-(?:0|300)"', text)) == 6
+    assert len(re.findall(r'id="fit-\d-(?:0|300)"', text)) == 6
 
 
 def test_a_run_of_another_road_has_no_such_section(tmp_path: Path) -> None:

@@ -24,5 +24,5 @@ def test_the_same_table_and_a_page(tmp_path: Path, name: str) -> None:
     shutil.copytree(folder, tmp_path / name)
     page = render(tmp_path / name).read_text(encoding="utf-8")
     for part in ("gain-plot", "select-plot", "loss-continued", "loss-tuned"):
-        assert f'data-figure="{part}"' in page
+        assert f'id="{part}"' in page
     assert ("The learned surrogate" in page) == (name == "words")

@@ -9,10 +9,11 @@ from metricgrad._records import event_of
 from metricgrad.report import condense, plot
 from metricgrad.report.look import look_of_role
 from tests.report import synthetic_runs
+from tests.report.synthetic_contest import contest
 
 
 def _named(figure: Any) -> dict[str, Any]:
-    return {trace.name: trace for trace in figure.data if trace.name}
+    return {one.name: one for one in figure.series if one.name}
 
 
 def test_the_thick_line_is_the_mean_of_the_chosen_attempts() -> None:
@@ -40,22 +41,22 @@ def test_rejected_tries_are_faded_and_best_steps_are_marked() -> None:
     run = condense(synthetic_runs.finished())
     figure = plot.select_figure(run)
     assert figure is not None
-    assert sum(trace.opacity == 0.28 for trace in figure.data) == 6
-    marks = [trace for trace in figure.data if trace.mode == "markers"]
+    assert sum(one.opacity == 0.28 for one in figure.series) == 6
+    marks = [one for one in figure.series if one.mark]
     best = sorted(stage.best_step for stage in run.stages.values() if stage.chosen and stage.arm != "start")
     assert sorted(mark.x[0] for mark in marks) == best
 
 
 def test_an_arm_looks_the_same_everywhere() -> None:
-    """One colour, dash and marker for each arm in all figures."""
+    """One ink and dash for each arm in all figures."""
     run = condense(synthetic_runs.finished())
     looks: dict[str, set[tuple[str, str]]] = {}
     for figure in (plot.select_figure(run), plot.hit_figure(run), plot.hit_gain_figure(run)):
         for name, trace in _named(figure).items():
-            looks.setdefault(name.split(",")[0], set()).add((trace.line.color, trace.line.dash))
+            looks.setdefault(name.split(",")[0], set()).add((trace.ink, trace.dash))
     assert {arm: len(seen) for arm, seen in looks.items()} == {"start": 1, "continued": 1, "tuned": 1}
-    assert {colour for seen in looks.values() for colour, _ in seen} == {
-        look_of_role(role).colour for role in ("start", "control", "contender")
+    assert {ink for seen in looks.values() for ink, _ in seen} == {
+        look_of_role(role).ink for role in ("start", "control", "contender")
     }
 
 
@@ -63,11 +64,11 @@ def test_gains_show_interval_mean_and_seeds() -> None:
     """For both opponents a bar, a dot and ticks, with zero in sight."""
     figure = plot.gain_figure(condense(synthetic_runs.finished()))
     assert figure is not None
-    bars = [trace for trace in figure.data if trace.mode == "lines"]
+    bars = [one for one in figure.series if one.width]
     torch.testing.assert_close(torch.tensor(bars[0].x), torch.tensor([0.0082, 0.0287]))
-    assert [len(trace.x) for trace in figure.data] == [2, 1, 3, 2, 1, 3]
-    low, high = figure.layout.xaxis.range
-    assert low < 0 < 0.0316 < high
+    assert [len(one.x) for one in figure.series] == [2, 1, 3, 2, 1, 3]
+    assert figure.rows == ["over continued", "over start"]
+    assert min(figure.extent(across=True)) == 0 < 0.0315 < max(figure.extent(across=True))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -79,8 +80,8 @@ def test_zero_is_in_sight_for_a_loss_too(sign: int) -> None:
         gain["low"], gain["high"] = sorted((gain["low"], gain["high"]))
     figure = plot.gain_figure(condense(events))
     assert figure is not None
-    low, high = figure.layout.xaxis.range
-    assert low < 0 < high
+    values = figure.extent(across=True)
+    assert min(values) <= 0 <= max(values) and sign * sum(values) > 0
 
 
 def test_the_difference_over_k_is_the_difference() -> None:
@@ -123,9 +124,11 @@ def test_a_loss_of_another_name_is_drawn() -> None:
     assert figure is not None and set(_named(figure)["tuned"].y) == {2.0}
 
 
-def test_names_of_a_user_are_no_markup_in_a_figure() -> None:
-    """Plotly reads some HTML in its labels; a metric's name is shown as it is."""
-    events = synthetic_runs.finished()
-    events[0]["metric"] = "<b>mine</b>"
-    figure = plot.select_figure(condense(events))
-    assert figure is not None and figure.layout.yaxis.title.text == "select &lt;b&gt;mine&lt;/b&gt;"
+def test_every_contender_has_a_row_with_its_own_look() -> None:
+    """The best on top; one contender alone needs no such figure."""
+    figure = plot.contender_figure(condense(contest(10)))
+    assert figure is not None and figure.rows[0] == "surrogate-recall_at_k" and len(figure.rows) == 10
+    means = [one for one in figure.series if one.mark == "circle"]
+    assert [one.x[0] for one in means] == sorted((one.x[0] for one in means), reverse=True)
+    assert len({one.ink for one in means}) == 6  # the others repeat them with another dash
+    assert plot.contender_figure(condense(synthetic_runs.finished())) is None

@@ -29,7 +29,7 @@ def test_the_report_of_a_real_run(real: tuple[Path, list[Any]]) -> None:
     text = render(folder).read_text(encoding="utf-8")
     assert run.verdict.sentence in text and f"{lines:,} lines of record.jsonl" in text
     for plot in ("gain", "select", "start", "loss-start", "loss-continued", "loss-tuned", "hit"):
-        assert f'data-figure="{plot}' in text
+        assert f'id="{plot}' in text
     assert "All 10 trainings" in text
 
 

@@ -72,20 +72,23 @@ def test_the_report_of_a_contest(found: Comparison) -> None:
     ):
         assert f'class="arm {style}"' in page and f">{arm}</span>" in page
     assert f"gain of {run.contender} over" in found.result.summary()
-    section = page[page.index("All contenders") :].partition("</table>")[0]
-    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", section)
-    titles, *rows = (cells[place : place + 6] for place in range(0, len(cells), 6))
-    assert titles == ["contender", "gain", "interval", "p", "p (Holm)", "claim"]
-    for row, told in zip((row for row in found.table if row.role == "contender"), rows, strict=True):
-        ends = f"[{signed(row.gain_low)}, {signed(row.gain_high)}]"
-        assert told == [
-            row.name,
-            signed(row.gain),
-            ends,
-            number(row.p_value),
-            number(row.adjusted),
-            row.claim,
-        ]
+    section = page[page.index(">Leaderboard<") :].partition("</table>")[0]
+    titles = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', section)
+    assert titles == [
+        "arm", "test recall@1", "select recall@1", f"gain over {run.verdict.baseline}", "p", "p (Holm)", "claim",
+        "trained for",
+    ]  # fmt: skip
+    told = {re.findall(r"</svg>([^<]*)</span>", row)[0]: row for row in section.split("<tr")[2:]}
+    best = sorted(found.table, key=lambda row: -(row.value or 0))
+    assert [found.table[run.arms.index(arm)].value for arm in told] == [row.value for row in best]
+    for row in found.table:
+        cells = re.findall(r"<td[^>]*>([^<]*)", told[row.name])
+        assert cells[:2] == [number(row.value), number(row.select)]
+        if row.role == "contender":
+            assert cells[2:6] == [signed(row.gain), number(row.p_value), number(row.adjusted), row.claim]
+            assert f"[{signed(row.gain_low)}, {signed(row.gain_high)}]" in told[row.name]
+        else:
+            assert cells[2:6] == [""] * 4
 
 
 def test_claims_follow_holm(found: Comparison) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from metricgrad._types import Metric, OutputKind
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.interval import mean_of_units
-from metricgrad.report import page, render
+from metricgrad.report import render
 from metricgrad.tune.examples import write_examples
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs, collect
@@ -265,11 +265,8 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("boxes", [False, True])
-def test_the_report_shows_what_was_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boxes: bool
-) -> None:
+def test_the_report_shows_what_was_written(tmp_path: Path, boxes: bool) -> None:
     """From the models to the page: readings marked, or pictures with both values."""
-    monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* the library */")
     synthetic_runs.write(tmp_path, synthetic_runs.finished(seeds=(0,), tries=1, unit="sample", higher=False))
     if boxes:
         inputs = torch.arange(10.0)[:, None].repeat(1, 5)

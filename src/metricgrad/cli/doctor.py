@@ -17,7 +17,7 @@ __all__ = ["EXAMPLES", "doctor", "findings"]
 
 EXAMPLES = examples("metricgrad doctor", "metricgrad doctor --json > machine.json")
 
-_PACKAGES = ("metricgrad", "torch", "numpy", "safetensors", "pydantic", "plotly", "typer", "rich")
+_PACKAGES = ("metricgrad", "torch", "numpy", "safetensors", "pydantic", "jinja2", "typer", "rich")
 _NOT_FOR_USERS = {"dev", "docs"}
 _ROOM_FOR_A_RUN = 500_000_000  # bytes
 

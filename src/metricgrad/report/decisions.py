@@ -6,15 +6,23 @@ Pure functions of a folded record.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import plotly.graph_objects as go
-
 from metricgrad._decision_records import plain_name
+from metricgrad.report.chart import Axis, Band, Chart, Level, Series
 from metricgrad.report.look import look_of, look_of_role
-from metricgrad.report.plot import dressed
+from metricgrad.report.per_class import class_table
 from metricgrad.report.reading import Run
+from metricgrad.report.sections import Table
 from metricgrad.report.wording import interval, number, signed
 
-__all__ = ["cut_figure", "cut_meaning", "decision_tables", "rule_of", "rules_note", "without_rule"]
+__all__ = [
+    "classes_of",
+    "cut_figure",
+    "cut_meaning",
+    "decision_tables",
+    "rule_of",
+    "rules_note",
+    "without_rule",
+]
 
 _MOST_CLASSES = 30
 
@@ -132,12 +140,25 @@ def _confusion_tables(run: Run) -> list[DecisionTable]:
     ]
 
 
+def classes_of(run: Run) -> tuple[str, Table] | None:
+    """How well the returned arm decides each class, and of what; None where the record has no confusion tables."""
+    found = run.confusion
+    if found is None:
+        return None
+    names = [str(place) for place in range(len(found.argmax))]
+    table = class_table(names, found.argmax, found.fitted, was=without_rule(run), now="rule")
+    told = (
+        f"{found.arm}, seed {found.seed}, {found.split}. Classes by their numbers, items by their true class."
+    )
+    return (told, table) if table.rows else None
+
+
 def _cells(table: Sequence[Sequence[int]]) -> tuple[list[str], list[list[str]]]:
     titles = ["true \\ decided", *map(str, range(len(table)))]
     return titles, [[str(true), *(f"{count:,}" for count in row)] for true, row in enumerate(table)]
 
 
-def cut_figure(run: Run) -> go.Figure | None:
+def cut_figure(run: Run) -> Chart | None:
     """The metric over the cut on select, with its bootstrap band, the fitted cut and that of argmax.
 
     Returns:
@@ -146,35 +167,24 @@ def cut_figure(run: Run) -> go.Figure | None:
     cuts = run.cuts
     if cuts is None or not any(value is not None for value in cuts.values):
         return None
-    figure, colour = go.Figure(), look_of(run, cuts.arm).colour
+    ink, grey, bands = look_of(run, cuts.arm).ink, look_of_role("start").ink, []
     if cuts.resamples:
         ends = zip(cuts.cuts, cuts.low, cuts.high, strict=True)
-        at, low, high = zip(
-            *(one for one in ends if None not in one), strict=True
-        )  # a gap would part the band
-        figure.add_scatter(
-            x=[*at, *reversed(at)],
-            y=[*high, *reversed(low)],
-            fill="toself",
-            mode="none",
-            fillcolor=colour,
-            opacity=0.18,
-            name="95 % band",
-            hoverinfo="skip",
-        )
-    figure.add_scatter(
-        x=cuts.cuts,
-        y=cuts.values,
-        mode="lines",
-        line={"width": 2.5, "color": colour},
-        name=cuts.arm,
-        hovertemplate="cut %{x:.3f}: %{y:.4f}<extra></extra>",
-    )
-    grey = look_of_role("start").colour
-    for cut, dash in ((cuts.cut, "solid"), (cuts.default, "dot")):
-        figure.add_vline(x=cut, line_width=1.5, line_color=grey, line_dash=dash)
-    return dressed(
-        figure, x="cut (log odds of class 1)", y=f"select {run.start.metric}", height=340, legend=False
+        whole = [(at, low, high) for at, low, high in ends if low is not None and high is not None]
+        at, low, high = ([one[place] for one in whole] for place in range(3))  # a gap would part the band
+        bands = [Band(at, low, high, ink)]
+    told = [
+        f"cut {cut:.3f}: {'undefined' if value is None else f'{value:.4f}'}"
+        for cut, value in zip(cuts.cuts, cuts.values, strict=True)
+    ]
+    return Chart(
+        [Series(cuts.cuts, cuts.values, ink, cuts.arm, width=2.5, told=told)],
+        Axis("cut (log odds of class 1)"),
+        Axis(f"select {run.start.metric}"),
+        height=280,
+        bands=bands,
+        levels=[Level(cuts.cut, grey), Level(cuts.default, grey, "dot")],
+        legend=False,
     )
 
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metricgrad._checks import describe, fail
 from metricgrad._documents import MEGABYTE, Unreadable, content_of, json_value, yaml_document
@@ -12,7 +12,7 @@ from metricgrad.report.adapted import adapted_part
 from metricgrad.report.picture import checked_picture
 from metricgrad.report.sections import example_cards
 
-__all__ = ["adaptation", "config", "examples", "gallery"]
+__all__ = ["Settings", "adaptation", "config", "examples", "gallery"]
 
 LARGEST_PICTURES = 32 * MEGABYTE
 """Bytes of a file of pictures."""
@@ -105,8 +105,15 @@ def _require(condition: bool, came: str) -> None:
         raise ValueError(came)
 
 
-def config(folder: Path) -> str | None:
-    """The settings file of the run as it is; of a file that is none, why it is not shown; None where there is none."""
+class Settings(NamedTuple):
+    """The settings file of a run as it is, or why it is not shown; what it holds, where it is one."""
+
+    text: str
+    values: Mapping[str, Any] | None
+
+
+def config(folder: Path) -> Settings | None:
+    """The settings file of the run; of a file that is none, why it is not shown; None where there is none."""
     path = folder / "config.yaml"
     if not path.exists():
         return None
@@ -114,7 +121,7 @@ def config(folder: Path) -> str | None:
         content = content_of(path, most=4 * MEGABYTE)
         settings = yaml_document(content, own=True).value
     except Unreadable as error:
-        return f"config.yaml is not shown: {error}."
+        return Settings(f"config.yaml is not shown: {error}.", None)
     if not isinstance(settings, dict) or not {"asked", "found"} <= set(settings):
-        return "config.yaml is not shown: it is not the settings of a run."
-    return content.decode("utf-8-sig")
+        return Settings("config.yaml is not shown: it is not the settings of a run.", None)
+    return Settings(content.decode("utf-8-sig"), settings)

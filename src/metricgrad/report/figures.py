@@ -2,45 +2,54 @@
 
 from typing import Any, NamedTuple
 
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from metricgrad.report import decisions, fit, plot, trust
+from metricgrad.report.chart import Chart
 from metricgrad.report.reading import Run
+from metricgrad.report.svg import drawn
 
 __all__ = ["decided", "figures", "surrogate"]
 
 
 class _Figure(NamedTuple):
-    """A plot as the page needs it: the data of plotly, a heading, and what a reader who cannot see it is told."""
+    """A figure as the page needs it: its name there, the drawings, and whether it takes half of the width."""
 
-    data: Markup
-    label: str
-    height: int
+    ident: str
+    drawn: Markup
+    half: bool
 
 
 def figures(run: Run) -> dict[str, Any]:
     """The plots by the name under which the template shows them; None where there is nothing to draw."""
     metric = run.start.metric
     losses = {
-        arm: _figure(plot.loss_figure(run, arm), f"Training loss of the {arm} arm over steps")
+        arm: _figure(f"loss-{arm}", plot.loss_figure(run, arm), f"Training loss of the {arm} arm over steps")
         for arm in run.arms
     }
     return {
         "gain_plot": _figure(
+            "gain-plot",
             plot.gain_figure(run),
             f"Gain of the {run.contender} model in test {metric} with interval; the table beside it",
         ),
+        "contender_plot": _figure(
+            "contender-plot", plot.contender_figure(run), f"Gain of every contender in test {metric}"
+        ),
         "select_plot": _figure(
-            plot.select_figure(run), f"Select {metric} over training steps by arm and seed"
+            "select-plot", plot.select_figure(run), f"Select {metric} over training steps by arm and seed"
         ),
         "start_plot": _figure(
-            plot.select_figure(run, start_stage=True), f"Select {metric} of the start model"
+            "start-plot",
+            plot.select_figure(run, start_stage=True),
+            f"Select {metric} of the start model over training steps",
         ),
         "loss_plots": {arm: figure for arm, figure in losses.items() if figure},
-        "hit_plot": _figure(plot.hit_figure(run), "Hits among the k nearest over k by arm; numbers below"),
+        "hit_plot": _figure(
+            "hit-plot", plot.hit_figure(run), "Hits among the k nearest over k by arm; numbers below"
+        ),
         "hit_gain_plot": _figure(
-            plot.hit_gain_figure(run), "Hits among the k nearest, difference to the start"
+            "hit-gain-plot", plot.hit_gain_figure(run), "Hits among the k nearest, difference to the start"
         ),
     }
 
@@ -53,7 +62,8 @@ def decided(run: Run) -> dict[str, Any] | None:
     return {
         "meaning": decisions.rules_note(run),
         "tables": decisions.decision_tables(run),
-        "cut": _figure(decisions.cut_figure(run), label),
+        "classes": decisions.classes_of(run),
+        "cut": _figure("cut-plot", decisions.cut_figure(run), label),
         "cut_meaning": decisions.cut_meaning(run),
     }
 
@@ -69,11 +79,12 @@ def surrogate(run: Run) -> dict[str, Any] | None:
         for event in trust.shown_events(stage):
             label = f"Estimate against metric, seed {stage.seed}, step {event.step}"
             title = f"Step {event.step:,}" if event.step else "Step 0, after the warm-up of the surrogate"
-            if figure := _figure(fit.pair_figure(stage, event), label):
-                found.append((f"fit-{stage.seed}-{event.step}", title, figure))
+            ident = f"fit-{stage.seed}-{event.step}"
+            if figure := _figure(ident, fit.pair_figure(stage, event), label):
+                found.append((title, figure))
         pairs += [(stage.seed, found)] if found else []
     curves = [
-        (f"fit-{name}", title, _figure(figure, f"{title} of the learned surrogate over training steps"))
+        (title, _figure(f"fit-{name}", figure, f"{title} of the learned surrogate over training steps"))
         for name, (title, figure) in fit.curve_figures(run).items()
     ]
     return {
@@ -85,9 +96,6 @@ def surrogate(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _figure(figure: go.Figure | None, label: str) -> _Figure | None:
-    """A plot as JSON that may stand inside a script element: no `<` can end the element."""
-    if figure is None:
-        return None
-    text = str(figure.to_json()).replace("<", "\\u003c")
-    return _Figure(Markup(text), label, int(figure.layout.height))  # pyright: ignore[reportAttributeAccessIssue]
+def _figure(ident: str, chart: Chart | None, label: str) -> _Figure | None:
+    """A figure, drawn; None where there is none."""
+    return None if chart is None else _Figure(ident, drawn(chart, ident, label), chart.half)

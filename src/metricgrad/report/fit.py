@@ -1,6 +1,6 @@
 """Figures of a learned surrogate: estimate against metric on held-out pairs, and its trust numbers over steps.
 
-Pure functions from a folded record (`condense(events)`) to plotly figures, drawn from the events `fitted`. Both kinds
+Pure functions from a folded record (`condense(events)`) to charts, drawn from the events `fitted`. Both kinds
 of pairs, local (outputs of the model) and generated (made without data), have one colour and one mark in every
 figure; neither colour is that of an arm.
 """
@@ -8,25 +8,25 @@ figure; neither colour is that of an arm.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import plotly.graph_objects as go
-
 from metricgrad._records import Fitted
+from metricgrad.report.chart import Axis, Chart, Level, Series
 from metricgrad.report.look import look_of_role
-from metricgrad.report.plot import dressed, mean, show_steps
+from metricgrad.report.plot import mean, to_steps
 from metricgrad.report.reading import Run, Stage
 from metricgrad.report.trust import fitted_stages, gauges_of, shown_events
 
 __all__ = ["curve_figures", "pair_figure", "pair_key"]
 
 _POINTS = 400  # of one kind in one figure: more cannot be told apart and make the page heavy
-_PAIRS = {"local": ("#00876c", "circle"), "generated": ("#a3479d", "diamond-open")}
+_PAIRS = {"local": "circle", "generated": "ring"}
+"""Of each kind its mark; its ink has its name."""
 
 
 _SHARE = (-0.03, 1.03)
 
 
 class _Panel(NamedTuple):
-    """One figure over steps: numbers with label and colour, and what is asked of them."""
+    """One figure over steps: numbers with label and ink, and what is asked of them."""
 
     name: str
     title: str
@@ -36,8 +36,8 @@ class _Panel(NamedTuple):
     span: tuple[float, float] | None = None  # of the y axis; None: as the values are
 
 
-_GREY, _BLUE = look_of_role("start").colour, look_of_role("contender").colour
-_LOCAL, _GENERATED = (colour for colour, _ in _PAIRS.values())
+_GREY, _BLUE = look_of_role("start").ink, look_of_role("contender").ink
+_LOCAL, _GENERATED = _PAIRS
 _PANELS = (
     _Panel("error", "Mean absolute error", "in units of {metric}", {
         "mae_local": ("local", _LOCAL), "mae_generated": ("generated", _GENERATED),
@@ -59,7 +59,7 @@ _PANELS = (
 )  # fmt: skip
 
 
-def pair_figure(stage: Stage, event: Fitted) -> go.Figure | None:
+def pair_figure(stage: Stage, event: Fitted) -> Chart | None:
     """Estimate against metric on held-out pairs at one event: on the diagonal the estimate is right.
 
     Args:
@@ -81,32 +81,22 @@ def pair_figure(stage: Stage, event: Fitted) -> go.Figure | None:
     ]
     low, high = min(map(min, shown)), max(map(max, shown))
     room = 0.04 * (high - low) or 0.5
-    ends = [low - room, high + room]
-    figure = go.Figure()
-    figure.add_scatter(
-        x=ends,
-        y=ends,
-        mode="lines",
-        line={"color": _GREY, "width": 1.5},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    ends = (low - room, high + room)
+    series = [Series(ends, ends, _GREY, width=1.5)]
     for name, points in reversed(kinds.items()):  # the local ones last: on top
         drawn = _thinned(points)
-        colour, symbol = _PAIRS[name]
-        figure.add_scatter(
-            x=[point[0] for point in drawn],
-            y=[point[1] for point in drawn],
-            name=f"{name} pairs",
-            mode="markers",
-            marker={"color": colour, "symbol": symbol, "size": 7, "line": {"width": int("open" in symbol)}},
-            opacity=0.6,
-            hovertemplate=f"{name}: metric %{{x:.4g}}, estimate %{{y:.4g}}<extra></extra>",
+        series.append(
+            Series(
+                [point[0] for point in drawn],
+                [point[1] for point in drawn],
+                name,
+                f"{name} pairs",
+                mark=_PAIRS[name],
+                opacity=0.6,
+                told=[f"{name}: metric {point[0]:.4g}, estimate {point[1]:.4g}" for point in drawn],
+            )
         )
-    figure = dressed(figure, x="metric", y="estimate", height=360)
-    figure.update_layout(legend_traceorder="reversed")
-    figure.update_xaxes(range=ends)
-    return figure.update_yaxes(range=ends)
+    return Chart(series, Axis("metric", ends), Axis("estimate", ends), height=320, half=True)
 
 
 def pair_key(run: Run) -> str:
@@ -123,7 +113,7 @@ def pair_key(run: Run) -> str:
     return text if most <= _POINTS else f"{text} At most {_POINTS} points of a kind are drawn, evenly chosen."
 
 
-def curve_figures(run: Run) -> dict[str, tuple[str, go.Figure]]:
+def curve_figures(run: Run) -> dict[str, tuple[str, Chart]]:
     """The trust numbers over training steps: thin line a seed, thick line the mean.
 
     Args:
@@ -146,29 +136,26 @@ def curve_figures(run: Run) -> dict[str, tuple[str, go.Figure]]:
     return figures
 
 
-def _drawn(panel: _Panel, stages: Sequence[Stage], metric: str, least: float | None) -> go.Figure | None:
+def _drawn(panel: _Panel, stages: Sequence[Stage], metric: str, least: float | None) -> Chart | None:
     """One figure of `curve_figures`; None where no number has a value at two steps."""
-    figure, last = go.Figure(), 0
-    for name, (label, colour) in panel.numbers.items():
+    series: list[Series] = []
+    last = 0
+    for name, (label, ink) in panel.numbers.items():
         curves = {stage.seed: _curve(stage, name) for stage in stages}
         if max((_known(curve) for curve in curves.values()), default=0) > 1:
-            _add_number(figure, curves, label, colour, "dot" if name == "mae_of_mean" else "solid")
+            series += _number(curves, label, ink, "dot" if name == "mae_of_mean" else "solid")
             last = max(last, *(step for curve in curves.values() for step in curve))
-    if not figure.data:
+    if not series:
         return None
-    if least is not None:
-        figure.add_scatter(
-            x=[0, last],
-            y=[least] * 2,
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-            line={"width": 1.5, "dash": "dot", "color": _GREY},
-        )
-    show_steps(figure, last)
-    y = panel.y.format(metric=metric)
-    figure.update_yaxes(range=panel.span)
-    return dressed(figure, x="training step", y=y, height=260, legend=len(panel.numbers) > 1)
+    return Chart(
+        series,
+        to_steps(last),
+        Axis(panel.y.format(metric=metric), panel.span),
+        height=200,
+        levels=[] if least is None else [Level(least, _GREY, "dot", across=True)],
+        legend=len(panel.numbers) > 1,
+        half=True,
+    )
 
 
 def _curve(stage: Stage, name: str) -> dict[int, float | None]:
@@ -177,36 +164,41 @@ def _curve(stage: Stage, name: str) -> dict[int, float | None]:
     return {event.step: event.values[name] for event in events if name in event.values}
 
 
-def _add_number(
-    figure: go.Figure, curves: Mapping[int, Mapping[int, float | None]], label: str, colour: str, dash: str
-) -> None:
-    """Draw one number: a line for each seed that has it, and their mean where there are several."""
+def _number(
+    curves: Mapping[int, Mapping[int, float | None]], label: str, ink: str, dash: str
+) -> list[Series]:
+    """One number: a line for each seed that has it, and their mean where there are several."""
     held = {seed: curve for seed, curve in curves.items() if _known(curve)}
     several = len(held) > 1
-    for seed, curve in held.items():
-        figure.add_scatter(
-            x=list(curve),
-            y=list(curve.values()),
-            mode="lines+markers",
-            name=label,
-            showlegend=not several,
-            line={"color": colour, "width": 1.2 if several else 2.5, "dash": dash},
-            marker={"color": colour, "size": 4},
+    series = [
+        Series(
+            list(curve),
+            list(curve.values()),
+            ink,
+            "" if several else label,
+            width=1.2 if several else 2.5,
+            dash=dash,
+            mark="circle",
+            size=4,
             opacity=0.6 if several else 1.0,
-            hovertemplate=f"{label}, seed {seed}: step %{{x}}, %{{y:.4g}}<extra></extra>",
+            told=[f"{label}, seed {seed}: step {step:,}, {_told(value)}" for step, value in curve.items()],
         )
+        for seed, curve in held.items()
+    ]
     if several:
         shared = [
             step for step in next(iter(held.values())) if all(c.get(step) is not None for c in held.values())
         ]
-        figure.add_scatter(
-            x=shared,
-            y=[mean(_present(curve[step] for curve in held.values())) for step in shared],
-            mode="lines",
-            name=label,
-            line={"color": colour, "width": 3.5, "dash": dash},
-            hovertemplate=f"{label}, mean: step %{{x}}, %{{y:.4g}}<extra></extra>",
-        )
+        values = [mean(_present(curve[step] for curve in held.values())) for step in shared]
+        told = [
+            f"{label}, mean: step {step:,}, {value:.4g}" for step, value in zip(shared, values, strict=True)
+        ]
+        series.append(Series(shared, values, ink, label, width=3.5, dash=dash, told=told))
+    return series
+
+
+def _told(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4g}"
 
 
 def _present(values: Iterable[float | None]) -> list[float]:

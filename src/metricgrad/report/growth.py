@@ -1,78 +1,73 @@
-"""How cost grows with the batch: one page with a logarithmic plot of what a benchmark measured.
+"""How cost grows with the batch: one page with a logarithmic figure of what a benchmark measured.
 
 Reads plain mappings, as `metricgrad bench ranks --json` prints them, and nothing else.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+from typing import Any, NamedTuple
 
 from metricgrad.errors import InputError
+from metricgrad.report.chart import Axis, Chart, Series
+from metricgrad.report.svg import drawn
+from metricgrad.report.template import template
 
-__all__ = ["growth_figure", "write_growth"]
+__all__ = ["growth_charts", "write_growth"]
 
-_COLOURS = ("#1f7fc4", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7a5195", "#444444")
-"""The first is for what the page is about; with the symbols, lines can be told apart without colours."""
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon")
 _OURS, _BOUNDS = "ours", ("product", "products")
+_INKS = 9
+_MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon")
+"""The first is for what the page is about; with the marks, lines can be told apart without colours."""
 
 
-def growth_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """Seconds over batch size, both logarithmic: a panel for each noise, a line for each contestant.
+class _Look(NamedTuple):
+    ink: str
+    width: float = 2.0
+    dash: str = "solid"
+    mark: str = ""
+
+
+def growth_charts(rows: Sequence[Mapping[str, Any]]) -> dict[str, Chart]:
+    """Seconds over batch size, both logarithmic: by noise a figure with a line for each contestant.
 
     Args:
         rows: mappings with `contestant`, `batch`, `noise` and `seconds` (None where it was left out).
 
     Returns:
-        the figure; without any measured row it has no lines.
+        the figures by their headings; none without any measured row.
 
     Edge cases:
-        a contestant looks the same in all panels and stands once in the legend; the bounds are grey and dashed.
+        a contestant looks the same in all figures, whose axes are the same; the bounds are grey and dashed.
     """
     measured = [row for row in rows if row["seconds"] is not None]
-    noises = list(dict.fromkeys(row["noise"] for row in measured)) or [None]
-    titles = [f"noise {noise:g}" for noise in noises if noise is not None]
-    figure = make_subplots(1, len(noises), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.04)
-    seen: set[str] = set()
     looks = _looks(list(dict.fromkeys(row["contestant"] for row in measured)))
-    for column, noise in enumerate(noises, start=1):
-        for name, look in looks.items():
-            points = sorted(
-                (row["batch"], row["seconds"])
-                for row in measured
-                if row["contestant"] == name and row["noise"] == noise
-            )
-            if points:
-                figure.add_scatter(
-                    x=[batch for batch, _ in points],
-                    y=[seconds for _, seconds in points],
-                    name=name,
-                    mode="lines+markers",
-                    legendgroup=name,
-                    showlegend=name not in seen,
-                    row=1,
-                    col=column,
-                    hovertemplate=f"{name}, batch %{{x:,}}: %{{y:.4g}} s<extra></extra>",
-                    **look,
-                )
-                seen.add(name)
-    return _dressed(figure, sorted({row["batch"] for row in measured}))
+    batches = sorted({row["batch"] for row in measured})
+    x = Axis("batch", _apart(batches), log=True, ticks=[(batch, f"{batch:,}") for batch in batches])
+    y = Axis("seconds", _apart([row["seconds"] for row in measured]), log=True)
+    charts = {}
+    for noise in dict.fromkeys(row["noise"] for row in measured):
+        here = [row for row in measured if row["noise"] == noise]
+        series = [_line(name, look, here) for name, look in looks.items()]
+        title = "Time over batch" if noise is None else f"Noise {noise:g}"
+        charts[title] = Chart([one for one in series if one.x], x, y, height=400)
+    return charts
 
 
 def write_growth(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the figure as one HTML file that opens offline, about 5 MB.
+    """Write the figures as one HTML file that opens offline.
 
     Args:
-        rows: as `growth_figure` takes them.
+        rows: as `growth_charts` takes them.
         path: the file.
 
     Raises:
         InputError: the file cannot be written.
     """
-    page = growth_figure(rows).to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+    figures = [
+        (title, drawn(chart, f"growth-{number}", f"Seconds over batch size, {title.lower()}"))
+        for number, (title, chart) in enumerate(growth_charts(rows).items())
+    ]
+    page = template("growth.html").render(figures=figures)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -81,41 +76,32 @@ def write_growth(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         ) from error
 
 
-def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Line and marker of each name; ours is the first colour and the thick line."""
-    looks: dict[str, dict[str, Any]] = {}
+def _line(name: str, look: _Look, rows: Sequence[Mapping[str, Any]]) -> Series:
+    """One contestant, the smallest batch first."""
+    points = sorted((row["batch"], row["seconds"]) for row in rows if row["contestant"] == name)
+    told = [f"{name}, batch {batch:,}: {seconds:.4g} s" for batch, seconds in points]
+    batches, seconds = [batch for batch, _ in points], [seconds for _, seconds in points]
+    return Series(
+        batches, seconds, look.ink, name, width=look.width, dash=look.dash, mark=look.mark, told=told
+    )
+
+
+def _looks(names: Sequence[str]) -> dict[str, _Look]:
+    """Ink, line and mark of each name; ours is the first ink and the thick line."""
+    looks: dict[str, _Look] = {}
     others = 1
     for name in names:
-        number = 0
         if name in _BOUNDS:
-            dash = "dot" if name == _BOUNDS[0] else "dash"
-            looks[name] = {
-                "line": {"color": "#7a828c", "dash": dash, "width": 2},
-                "marker": {"symbol": "line-ew"},
-            }
-            continue
-        if name != _OURS:
-            number, others = others, others + 1
-        place = number % len(_COLOURS)
-        looks[name] = {
-            "line": {"color": _COLOURS[place], "width": 3.5 if name == _OURS else 2},
-            "marker": {"symbol": _SYMBOLS[place], "size": 9},
-        }
+            looks[name] = _Look("start-1", dash="dot" if name == _BOUNDS[0] else "dash")
+        elif name == _OURS:
+            looks[name] = _Look("line-1", width=3.5, mark=_MARKS[0])
+        else:
+            place, others = others % _INKS, others + 1
+            looks[name] = _Look(f"line-{place + 1}", mark=_MARKS[place])
     return looks
 
 
-def _dressed(figure: go.Figure, batches: list[int]) -> go.Figure:
-    figure.update_layout(
-        template="plotly_white",
-        height=560,
-        hovermode="closest",
-        title="Forward and backward pass, seconds over batch size",
-        legend={"orientation": "h", "y": -0.18},
-        font={"family": "system-ui, sans-serif", "size": 14},
-    )
-    figure.update_xaxes(
-        type="log", title="batch", tickvals=batches, ticktext=[f"{size:,}" for size in batches]
-    )
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
-    figure.update_yaxes(title="seconds", col=1)
-    return figure
+def _apart(values: Sequence[float]) -> tuple[float, float] | None:
+    """The ends of an axis that all figures share."""
+    known = [value for value in values if value > 0]
+    return (min(known) / 1.2, max(known) * 1.2) if known else None

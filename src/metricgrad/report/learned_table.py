@@ -1,10 +1,11 @@
-"""The page of a table that was learned: leaderboard, rule, other metrics, confusion tables, columns. No script."""
+"""The page of a table that was learned: leaderboard, rule, other metrics, confusion tables, columns."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metricgrad.report.page_file import write_page
+from metricgrad.report.per_class import class_table
 from metricgrad.report.sections import Table
 from metricgrad.report.template import template
 
@@ -43,6 +44,7 @@ def write_table_page(facts: Mapping[str, Any], target: Path) -> Path:
         board=_board(facts["lines"]),
         gains=_gains(facts["gains"]),
         others=_others(facts["others"], list(facts["tables"])),
+        every_class=_classes(facts["classes"], facts["tables"]),
         confusion=[(name, _confusion(facts["classes"], one)) for name, one in small.items()],
         columns=_columns(facts["schema"]),
         warnings=facts["schema"]["warnings"],
@@ -82,6 +84,12 @@ def _others(others: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
 def _confusion(classes: Sequence[str], table: Sequence[Sequence[int]]) -> Table:
     rows = [[name, *(f"{count:,}" for count in counts)] for name, counts in zip(classes, table, strict=True)]
     return Table(["", *classes], rows)
+
+
+def _classes(names: Sequence[str], tables: Mapping[str, Sequence[Sequence[int]]]) -> Table:
+    """Recall, precision and F1 of every class, by the first of the tables and by the last."""
+    was, now = next(iter(tables)), list(tables)[-1]
+    return class_table(names, tables[was], tables[now], was=was, now=now)
 
 
 def _columns(schema: Mapping[str, Any]) -> Table:

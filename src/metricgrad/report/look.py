@@ -2,30 +2,26 @@
 
 The first of each role (grey, vermilion, blue) differ for all common kinds of colour vision and stand out from a white
 and from a near-black page. More arms of a role than there are colours repeat them with another dash; candidates
-take colours that only a fourth contender and later ones have. `page.css`
-holds the same colours, and those that take their place on a dark page.
+take colours that only a fourth contender and later ones have. `page.css` holds the colours, by day, by night and on
+paper.
 """
 
 from typing import NamedTuple
 
 from metricgrad._records import Role
+from metricgrad.report.marks import DASHES
 from metricgrad.report.reading import Run
 
 __all__ = ["Look", "look_of", "look_of_role"]
 
-_COLOURS: dict[Role, tuple[str, ...]] = {
-    "start": ("#7a828c",),
-    "control": ("#d55e00", "#e69f00", "#b0413e"),
-    "candidate": ("#2f7d32", "#7a5195", "#8c6d31"),
-    "contender": ("#1f7fc4", "#8c6d31", "#7a5195", "#2f7d32", "#c2185b", "#00838f"),
-}
+_COLOURS: dict[Role, int] = {"start": 1, "control": 3, "candidate": 3, "contender": 6}
 _DASHES: dict[Role, tuple[str, ...]] = {
     "start": ("dot",),
     "control": ("dash", "dashdot"),
     "candidate": ("longdashdot", "longdash"),
     "contender": ("solid", "longdash", "longdashdot"),
 }
-_MARKERS: dict[Role, tuple[str, ...]] = {
+_MARKS: dict[Role, tuple[str, ...]] = {
     "start": ("square",),
     "control": ("diamond", "triangle-up", "triangle-down"),
     "candidate": ("pentagon", "star", "hexagon"),
@@ -34,23 +30,23 @@ _MARKERS: dict[Role, tuple[str, ...]] = {
 
 
 class Look(NamedTuple):
-    """Colour, dash and marker as plotly takes them, and the class of the style sheet."""
+    """Dash and mark of an arm, and its ink: the class of the style sheet that has its colour."""
 
-    colour: str
+    ink: str
     dash: str
-    marker: str
-    style: str
+    mark: str
+
+    @property
+    def strokes(self) -> str:
+        """The lengths of strokes and gaps of its line."""
+        return DASHES[self.dash]
 
 
 def look_of_role(role: Role, number: int = 0) -> Look:
     """The look of an arm by its role and its number among those of that role, from 0."""
-    colours, dashes, markers = _COLOURS[role], _DASHES[role], _MARKERS[role]
-    place = number % len(colours)
+    colours, dashes, marks = _COLOURS[role], _DASHES[role], _MARKS[role]
     return Look(
-        colours[place],
-        dashes[number // len(colours) % len(dashes)],
-        markers[number % len(markers)],
-        f"{role}-{place + 1}",
+        f"{role}-{number % colours + 1}", dashes[number // colours % len(dashes)], marks[number % len(marks)]
     )
 
 

@@ -1,24 +1,19 @@
 """One HTML file that shows what a run found and opens offline, for good.
 
-Style, script, pictures and the plotting library stand inside the file, and a content policy forbids the page to
+Style, script, figures and pictures stand inside the file, and a content policy forbids the page to
 load anything from anywhere, so that a report that is mailed or archived shows the same in ten years. Text from the
 record is escaped by the template; scripts are bound by their hash.
 """
 
-import base64
-import hashlib
 import os
 from pathlib import Path
 
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
-from metricgrad.report import documents, sections, side
+from metricgrad.report import documents
 from metricgrad.report.figures import decided, figures, surrogate
-from metricgrad.report.look import look_of
 from metricgrad.report.page_file import write_page
+from metricgrad.report.parts import parts
 from metricgrad.report.reading import Run, read_run
-from metricgrad.report.template import asset, template
+from metricgrad.report.template import template
 
 __all__ = ["render"]
 
@@ -44,7 +39,7 @@ def render(folder: Path, *, out: Path | None = None) -> Path:
         the same bytes.
 
     Cost:
-        well under a second; about 5 MB on disk, nearly all of it the plotting library.
+        well under a second; some 200 KB on disk and a third more than the pictures have.
     """
     folder = Path(folder)
     run, lines = read_run(folder)
@@ -56,36 +51,16 @@ def render(folder: Path, *, out: Path | None = None) -> Path:
 
 def _page(folder: Path, run: Run, lines: int) -> str:
     """The text of the page."""
-    library = get_plotlyjs().replace("\r\n", "\n").replace("</script", "<\\/script")
-    script = asset("page.js")
+    config = documents.config(folder)
     return template("page.html").render(
         name=os.fsencode(folder.resolve().name).decode(errors="replace"),
         run=run,
-        look=lambda arm: look_of(run, arm).style if arm in run.arms else "",
-        library=Markup(library),
-        script=Markup(script),
-        hashes=[_hash(library), _hash(script)],
-        arms=sections.arm_rows(run),
-        gains=sections.gain_rows(run),
-        contenders=sections.contender_table(run),
         decided=decided(run),
-        sides=side.side_tables(run, every_interval=True),
-        fall=side.FALL,
-        facts=sections.fact_rows(run),
-        hits=sections.hit_rows(run),
-        settings=sections.setting_rows(run),
-        tries=sections.try_table(run),
-        splits=sections.split_table(run),
-        provenance=sections.provenance_rows(run, lines),
         adaptation=documents.adaptation(folder),
-        config=documents.config(folder),
+        config=None if config is None else config.text,
         gallery=documents.gallery(folder / "gallery.json"),
         examples=documents.examples(folder / "examples.json"),
         surrogate=surrogate(run),
         **figures(run),
+        **parts(run, None if config is None else config.values, lines),
     )
-
-
-def _hash(script: str) -> str:
-    """The hash by which the page's content policy admits a script."""
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

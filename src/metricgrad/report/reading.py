@@ -62,6 +62,7 @@ class Stage:
     best_step: int | None = None
     diverged: int | None = None
     seconds: float | None = None
+    pool_calls: int = 0  # of the metric, by a method that asks for it
     finished: bool = False
     chosen: bool = False  # stands for its arm; before selection is over, the best attempt so far
 
@@ -299,6 +300,7 @@ def _fold_stage(run: Run, record: Stepped | Evaluated | Fitted | StageStarted | 
     else:
         stage.best, stage.best_step = record.value, record.best_step
         stage.seconds, stage.finished, stage.diverged = record.seconds, True, record.diverged
+        stage.pool_calls = record.pool_calls
 
 
 def _mark_chosen(run: Run) -> None:

@@ -27,16 +27,20 @@ from metricgrad.report.wording import (
 
 __all__ = [
     "arm_rows",
-    "contender_table",
     "example_cards",
     "fact_rows",
     "gain_rows",
     "hit_rows",
     "provenance_rows",
     "setting_rows",
+    "settings_alike",
     "split_table",
     "try_table",
 ]
+
+
+_COLUMNS = 4
+"""Of arms beside each other."""
 
 
 class Table(NamedTuple):
@@ -83,22 +87,6 @@ def gain_rows(run: Run) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def contender_table(run: Run) -> Table:
-    """Every contender beside the baseline: gain, interval, p-values, claim; no row where there is one contender."""
-    seeds = ["by seed"] if len(run.start.seeds) > 1 else []
-    titles = ["contender", "gain", "interval", *seeds, "p", "p (Holm)", "claim"]
-    compared = run.verdict.contenders if run.verdict and len(run.named("contender")) > 1 else {}
-    rows = []
-    for arm in run.named("contender"):
-        if arm in compared:
-            one = compared[arm]
-            each = [" ".join(signed(value) for _, value in per_seed(one, run.start.seeds))] if seeds else []
-            values = [number(one.get(name)) for name in ("p_value", "adjusted")]
-            claim = str(one.get("claim") or "")
-            rows.append([arm, signed(one.get("gain")), interval(one, sign=True), *each, *values, claim])
-    return Table(titles, rows)
 
 
 def fact_rows(run: Run) -> list[tuple[str, str]]:
@@ -156,7 +144,12 @@ def _durations(run: Run) -> str:
         if run.budget and run.budget.arm_steps
         else "Equal steps, not equal time"
     )
-    return f" {equal}: {', '.join(known)} in all." if len(known) > 1 else ""
+    told = (
+        f"{', '.join(known)} in all"
+        if len(known) <= _COLUMNS
+        else "the table of costs says how long each took"
+    )
+    return f" {equal}: {told}." if len(known) > 1 else ""
 
 
 def hit_rows(run: Run) -> Table:
@@ -202,13 +195,44 @@ def _reading(text: str | None, target: str | None, *, marked: bool) -> list[tupl
 
 
 def setting_rows(run: Run) -> Table:
-    """The settings of the chosen attempts, one column an arm; values that differ between seeds are all given."""
+    """The settings in which the chosen attempts differ; values that differ between seeds are all given.
+
+    One column an arm or, of many arms, one row an arm, so that the table does not grow beyond a page.
+    """
+    chosen = _chosen(run)
+    names = [name for name in _names(chosen) if not _alike(chosen, name)]
+    if len(chosen) <= _COLUMNS:
+        return Table(
+            ["setting", *chosen], [[name, *(_setting(chosen[arm], name) for arm in chosen)] for name in names]
+        )
+    rows = [[arm, *(_setting(chosen[arm], name) for name in names)] for arm in chosen]
+    return Table(["arm", *names], rows if names else [])
+
+
+def settings_alike(run: Run) -> list[tuple[str, str]]:
+    """The settings that are the same in all arms that trained, each with its value."""
+    chosen = _chosen(run)
+    return [
+        (name, _setting(next(iter(chosen.values())), name)) for name in _names(chosen) if _alike(chosen, name)
+    ]
+
+
+def _chosen(run: Run) -> dict[str, list[Stage]]:
+    """By arm the stages that stand for its seeds, of the arms that have settings."""
     arms = [arm for arm in run.arms if any(stage.settings for stage in run.of_arm(arm))]
-    chosen = {arm: sorted((s for s in run.of_arm(arm) if s.chosen), key=lambda s: s.seed) for arm in arms}
-    names = dict.fromkeys(name for arm in arms for stage in chosen[arm] for name in _flat(stage.settings))
-    return Table(
-        ["setting", *arms], [[name, *(_setting(chosen[arm], name) for arm in arms)] for name in names]
-    )
+    return {arm: sorted((s for s in run.of_arm(arm) if s.chosen), key=lambda s: s.seed) for arm in arms}
+
+
+def _names(chosen: Mapping[str, list[Stage]]) -> list[str]:
+    """The names of all settings, each once."""
+    stages = [stage for stages in chosen.values() for stage in stages]
+    return list(dict.fromkeys(name for stage in stages for name in _flat(stage.settings)))
+
+
+def _alike(chosen: Mapping[str, list[Stage]], name: str) -> bool:
+    """Whether a setting is the same in several arms and all their seeds."""
+    values = {_plain(_flat(stage.settings).get(name, "–")) for stages in chosen.values() for stage in stages}
+    return len(chosen) > 1 and len(values) == 1
 
 
 def try_table(run: Run) -> Table:
@@ -263,7 +287,7 @@ def split_table(run: Run) -> Table:
 
 
 def provenance_rows(run: Run, lines: int) -> list[tuple[str, str]]:
-    """Where the figures come from: method, task, versions, threads, time, interruptions."""
+    """Where the figures come from: method, task, time, interruptions."""
     start = run.start
     when = datetime.fromtimestamp(run.began, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     rows = [
@@ -277,8 +301,7 @@ def provenance_rows(run: Run, lines: int) -> list[tuple[str, str]]:
         rows.append(
             ("Evaluated, saved", f"every {budget.evaluate_every:,} and {budget.checkpoint_every:,} steps")
         )
-    rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in start.versions.items())))
-    rows += [("Threads", str(start.threads)), ("Begun", when)]
+    rows.append(("Begun", when))
     if run.finished:
         rows.append(("Took", duration(run.finished.seconds)))
         rows.append(("Weights", f"{run.finished.weights} ({run.finished.returned})"))
