@@ -1,8 +1,11 @@
 """The page as a file: complete in itself, safe against names, never half written. How it looks: tests/browser."""
 
+import base64
 import html.parser
 import os
+import random
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,11 @@ import pytest
 
 from metricgrad.errors import InputError, RunFolderError
 from metricgrad.report import render
+from metricgrad.report.picture import _SIGNATURE, _chunk, checked_picture
 from metricgrad.report.template import asset
+from metricgrad.tune.gallery import GALLERY_ENTRIES
 from tests.report import synthetic_runs
+from tests.report.synthetic_contest import contest
 
 
 class _Page(html.parser.HTMLParser):
@@ -217,9 +223,6 @@ def test_a_settings_file_of_another_program_is_not_copied(tmp_path: Path, text: 
 
 def test_pictures_are_pictures_and_of_a_bounded_size(tmp_path: Path) -> None:
     """A small file that claims a huge picture is refused; text inside of a PNG does not reach the page."""
-    import base64
-
-    from metricgrad.report.picture import _SIGNATURE, _chunk, checked_picture
 
     def png(width: int, height: int, *more: bytes) -> dict[str, str]:
         head = _chunk(b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\0\0\0\0")
@@ -257,3 +260,26 @@ def test_a_place_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     folder = synthetic_runs.write(tmp_path, synthetic_runs.interrupted())
     with pytest.raises(RunFolderError, match="Give another place"):
         render(folder, out=tmp_path / "nowhere" / "report.html")
+
+
+def _drawing(seed: int, size: int = 64) -> str:
+    """A picture of 64 x 64 pixels whose PNG is as large as the largest of emoji, a little over 4,096 bytes."""
+    draw = random.Random(seed)
+    rows = b"".join(b"\0" + draw.randbytes(size) + bytes(2 * size) for _ in range(size))
+    head = size.to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    parts = _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    return base64.b64encode(_SIGNATURE + parts).decode("ascii")
+
+
+@pytest.mark.parametrize(("contenders", "most"), [(1, 2_000_000), (10, 6_000_000)])
+def test_a_page_with_pictures_is_small(tmp_path: Path, contenders: int, most: int) -> None:
+    """Sixteen queries with ten neighbours each, as `tune` keeps them, and of three seeds all figures."""
+    gallery, seed = synthetic_runs.gallery(GALLERY_ENTRIES), 0
+    for entry in (*gallery["better"], *gallery["worse"]):
+        for item in (entry["query"], *entry["before"], *entry["after"]):
+            item["png"], seed = _drawing(seed), seed + 1
+    events = (
+        synthetic_runs.with_surrogate(synthetic_runs.finished()) if contenders == 1 else contest(contenders)
+    )
+    page = render(synthetic_runs.write(tmp_path, events, pictures=gallery))
+    assert seed == 176 and 176 * 4096 * 4 / 3 < page.stat().st_size < most
