@@ -1,5 +1,6 @@
 """Whole runs on tiny folders: any backbone, a gallery, a network that a run left, texts; and what must be trusted."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from metricgrad.errors import InputError
 from metricgrad.tasks import class_folders, cub200, in_shop, text_recognition
 from metricgrad.tune.fit_rows import fit_rows
 from tests.cli.conftest import command as command
+from tests.cli.conftest import interrupt as interrupt
 from tests.cli.outcome import Command
 from tests.field import tiny
 
@@ -35,13 +37,16 @@ def options(folder: Path, **further: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_run(command: Command, tmp_path: Path) -> None:
-    """It ends with a verdict on test, twice with the same bits, and its network starts another one."""
+def test_a_run(command: Command, tmp_path: Path, interrupt: Callable[..., None]) -> None:
+    """Interrupted and resumed it ends with the same bits as at one go, and its network starts another run."""
     data = tiny.sop(tmp_path / "data")
     runs = [tmp_path / "first", tmp_path / "second"]
-    for run in runs:
-        outcome = command("tune", "sop", "--data", data, *BACKBONE, *SMALL, "--run", run)
-        assert outcome.code == 0, outcome.err
+    call = ("tune", "sop", "--data", data, *BACKBONE, *SMALL, "--steps", 4)
+    assert command(*call, "--run", runs[0]).code == 0
+    interrupt("tuned", 3)
+    assert command(*call, "--run", runs[1]).code == 130
+    outcome = command("resume", runs[1], "--trust", "--quiet")
+    assert outcome.code == 0, outcome.err
     first, second = (load_file(run / "best.safetensors") for run in runs)
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
     assert (runs[0] / "report.html").exists()
@@ -116,6 +121,46 @@ def test_classes_are_parted_once(tmp_path: Path) -> None:
     assert all(not (fit & select or fit & test or select & test) for fit, select, test in parts)
     assert parts[0] == parts[1] and any(part[1] != parts[0][1] for part in parts[2:])
     assert all(part[2] == parts[0][2] for part in parts)
+
+
+@pytest.mark.slow
+def test_settings_are_chosen_without_test(command: Command, tmp_path: Path) -> None:
+    """Divisions of the classes of train, other ones by number; no picture of test is needed."""
+    data = tiny.cub200(tmp_path / "data")
+    real = cub200.load(options(data)).splits
+    known = {name for split in (real.fit, real.select) for name in _names(split)}
+    with pytest.raises(InputError, match="at least two such classes in fit and in select"):
+        cub200.load(options(data, development=0))
+    more = [
+        f"{number} {kind:03d}.A_Bird/A_Bird_{number}.jpg"
+        for number, kind in zip(range(50, 70), 2 * list(range(50, 60)), strict=True)
+    ]
+    for row in more:
+        tiny.picture(data / "images" / row.split()[1])
+    for list_name, rows in (
+        ("images.txt", more),
+        ("image_class_labels.txt", [f"{row.split()[0]} {row.split()[1][:3].lstrip('0')}" for row in more]),
+    ):
+        with (data / list_name).open("a", encoding="utf-8") as file:
+            file.write("".join(f"{row}\n" for row in rows))
+    found = [cub200.load(options(data, development=number)).splits for number in (0, 0, 1)]
+    parts = [[set(_names(split)) for split in (one.fit, one.select, one.test)] for one in found]
+    assert parts[0] == parts[1] != parts[2]
+    assert set().union(*parts[0]) == set().union(*parts[2]) == known | {row.split()[1] for row in more}
+    for path in (data / "images").rglob("*.jpg"):
+        if int(path.parent.name[:3]) > 100:  # test
+            path.unlink()
+    arguments = ("--set", f"data.data={data}", "--divisions", 1, "--tries", 1, "--quiet")
+    sets = ("data.crop=12", "data.resize=14", "data.dim=4", "start.plan.steps=1", "plan.steps=1")
+    outcome = command(
+        "settings", "cub200", *arguments, *BACKBONE, *(part for text in sets for part in ("--set", text))
+    )
+    assert outcome.code == 0, outcome.err
+
+
+def _names(split: Any) -> list[str]:
+    """The pictures of a split."""
+    return [split.stored.name(number) for number in range(len(split.stored))]
 
 
 def test_closed_forms_see_every_picture_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from metricgrad.cli.named import task_loader
 from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.cli.resolve import resolve
+from metricgrad.cli.task_options import import_named
 from metricgrad.cli.trust import trusted_keys
 from metricgrad.errors import InputError
 
@@ -36,6 +37,7 @@ def call_of_division(
     """
     keys = trusted_keys(what, {**given, "data": {"development": number}}, assignments, trusted=trusted)
     recipe = checked(Recipe, keys, "the recipe")
+    import_named(keys)
     options = getattr(inspect.getmodule(task_loader(recipe.task)), "Options", None)
     if options is None or "development" not in options.model_fields:
         raise InputError(

@@ -5,18 +5,21 @@ import torch
 from torch import Tensor
 
 from metricgrad._checks import fail
-from metricgrad.field.listed import Listed
+from metricgrad.field.listed import Listed, Parts
 
-__all__ = ["held_back", "numbers_of"]
+__all__ = ["development_parts", "held_back", "numbers_of"]
+
+DEVELOPMENT_SHARE = 0.2
+"""Of the classes of train: what stands for test where settings are chosen."""
 
 
-def held_back(train: Listed, share: float, seed: int) -> tuple[Listed, Listed]:
+def held_back(train: Listed, share: float, *seed: int) -> tuple[Listed, Listed]:
     """Divide train by class into fit and select.
 
     Args:
         train: what is learned from.
         share: of the classes that have two pictures or more; a class with one has nothing to be found.
-        seed: of the draw.
+        seed: one or more numbers; they decide the draw.
 
     Raises:
         InputError: fewer than two such classes are left in fit or in select.
@@ -26,7 +29,7 @@ def held_back(train: Listed, share: float, seed: int) -> tuple[Listed, Listed]:
         >>> listed = Listed(
         ...     "list", Path("."), [f"{row}.jpg" for row in range(20)], [str(row % 10) for row in range(20)]
         ... )
-        >>> fit, select = held_back(listed, 0.2, seed=0)
+        >>> fit, select = held_back(listed, 0.2, 0)
         >>> fit.count, select.count
         (8, 2)
     """
@@ -38,12 +41,25 @@ def held_back(train: Listed, share: float, seed: int) -> tuple[Listed, Listed]:
         raise fail(
             train.source, came, "at least two such classes in fit and in select", "Change select_share."
         )
-    drawn = set(np.random.default_rng((seed, *b"select")).permutation(several)[:count].tolist())
+    drawn = set(np.random.default_rng((*seed, *b"select")).permutation(several)[:count].tolist())
     rows = range(len(train))
     return (
         train.rows([row for row in rows if train.classes[row] not in drawn]),
         train.rows([row for row in rows if train.classes[row] in drawn]),
     )
+
+
+def development_parts(parts: Parts, number: int, seed: int) -> Parts:
+    """Return train alone, with a fifth of its classes in the place of test: for choosing settings, test untouched.
+
+    Args:
+        parts: of the data set.
+        number: of the division.
+        seed: of the draw, with the number.
+    """
+    train, held = held_back(parts.train, DEVELOPMENT_SHARE, seed, number, 1)
+    told = f"development {number}: {held.count:,} classes of train stand for test, which is not looked at"
+    return Parts(train, held, told=[*parts.told, told])
 
 
 def numbers_of(*parts: Listed) -> list[Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from metricgrad._checks import fail
-from metricgrad.field.division import held_back, numbers_of
+from metricgrad.field.division import development_parts, held_back, numbers_of
 from metricgrad.field.listed import Listed, Parts, sizes_of
 from metricgrad.field.picture_splits import ClassPictures, PictureSplit
 from metricgrad.field.stored import Files
@@ -33,6 +33,7 @@ def retrieval_splits(
     select_share: float,
     seed: int,
     workers: int | None = None,
+    development: int | None = None,
 ) -> tuple[Splits, Sequence[str]]:
     """Look for every file and make the splits.
 
@@ -45,6 +46,7 @@ def retrieval_splits(
         select_share: of the train classes that are held back for select.
         seed: of that draw, and of batches and views.
         workers: threads that read; None for one per processor.
+        development: None for the real splits; a number takes fit, select and test out of the classes of train.
 
     Returns:
         The splits, and sentences that the user should see.
@@ -52,8 +54,11 @@ def retrieval_splits(
     Raises:
         InputError: files are missing, or classes do not suffice.
     """
+    if development is not None:
+        parts = development_parts(parts, development, seed)
     told = list(parts.told)
-    fit, select = held_back(parts.train, select_share, seed)
+    drawn = (seed,) if development is None else (seed, development)
+    fit, select = held_back(parts.train, select_share, *drawn)
     several = _classes_of_two(fit)
     classes = min(classes_per_batch, several)
     if classes < 2:

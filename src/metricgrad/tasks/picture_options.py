@@ -42,6 +42,8 @@ class PictureOptions(BaseModel):
         select_share: of the train classes that are held back for select.
         split_seed: of the division of classes, and of batches and views.
         workers: threads that read pictures; None for one per processor, at most 16.
+        development: None for the real splits; a number draws fit, select and a held-out part from the classes of train:
+            for choosing settings (`metricgrad settings`) without touching test.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,3 +69,4 @@ class PictureOptions(BaseModel):
     select_share: NumberField = Field(default=0.1, gt=0, lt=1)
     split_seed: WholeField = Field(default=0, ge=0, le=2**32 - 1)
     workers: WholeField | None = Field(default=None, ge=1, le=256)
+    development: WholeField | None = Field(default=None, ge=0, le=2**32 - 1)

@@ -48,6 +48,7 @@ def picture_task(
         select_share=options.select_share,
         seed=options.split_seed,
         workers=options.workers,
+        development=options.development,
     )
     show = observer or (lambda event: None)
     for text in told:
