@@ -167,9 +167,9 @@ class Split(Protocol):
 
     Optional members that `tune` uses when they are there: `set_epoch(epoch: int)` before each pass (a shuffling
     split must depend on nothing else), `rebatch(size: int) -> Split`, `part(kept) -> Split` (the items of a mask, in
-    batches of the same kind; with it go the tensor `inputs` and `targets`), `each_once() -> Split` (each item once,
-    without random views), `reference: Split` (the items that its queries are ranked against; default: its own items
-    without the query), `pictures(indices) -> list[bytes]` (PNG, for the report's gallery),
+    batches of the same kind; with it go `targets`, and the tensor `inputs` or `each_once`), `each_once() -> Split`
+    (each item once, without random views), `reference: Split` (the items that its queries are ranked against;
+    default: its own items without the query), `pictures(indices) -> list[bytes]` (PNG, for the report's gallery),
     `drawn(indices, boxes_by_name) -> list[bytes]` (the same with boxes drawn in), `names: Sequence[str]` (one per
     item) and `digest: str` (content hash).
     """

@@ -13,7 +13,10 @@ from metricgrad.field.listed import Listed, sizes_of
 from metricgrad.field.picture_splits import ClassPictures, PictureSplit
 from metricgrad.field.stored import Files, seen
 from metricgrad.field.views import Lines, Views
+from metricgrad.metrics import adapt
+from metricgrad.tune import Splits
 from metricgrad.tune.passes import one_pass
+from metricgrad.tune.pool import fit_and_pool
 from tests.field import tiny
 
 VIEWS = Views(resize=8, crop=6)
@@ -167,6 +170,48 @@ def test_what_a_pass_leaves(files: Files) -> None:
     next(left)
     del left
     assert same(whole, batches(split, 4))
+
+
+class Asking:
+    """A method that asks for the exact metric, and does nothing."""
+
+    judge_calls = 5
+
+    def begin(self, run: Any) -> None:
+        """Nothing."""
+
+    def step(self, batch: Any) -> dict[str, float]:
+        """Nothing."""
+        return {"loss": 0.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Nothing."""
+
+
+def test_a_pool_is_parted(files: Files) -> None:
+    """Whole classes, of texts single pictures, are held back from a method that asks for the metric."""
+    targets = torch.arange(10) // 2
+    splits = Splits(ClassPictures(files, targets, VIEWS, classes_per_batch=5, samples_per_class=2), None)
+    fit, pool = fit_and_pool(splits, adapt("recall@1"), Asking(), seed=0)
+    (learned,), held = batches(fit, 0), batches(pool, 0)
+    assert len(learned[1].unique()) == 3 and len(learned[1]) == 6
+    ((inputs, found),) = held
+    assert sorted([*learned[1].unique().tolist(), *found.unique().tolist()]) == [0, 1, 2, 3, 4]
+    rows = [row for row, target in enumerate(targets.tolist()) if target in found.tolist()]
+    assert all(
+        (inputs[place].numpy() == seen(files, row, VIEWS.judged)).all() for place, row in enumerate(rows)
+    )
+    lines = PictureSplit(files, [str(row) for row in range(10)], Lines(4, 9), batch=4, learned=True)
+    fit, pool = fit_and_pool(
+        Splits(lines, None), adapt(lambda outputs, targets: 1.0, higher_is_better=True), Asking(), 0
+    )
+    texts = [[text for _, batch in batches(split, 0) for text in batch] for split in (fit, pool)]
+    assert len(texts[1]) == 2 and sorted([*texts[0], *texts[1]]) == [str(row) for row in range(10)]
+    assert [fit.names[row] for row in range(8)] == [f"{text}.png" for text in sorted(texts[0])]
 
 
 def test_digests(files: Files) -> None:

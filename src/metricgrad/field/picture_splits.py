@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metricgrad._checks import extra, fail, whole_number
-from metricgrad.field.stored import Names, Stored, seen
+from metricgrad.field.stored import Names, Some, Stored, seen
 from metricgrad.pairing import ClassBatchSampler
 
 __all__ = ["ClassPictures", "PictureSplit", "Shown"]
@@ -99,6 +99,19 @@ class PictureSplit:
             reference=self.reference,
         )
 
+    def part(self, kept: Tensor) -> "PictureSplit":
+        """Return the pictures of a mask [item], in batches of the same kind."""
+        stored, targets = _some(self, kept)
+        return PictureSplit(
+            stored,
+            targets,
+            self.views,
+            batch=self.batch,
+            learned=self.learned,
+            seed=self.seed,
+            workers=self.workers,
+        )
+
     def each_once(self) -> "PictureSplit":
         """Return the same pictures, each once and as they are judged."""
         return PictureSplit(self.stored, self.targets, self.views, batch=self.batch, workers=self.workers)
@@ -182,6 +195,22 @@ class ClassPictures:
             workers=self.workers,
         )
 
+    def part(self, kept: Tensor) -> "ClassPictures":
+        """Return the pictures of a mask [item]; a batch holds all of their classes where it asks for more."""
+        stored, targets = _some(self, kept)
+        assert isinstance(targets, Tensor)
+        several = int((targets.unique(return_counts=True)[1] >= 2).sum())
+        return ClassPictures(
+            stored,
+            targets,
+            self.views,
+            classes_per_batch=max(2, min(self.sampler.classes_per_batch, several)),
+            samples_per_class=self.sampler.samples_per_class,
+            evaluation_batch=self.evaluation_batch,
+            seed=self.seed,
+            workers=self.workers,
+        )
+
     def each_once(self) -> PictureSplit:
         """Return the same pictures, each once and as they are judged."""
         batch, workers = self.evaluation_batch, self.workers
@@ -197,6 +226,14 @@ def _check(caller: str, stored: Stored, targets: Tensor | list[str]) -> None:
     if not 0 < len(stored) == len(targets):
         came = f"{len(stored):,} pictures and {len(targets):,} targets"
         raise fail(caller, came, "one target per picture, and at least one")
+
+
+def _some(split: PictureSplit | ClassPictures, kept: Tensor) -> tuple[Some, Tensor | list[str]]:
+    """The pictures of a mask and their targets."""
+    numbers = kept.nonzero().flatten().tolist()
+    targets = split.targets
+    found = targets[kept] if isinstance(targets, Tensor) else [targets[number] for number in numbers]
+    return Some([split.stored], numbers), found
 
 
 def _learning(split: PictureSplit | ClassPictures, epoch: int) -> Callable[[int], np.ndarray]:

@@ -1,16 +1,18 @@
 """Where pictures lie, one by one: files of a folder, or whatever gives the bytes of a number."""
 
+import bisect
 import hashlib
 import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from metricgrad._checks import extra, fail
 
-__all__ = ["Files", "Names", "Stored", "seen"]
+__all__ = ["Files", "Names", "Some", "Stored", "seen"]
 
 Seen = TypeVar("Seen")
 
@@ -25,6 +27,11 @@ class Stored(Protocol):
     @property
     def digest(self) -> str:
         """Hash of what is there."""
+        ...
+
+    @property
+    def places(self) -> set[str]:
+        """What no two splits may share."""
         ...
 
     def __len__(self) -> int:
@@ -88,6 +95,51 @@ class Files:
             raise fail(
                 "pictures", f"{path} cannot be read ({error.strerror})", "the picture it was before"
             ) from error
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some pictures of several places.
+
+    Args:
+        stores: one after the other.
+        numbers: which of all of their pictures.
+    """
+
+    stores: Sequence[Stored]
+    numbers: Sequence[int]
+
+    @property
+    def digest(self) -> str:
+        """Hash of what is stored, and of which pictures are meant."""
+        facts = [store.digest for store in self.stores], list(self.numbers)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @property
+    def places(self) -> set[str]:
+        """What no two splits may share."""
+        return set().union(*(store.places for store in self.stores))
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.numbers)
+
+    def name(self, number: int) -> str:
+        """Return what the store calls it."""
+        store, place = self._at(number)
+        return store.name(place)
+
+    def read(self, number: int) -> bytes:
+        """Return the bytes of a picture."""
+        store, place = self._at(number)
+        return store.read(place)
+
+    def _at(self, number: int) -> tuple["Stored", int]:
+        """The store of a picture, and its number there."""
+        ends = list(accumulate(map(len, self.stores)))
+        place = self.numbers[number]
+        store = bisect.bisect_right(ends, place)
+        return self.stores[store], place - (ends[store - 1] if store else 0)
 
 
 class Names(Sequence[str]):

@@ -1,10 +1,7 @@
 """Pictures of texts, wherever they come from: which of them an alphabet can spell, and the loss of their letters."""
 
-import bisect
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +10,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from metricgrad._checks import describe, fail
-from metricgrad.field.stored import Files, Stored
+from metricgrad.field.stored import Files, Some
 from metricgrad.field.text_lists import read_list
 from metricgrad.field.text_lmdb import Lmdb, environments, read_lmdb
 from metricgrad.learned.kinds.words import encoded
 
-__all__ = ["LetterCrossEntropy", "Some", "Texts", "places_of", "texts_at"]
+__all__ = ["LetterCrossEntropy", "Texts", "places_of", "texts_at"]
 
 
 class Texts(NamedTuple):
@@ -30,49 +27,9 @@ class Texts(NamedTuple):
         told: sentences that the user should see.
     """
 
-    stored: "Some"
+    stored: Some
     texts: list[str]
     told: list[str]
-
-
-@dataclass(frozen=True)
-class Some:
-    """Some pictures of several places.
-
-    Args:
-        stores: one after the other.
-        numbers: which of all of their pictures.
-    """
-
-    stores: Sequence[Files | Lmdb]
-    numbers: Sequence[int]
-
-    @property
-    def digest(self) -> str:
-        """Hash of what is stored, and of which pictures are meant."""
-        facts = [store.digest for store in self.stores], list(self.numbers)
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.numbers)
-
-    def name(self, number: int) -> str:
-        """Return what the store calls it."""
-        store, place = self._at(number)
-        return store.name(place)
-
-    def read(self, number: int) -> bytes:
-        """Return the bytes of a picture."""
-        store, place = self._at(number)
-        return store.read(place)
-
-    def _at(self, number: int) -> tuple[Stored, int]:
-        """The store of a picture, and its number there."""
-        ends = list(accumulate(map(len, self.stores)))
-        place = self.numbers[number]
-        store = bisect.bisect_right(ends, place)
-        return self.stores[store], place - (ends[store - 1] if store else 0)
 
 
 def texts_at(places: Sequence[Path], characters: str, longest: int, *, fold: bool) -> Texts:
@@ -119,7 +76,7 @@ def texts_at(places: Sequence[Path], characters: str, longest: int, *, fold: boo
 
 def places_of(texts: Texts) -> set[str]:
     """Return what no two splits may share: environments, and files."""
-    return set().union(*(store.places for store in texts.stored.stores))
+    return texts.stored.places
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ def _divided(splits: Splits, metric: Metric, seed: int) -> tuple[Split, Split]:
         rest = _part(fit, ~held)
     except InputError as error:
         raise _indivisible(f"without a fifth of it fit is too small ({error})") from error
+    if hasattr(fit, "each_once"):  # it does not lie in memory
+        return rest, fit.each_once().part(held)
     return rest, ArraySplit(fit.inputs[held], _rows(fit.targets, held))
 
 
