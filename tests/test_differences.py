@@ -1,5 +1,7 @@
 """Arms beside a baseline: differences, Holm's adjustment, and what may be claimed."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from metricgrad._types import Metric
 from metricgrad.differences import Differences, Grouping
 from metricgrad.errors import InputError
-from metricgrad.interval import paired_bootstrap
+from metricgrad.interval import Interval, paired_bootstrap
 from metricgrad.metrics import adapt
 
 
@@ -100,3 +102,33 @@ def test_an_arm_that_was_not_measured_is_refused() -> None:
     """By name."""
     with pytest.raises(InputError, match="'c'"):
         Differences(adapt("accuracy"), {"a": hits(0.5), "b": hits(0.5)}).against("c")
+
+
+@pytest.mark.parametrize(("metric", "least", "most"), [("accuracy", 0.0, 1.0), ("mcc", -1.0, 1.0)])
+def test_no_interval_leaves_the_range_of_the_metric(metric: str, least: float, most: float) -> None:
+    """Few groups widen it beyond what a share can be; a difference of two shares lies within -1 and 1."""
+    exact, targets = adapt(metric), torch.arange(60) % 2
+    good = targets.clone()
+    good[0] = 1 - good[0]
+    outputs = {"good": good, "bad": 1 - good}
+    statistics = {arm: [exact.measure(one, targets)] for arm, one in outputs.items()}
+    found = Differences(exact, statistics, Grouping(torch.arange(60) // 20, "sample"))
+    for signs, low, high in (
+        ({"good": 1.0}, least, most),
+        ({"good": 1.0, "bad": -1.0}, least - most, most - least),
+    ):
+        whole = found.interval(signs)
+        assert whole.low is not None and whole.high is not None
+        assert low <= whole.low <= whole.value <= whole.high <= high
+    assert found.interval({"good": 1.0}).high == most  # it was beyond
+
+
+def test_a_metric_without_bounds_keeps_its_interval() -> None:
+    """And a value outside of bounds that are wrong is left as it is."""
+    exact = adapt(
+        lambda outputs, targets: float((outputs == targets).float().mean()) * 3, higher_is_better=True
+    )
+    assert exact.bounds == (-math.inf, math.inf)
+    wrong = Interval(1.5, 1.2, 1.8, (1.5,), 9, 0.95, 100)
+    assert wrong.within((0.0, 1.0)) == wrong
+    assert wrong.within(exact.bounds) == wrong

@@ -138,7 +138,8 @@ class Differences:
         """Return the signed sum of arms, mean over seeds, with its interval; a difference is `{one: 1, other: -1}`."""
         factors = [signs.get(arm, 0.0) for arm in self.arms]
         if self.table is not None:
-            return interval_of(self.table, factors, self.confidence, caller="the verdict")
+            found = interval_of(self.table, factors, self.confidence, caller="the verdict")
+            return found.within(_bounds(self.metric.bounds, [one for one in factors if one]))
         per_seed = factors @ self._values
         return Interval(float(per_seed.mean()), None, None, tuple(per_seed.tolist()), 0, self.confidence, 0)
 
@@ -258,3 +259,9 @@ def plural(noun: str) -> str:
     if noun.endswith("y"):
         return noun[:-1] + "ies"
     return noun + ("es" if noun.endswith("s") else "s")
+
+
+def _bounds(of_metric: tuple[float, float], factors: Sequence[float]) -> tuple[float, float]:
+    """Smallest and largest value of a weighted sum of values of the metric."""
+    ends = [sorted(factor * end for end in of_metric) for factor in factors]
+    return sum(low for low, _ in ends), sum(high for _, high in ends)

@@ -17,7 +17,7 @@ one or two seeds the interval is that of *these models*: units alone.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -80,6 +80,22 @@ class Interval:
     effective: float = 0.0
     unit_error: float | None = None
     seed_error: float | None = None
+
+    def within(self, bounds: tuple[float, float]) -> "Interval":
+        """The same with ends that the figure can have: a share of more than 1 is none.
+
+        Args:
+            bounds: smallest and largest possible figure. Where the value itself is outside, nothing is changed.
+
+        Example:
+            >>> found = Interval(0.98, 0.95, 1.01, (0.98,), 9, 0.95, 100).within((0.0, 1.0))
+            >>> found.low, found.high
+            (0.95, 1.0)
+        """
+        least, most = bounds
+        if self.low is None or self.high is None or not least <= self.value <= most:
+            return self
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 def bootstrap(

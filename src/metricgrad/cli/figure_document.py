@@ -38,7 +38,7 @@ def document(
             confidence=confidence,
             seed=seed,
             watch=partial(told, progress, f"{exact.name} interval", "resample"),
-        )
+        ).within(exact.bounds)
     return {
         "metric": exact.name,
         "means": exact.description,
