@@ -132,3 +132,14 @@ def test_every_contender_has_a_row_with_its_own_look() -> None:
     assert [one.x[0] for one in means] == sorted((one.x[0] for one in means), reverse=True)
     assert len({one.ink for one in means}) == 6  # the others repeat them with another dash
     assert plot.contender_figure(condense(synthetic_runs.finished())) is None
+
+
+def test_a_stage_that_has_just_begun_has_no_line_yet() -> None:
+    """The others of its arm are drawn; their mean waits for it, as for every seed."""
+    events = synthetic_runs.finished(tries=1)
+    events = [event for event in events if event["event"] not in ("verdict", "chosen")]
+    late = ("evaluated", "stepped", "stage_finished")
+    events = [e for e in events if not (e["event"] in late and e["seed"] == 2 and e["arm"] == "tuned")]
+    figure = plot.select_figure(condense(events))
+    assert figure is not None and not _named(figure)["tuned, mean of 3 seeds"].x
+    assert sum(one.width == 1.2 and one.ink == "contender-1" for one in figure.series) == 2

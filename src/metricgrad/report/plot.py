@@ -215,6 +215,8 @@ def _curves(arm: str, curves: Mapping[tuple[int, int], Mapping[int, float]], run
         chosen += [curve] if stage.chosen else []
         tries = f", attempt {attempt}" if len(curves) > len(run.start.seeds) else ""
         note = tries if stage.chosen else f"{tries} (not chosen)"
+        if not steps:  # begun, and nothing is known of it yet
+            continue
         ends = f"{curve[steps[0]]:.4f} at step {steps[0]:,}, {curve[steps[-1]]:.4f} at step {steps[-1]:,}"
         series.append(
             Series(

@@ -165,7 +165,7 @@ def _axes(chart: Chart, frame: _Frame) -> Iterator[Markup]:
 def _rows(chart: Chart, frame: _Frame) -> Iterator[Markup]:
     """Names of rows, above their marks."""
     for number, name in enumerate(chart.rows):
-        yield _text(2, frame.y.place(number) - 9, _fitted(name, frame.width - 8), name, "row")
+        yield _text(2, frame.y.place(number) - 13, _fitted(name, frame.width - 8), name, "row")
 
 
 def _clip(frame: _Frame, ident: str) -> Markup:
