@@ -63,7 +63,10 @@ def test_the_record(run: tuple[Path, Any]) -> None:
     } <= names
     assert not [name for name in names if name.endswith((".pkl", ".pt", ".joblib"))]
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert found["used"]["name"] in page and "network, argmax" in page and "<script" not in page
+    assert found["used"]["name"] in page and "network, argmax" in page
+    assert page.count("<script") == 1 and "script-src 'sha256-" in page and " src=" not in page
+    every_class = page[page.index('id="every-class"') :].partition("</table>")[0]
+    assert [name for name in ("no", "yes") if f'<th scope="row">{name}</th>' in every_class] == ["no", "yes"]
 
 
 def program(path: Path, content: str) -> str:
