@@ -3,6 +3,7 @@
     scripts/evidence                          all cells that are left, one after the other
     scripts/evidence letters-macro-f1         these cells
     scripts/evidence --list                   what is done, and what is left; trains nothing
+    scripts/evidence --quick                  the headlines of the README with one seed, within 20 minutes
 
 A cell is a recipe, and `metricgrad compare evidence/recipes/CELL.yaml` is its run: the start and all arms with five
 seeds, a rule in every arm where classes are read, the control that is best on select as the opponent, Holm's adjustment
@@ -33,6 +34,7 @@ import torch
 import yaml
 
 from benchmarks.contests import metric_of, shown, statistics_of
+from benchmarks.evidence_quick import quick
 from metricgrad.differences import Differences
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Comparison
@@ -266,7 +268,10 @@ def main() -> None:
     )
     parser.add_argument("cells", nargs="*", metavar="CELL")
     parser.add_argument("--list", action="store_true", help="what is done, and what is left")
+    parser.add_argument("--quick", action="store_true", help="the headlines of the README with one seed")
     asked = parser.parse_args()
+    if asked.quick:
+        raise SystemExit(quick())
     every, finished = cells(), done()
     unknown = sorted(set(asked.cells) - {cell.name for cell in every})
     if unknown:
