@@ -226,3 +226,22 @@ def test_a_rule_decides_the_pixels_of_any_size() -> None:
     other = torch.randn(2, 3, 9, 4, 2)
     rows = decided_by(fitted.rule, other.movedim(1, -1).flatten(0, -2))
     assert torch.equal(decided_by(fitted.rule, other), rows.reshape(2, 9, 4, 2))
+
+
+def test_a_pool_without_a_limit_is_fitted_whole() -> None:
+    """Of every kind: classes, ordered classes as one number, and labels."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randint(0, 3, (900,), generator=generator)
+    number = 0.5 * truth + 0.3 * torch.randn(900, generator=generator)
+    marks = torch.randint(0, 2, (900, 2), generator=generator)
+    odds = marks - 1.5 + torch.randn(900, 2, generator=generator)
+    for scores, true, metric in (
+        (number, truth, "quadratic_kappa"),
+        (odds, marks, "multilabel_f1_macro"),
+        (odds, marks[:, 1], "macro_f1"),
+    ):
+        whole, limited = (fit_rule(scores, true, metric, most=most) for most in (None, 900))
+        few = fit_rule(scores, true, metric, most=60)
+        assert torch.equal(whole.decisions, limited.decisions)
+        assert not torch.equal(whole.decisions, few.decisions)
+        assert whole.value >= few.value

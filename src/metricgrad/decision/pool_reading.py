@@ -34,8 +34,8 @@ def read_pool(
         pool = Pool(rule, scores.double(), cast(Kind, read.inputs), marks.long(), record, read.classes)
         return replace(pool, most=most).grouped(groups)
     if plain is Rounding:
-        most = given.classes if isinstance(given, TableMetric) else getattr(rule, "wanted", None)
-        classes, kind = Rounding(classes=most).fit(p, y, given).classes, cast(Kind, "logits")
+        levels = given.classes if isinstance(given, TableMetric) else getattr(rule, "wanted", None)
+        classes, kind = Rounding(classes=levels).fit(p, y, given).classes, cast(Kind, "logits")
         scores = tensor_of("fit_rule", "p", p, "numbers").cpu().double().reshape(-1)
     else:
         scores, kind = read_scores("fit_rule", p, inputs)
