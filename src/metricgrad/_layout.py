@@ -7,7 +7,8 @@ config.yaml          what was asked for, complete
 record.jsonl         what happened, one event a line
 .lock                held by the process that writes
 last/                the checkpoint: state.json and the tensor file that it names
-arms/*.safetensors   the selected weights of every finished stage, and *-loss those of a loss with parameters
+arms/*.safetensors   the selected weights of every finished stage, and *-loss those of a loss with parameters;
+                     *-cell.json: the events of a stage that was trained before its turn (on a cluster)
 best.safetensors     the weights that are returned
 projection.safetensors  the closed form that is returned with them, where one is
 test.safetensors     the statistics of every arm on the test split, per unit
@@ -38,7 +39,7 @@ FILES = (
 TENSORS = re.compile(r"tensors-(\d{1,18})\.safetensors")
 INSIDE = {
     "last": re.compile(rf"state\.json|{TENSORS.pattern}"),
-    "arms": re.compile(r"seed\d+-[\w.+-]+-try\d+(-loss)?\.safetensors"),
+    "arms": re.compile(r"seed\d+-[\w.+-]+-try\d+((-loss)?\.safetensors|-cell\.json)"),
 }
 MARKERS = (".gitkeep", ".gitignore", ".keep", ".DS_Store", "Thumbs.db", "desktop.ini", "lost+found")
 """Entries of a folder that is empty to its owner: they keep it in an archive, or a file manager leaves them."""

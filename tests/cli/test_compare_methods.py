@@ -3,6 +3,7 @@
 import dataclasses
 import random
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +126,17 @@ def test_tune_trains_one_method(command: Command, tmp_path: Path) -> None:
     """A recipe of several methods is for `compare`, and `tune` says so."""
     (tmp_path / "recipe.yaml").write_text("task: digits\nmethods: [surrogate:ndcg, surrogate:recall_at_k]\n")
     command("tune", "recipe.yaml").refused("several methods", "metricgrad compare recipe.yaml")
+
+
+def test_a_cluster_needs_ray_and_a_contest(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package one sentence, before anything is loaded; a run of one method has no cells to share out."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    contest = ("compare", "digits", "--methods", METHODS[0], *QUICK)
+    command(*contest, "--ray", "auto").refused("--ray auto", "pip install 'metricgrad[cluster]'")
+    assert not Path("runs").exists()
+    command(*contest, "--ray", "head").refused("--ray: 'head'", "expected auto, or HOST:PORT")
+    command("compare", "a.csv", "b.csv", "--metric", "f1", "--ray", "auto").refused(
+        "--ray goes with a task or a recipe"
+    )
+    assert command("tune", "digits", *QUICK, "--run", "one", "--quiet").code == 0
+    command("resume", "one", "--ray", "auto").refused("one, a run of one method", "expected a contest")

@@ -21,6 +21,7 @@ from metricgrad.cli.options import (
     LabelsOption,
     MetricTimeoutOption,
     PositiveClassOption,
+    RayOption,
     ReferenceLabelsOption,
     ResamplesOption,
     SeedOption,
@@ -37,6 +38,7 @@ EXAMPLES = examples(
     "metricgrad compare old.npy new.npy --labels y.csv --metric recall@1",
     "metricgrad compare digits --methods surrogate:recall_at_k,surrogate:average_precision --steps 200",
     "metricgrad compare recipe.yaml --seeds 5 --equal time --csv table.csv",
+    "metricgrad compare recipe.yaml --seeds 5 --ray auto",
 )
 
 TABLES, ARRAYS, RUN = "tables of predictions", ".npy files of embeddings", "a task or a recipe"
@@ -59,6 +61,7 @@ _OPTIONS = {
         "decision",
         "run",
         "csv",
+        "ray",
         "assignments",
         "trust",
         "quiet",
@@ -146,6 +149,7 @@ def compare(
     decision: DecisionOption = None,
     run: FolderOption = None,
     csv: CsvOption = None,
+    ray: RayOption = None,
     assignments: AssignmentsOption = None,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -170,7 +174,8 @@ def compare(
 
     TASK or RECIPE: --methods are trained from the same start, with equal steps
     or equal time, as tune does it with one. Ctrl-C leaves a folder that resume
-    goes on with.
+    goes on with. --ray trains them side by side on a Ray cluster that is
+    running (pip install 'metricgrad[cluster]'), with the same figures.
     """
     given = dict(locals())
     kind = _kind(what)

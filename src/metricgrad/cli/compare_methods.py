@@ -6,6 +6,7 @@ from typing import Any
 from metricgrad.cli.running import carry_out
 from metricgrad.cli.trust import trusted_keys
 from metricgrad.errors import InputError
+from metricgrad.tune.ray_cluster import connected
 
 __all__ = ["compare_methods"]
 
@@ -18,7 +19,8 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
         given: the options of the command by name.
 
     Raises:
-        InputError: no methods; a name, an option or a setting that does not fit.
+        InputError: no methods; a name, an option or a setting that does not fit; a cluster that does not answer.
+        MissingExtraError: a cluster is given, and Ray is not installed.
     """
     options = {
         "metric": given["metric"],
@@ -36,14 +38,16 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
             f"compare: {what} names no methods; expected --methods A,B,... or `methods:` in a recipe. Predictions of "
             "models that are trained already are compared as two or more files (.csv, .parquet, .npy)."
         )
-    carry_out(
-        recipe,
-        given["run"],
-        as_json=given["as_json"],
-        quiet=given["quiet"],
-        seeds=given["seeds"],
-        csv=given["csv"],
-    )
+    with connected(given["ray"], "--ray"):  # before anything is loaded
+        carry_out(
+            recipe,
+            given["run"],
+            as_json=given["as_json"],
+            quiet=given["quiet"],
+            seeds=given["seeds"],
+            csv=given["csv"],
+            ray=given["ray"],
+        )
 
 
 def _names(text: str | None) -> list[str] | None:

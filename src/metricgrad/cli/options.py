@@ -20,6 +20,7 @@ __all__ = [
     "LabelsOption",
     "MetricTimeoutOption",
     "PositiveClassOption",
+    "RayOption",
     "ReferenceLabelsOption",
     "ResamplesOption",
     "SeedOption",
@@ -88,6 +89,12 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Write over files tha
 IdOption = Annotated[
     str | None,
     typer.Option("--id", metavar="COLUMN", help="The column that names the rows; else the column id."),
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|HOST:PORT", help="Train the cells (seed, arm, try) of a contest on this Ray cluster."
+    ),
 ]
 ConfidenceOption = Annotated[float, typer.Option(help="How often the interval should hold the truth.")]
 ResamplesOption = Annotated[int, typer.Option(min=1, max=1_000_000, help="Draws of groups for the interval.")]

@@ -11,6 +11,7 @@ from metricgrad.cli.options import (
     DirectionOption,
     FolderOption,
     MetricTimeoutOption,
+    RayOption,
     TrustOption,
 )
 from metricgrad.cli.output import (
@@ -31,7 +32,11 @@ TUNE_EXAMPLES = examples(
     "metricgrad tune examples/emoji-recall.yaml",
     "metricgrad tune examples/field/sop.yaml --data folders/SOP --dry-run",
 )
-RESUME_EXAMPLES = examples("metricgrad resume runs/first", "metricgrad resume runs/first --force")
+RESUME_EXAMPLES = examples(
+    "metricgrad resume runs/first",
+    "metricgrad resume runs/first --force",
+    "metricgrad resume runs/contest --ray auto",
+)
 
 
 MetricOption = Annotated[
@@ -166,6 +171,7 @@ def resume(
             "--trust", help="Import the modules, run the programs and use the files that config.yaml names."
         ),
     ] = False,
+    ray: RayOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -173,11 +179,18 @@ def resume(
     from metricgrad.cli.recipe import stored_recipe
     from metricgrad.cli.running import carry_out
     from metricgrad.cli.trust import require_trust
+    from metricgrad.tune.ray_cluster import connected
 
     require_run_folder(run, "config.yaml")
     recipe = stored_recipe(run)
     require_trust(recipe, run, trusted=trust)
-    carry_out(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
+    if ray is not None and recipe.get("methods") is None:
+        raise InputError(
+            f"resume: --ray {ray} came with {run}, a run of one method; expected a contest, whose cells a cluster "
+            "trains side by side: metricgrad compare TASK --methods A,B,... --ray auto."
+        )
+    with connected(ray, "--ray"):
+        carry_out(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True, ray=ray)
 
 
 def _number_or_text(text: str | None) -> Any:

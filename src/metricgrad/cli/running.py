@@ -27,6 +27,7 @@ def carry_out(
     force: bool = False,
     stored: bool = False,
     csv: Path | None = None,
+    ray: str | None = None,
 ) -> None:
     """Resolve a recipe, run it, and show what came out.
 
@@ -40,6 +41,7 @@ def carry_out(
         force: go on although data, versions or thread count changed.
         stored: whether the keys are those of a run folder.
         csv: where the table of a contest goes, too.
+        ray: address of the Ray cluster that trains the cells of a contest.
     """
     if stored:
         given = {"closed_forms": False, **given}  # a run of a version that did not know them has none
@@ -56,7 +58,7 @@ def carry_out(
             if recipe.methods is None:
                 result = tune(**arguments, folder=place, observer=observer, force=force)
             else:
-                result = compare(**arguments, folder=place, observer=observer, force=force).result
+                result = compare(**arguments, folder=place, observer=observer, force=force, ray=ray).result
     if processes.leader:
         conclude(result, result.report, as_json=as_json)
         if csv is not None:

@@ -17,6 +17,7 @@ from metricgrad.tune.compared import Comparison
 from metricgrad.tune.given_form import GivenForm
 from metricgrad.tune.launch import launched
 from metricgrad.tune.plan import Plan
+from metricgrad.tune.ray_workers import crew_at
 from metricgrad.tune.splits import Splits
 from metricgrad.tune.untrained import UNTRAINED
 
@@ -55,6 +56,7 @@ def compare(
     observer: Observer | None = None,
     force: bool = False,
     began: float | None = None,
+    ray: str | None = None,
 ) -> Comparison:
     """Train several methods for a metric under equal conditions and say by held-out evidence which of them helped.
 
@@ -98,6 +100,8 @@ def compare(
         observer: receives every event; default: plain lines on standard error.
         force: resume although data, versions or thread count have changed; the run is marked.
         began: seconds since the epoch (`time.time()`) from which the minutes of the plan count; None: from this call.
+        ray: `"auto"` or `"HOST:PORT"`: train the cells (seed, arm, try) side by side on a Ray cluster that is running,
+            with the figures that this process would have given. None: here, one after the other.
 
     Returns:
         The comparison: a table, its files, the network with the returned weights.
@@ -107,6 +111,8 @@ def compare(
         RunFolderError: the folder is read-only, full, in use, or holds another run.
         CheckpointError: the checkpoint is corrupt, or belongs to other data, versions or thread count.
         Interrupted: SIGINT or SIGTERM; the checkpoint is written, the same call resumes.
+        MissingExtraError: `ray` is given, and Ray is not installed.
+        CellLost: the workers of one cell died again and again.
 
     Cost:
         seeds * (controls + methods) * tries * steps training steps, a twentieth as many evaluations of `select`, one
@@ -139,7 +145,7 @@ def compare(
     if isinstance(methods, str | Contender) or not isinstance(methods, Sequence) or not methods:
         raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
     trained, untrained, given = _controls_of(controls, proxy, proxy_settings)
-    with calling("compare"):
+    with calling("compare"), crew_at(ray) as crew:
         asked = Asked(
             model,
             splits,
@@ -163,7 +169,7 @@ def compare(
             began=began,
         )
         result = launched(
-            asked, folder=folder, task=task, recipe=recipe, facts=facts, observer=observer, force=force
+            asked, crew, folder=folder, task=task, recipe=recipe, facts=facts, observer=observer, force=force
         )
     return Comparison(result)
 

@@ -76,13 +76,19 @@ class RunFolder:
     def emit(self, record: Any, *, durable: bool = False) -> None:
         """Write an event as one line and show it; `durable` flushes it to the disk before returning."""
         event = event_of(record)
-        if not isinstance(record, Progress):
-            try:
-                _write_all(self._record, json.dumps(event).encode() + b"\n")
-                if durable:
-                    os.fsync(self._record.fileno())
-            except OSError as error:
-                raise self._full(error) from error
+        if isinstance(record, Progress):
+            self.observer(event)
+        else:
+            self.tell(event, durable=durable)
+
+    def tell(self, event: Mapping[str, Any], *, durable: bool = False) -> None:
+        """Write an event that is one already, with the time at which it happened, and show it."""
+        try:
+            _write_all(self._record, json.dumps(event).encode() + b"\n")
+            if durable:
+                os.fsync(self._record.fileno())
+        except OSError as error:
+            raise self._full(error) from error
         self.observer(event)
 
     def _full(self, error: OSError) -> RunFolderError:
@@ -206,6 +212,9 @@ class FollowedFolder(RunFolder):
         """Nothing to release."""
 
     def emit(self, record: Any, *, durable: bool = False) -> None:
+        """Process 0 writes and shows."""
+
+    def tell(self, event: Mapping[str, Any], *, durable: bool = False) -> None:
         """Process 0 writes and shows."""
 
     def save(self, state: RunState) -> None:

@@ -15,7 +15,7 @@ from metricgrad._types import Observer
 from metricgrad.scale import Processes, ProcessLost, joined
 from metricgrad.tune.asked import Asked
 from metricgrad.tune.contents import contents_of, shared_rows
-from metricgrad.tune.contest import Contest
+from metricgrad.tune.contest import Contest, Crew
 from metricgrad.tune.folder import leave, opened
 from metricgrad.tune.groups import shared_groups
 from metricgrad.tune.identity import differing, identity_of, note_changes
@@ -28,6 +28,7 @@ __all__ = ["launched", "plain_lines"]
 
 def launched(
     asked: Asked,
+    crew: Crew | None = None,
     *,
     folder: str | Path | None,
     task: str | None,
@@ -36,7 +37,10 @@ def launched(
     observer: Observer | None,
     force: bool,
 ) -> Result:
-    """Run what is asked for in its folder, or go on there, and return the result; see `tune`."""
+    """Run what is asked for in its folder, or go on there, and return the result; see `tune`.
+
+    With a crew the stages are trained by its workers, else in this process.
+    """
     began = time.time() if asked.began is None else asked.began
     if observer is not None and not callable(observer):
         raise fail(caller(), f"observer is {describe(observer)}", "a function that takes an event")
@@ -45,16 +49,17 @@ def launched(
     setup = resolved(asked)
     if str(folder) == "":
         raise fail(caller(), "folder is an empty text", "a folder, or None for a temporary one")
-    with joined() as processes:
+    with joined() as processes, contextlib.ExitStack() as left:
         show = observer or plain_lines
         contents = contents_of(setup.splits, show if processes.leader else lambda event: None)
         identity = identity_of(setup, contents, facts or {}, recipe)
         _check_same(processes, identity)
+        workers = None if crew is None else left.enter_context(crew(setup, identity))
         shared = [*shared_rows(setup.splits, contents), *shared_groups(setup.splits)]
         path = Path(processes.led(lambda: str(folder or tempfile.mkdtemp(prefix="metricgrad-"))))
         try:
             with opened(path, show) as opened_folder, StopRequest() as stop:
-                run = Contest(setup, opened_folder, stop, task)
+                run = Contest(setup, opened_folder, stop, task, workers)
                 try:
                     run.go(identity, shared, began=began, force=force)
                 finally:

@@ -3,6 +3,7 @@
 import functools
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,10 @@ class SeededModel:
         self.model, self.device = model, None if device is None else _usable(device)
         self._trained: dict[int, weakref.ref[Tensor]] = {}
         self._checked = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process takes over: what was made here is of no use there."""
+        return {**vars(self), "_trained": {}}
 
     def __call__(self, seed: int) -> nn.Module:
         """Return the start model of a seed.
