@@ -128,8 +128,8 @@ def test_tune_trains_one_method(command: Command, tmp_path: Path) -> None:
     command("tune", "recipe.yaml").refused("several methods", "metricgrad compare recipe.yaml")
 
 
-def test_a_cluster_needs_ray_and_a_contest(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package one sentence, before anything is loaded; a run of one method has no cells to share out."""
+def test_a_cluster_needs_ray(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package one sentence, before anything is loaded; files have no cells."""
     monkeypatch.setitem(sys.modules, "ray", None)
     contest = ("compare", "digits", "--methods", METHODS[0], *QUICK)
     command(*contest, "--ray", "auto").refused("--ray auto", "pip install 'metricgrad[cluster]'")
@@ -138,5 +138,10 @@ def test_a_cluster_needs_ray_and_a_contest(command: Command, monkeypatch: pytest
     command("compare", "a.csv", "b.csv", "--metric", "f1", "--ray", "auto").refused(
         "--ray goes with a task or a recipe"
     )
+
+
+@pytest.mark.slow
+def test_a_cluster_needs_a_contest(command: Command) -> None:
+    """A run of one method is not shared out."""
     assert command("tune", "digits", *QUICK, "--run", "one", "--quiet").code == 0
     command("resume", "one", "--ray", "auto").refused("one, a run of one method", "expected a contest")

@@ -66,9 +66,8 @@ class Contest:
         """Train the stages that are left: here, one after the other, or on workers."""
         if current().leader:
             for stage in stages[: len(state.values)]:
-                cell_file(self.folder, stage).unlink(
-                    missing_ok=True
-                )  # a kill came between checkpoint and removal
+                # there where a kill came between checkpoint and removal
+                cell_file(self.folder, stage).unlink(missing_ok=True)
         left = stages[len(state.values) :]
         if self.workers is not None and state.stage is not None:  # begun here: it goes on from its checkpoint
             train(left[0], self.setup, self.evaluator, self.folder, self.stop, state)
