@@ -9,12 +9,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from metricgrad.errors import InputError
 from metricgrad.tune import Comparison, Plan, compare
 from tests.tune.small_run import small_splits
 
@@ -101,18 +103,29 @@ def interrupted(event: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def refused(folder: Path, address: str) -> Iterator[str]:
+    """Ask for what no cluster can do: a metric with a lock, one that is another in every process, too many threads."""
+    own = {"methods": ["surrogate:average_precision"], "higher_is_better": True, "ray": address}
+    for number, changes in enumerate(({"metric": Locked(), **own}, {"metric": Elsewhere(), **own}, own)):
+        torch.set_num_threads(1 + number // 2)
+        try:
+            contest(folder / str(number), folder / "told", **changes)
+        except InputError as error:
+            yield str(error)
+
+
 def main(folder: str, address: str, what: str = "") -> None:
     """Run one contest; what goes wrong is said in one line, `TYPE: TEXT`."""
-    torch.set_num_threads(2 if what == "threads" else 1)
+    torch.set_num_threads(1)
     told = Path(folder).with_name(f"{Path(folder).name}-told")
-    own = {"methods": ["surrogate:average_precision"], "higher_is_better": True}
     changes: dict[str, Any] = {
         "held": {"observer": held(told)},
         "interrupted": {"observer": interrupted},
         "failing": {"proxy": failing},
-        "locked": {"metric": Locked(), **own},
-        "elsewhere": {"metric": Elsewhere(), **own},
     }.get(what, {})
+    if what == "refused":
+        Path(folder).mkdir()
+        sys.exit("\n".join(refused(Path(folder), address)))
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     if what == "connected":
         import ray
