@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metricgrad.cli.running import carry_out
+from metricgrad.cli.clustered import carry_out_on
 from metricgrad.cli.trust import trusted_keys
 from metricgrad.errors import InputError
-from metricgrad.tune.ray_cluster import connected
 
 __all__ = ["compare_methods"]
 
@@ -38,16 +37,15 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
             f"compare: {what} names no methods; expected --methods A,B,... or `methods:` in a recipe. Predictions of "
             "models that are trained already are compared as two or more files (.csv, .parquet, .npy)."
         )
-    with connected(given["ray"], "--ray"):  # before anything is loaded
-        carry_out(
-            recipe,
-            given["run"],
-            as_json=given["as_json"],
-            quiet=given["quiet"],
-            seeds=given["seeds"],
-            csv=given["csv"],
-            ray=given["ray"],
-        )
+    carry_out_on(
+        given["ray"],
+        recipe,
+        given["run"],
+        as_json=given["as_json"],
+        quiet=given["quiet"],
+        seeds=given["seeds"],
+        csv=given["csv"],
+    )
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -145,7 +145,7 @@ def tune(
         "plan": plan,
         "data": {"data": data and str(data)},
     }
-    from metricgrad.cli.running import carry_out
+    from metricgrad.cli.clustered import carry_out_on
     from metricgrad.cli.trust import trusted_keys
 
     given = trusted_keys(what, options, assignments or [], trusted=trust)
@@ -156,7 +156,7 @@ def tune(
 
         rehearse(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
         return
-    carry_out(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
+    carry_out_on(None, given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
 
 
 def resume(
@@ -176,21 +176,14 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Go on with a run that was interrupted; a run that is finished is shown again."""
+    from metricgrad.cli.clustered import carry_out_on
     from metricgrad.cli.recipe import stored_recipe
-    from metricgrad.cli.running import carry_out
     from metricgrad.cli.trust import require_trust
-    from metricgrad.tune.ray_cluster import connected
 
     require_run_folder(run, "config.yaml")
     recipe = stored_recipe(run)
     require_trust(recipe, run, trusted=trust)
-    if ray is not None and recipe.get("methods") is None:
-        raise InputError(
-            f"resume: --ray {ray} came with {run}, a run of one method; expected a contest, whose cells a cluster "
-            "trains side by side: metricgrad compare TASK --methods A,B,... --ray auto."
-        )
-    with connected(ray, "--ray"):
-        carry_out(recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True, ray=ray)
+    carry_out_on(ray, recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
 
 
 def _number_or_text(text: str | None) -> Any:
