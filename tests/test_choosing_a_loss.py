@@ -52,7 +52,7 @@ def test_what_a_loss_names_is_a_metric() -> None:
         ("recall@1", "recall_at_k", "supcon"),
         ("macro_f1", "soft_confusion", "average_precision"),
         ("quadratic_kappa", "slope", "soft_counts"),
-        ("mean_iou", "lovasz_softmax", "slope"),
+        ("mean_iou", "lovasz_softmax", "supcon"),
         ("ndcg@10", "ndcg", "soft_confusion"),
     ],
 )
