@@ -144,7 +144,9 @@ def test_short_run_with_the_real_backbone(tmp_path, leave_out) -> None:
     verdict = result.event("verdict")
     assert verdict is not None
     assert verdict["arms"]["start"]["value"] > 0.45  # far above chance: one in 550 classes
-    assert result.report().stat().st_size > 1_000_000
+    size = result.report().stat().st_size
+    assert size < 2_000_000
     if leave_out is None:
         gallery = json.loads((tmp_path / "run" / "gallery.json").read_text())
         assert {"caption", "better", "worse"} <= set(gallery)
+        assert size > 200_000  # with pictures
