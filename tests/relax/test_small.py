@@ -144,4 +144,6 @@ def test_other_problems_go_another_way(monkeypatch: pytest.MonkeyPatch, why: str
     if why == "large":
         monkeypatch.setattr(small, "LIMIT", 23 * 31 * 4 - 1)
     with torch.autocast("cpu", enabled=why == "autocast"), torch.set_grad_enabled(why != "no gradient"):
-        operator.products(rows.requires_grad_(), items, setting)
+        found = operator.products(rows.requires_grad_(), items, setting)
+    monkeypatch.setenv("METRICGRAD_KERNEL", "torch")
+    torch.testing.assert_close(found, operator.products(rows, items, setting))

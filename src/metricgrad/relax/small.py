@@ -1,7 +1,7 @@
 """Ranks of a small problem in a few operations of torch: what they cost is less than starting a kernel.
 
 Every step [query, positive, item] is made at once and its difference kept for the backward pass, as one would write
-it down; the gradient is the formula of `tile.py`. `operator.py` comes here with a few hundred rows on the CPU.
+it down; the gradient is the formula of `tile.py`. `operator.py` comes here with some hundred rows on the CPU.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from metricgrad.relax.tile import SLOPES, STEPS
 
 __all__ = ["LIMIT", "is_small", "ranks_of_products"]
 
-LIMIT = 2**18
-"""Most steps [query, positive, item] of a small problem: 1 MB of differences in float32."""
+LIMIT = 2**17
+"""Most steps [query, positive, item] of a small problem: half a megabyte of differences in float32."""
 
 
 def is_small(queries: Tensor, items: Tensor | None, setting: Setting) -> bool:
