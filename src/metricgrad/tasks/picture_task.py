@@ -1,6 +1,7 @@
 """The task that every data set of pictures in a user's folder becomes: find another picture of the same class."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from metricgrad.tasks.picture_options import PictureOptions
 from metricgrad.tasks.task import Task
 from metricgrad.tune import Plan
 
-__all__ = ["picture_task"]
+__all__ = ["listed_task", "picture_task"]
 
 SETTINGS: Mapping[str, Any] = {
     "learning_rate": 1e-4,
@@ -22,6 +23,28 @@ SETTINGS: Mapping[str, Any] = {
     "objective": {"k": [1, 2, 4, 8, 16], "temperature": 0.01},
 }
 """Of the official code of [patel2022recall] for ResNet-50."""
+
+
+def listed_task(
+    name: str,
+    read: Callable[[Path], Parts],
+    options: Mapping[str, Any] | PictureOptions,
+    observer: Observer | None = None,
+) -> Task:
+    """Make the task of a data set whose lists say all that there is to say.
+
+    Args:
+        name: of the task.
+        read: folder -> its official parts.
+        options: see `PictureOptions`.
+        observer: is told where counts differ from the published ones.
+
+    Raises:
+        InputError: a list or pictures are missing or of another form, or an option does not fit.
+        MissingExtraError: Pillow is not installed, or scipy, where lists are MATLAB files.
+    """
+    chosen = options if isinstance(options, PictureOptions) else PictureOptions(**options)
+    return picture_task(name, read(chosen.data.expanduser()), chosen, observer)
 
 
 def picture_task(

@@ -12,28 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricgrad._types import Observer
-from metricgrad.field import sop as lists
-from metricgrad.tasks.picture_options import PictureOptions
-from metricgrad.tasks.picture_task import picture_task
+from metricgrad.field.sop import read
+from metricgrad.tasks.picture_options import PictureOptions as Options
+from metricgrad.tasks.picture_task import listed_task
 from metricgrad.tasks.task import Task
 
 __all__ = ["Options", "load"]
 
 
-class Options(PictureOptions):
-    """What can be chosen of the task; see `PictureOptions`."""
-
-
 def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
-    """Read the lists, look for every picture, and make the splits.
-
-    Args:
-        options: see `Options`.
-        observer: is told where counts differ from the published ones.
-
-    Raises:
-        InputError: a list or pictures are missing or of another form, or an option does not fit.
-        MissingExtraError: Pillow is not installed.
-    """
-    chosen = options if isinstance(options, Options) else Options(**options)
-    return picture_task("sop", lists.read(chosen.data.expanduser()), chosen, observer)
+    """Read the lists, look for every picture, and make the splits; see `listed_task`."""
+    return listed_task("sop", read, options, observer)
