@@ -179,6 +179,19 @@ def test_train_and_test_that_overlap(name: str, tmp_path: Path) -> None:
     refused(lambda: read(tmp_path), "share 1 classes", "What was trained on cannot judge")
 
 
+def test_numbered_classes_that_overlap_or_lack_a_part(tmp_path: Path) -> None:
+    """Birds and cars are divided by the numbers of their classes; a common picture and a lack of one are refused."""
+    first, last = "001.A_Bird/A_Bird_0000.jpg", "200.A_Bird/A_Bird_0002.jpg"
+    changed(tiny.cub200(tmp_path) / "images.txt", f"24 {last}", f"24 {first}")
+    refused(lambda: cub200.read(tmp_path), "images.txt (train) and images.txt (test) share 1 pictures", first)
+    tiny.written(tmp_path, "images.txt", [f"1 {first}"])
+    tiny.written(tmp_path, "image_class_labels.txt", ["1 1"])
+    refused(lambda: cub200.read(tmp_path), "images.txt (test)", "no picture is named", "classes 101 to 200")
+    path = tmp_path / "cars_annos.mat"
+    tiny.annotations(path, "relative_im_path", [("a.jpg", 1), ("b.jpg", 2), ("a.jpg", 196)])
+    refused(lambda: cars196.read(tmp_path), "(train)", "(test)", "share 1 pictures, e.g. a.jpg")
+
+
 def test_cub_lists_that_do_not_fit(tmp_path: Path) -> None:
     """Both name the same pictures, a class is one of 200, and the first hundred are train whatever is drawn."""
     tiny.cub200(tmp_path)

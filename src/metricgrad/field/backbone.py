@@ -4,7 +4,7 @@ Nothing is downloaded and nothing is unpickled.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from metricgrad._named_code import imported
 from metricgrad._user_code import called
 from metricgrad.tune.tensor_file import content_of_tensors, tensors_of
 
-__all__ = ["Embedder", "cut", "load_weights", "network_named"]
+__all__ = ["Embedder", "cut", "load_weights", "network_named", "tried"]
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the channels of ImageNet, which published weights expect."""
@@ -70,16 +70,7 @@ class Embedder(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("deviation", 255 * torch.tensor(deviation).view(3, 1, 1))
         self.power = nn.Parameter(torch.tensor(3.0)) if pooling == "gem" else None
-        training = backbone.training
-        backbone.eval()
-        with torch.no_grad():
-            features = called(
-                "backbone",
-                self.features,
-                torch.zeros(2, 3, size, size, dtype=torch.uint8),
-                expected=f"a network of pictures [item, 3, {size}, {size}]",
-            ).shape[1]
-        backbone.train(training)
+        features = tried("backbone", backbone, self.features, (3, size, size)).shape[1]
         self.norm = nn.LayerNorm(features) if layer_norm else nn.Identity()
         self.head = nn.Linear(features, dim)
         self.train()
@@ -112,6 +103,29 @@ class Embedder(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+def tried(
+    what: str, network: nn.Module, forward: Callable[[Tensor], Any], shape: tuple[int, int, int]
+) -> Any:
+    """Return what a network of the user's gives for two black pictures, without learning from them.
+
+    Args:
+        what: the network, for messages.
+        network: is left in the mode that it is in.
+        forward: the call of it.
+        shape: channels, rows and columns of a picture.
+
+    Raises:
+        InputError: the call fails.
+    """
+    training = network.training
+    network.eval()
+    expected = f"a network of pictures [item, {', '.join(map(str, shape))}]"
+    with torch.no_grad():
+        given = called(what, forward, torch.zeros(2, *shape, dtype=torch.uint8), expected=expected)
+    network.train(training)
+    return given
 
 
 def network_named(name: str, settings: Mapping[str, Any], what: str) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from metricgrad._checks import describe, extra, fail
-from metricgrad.field.listed import Counts, Listed, Parts, differing, once
+from metricgrad.field.listed import Counts, Parts, by_number, official
 
 __all__ = ["read"]
 
@@ -27,21 +27,9 @@ def read(folder: Path) -> Parts:
         InputError: they are missing or of another form.
         MissingExtraError: scipy, which reads MATLAB files, is not installed.
     """
-    entries = list(_entries(folder))
-    told: list[str] = []
-    parts = []
-    for part, first, last in (("train", 1, LAST_TRAIN), ("test", LAST_TRAIN + 1, LAST)):
-        chosen = [(file, number) for file, number in entries if first <= number <= last]
-        source = f"annotations of {folder} ({part})"
-        if not chosen:
-            raise fail(source, "they name no picture", f"classes {first} to {last}")
-        listed, again = once(
-            Listed(source, folder, [file for file, _ in chosen], [str(number) for _, number in chosen])
-        )
-        parts.append(listed)
-        told += again
-    told += differing("train", parts[0], TRAIN) + differing("test", parts[1], TEST)
-    return Parts(*parts, told=told)
+    entries = [(file, str(number)) for file, number in _entries(folder)]
+    train, test = by_number(f"annotations of {folder}", folder, entries, LAST_TRAIN, LAST)
+    return official(train, test, [TRAIN], [TEST])
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metricgrad._checks import describe, fail
 from metricgrad.field.lines import rows_of
-from metricgrad.field.listed import Counts, Listed, Parts, differing, once
+from metricgrad.field.listed import Counts, Parts, by_number, official
 
 __all__ = ["read"]
 
@@ -35,21 +35,9 @@ def read(folder: Path) -> Parts:
         if not number.isdecimal() or not 1 <= int(number) <= LAST:
             came = f"the class_id is {describe(number)}"
             raise fail(f"{folder}/image_class_labels.txt", came, f"a whole number from 1 to {LAST}")
-    told: list[str] = []
-    parts = []
-    for part, chosen in (
-        ("train", [image for image in places if int(numbers[image]) <= LAST_TRAIN]),
-        ("test", [image for image in places if int(numbers[image]) > LAST_TRAIN]),
-    ):
-        source = f"images.txt ({part})"
-        if not chosen:
-            raise fail(source, "it names no picture", "classes 1 to 100 for train and 101 to 200 for test")
-        files, classes = [places[image] for image in chosen], [numbers[image] for image in chosen]
-        listed, again = once(Listed(source, folder / "images", files, classes))
-        parts.append(listed)
-        told += again
-    told += differing("train", parts[0], TRAIN) + differing("test", parts[1], TEST)
-    return Parts(*parts, told=told)
+    entries = [(place, numbers[image]) for image, place in places.items()]
+    train, test = by_number("images.txt", folder / "images", entries, LAST_TRAIN, LAST)
+    return official(train, test, [TRAIN], [TEST])
 
 
 def _by_id(path: Path, columns: tuple[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metricgrad._checks import describe, fail
 from metricgrad.field.lines import lines_of
-from metricgrad.field.listed import Counts, Listed, Parts, apart, differing, once
+from metricgrad.field.listed import Counts, Listed, Parts, official
 
 __all__ = ["read"]
 
@@ -22,21 +22,18 @@ def read(folder: Path) -> Parts:
     Raises:
         InputError: a list is missing or of another form, or they share species.
     """
-    told: list[str] = []
-    parts = []
-    for part in ("train", "test"):
-        name = f"Inat_dataset_splits/Inaturalist_{part}_set1.txt"
-        files, classes = [], []
-        for line, text in lines_of(folder / name):
-            above = text.strip().split("/")
-            if len(above) < 3:
-                came = f"it is {describe(text)}"
-                raise fail(f"{folder / name} line {line}", came, "a path such as train_val2018/Aves/17/a.jpg")
-            files.append(text.strip())
-            classes.append("/".join(above[-3:-1]))
-        listed, again = once(Listed(name, folder, files, classes))
-        parts.append(listed)
-        told += again
-    apart(*parts)
-    told += differing("train", parts[0], TRAIN) + differing("test", parts[1], TEST)
-    return Parts(*parts, told=told)
+    train, test = (_listed(folder, part) for part in ("train", "test"))
+    return official(train, test, [TRAIN], [TEST])
+
+
+def _listed(folder: Path, part: str) -> Listed:
+    name = f"Inat_dataset_splits/Inaturalist_{part}_set1.txt"
+    files, classes = [], []
+    for line, text in lines_of(folder / name):
+        above = text.strip().split("/")
+        if len(above) < 3:
+            came = f"it is {describe(text)}"
+            raise fail(f"{folder / name} line {line}", came, "a path such as train_val2018/Aves/17/a.jpg")
+        files.append(text.strip())
+        classes.append("/".join(above[-3:-1]))
+    return Listed(name, folder, files, classes)

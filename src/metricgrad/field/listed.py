@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from metricgrad._checks import fail
 
-__all__ = ["Counts", "Listed", "Parts", "apart", "differing", "once", "sizes_of"]
+__all__ = ["Counts", "Listed", "Parts", "apart", "by_number", "differing", "official", "once", "sizes_of"]
 
 _OUTSIDE = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:")
 """A path that leaves the folder: a list may be somebody else's."""
@@ -136,6 +136,54 @@ def apart(*parts: Listed, classes: bool = True) -> None:
                     came = f"{one.source} and {other.source} share {len(shared):,} {what}, e.g. {min(shared)}"
                     remedy = "What was trained on cannot judge: take the official lists as they are."
                     raise fail("lists", came, f"parts without common {what}", remedy)
+
+
+def by_number(
+    source: str, root: Path, entries: Sequence[tuple[str, str]], last_train: int, last: int
+) -> tuple[Listed, Listed]:
+    """Divide pictures by the numbers of their classes, as [ohsong2016lifted] does: the first ones are train.
+
+    Args:
+        source: for messages.
+        root: the folder that the names begin in.
+        entries: path and class of each picture; classes are whole numbers from 1 to `last`.
+        last_train: the last class of train; the others are test.
+        last: of all classes.
+
+    Returns:
+        Train and test.
+
+    Raises:
+        InputError: one of them has no picture.
+    """
+    found = []
+    for part, first, end in (("train", 1, last_train), ("test", last_train + 1, last)):
+        chosen = [one for one in entries if first <= int(one[1]) <= end]
+        if not chosen:
+            raise fail(f"{source} ({part})", "no picture is named", f"classes {first} to {end}")
+        found.append(
+            Listed(f"{source} ({part})", root, [one[0] for one in chosen], [one[1] for one in chosen])
+        )
+    train, test = found
+    return train, test
+
+
+def official(train: Listed, test: Listed, of_train: Sequence[Counts], of_test: Sequence[Counts]) -> Parts:
+    """Return train and test with each picture once.
+
+    Args:
+        train: as listed.
+        test: as listed.
+        of_train: what sources say of train; a sentence is told where it is none of them.
+        of_test: what they say of test.
+
+    Raises:
+        InputError: they share a class or a picture, one is named with two classes, or its path leaves the folder.
+    """
+    (train, twice), (test, more) = once(train), once(test)
+    apart(train, test)
+    counts = [*differing("train", train, *of_train), *differing("test", test, *of_test)]
+    return Parts(train, test, told=[*twice, *more, *counts])
 
 
 def sizes_of(listed: Listed) -> list[int]:

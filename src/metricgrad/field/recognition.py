@@ -10,8 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from metricgrad._checks import describe, fail
-from metricgrad._user_code import called
-from metricgrad.field.backbone import load_weights, network_named
+from metricgrad.field.backbone import load_weights, network_named, tried
 from metricgrad.field.picture_splits import PictureSplit
 from metricgrad.field.retrieval import threads
 from metricgrad.field.texts import Texts, places_of, texts_at
@@ -41,16 +40,7 @@ class LineReader(nn.Module):
         super().__init__()
         self.network = network
         height, width, steps, symbols = shape
-        training = network.training
-        network.eval()
-        with torch.no_grad():
-            given = called(
-                "network",
-                self.forward,
-                torch.zeros(2, 1, height, width, dtype=torch.uint8),
-                expected=f"a network of pictures [item, 1, {height}, {width}]",
-            )
-        network.train(training)
+        given = tried("network", network, self.forward, (1, height, width))
         if not isinstance(given, Tensor) or tuple(given.shape) != (2, steps, symbols):
             raise fail(
                 "network",

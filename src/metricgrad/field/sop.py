@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metricgrad._checks import describe, fail
 from metricgrad.field.lines import rows_of
-from metricgrad.field.listed import Counts, Listed, Parts, apart, differing, once
+from metricgrad.field.listed import Counts, Listed, Parts, official
 
 __all__ = ["read"]
 
@@ -22,20 +22,14 @@ def read(folder: Path) -> Parts:
     Raises:
         InputError: a list is missing or of another form, or they share classes.
     """
-    told: list[str] = []
-    parts = []
-    for name in ("Ebay_train.txt", "Ebay_test.txt"):
-        rows, _ = rows_of(folder / name, COLUMNS, header=True)
-        for line, cells in rows:
-            if not all(cell.isdecimal() for cell in cells[:3]):
-                came = f"it is {describe(' '.join(cells))}"
-                raise fail(f"{folder / name} line {line}", came, "three numbers and a path")
-        listed, again = once(
-            Listed(name, folder, [row.cells[3] for row in rows], [row.cells[1] for row in rows])
-        )
-        parts.append(listed)
-        told += again
-    train, test = parts
-    apart(train, test)
-    told += differing("train", train, TRAIN) + differing("test", test, TEST)
-    return Parts(train, test, told=told)
+    train, test = (_listed(folder, name) for name in ("Ebay_train.txt", "Ebay_test.txt"))
+    return official(train, test, [TRAIN], [TEST])
+
+
+def _listed(folder: Path, name: str) -> Listed:
+    rows, _ = rows_of(folder / name, COLUMNS, header=True)
+    for line, cells in rows:
+        if not all(cell.isdecimal() for cell in cells[:3]):
+            came = f"it is {describe(' '.join(cells))}"
+            raise fail(f"{folder / name} line {line}", came, "three numbers and a path")
+    return Listed(name, folder, [row.cells[3] for row in rows], [row.cells[1] for row in rows])

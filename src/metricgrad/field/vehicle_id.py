@@ -12,7 +12,7 @@ import numpy as np
 
 from metricgrad._checks import describe, fail
 from metricgrad.field.lines import rows_of
-from metricgrad.field.listed import Counts, Listed, Parts, apart, differing, once
+from metricgrad.field.listed import Counts, Listed, Parts, official
 
 __all__ = ["TestVehicles", "read"]
 
@@ -38,26 +38,24 @@ def read(
     Raises:
         InputError: a list is missing or of another form, or they share vehicles.
     """
-    told: list[str] = []
-    parts = []
-    for name in ("train_list.txt", f"test_list_{vehicles}.txt"):
-        path = folder / "train_test_split" / name
-        files, classes = [], []
-        for line, (picture, vehicle) in rows_of(path, ("image", "vehicle_id"))[0]:
-            if not (picture.isdecimal() and vehicle.isdecimal()):
-                came = f"it is {describe(f'{picture} {vehicle}')}"
-                raise fail(f"{path} line {line}", came, "the numbers of a picture and of its vehicle")
-            files.append(f"{int(picture):07d}.jpg")
-            classes.append(str(int(vehicle)))
-        listed, again = once(Listed(name, folder / "image", files, classes))
-        parts.append(listed)
-        told += again
-    train, test = parts
-    apart(train, test)
-    told += differing("train", train, *TRAIN) + differing("test", test, Counts(None, vehicles))
+    train, test = (_listed(folder, name) for name in ("train_list.txt", f"test_list_{vehicles}.txt"))
+    parts = official(train, test, TRAIN, [Counts(None, vehicles)])
     if gallery == "all":
-        return Parts(train, test, told=told)
-    return Parts(train, *_parted(test, seed), told=told)
+        return parts
+    queries, searched = _parted(parts.test, seed)
+    return parts._replace(test=queries, gallery=searched)
+
+
+def _listed(folder: Path, name: str) -> Listed:
+    path = folder / "train_test_split" / name
+    files, classes = [], []
+    for line, (picture, vehicle) in rows_of(path, ("image", "vehicle_id"))[0]:
+        if not (picture.isdecimal() and vehicle.isdecimal()):
+            came = f"it is {describe(f'{picture} {vehicle}')}"
+            raise fail(f"{path} line {line}", came, "the numbers of a picture and of its vehicle")
+        files.append(f"{int(picture):07d}.jpg")
+        classes.append(str(int(vehicle)))
+    return Listed(name, folder / "image", files, classes)
 
 
 def _parted(test: Listed, seed: int) -> tuple[Listed, Listed]:
