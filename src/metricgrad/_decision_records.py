@@ -46,6 +46,7 @@ class DecisionTables:
     split: str  # test, or select where there is no test split
     argmax: list[list[int]]
     fitted: list[list[int]]
+    names: list[str] = field(default_factory=list)  # of the classes; an older record does not say them
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from metricgrad._closed_form_records import ClosedFormChosen, SizeCurve
 from metricgrad._decision_records import CutCurve, DecisionTables, Picked, RuleFitted
 from metricgrad._documents import Unreadable
+from metricgrad._group_records import GroupFigures
 from metricgrad._side_records import Fall, SideMeasured, SideMetrics
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Finished",
     "Fitted",
     "Gauge",
+    "GroupFigures",
     "Note",
     "Progress",
     "Resumed",
@@ -70,9 +72,7 @@ class Entrant:
     role: Role
     method: str = ""  # names of its roads; empty for a start that is not trained
     members: list[str] = field(default_factory=list)  # of a portfolio: the arms it chooses from
-    derived: bool = (
-        False  # trains nothing: made once the others are trained; a portfolio of an older record, too
-    )
+    derived: bool = False  # trains nothing: made after the others; in older records a portfolio, too
 
 
 @dataclass(frozen=True)
@@ -361,6 +361,7 @@ _NAMES = {
         Tested,
         Curve,
         Verdict,
+        GroupFigures,
         DecisionTables,
         CutCurve,
         SizeCurve,

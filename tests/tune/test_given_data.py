@@ -399,6 +399,8 @@ def test_retrieval_takes_names_and_keeps_the_splits_disjoint() -> None:
     }
     result = _run(Splits(fit, ArraySplit(*part(10, 20)), ArraySplit(*part(20, 30))), **same)
     assert (result.event("run_started") or {})["splits"]["fit"] == {"items": 40, "classes": 10}
+    by_group = result.event("group_figures") or {}
+    assert by_group["noun"] == "class" and by_group["items"] == [4] * 10 and by_group["names"] == []
     with pytest.raises(InputError, match="fit and select share 1 classes"):
         _run(Splits(fit, ArraySplit(*part(9, 20)), ArraySplit(*part(20, 30))), **same)
 

@@ -29,6 +29,7 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
         "controls": _names(given["controls"]),
         "equal": given["equal"],
         "decision": given["decision"],
+        "group_names": given["group_names"],
         "plan": {"steps": given["steps"], "minutes": given["minutes"]},
     }
     recipe = trusted_keys(what, options, given["assignments"] or [], trusted=given["trust"])

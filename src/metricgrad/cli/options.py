@@ -14,6 +14,7 @@ __all__ = [
     "DirectionOption",
     "FolderOption",
     "ForceOption",
+    "GroupNamesOption",
     "GroupsOption",
     "HeaderOption",
     "IdOption",
@@ -79,6 +80,13 @@ DecisionOption = Annotated[
     typer.Option(
         metavar="auto|argmax|RULE",
         help="How class scores become classes, in every arm alike; auto fits a rule on select.",
+    ),
+]
+GroupNamesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--group-names/--no-group-names",
+        help="Whether the report names the groups of test (patients, classes), and does not number them.",
     ),
 ]
 GroupsOption = Annotated[

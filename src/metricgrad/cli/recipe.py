@@ -82,6 +82,8 @@ class Recipe(BaseModel):
             every arm alike), `argmax`, or the name of a rule.
         closed_forms: for a metric of embeddings, whether controls that train nothing take part: the inputs as they are,
             and the best closed form (whitening, LDA, ...). A contest names them among `controls`.
+        group_names: whether record and report name the groups of test, or its classes in retrieval, and do not number
+            them: a name may be that of a person. As the task has it where left out.
         method: `auto`, or `family:objective` such as `surrogate:average_precision`; several, separated by commas, share
             the tries. `surrogate:package.module:name` follows a loss `(outputs, targets) -> loss` of the user, or a
             metric `f(outputs, targets, step)`, which is relaxed.
@@ -109,6 +111,7 @@ class Recipe(BaseModel):
     may_fall: float | dict[str, float] | None = None
     decision: str = "auto"
     closed_forms: StrictBool = True
+    group_names: StrictBool | None = None
     method: str = "auto"
     methods: list[str | Entry] | None = Field(default=None, min_length=1)
     controls: list[str | Entry] | None = None

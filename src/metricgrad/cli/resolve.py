@@ -5,7 +5,7 @@ Code is named only as `package.module:name`; nothing in a recipe is ever evaluat
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metricgrad._records import CLOSED_FORM, CONTROL, RAW
@@ -83,10 +83,10 @@ def resolve(
     require_program([name, *(complete.side_metrics or [])], late)
     metric = read_for(name, metric_named(name, complete.higher_is_better, late), task)
     costs_of(metric, complete.decision, observer)
-    has_start = task.start_plan is not None
+    has_start, named = task.start_plan is not None, complete.group_names
     arguments = {
         "model": task.model,
-        "splits": task.splits,
+        "splits": task.splits if named is None else replace(task.splits, group_names=named),
         "metric": as_given(name, metric, task),
         "proxy": None if recipe.proxy == "none" else proxy or task.proxy,
         "side_metrics": [

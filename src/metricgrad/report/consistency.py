@@ -7,7 +7,7 @@ from typing import Any
 
 from metricgrad._checks import describe
 from metricgrad._decision_records import CutCurve, DecisionTables
-from metricgrad._records import ROLES, Curve, Finished, Fitted, RunStarted, Verdict, arms_of
+from metricgrad._records import ROLES, Curve, Finished, Fitted, GroupFigures, RunStarted, Verdict, arms_of
 
 __all__ = ["time_of", "wrong_in"]
 
@@ -40,6 +40,8 @@ def wrong_in(record: Any, arms: Collection[str]) -> str | None:
         return None if wrong is None else f"has the point {wrong}, not a pair (metric, estimate)"
     if isinstance(record, DecisionTables | CutCurve):
         return _wrong_in_decisions(record)
+    if isinstance(record, GroupFigures):
+        return _wrong_in_groups(record, arms)
     return _wrong_in_verdict(record, arms) if isinstance(record, Verdict) else None
 
 
@@ -49,7 +51,19 @@ def _wrong_in_decisions(record: DecisionTables | CutCurve) -> str | None:
         lengths = {len(record.cuts), len(record.values), len(record.low), len(record.high)}
         return None if len(lengths) == 1 else f"has curves of {sorted(lengths)} points"
     sizes = {len(record.argmax), len(record.fitted), *map(len, (*record.argmax, *record.fitted))}
-    return None if len(sizes) == 1 else "has tables that are not square"
+    if len(sizes) > 1:
+        return "has tables that are not square"
+    return None if len(record.names) in (0, *sizes) else f"has {len(record.names)} names of classes"
+
+
+def _wrong_in_groups(record: GroupFigures, arms: Collection[str]) -> str | None:
+    """Every group has its figures, and a name where any has one."""
+    if record.opponent not in arms:
+        return f"has the opponent {describe(record.opponent)}, none of {', '.join(arms)}"
+    lengths = {len(record.items), len(record.values), len(record.against)}
+    if len(lengths) > 1 or len(record.names) not in (0, *lengths):
+        return "has groups without all figures"
+    return None if record.items or record.why else "has no group"
 
 
 def _wrong_in_arms(started: RunStarted) -> str | None:

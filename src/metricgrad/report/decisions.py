@@ -6,7 +6,7 @@ Pure functions of a folded record.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metricgrad._decision_records import plain_name
+from metricgrad._decision_records import DecisionTables, plain_name
 from metricgrad.report.chart import Axis, Band, Chart, Level, Series
 from metricgrad.report.look import look_of, look_of_role
 from metricgrad.report.per_class import class_table
@@ -135,7 +135,7 @@ def _confusion_tables(run: Run) -> list[DecisionTable]:
     if found is None or len(found.argmax) > _MOST_CLASSES:
         return []
     return [
-        DecisionTable(f"{found.arm}, seed {found.seed}, {found.split}: {way}", *_cells(table))
+        DecisionTable(f"{found.arm}, seed {found.seed}, {found.split}: {way}", *_cells(_names(found), table))
         for way, table in ((without_rule(run), found.argmax), ("with its rule", found.fitted))
     ]
 
@@ -145,17 +145,20 @@ def classes_of(run: Run) -> tuple[str, Table] | None:
     found = run.confusion
     if found is None:
         return None
-    names = [str(place) for place in range(len(found.argmax))]
-    table = class_table(names, found.argmax, found.fitted, was=without_rule(run), now="rule")
-    told = (
-        f"{found.arm}, seed {found.seed}, {found.split}. Classes by their numbers, items by their true class."
-    )
+    table = class_table(_names(found), found.argmax, found.fitted, was=without_rule(run), now="rule")
+    classes = "Items" if found.names else "Classes by their numbers, items"
+    told = f"{found.arm}, seed {found.seed}, {found.split}. {classes} by their true class."
     return (told, table) if table.rows else None
 
 
-def _cells(table: Sequence[Sequence[int]]) -> tuple[list[str], list[list[str]]]:
-    titles = ["true \\ decided", *map(str, range(len(table)))]
-    return titles, [[str(true), *(f"{count:,}" for count in row)] for true, row in enumerate(table)]
+def _names(found: DecisionTables) -> list[str]:
+    """What the classes are called; by their numbers where the record has no names."""
+    return found.names or [str(place) for place in range(len(found.argmax))]
+
+
+def _cells(names: list[str], table: Sequence[Sequence[int]]) -> tuple[list[str], list[list[str]]]:
+    rows = zip(names, table, strict=True)
+    return ["true \\ decided", *names], [[name, *(f"{count:,}" for count in row)] for name, row in rows]
 
 
 def cut_figure(run: Run) -> Chart | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricgrad.report import cost, sections, side
+from metricgrad.report.by_group import by_group
 from metricgrad.report.leaderboard import leaderboard
 from metricgrad.report.look import look_of
 from metricgrad.report.reading import Run
@@ -25,6 +26,7 @@ def parts(run: Run, settings: Mapping[str, Any] | None, lines: int) -> dict[str,
         "arms": sections.arm_rows(run),
         "board": leaderboard(run),
         "gains": sections.gain_rows(run),
+        "groups": by_group(run),
         "sides": side.side_tables(run, every_interval=True),
         "fall": side.FALL,
         "facts": sections.fact_rows(run),

@@ -27,6 +27,7 @@ from metricgrad._records import (
     Evaluated,
     Finished,
     Fitted,
+    GroupFigures,
     Note,
     Progress,
     Resumed,
@@ -95,6 +96,7 @@ class Run:
     picks: dict[tuple[str, int], Picked] = field(default_factory=dict)  # (portfolio, seed) ->
     confusion: DecisionTables | None = None  # of the returned arm
     cuts: CutCurve | None = None  # of the returned arm
+    groups: GroupFigures | None = None  # of test, as the returned arm serves them
     verdict: Verdict | None = None
     finished: Finished | None = None
     resumed: list[Resumed] = field(default_factory=list)
@@ -273,6 +275,8 @@ def _fold(run: Run, record: Any) -> None:
         run.confusion = record
     elif isinstance(record, CutCurve):
         run.cuts = record
+    elif isinstance(record, GroupFigures):
+        run.groups = record
     elif isinstance(record, Fall):
         run.falls[record.metric, record.arm, record.seed] = record
     elif isinstance(record, Resumed):

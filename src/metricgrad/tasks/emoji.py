@@ -171,12 +171,13 @@ def splits_of(pictures: EmojiPictures, features: EmojiFeatures, options: Options
         small_classes="keep",
         views=features.views_of(fit_rows),
     )
+    named: dict[str, Any] = {"classes": pictures.names, "group_names": True}
     if left < 0:
-        return Splits(fit_split, shown(rows(select, every)), shown(rows(test, every)))
+        return Splits(fit_split, shown(rows(select, every)), shown(rows(test, every)), **named)
     if options.development is not None:  # the vendor that is left out must not choose the settings either
-        return Splits(fit_split, shown(rows(select, known)), shown(rows(test, known)))
+        return Splits(fit_split, shown(rows(select, known)), shown(rows(test, known)), **named)
     others = shown(rows(test, known))
-    return Splits(fit_split, shown(rows(select, known)), shown(rows(test, ~known), others))
+    return Splits(fit_split, shown(rows(select, known)), shown(rows(test, ~known), others), **named)
 
 
 def classes_of(classes: int, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -115,6 +115,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
             part("fit", batch=chosen.batch, shuffle=True, seed=chosen.split_seed),
             part("select", batch=4096),
             part("test", batch=4096),
+            classes=known.names,
             groups=None if chosen.level == "emoji" else groups,  # of one vendor each emoji has one drawing
         ),
         model=lambda _seed: _network(fit.shape[1], len(known.names), chosen),

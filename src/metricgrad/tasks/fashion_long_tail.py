@@ -21,7 +21,7 @@ from torch import nn
 from metricgrad._documents import NumberField, WholeField
 from metricgrad._types import Observer
 from metricgrad.tasks.divisions import class_by_class, long_tail
-from metricgrad.tasks.fashion_mnist import PictureScores, as_inputs, pictures_folder, read_part
+from metricgrad.tasks.fashion_mnist import CLASSES, PictureScores, as_inputs, pictures_folder, read_part
 from metricgrad.tasks.task import Task
 from metricgrad.tune import ArraySplit, Plan, Splits
 
@@ -79,6 +79,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
             part(pictures[fit], labels[fit], batch=chosen.batch, shuffle=True, seed=chosen.split_seed),
             part(pictures[select], labels[select], batch=1024),
             part(*read_part("fashion_long_tail", folder, "t10k"), batch=1024),
+            classes=CLASSES,
         ),
         model=lambda _seed: PictureScores(10),
         proxy=nn.functional.cross_entropy,

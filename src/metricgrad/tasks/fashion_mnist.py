@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from metricgrad._checks import fail
 from metricgrad.tasks.folders import data_folder
 
-__all__ = ["PictureScores", "as_inputs", "pictures_folder", "read_idx", "read_part"]
+__all__ = ["CLASSES", "PictureScores", "as_inputs", "pictures_folder", "read_idx", "read_part"]
+
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+)  # fmt: skip
+"""In the order of the targets."""
 
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where the Debian package puts its files
 

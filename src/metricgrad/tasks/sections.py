@@ -56,6 +56,7 @@ def load(options: Mapping[str, Any], observer: Observer | None = None) -> Task:
             split(FIT, batch=chosen.batch, shuffle=True, seed=chosen.split_seed),
             split(SELECT, batch=4096),
             split(TEST, batch=4096),
+            classes=sections.tolist(),
             groups={
                 name: torch.from_numpy(data.texts.document_groups[rows(part)])
                 for name, part in (("fit", FIT), ("select", SELECT), ("test", TEST))

@@ -119,15 +119,16 @@ def table_task(
     def part(index: np.ndarray, **more: Any) -> ArraySplit:
         return ArraySplit(torch.from_numpy(inputs[index]), torch.from_numpy(table.targets[index]), **more)
 
-    classes = len(table.names.classes)
+    classes = table.names.classes
     return Task(
         name=name,
         splits=Splits(
             part(rows.fit, batch=batch, shuffle=True, seed=seed),
             part(rows.select, batch=4096),
             part(rows.test, batch=4096),
+            classes=classes,
         ),
-        model=lambda _seed: _network(inputs.shape[1], classes),
+        model=lambda _seed: _network(inputs.shape[1], len(classes)),
         proxy=nn.functional.cross_entropy,
         facts={"table": table.digest},
         **{**_BUDGET, **settings},

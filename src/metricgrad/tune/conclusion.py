@@ -14,7 +14,7 @@ from metricgrad.tune.selection import selected
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.stage import Stage
 from metricgrad.tune.state import RunState
-from metricgrad.tune.verdict import spoken_of, verdict_of
+from metricgrad.tune.verdict import judged, spoken_of
 
 __all__ = ["Conclusion"]
 
@@ -43,7 +43,7 @@ class Conclusion:
         pictured = spoken_of(setup, chosen)
         read = self._read(chosen, finalists, pictured)
         marks = [*state.marks, *found.marks, *self._unchanged(stages, chosen, read), *self.beside.failed]
-        verdict = verdict_of(
+        found_on_test = judged(
             setup,
             chosen,
             read,
@@ -53,7 +53,9 @@ class Conclusion:
             resamples=state.budget.resamples or setup.plan.resamples,
             watch=self._watch,
         )
-        self.folder.emit(verdict)
+        for record in found_on_test:
+            if record is not None:
+                self.folder.emit(record)
         self._keep(chosen, finalists)
         finalists.show_rule(*_best(chosen), None if read is None else read.outputs)
         test = setup.splits.test

@@ -1,5 +1,7 @@
 """What the rule of the returned arm changes: confusion tables with argmax and with it, and the metric over the cut."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from metricgrad._decision_records import CutCurve, DecisionTables
@@ -18,7 +20,9 @@ __all__ = ["cut_curve", "decision_tables"]
 MOST_CLASSES = 100
 
 
-def decision_tables(found: Outputs, rule: Rule, seed: int, arm: str, split: str) -> DecisionTables | None:
+def decision_tables(
+    found: Outputs, rule: Rule, seed: int, arm: str, split: str, names: Sequence[str] = ()
+) -> DecisionTables | None:
     """Confusion tables [true][predicted] without a rule and of what was decided; None of very many classes, of labels.
 
     Args:
@@ -27,6 +31,7 @@ def decision_tables(found: Outputs, rule: Rule, seed: int, arm: str, split: str)
         seed: of the model.
         arm: of the model.
         split: that the outputs are of.
+        names: of the classes; one without a name keeps its number.
     """
     numbers = isinstance(rule, CutPoints)
     pool = numbered_of(found) if numbers else pool_of(found)
@@ -39,7 +44,8 @@ def decision_tables(found: Outputs, rule: Rule, seed: int, arm: str, split: str)
     plain = nearest_class(scores, classes) if numbers else log_scores(scores, kind).argmax(1)
     tables = (table_of(decided, targets, classes) for decided in (plain, found.decided))
     argmax, fitted = (table.long().tolist() for table in tables)
-    return DecisionTables(seed, arm, split, argmax, fitted)
+    named = [*names[:classes], *map(str, range(len(names), classes))] if names else []
+    return DecisionTables(seed, arm, split, argmax, fitted, named)
 
 
 def cut_curve(found: Outputs, rule: Threshold, metric: Metric, seed: int, arm: str) -> CutCurve | None:

@@ -73,7 +73,8 @@ def given_splits(splits: Any) -> Splits:
                 raise fail(
                     "splits", f"there is no split {name!r}", ", ".join(NAMES), nearest(str(name), NAMES)
                 )
-        splits = Splits(**{name: splits.get(name) for name in NAMES})
+        parts: dict[str, Any] = {name: splits.get(name) for name in NAMES}
+        splits = Splits(**parts)
     if isinstance(splits, tuple | list) and len(splits) in (2, 3) and not _is_arrays(splits):
         splits = Splits(*splits)
     if not isinstance(splits, Splits):
@@ -179,7 +180,7 @@ def numbered(splits: Splits, metric: Metric) -> tuple[Splits, list[str]]:
     user, gets texts.
 
     Returns:
-        The splits, and sentences for the record.
+        The splits, with the names of their classes where they are known, and sentences for the record.
 
     Raises:
         InputError: a class that `classes` lacks; a metric of two classes that does not treat them alike, without
@@ -208,7 +209,8 @@ def numbered(splits: Splits, metric: Metric) -> tuple[Splits, list[str]]:
     if metric.reads != "embeddings":
         shown = ", ".join(f"{number} = {name}" for number, name in enumerate(distinct[:10]))
         told.append(f"classes are numbered by the alphabet: {shown}{', ...' if len(distinct) > 10 else ''}")
-    return _relabelled(splits, dict(zip(map(id, held.values()), found.codes, strict=True))), told
+    splits = _relabelled(splits, dict(zip(map(id, held.values()), found.codes, strict=True)))
+    return dataclasses.replace(splits, classes=distinct), told
 
 
 def _by_list(splits: Splits, held: Mapping[str, Any], classes: Sequence[str]) -> Splits:

@@ -25,6 +25,8 @@ def check_groups(splits: Splits) -> None:
     """Raise InputError unless the groups are one label per unit of splits that are there, for test in its order."""
     if not isinstance(splits.groups, Mapping | None):
         raise fail("Splits", f"groups are {describe(splits.groups)}", 'a dict such as {"test": labels}')
+    if not isinstance(splits.group_names, bool):
+        raise fail("Splits", f"group_names is {describe(splits.group_names)}", "True or False")
     for name, labels in (splits.groups or {}).items():
         if name not in _NAMES:
             raise fail(

@@ -51,8 +51,12 @@ class Splits:
             patient, the frames of a film) share their fate, and the interval draws them together. Default: every unit
             for itself; the queries of a retrieval test by class. Groups of two splits are compared: those of test
             should be new. A test split with groups may not be shuffled.
+        group_names: whether record and report name the groups of test by these labels, or the classes of a retrieval
+            test by theirs. False: groups are numbered by their first appearance in test, since a label may be a
+            patient, and reports are passed on.
         classes: names of the classes in the order of the network's outputs, where targets are texts. None: a metric
             of classes or embeddings gets them numbered by the alphabet, over all splits together; others get texts.
+            Where targets are numbers already, these are the names of 0, 1, ...: tables of the report show them.
         unpack: batch -> (inputs, targets), for loaders whose batches have another form, and for their references.
 
     Retrieval splits must be disjoint by class, and pairs by query; `tune` checks it where targets are labels, or
@@ -71,6 +75,7 @@ class Splits:
     classes: Sequence[str] | None = None
     unpack: Callable[[Any], Any] | None = None
     groups: Mapping[str, Labels] | None = None
+    group_names: bool = False
 
 
 class ArraySplit:

@@ -2,25 +2,33 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from metricgrad._decision_records import plain_name
-from metricgrad._records import Chosen, Verdict
+from metricgrad._records import Chosen, GroupFigures, Verdict
 from metricgrad._resampling import Watch
 from metricgrad._types import Metric
 from metricgrad.differences import Differences, Grouping
 from metricgrad.interval import Interval
+from metricgrad.tune.by_group import compared_arms, figures_by_group
 from metricgrad.tune.choice import chosen_method, means_of
 from metricgrad.tune.evidence import Reading, Selected, favourite, judge, opponent
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.setup import Setup
 
-__all__ = ["spoken_of", "verdict_of"]
+__all__ = ["Judged", "judged", "spoken_of"]
 
 
-def verdict_of(
+class Judged(NamedTuple):
+    """What test says: the verdict, and the metric by group, where units have groups."""
+
+    verdict: Verdict
+    by_group: GroupFigures | None
+
+
+def judged(
     setup: Setup,
     chosen: Chosen,
     read: Reading | None,
@@ -30,8 +38,8 @@ def verdict_of(
     rules: Collection[str],
     resamples: int,
     watch: Watch,
-) -> Verdict:
-    """Judge the contender on test, and say what the rules brought.
+) -> Judged:
+    """Judge the contender on test, say what the rules brought, and then how the groups of test are served.
 
     Args:
         setup: of the run.
@@ -55,8 +63,27 @@ def verdict_of(
         resamples=resamples,
         watch=watch,
     )
-    if not rules:
-        return verdict
+    if rules:
+        verdict = _with_rules(verdict, metric, chosen, read, grouping, rules, resamples)
+    if read is None or verdict.baseline is None:
+        return Judged(verdict, None)
+    arms = compared_arms(chosen.returned[str(chosen.best_seed)], verdict.contender, verdict.baseline)
+    return Judged(
+        verdict,
+        figures_by_group(metric, read.statistics, grouping, arms, setup.splits, verdict.resamples or 0),
+    )
+
+
+def _with_rules(
+    verdict: Verdict,
+    metric: Metric,
+    chosen: Chosen,
+    read: Reading | None,
+    grouping: Grouping,
+    rules: Collection[str],
+    resamples: int,
+) -> Verdict:
+    """The verdict with the figures of the same weights without rules, and with what the rules brought."""
     beside = {} if read is None else _without_rules(metric, read, grouping, resamples)
     arms = {arm: {**figures, **beside.get(arm, {})} for arm, figures in verdict.arms.items()}
     for arm, value in means_of(chosen.argmax).items():
