@@ -28,6 +28,7 @@ __all__ = [
     "MISSING",
     "Labels",
     "NumberedLabels",
+    "label_keys",
     "normal_texts",
     "number_labels",
     "whole_labels",
@@ -135,6 +136,28 @@ def number_labels(
     code = {label: number for number, label in enumerate(found)}
     numbers = torch.tensor([code[label] for part in lists.values() for label in part], dtype=torch.long)
     return NumberedLabels(numbers.to(device).split(sizes), found)
+
+
+def label_keys(
+    caller: str, label_sets: Mapping[str, Labels], *, device: torch.device | str
+) -> tuple[Int[Tensor, " item"], ...]:
+    """Return an int64 tensor for each set, equal where labels are equal: whole numbers as they are, others numbered.
+
+    Args:
+        caller: as in `number_labels`.
+        label_sets: as there.
+        device: where they go.
+
+    Raises:
+        InputError: as there.
+
+    Example:
+        >>> label_keys("example", {"labels": torch.tensor([70, 9, 70])}, device="cpu")
+        (tensor([70,  9, 70]),)
+    """
+    if not all(isinstance(part, Tensor) and part.dtype != torch.uint64 for part in label_sets.values()):
+        return number_labels(caller, label_sets, device=device).codes
+    return tuple(whole_labels(caller, name, labels).to(device) for name, labels in label_sets.items())
 
 
 def whole_labels(caller: str, name: str, labels: Labels) -> Int[Tensor, " item"]:

@@ -5,10 +5,11 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from metricgrad._checks import Number, describe, fail, require_matrix
-from metricgrad._labels import Labels, number_labels
+from metricgrad._labels import Labels, label_keys
 from metricgrad.metrics.own_references import same_rows
 from metricgrad.pairing import positive_lists
 from metricgrad.pairing.relevance import without_query
+from metricgrad.relax import kernels
 from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positive_ranks_from_products, positives_of
 from metricgrad.relax.step import StepName
 
@@ -146,8 +147,8 @@ def _by_labels(
     items = embeddings if reference_embeddings is None else reference_embeddings
     item_labels = labels if reference_labels is None else reference_labels
     sets = {"labels": labels} | ({} if item_labels is labels else {"reference_labels": item_labels})
-    numbered = number_labels(caller, sets, device=embeddings.device).codes
-    codes, item_codes = numbered[0], numbered[-1]
+    keys = label_keys(caller, sets, device=embeddings.device)
+    codes, item_codes = keys[0], keys[-1]
     _same_length(caller, "labels", codes, embeddings)
     _same_length(caller, "reference_labels", item_codes, items)
     own = query_item is None and not others
@@ -155,11 +156,21 @@ def _by_labels(
         own, query_item = False, torch.arange(len(embeddings), device=embeddings.device)
     keep = include_query == "positive"
     if query_item is None:
-        lists = positive_lists(codes, item_codes, queries_are_items=own, query_is_positive=own and keep)
+        lists = _lists(codes, item_codes, own, own and keep)
         return lists, torch.arange(len(embeddings), device=embeddings.device) if own else None
     query_item = _item_numbers(caller, query_item, embeddings, items)
-    lists = positive_lists(codes, item_codes, queries_are_items=False)
+    lists = _lists(codes, item_codes, False, False)
     return without_query(*lists, query_item, keep), query_item
+
+
+def _lists(labels: Tensor, item_labels: Tensor, own: bool, keep: bool) -> tuple[Tensor, Tensor]:
+    """Return the lists of the positives and their lengths, compiled where that works."""
+    if torch.compiler.is_compiling() or kernels.chosen(labels.device) != "numba":
+        return positive_lists(labels, item_labels, queries_are_items=own, query_is_positive=keep)
+    from metricgrad.relax.kernels.lists import lists_by_label
+
+    positives, counts = lists_by_label(labels.numpy(), item_labels.numpy(), own, keep)
+    return torch.from_numpy(positives), torch.from_numpy(counts)
 
 
 def _item_numbers(caller: str, query_item: Tensor, queries: Tensor, items: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ def products(queries: Tensor, items: Tensor, setting: Setting) -> tuple[Tensor, 
     columns = None if square else items.to(dtype)
     if not trained:
         rows, columns = rows.detach(), None if columns is None else columns.detach()
-    elif not torch.compiler.is_compiling() and small.is_small(rows, columns, setting) and kernels.free():
-        return small.ranks_of_products(rows, rows if columns is None else columns, setting, _refuse)
+    elif not torch.compiler.is_compiling() and kernels.free() and small.is_small(rows, columns, setting):
+        return small.ranks_of_products(rows, columns, setting, _refuse)
     among_all, among_positives, *_ = _ranks_of_products(rows, columns, *setting, noted)
     return among_all, among_positives
 

@@ -181,9 +181,10 @@ def _check_options(caller: str, include_query: IncludeQuery, temperature: Number
 
 
 def _packed(among_all: Tensor, among_positives: Tensor, setting: Setting, items: int) -> PositiveRanks:
-    competitors = torch.full_like(setting.counts, items)
-    if setting.excluded is not None:
-        competitors -= (setting.excluded >= 0).to(competitors.dtype)
+    if setting.excluded is None:
+        competitors = torch.full_like(setting.counts, items)
+    else:
+        competitors = items - (setting.excluded >= 0).to(setting.counts.dtype)
     return PositiveRanks(among_all, among_positives, setting.valid, competitors)
 
 

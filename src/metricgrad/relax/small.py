@@ -1,36 +1,53 @@
-"""Ranks of a small problem in a few operations of torch: what they cost is less than starting a kernel.
+"""Ranks of a small problem: one product, one loop over its rows; what is around them costs more than they do.
 
-Every step [query, positive, item] is made at once and its difference kept for the backward pass, as one would write
-it down; the gradient is the formula of `tile.py`. `operator.py` comes here with some hundred rows on the CPU.
+`operator.py` comes here with some hundred rows on the CPU. A custom operation and blocks for every thread would take
+longer than the whole.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from metricgrad.relax import kernels, plain
 from metricgrad.relax.setting import Setting
-from metricgrad.relax.tile import SLOPES, STEPS
 
 __all__ = ["LIMIT", "is_small", "ranks_of_products"]
 
-LIMIT = 2**17
-"""Most steps [query, positive, item] of a small problem: half a megabyte of differences in float32."""
+LIMIT = 2**20
+"""Most steps [query, positive, item] of a small problem."""
+
+NOBODY = np.zeros(0, np.int64)
+"""No item is excluded."""
+
+NOTHING = {dtype: torch.zeros(0, 0, dtype=dtype).numpy() for dtype in (torch.float32, torch.float64)}
+"""The gradient by ranks that no loss reads."""
+
+Refuse = Callable[..., Any]
 
 
 def is_small(queries: Tensor, items: Tensor | None, setting: Setting) -> bool:
     """Whether a problem is small, on the CPU, and not cast by autocast; None are the queries themselves."""
     steps = len(queries) * len(queries if items is None else items) * setting.positives.shape[1]
-    return 0 < steps <= LIMIT and queries.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return (
+        0 < steps <= LIMIT
+        and queries.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+        and kernels.chosen(queries.device) == "numba"
+    )
 
 
-def ranks_of_products(queries: Tensor, items: Tensor, setting: Setting, refuse: Any) -> tuple[Tensor, Tensor]:
+def ranks_of_products(
+    queries: Tensor, items: Tensor | None, setting: Setting, refuse: Refuse
+) -> tuple[Tensor, Tensor]:
     """Return both ranks [query, positive] of the scores `queries @ items.T`.
 
     Args:
-        queries: [query, dim], float32 or wider.
-        items: [item, dim], of the same type.
+        queries: [query, dim] finite, float32 or float64.
+        items: [item, dim], of the same type; None for the queries themselves.
         setting: the lists of positives and the step; a temperature above 0.
         refuse: called with whatever a second derivative would need; raises.
     """
@@ -39,78 +56,66 @@ def ranks_of_products(queries: Tensor, items: Tensor, setting: Setting, refuse: 
 
 class _Ranks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, items: Tensor, setting: Setting, refuse: Any) -> Any:
-        rows, valid = queries / setting.temperature, setting.valid
-        scores = rows @ items.T
-        levels = scores.gather(1, setting.positives)
-        if setting.excluded is not None:
-            own = setting.excluded.unsqueeze(1)
-            out = scores.new_full(own.shape, -torch.inf)
-            if bool((own < 0).any()):  # a query that is no item keeps what stands at item 0
-                out = torch.where(own < 0, scores[:, :1], out)
-                own = own.clamp(min=0)
-            scores.scatter_(1, own, out)
-        absent = ~valid
-        among = levels.masked_fill(absent, -torch.inf)
-        above = scores.unsqueeze(1) - levels.unsqueeze(2)
-        positives_above = among.unsqueeze(1) - levels.unsqueeze(2)
-        steps = [_steps(one, setting.step) for one in (above, positives_above)]
-        ctx.save_for_backward(queries, items, setting.positives, valid, above, positives_above, *steps)
+    def forward(ctx: Any, queries: Tensor, items: Tensor | None, setting: Setting, refuse: Refuse) -> Any:
+        others = queries if items is None else items
+        scores = queries @ others.T
+        ctx.save_for_backward(queries, items)
         ctx.setting, ctx.refuse = setting, refuse
         ctx.set_materialize_grads(False)
-        # an item meets itself with a step of 1/2, which is not counted: 1 + (sum - 1/2)
-        return tuple(step.sum(2).add_(0.5).masked_fill_(absent, 1) for step in steps)
+        if not _finite(scores):
+            ctx.kept = None
+            return plain.ranks_of_products(queries, others, setting, kernels.tile("torch"))
+        from metricgrad.relax.kernels import few
+
+        among_all, among_positives, levels = (scores.new_empty(setting.positives.shape) for _ in range(3))
+        arrays = scores.numpy(), setting.positives.contiguous().numpy(), setting.counts.contiguous().numpy()
+        out = NOBODY if setting.excluded is None else setting.excluded.contiguous().numpy()
+        how = arrays[0].dtype.type(1 / setting.temperature), setting.step == "laplace"
+        ctx.kept = *arrays, levels.numpy(), *how
+        few.ranks_of_few(*arrays, out, *how, among_all.numpy(), among_positives.numpy(), levels.numpy())
+        return among_all, among_positives
 
     @staticmethod
     def backward(ctx: Any, *upstream: Any) -> Any:
-        queries, items, positives, valid, *kept = ctx.saved_tensors
+        queries, items = ctx.saved_tensors
         with torch.no_grad():
-            of_scores = _gradient(positives, valid, kept, upstream, ctx.setting)
-            of_queries, of_items = of_scores @ items, of_scores.T @ queries
+            gradients = _gradients(ctx, queries, items, upstream)
         if torch.is_grad_enabled():  # a second derivative may follow
-            of_queries, of_items = _Refusing.apply(of_queries, of_items, ctx.refuse, queries, items)
-        return of_queries, of_items, None, None
+            gradients = _Refusing.apply(*gradients, ctx.refuse, queries, items)
+        return *gradients, None, None
 
 
 class _Refusing(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, of_queries: Tensor, of_items: Tensor, refuse: Any, *inputs: Tensor) -> Any:
+    def forward(
+        ctx: Any, of_queries: Tensor, of_items: Tensor | None, refuse: Refuse, *inputs: Tensor | None
+    ) -> Any:
         ctx.refuse = refuse
-        return of_queries.clone(), of_items.clone()
+        return of_queries.clone(), None if of_items is None else of_items.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         return ctx.refuse(ctx, *gradients)
 
 
-def _gradient(
-    positives: Tensor,
-    valid: Tensor,
-    kept: Sequence[Tensor],
-    upstream: tuple[Tensor | None, ...],
-    setting: Setting,
-) -> Tensor:
-    """Gradient by the scores [query, item]; `kept` are the differences of both kinds of ranks, then their steps."""
-    above, positives_above, steps, steps_of_positives = kept
-    of_all, of_positives = upstream
-    gradient = above.new_zeros(above.shape[0], above.shape[2])
-    of_levels = torch.zeros_like(valid, dtype=above.dtype)
-    if of_all is not None:
-        slope, weight = _slopes(above, steps, setting.step), of_all * valid
-        gradient = torch.bmm(weight.unsqueeze(1), slope).squeeze(1)
-        of_levels -= weight * slope.sum(2)
-    if of_positives is not None:
-        slope = _slopes(positives_above, steps_of_positives, setting.step)
-        weight = of_positives * valid
-        of_levels += torch.bmm(weight.unsqueeze(1), slope).squeeze(1)
-        of_levels -= weight * slope.sum(2)
-    return gradient.scatter_add_(1, positives, of_levels).div_(setting.temperature)
+def _gradients(
+    ctx: Any, queries: Tensor, items: Tensor | None, upstream: tuple[Tensor | None, ...]
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients by the queries and by the items; None for the latter where these are the queries."""
+    others = queries if items is None else items
+    if ctx.kept is None or not all(part is None or _finite(part) for part in upstream):
+        found = plain.gradients_of_products(queries, others, ctx.setting, upstream, kernels.tile("torch"))
+        return (found[0] + found[1], None) if items is None else found
+    from metricgrad.relax.kernels import few
+
+    of_scores = torch.empty(len(queries), len(others), dtype=queries.dtype)
+    given = (NOTHING[queries.dtype] if part is None else part.contiguous().numpy() for part in upstream)
+    few.slopes_of_few(*ctx.kept, *given, of_scores.numpy())
+    if items is None:  # each row is a query and an item
+        return (of_scores + of_scores.T) @ queries, None
+    return of_scores @ items, of_scores.T @ queries
 
 
-def _steps(above: Tensor, step: str) -> Tensor:
-    return torch.sigmoid(above) if step == "logistic" else STEPS[step](above.clone())
-
-
-def _slopes(above: Tensor, steps: Tensor, step: str) -> Tensor:
-    """The slope of the step, correct to float precision on both sides."""
-    return (-above).sigmoid_().mul_(steps) if step == "logistic" else SLOPES[step](above.clone())
+def _finite(values: Tensor) -> bool:
+    """As `kernels.finite`, of few numbers."""
+    return math.isfinite(values.numpy().sum())

@@ -127,7 +127,7 @@ def empty_windows(queries: Tensor, items: Tensor, noted: bool) -> Windows:
 def finite(*tensors: Tensor | None) -> bool:
     """Return whether all numbers and their sums are finite: compiled loops assume it, plain torch carries NaN on."""
     different = {id(tensor): tensor for tensor in tensors if tensor is not None}
-    return all(math.isfinite(tensor.sum()) for tensor in different.values())
+    return all(math.isfinite(tensor.detach().sum()) for tensor in different.values())
 
 
 def ordered(scores: Tensor, setting: Setting) -> bool:
