@@ -7,9 +7,8 @@ from torch import Tensor
 from metricgrad._checks import Number, describe, fail, require_matrix
 from metricgrad._labels import Labels, label_keys
 from metricgrad.metrics.own_references import same_rows
-from metricgrad.pairing import positive_lists
 from metricgrad.pairing.relevance import without_query
-from metricgrad.relax import kernels
+from metricgrad.ranking.lists import lists_of
 from metricgrad.relax.rank import IncludeQuery, PositiveRanks, positive_ranks_from_products, positives_of
 from metricgrad.relax.step import StepName
 
@@ -156,21 +155,11 @@ def _by_labels(
         own, query_item = False, torch.arange(len(embeddings), device=embeddings.device)
     keep = include_query == "positive"
     if query_item is None:
-        lists = _lists(codes, item_codes, own, own and keep)
+        lists = lists_of(codes, item_codes, own, own and keep)
         return lists, torch.arange(len(embeddings), device=embeddings.device) if own else None
     query_item = _item_numbers(caller, query_item, embeddings, items)
-    lists = _lists(codes, item_codes, False, False)
+    lists = lists_of(codes, item_codes, False, False)
     return without_query(*lists, query_item, keep), query_item
-
-
-def _lists(labels: Tensor, item_labels: Tensor, own: bool, keep: bool) -> tuple[Tensor, Tensor]:
-    """Return the lists of the positives and their lengths, compiled where that works."""
-    if torch.compiler.is_compiling() or kernels.chosen(labels.device) != "numba":
-        return positive_lists(labels, item_labels, queries_are_items=own, query_is_positive=keep)
-    from metricgrad.relax.kernels.lists import lists_by_label
-
-    positives, counts = lists_by_label(labels.numpy(), item_labels.numpy(), own, keep)
-    return torch.from_numpy(positives), torch.from_numpy(counts)
 
 
 def _item_numbers(caller: str, query_item: Tensor, queries: Tensor, items: Tensor) -> Tensor:

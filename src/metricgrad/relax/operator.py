@@ -97,10 +97,10 @@ def _gradients_of_products(
     upstream = (of_all, of_positives)
     backend = kernels.chosen(queries.device)
     if backend == "numba" and kernels.finite(queries, others, of_all, of_positives):
-        from metricgrad.relax.kernels import products
+        from metricgrad.relax.kernels import active
 
         windows = kernels.Windows(pair, score, table)
-        of_queries, of_items = products.gradients_of_products(queries, others, setting, windows, *upstream)
+        of_queries, of_items = active.gradients_of_products(queries, others, setting, windows, *upstream)
     else:
         kernel = kernels.tile(backend)
         of_queries, of_items = plain.gradients_of_products(queries, others, setting, upstream, kernel)

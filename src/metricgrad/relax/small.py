@@ -99,7 +99,7 @@ class _Refusing(torch.autograd.Function):
 
 
 def _gradients(
-    ctx: Any, queries: Tensor, items: Tensor | None, upstream: tuple[Tensor | None, ...]
+    ctx: Any, queries: Tensor, items: Tensor | None, upstream: tuple[Tensor | None, Tensor | None]
 ) -> tuple[Tensor, Tensor | None]:
     """Gradients by the queries and by the items; None for the latter where these are the queries."""
     others = queries if items is None else items

@@ -14,6 +14,7 @@ from metricgrad.relax.setting import Setting
 __all__ = [
     "Prepared",
     "ends",
+    "negligible",
     "on_parts",
     "prepare",
     "ranks_among_all",
@@ -99,9 +100,14 @@ def weights_of(upstream: Tensor, prepared: Prepared) -> np.ndarray:
     """
     given = np.take_along_axis(upstream.numpy(), prepared.order, 1).astype(prepared.levels.dtype, copy=False)
     weights = np.where(prepared.valid, given, given.dtype.type(0)) * prepared.scale
-    least = np.abs(weights).max(initial=0) * float(np.finfo(weights.dtype).eps) ** 2
-    weights[np.abs(weights) <= least] = 0
+    sizes = np.abs(weights)
+    weights[sizes <= negligible(torch.from_numpy(sizes))] = 0
     return weights
+
+
+def negligible(sizes: Tensor) -> float:
+    """Return the size up to which a gradient by a rank is lost in rounding, given all of their sizes."""
+    return float(sizes.max()) * torch.finfo(sizes.dtype).eps ** 2 if sizes.numel() else 0.0
 
 
 def on_parts(loop: Any, length: int, threads: int) -> None:
