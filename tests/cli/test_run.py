@@ -87,6 +87,31 @@ def test_json_has_what_the_table_has(command: Command, finished: Path) -> None:
     assert found["summary"] + "\n" == command("report", finished).out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tune", "digits"),
+        pytest.param(("compare", "digits", "--methods", "surrogate:ndcg"), marks=pytest.mark.slow),
+    ],
+)
+def test_names_of_groups_are_asked_for(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The three digits of test by their names, in record, page and stored recipe; without the option by number."""
+    assert command(*words, *QUICK, "--group-names", "--run", tmp_path / "run").code == 0
+    run, _ = read_run(tmp_path / "run")
+    assert run.groups is not None and run.groups.noun == "class"
+    assert len(run.groups.names) == 3 and set(run.groups.names) <= set("0123456789")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f'<th scope="row">{run.groups.names[0]}</th>' in page and ">class 1<" not in page
+    assert "group_names: true" in (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_groups_without_names_are_numbered(_finished_once: tuple[Path, str, str]) -> None:
+    """As long as nobody asks for names."""
+    run, _ = read_run(_finished_once[0])
+    assert run.groups is not None and run.groups.names == []
+    assert ">class 1<" in (_finished_once[0] / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_finished_run_is_shown_again(command: Command, finished: Path) -> None:
     """`resume` of a finished run and the command that made it show the result and change nothing of it."""

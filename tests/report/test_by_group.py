@@ -67,6 +67,7 @@ def many(count: int = 566) -> GroupFigures:
 
 def test_of_many_groups_the_worst_and_the_greatest_losses() -> None:
     """With how many there are, and how many are as bad as the last of them."""
+    assert shown(many()).told[1].endswith("lose. The line group_figures of record.jsonl has all of them.")
     worst, losing = shown(many()).tables
     assert worst[0] == "The 20 worst of 566; 43 more are as bad as the last"
     assert losing[0] == "The 20 that lose most, of 188 that lose"

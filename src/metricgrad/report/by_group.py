@@ -56,6 +56,7 @@ def by_group(run: Run) -> ByGroup | None:
     told = [_meaning(run, found), _summary(groups, found.noun), _of_names(found)]
     if len(groups) <= MOST_GROUPS:
         return ByGroup(heading, told, [(f"All {many}, the worst first", table(worst))])
+    told[1] += " The line group_figures of record.jsonl has all of them."
     tables = [(f"The {MOST_GROUPS} worst of {len(groups):,}{_as_bad(worst)}", table(worst))]
     if losing:
         shown = min(MOST_GROUPS, len(losing))
