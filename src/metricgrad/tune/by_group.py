@@ -52,8 +52,8 @@ def figures_by_group(
         resamples: that the intervals took.
 
     Cost:
-        A call of the summary for each group, arm and seed. One that calls a function of the user is bounded: with
-        more than a quarter as many groups as resamples, the record says so instead.
+        A mean over units is summed for all groups at once. Any other summary is called for each group, arm and seed;
+        where that calls a function of the user and groups are more than a quarter of the resamples, the record says so.
     """
     if grouping.labels is None:
         return None
@@ -92,12 +92,24 @@ def _means(
     metric: Metric, tables: Sequence[Tensor], member: np.ndarray, defined: Tensor, groups: int
 ) -> list[float | None]:
     """The metric of an arm in every group, mean over seeds; None where it is undefined with some seed."""
-    kept = defined.nonzero()[:, 0].cpu()
-    here = torch.from_numpy(member)[kept]
-    rows = kept[torch.argsort(here, stable=True)]
-    parts = torch.bincount(here, minlength=groups).tolist()
-    values = np.array([[_value(metric, part) for part in one.cpu()[rows].split(parts)] for one in tables])
+    kept = defined.cpu()
+    of = _averages if metric.summarise is mean_of_units else _summaries
+    values = np.stack([of(metric, one.cpu()[kept], member[kept.numpy()], groups) for one in tables])
     return [value if np.isfinite(value) else None for value in values.mean(0).tolist()]
+
+
+def _averages(_metric: Metric, table: Tensor, member: np.ndarray, groups: int) -> np.ndarray:
+    """A metric that is a mean over units, in every group at once; NaN in an empty one."""
+    sums = np.bincount(member, table[:, 0].double().numpy(), minlength=groups)
+    with np.errstate(invalid="ignore"):
+        return sums / np.bincount(member, minlength=groups)
+
+
+def _summaries(metric: Metric, table: Tensor, member: np.ndarray, groups: int) -> np.ndarray:
+    """Any metric, asked of one group after the other."""
+    here = torch.from_numpy(member)
+    parts = table[torch.argsort(here, stable=True)].split(torch.bincount(here, minlength=groups).tolist())
+    return np.array([_value(metric, part) for part in parts])
 
 
 def _value(metric: Metric, rows: Tensor) -> float:
