@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from metricgrad._checks import extra, require_memory
 from metricgrad._types import Observer
 from metricgrad.tasks.boxes_scenes import VERSION, Source, cut_out, draw_scene, photographs
-from metricgrad.tasks.drawing import drawn_splits, numbered_parts
+from metricgrad.tasks.drawing import drawn_scenes
 from metricgrad.tasks.emoji_pictures import EmojiPictures, load_pictures
 from metricgrad.tasks.kept import kept_splits
 
@@ -65,32 +65,14 @@ def draw_scenes(
     Cost:
         About 3 ms a scene and process, and a few seconds to start processes.
     """
-    return drawn_splits(
-        _draw_part,
-        numbered_parts(counts, seed),
-        task="boxes",
-        what="scenes",
-        unit="scene",
-        processes=processes,
-        observer=observer,
-        begin=_begin,
-        arguments=(dict(sources),),
+    return drawn_scenes(
+        _draw_part, sources, counts, seed=seed, task="boxes", processes=processes, observer=observer
     )
 
 
-_sources: dict[str, Source] = {}  # of a process that draws
-
-
-def _begin(sources: dict[str, Source]) -> None:
-    """Keep what a process draws from: it is sent once."""
-    _sources.update(sources)
-
-
-def _draw_part(part: tuple[str, int, int, int]) -> Scenes:
-    """Draw a part (split, seed, first scene, scene after the last) in a process that `_begin` has prepared."""
-    name, seed, start, stop = part
-    source = _sources[name]
-    scenes = [draw_scene(source, (seed, source.number, number)) for number in range(start, stop)]
+def _draw_part(source: Source, seed: int, numbers: range) -> Scenes:
+    """Draw the scenes of these numbers."""
+    scenes = [draw_scene(source, (seed, source.number, number)) for number in numbers]
     pictures = np.stack([scene.picture for scene in scenes]).transpose(0, 3, 1, 2)
     return Scenes(
         np.ascontiguousarray(pictures),

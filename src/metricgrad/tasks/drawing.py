@@ -13,7 +13,7 @@ from metricgrad._checks import fail
 from metricgrad._records import Progress, event_of
 from metricgrad._types import Observer
 
-__all__ = ["PART", "Part", "drawn_splits", "numbered_parts"]
+__all__ = ["PART", "Part", "drawn_scenes", "drawn_splits"]
 
 PART = 500
 """Pictures that a process draws at once."""
@@ -28,19 +28,72 @@ class Part(NamedTuple):
     work: Any
 
 
-def numbered_parts(counts: Mapping[str, int], seed: int) -> list[Part]:
-    """Return the parts of splits whose pictures are drawn by number; the work is (split, seed, first, after the last).
+class _Numbers(NamedTuple):
+    """Scenes that one process draws at once, by their numbers in a split."""
 
-    Example:
-        >>> [part.work for part in numbered_parts({"fit": 600}, seed=0)]
-        [('fit', 0, 0, 500), ('fit', 0, 500, 600)]
+    draw: Callable[[Any, int, range], Any]
+    split: str
+    seed: int
+    numbers: range
+
+
+def drawn_scenes(
+    draw: Callable[[Any, int, range], Any],
+    sources: Mapping[str, Any],
+    counts: Mapping[str, int],
+    *,
+    seed: int,
+    task: str,
+    processes: int | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Draw scenes by their numbers, each split from its own source.
+
+    Args:
+        draw: (source, seed, numbers) -> a named tuple of arrays, one row per scene; at the top of a module.
+        sources: one per split; they are sent to a process once.
+        counts: scenes of each split to draw, at least 1.
+        seed: of all scenes.
+        task: for the message of an error.
+        processes: that draw; None for the number of cores, and for this one alone below 1,500 scenes.
+        observer: called with progress, in scenes.
+
+    Returns:
+        For each split a named tuple, its scenes in the order of their numbers.
+
+    Raises:
+        InputError: a process ended, or was not able to begin.
     """
-    return [
-        Part(name, stop - start, (name, seed, start, stop))
-        for name in counts
-        for start in range(0, counts[name], PART)
-        for stop in [min(start + PART, counts[name])]
+    parts = [
+        Part(name, len(numbers), _Numbers(draw, name, seed, numbers))
+        for name, count in counts.items()
+        for start in range(0, count, PART)
+        for numbers in [range(start, min(start + PART, count))]
     ]
+    return drawn_splits(
+        _draw_numbers,
+        parts,
+        task=task,
+        what="scenes",
+        unit="scene",
+        processes=processes,
+        observer=observer,
+        begin=_begin,
+        arguments=(dict(sources),),
+    )
+
+
+_sources: dict[str, Any] = {}  # of a process that draws
+
+
+def _begin(sources: dict[str, Any]) -> None:
+    """Keep what a process draws from."""
+    _sources.update(sources)
+
+
+def _draw_numbers(part: _Numbers) -> Any:
+    """Draw a part in a process that `_begin` has prepared."""
+    return part.draw(_sources[part.split], part.seed, part.numbers)
 
 
 def drawn_splits(

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from metricgrad._checks import require_memory
 from metricgrad._types import Observer
 from metricgrad.tasks.boxes_sets import VENDORS
-from metricgrad.tasks.drawing import drawn_splits, numbered_parts
+from metricgrad.tasks.drawing import drawn_scenes
 from metricgrad.tasks.kept import kept_splits
 from metricgrad.tasks.scenes_drawing import ClassSource, draw_masked
 from metricgrad.tasks.scenes_sources import class_sources, designs, key_of
@@ -87,31 +87,13 @@ def draw_scenes(
         InputError: a process ended, or was not able to begin.
         MissingExtraError: Pillow is not installed.
     """
-    return drawn_splits(
-        _draw_part,
-        numbered_parts(counts, seed),
-        task="scenes",
-        what="scenes",
-        unit="scene",
-        processes=processes,
-        observer=observer,
-        begin=_begin,
-        arguments=(dict(sources),),
+    return drawn_scenes(
+        _draw_part, sources, counts, seed=seed, task="scenes", processes=processes, observer=observer
     )
 
 
-_sources: dict[str, ClassSource] = {}  # of a process that draws
-
-
-def _begin(sources: dict[str, ClassSource]) -> None:
-    """Keep what a process draws from: it is sent once."""
-    _sources.update(sources)
-
-
-def _draw_part(part: tuple[str, int, int, int]) -> MaskedScenes:
-    """Draw a part (split, seed, first scene, scene after the last) in a process that `_begin` has prepared."""
-    name, seed, start, stop = part
-    source = _sources[name]
-    scenes = [draw_masked(source, (seed, source.source.number, number)) for number in range(start, stop)]
+def _draw_part(source: ClassSource, seed: int, numbers: range) -> MaskedScenes:
+    """Draw the scenes of these numbers."""
+    scenes = [draw_masked(source, (seed, source.source.number, number)) for number in numbers]
     pictures = np.stack([scene.picture for scene in scenes]).transpose(0, 3, 1, 2)
     return MaskedScenes(np.ascontiguousarray(pictures), np.stack([scene.mask for scene in scenes]))
