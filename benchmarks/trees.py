@@ -7,12 +7,12 @@ that the network reads, pictures as rows of pixels.
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from metricgrad.tasks.task import Task
 
-__all__ = ["TreeScores", "tree_scores"]
+__all__ = ["TreeScores", "spread", "tree_scores"]
 
 
 class TreeScores(NamedTuple):
@@ -50,7 +50,16 @@ def tree_scores(
 
 
 def _probabilities(trees: Any, split: Any) -> Float[Tensor, "item class"]:
-    """A column for each class up to the largest of fit; a class that fit lacks has probability 0."""
     given = torch.from_numpy(trees.predict_proba(split.inputs.flatten(1).numpy()))
-    columns = torch.from_numpy(trees.classes_).long()
-    return torch.zeros(len(given), 1 + int(columns.max()), dtype=given.dtype).index_copy(1, columns, given)
+    return spread(given, torch.from_numpy(trees.classes_).long())
+
+
+def spread(given: Float[Tensor, "item known"], classes: Int[Tensor, "known"]) -> Float[Tensor, "item class"]:
+    """Return a column for each class up to the largest of fit; a class that fit lacks has probability 0.
+
+    Args:
+        given: probabilities of the classes that fit has.
+        classes: their numbers.
+    """
+    whole = torch.zeros(len(given), 1 + int(classes.max()), dtype=given.dtype)
+    return whole.index_copy(1, classes, given)
