@@ -4,6 +4,7 @@
     scripts/evidence letters-macro-f1         these cells
     scripts/evidence --list                   what is done, and what is left; trains nothing
     scripts/evidence --quick                  the headlines of the README with one seed, within 20 minutes
+    scripts/evidence --trees choose|read      boosted trees beside the cells on tables (benchmarks/evidence_trees.py)
 
 A cell is a recipe, and `metricgrad compare evidence/recipes/CELL.yaml` is its run: the start and all arms with five
 seeds, a rule in every arm where classes are read, the control that is best on select as the opponent, Holm's adjustment

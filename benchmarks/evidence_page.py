@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.evidence import CELLS, EVIDENCE, cells, rows_of
+from benchmarks.evidence_trees import READ as TREES
 
 PAGE = Path(__file__).parent.parent / "docs" / "evidence.md"
 EXPLAINED = EVIDENCE / "explained.yaml"
@@ -34,7 +35,39 @@ def counts() -> list[str]:
         f"* In **{worse} of {runs}** runs (cell and seed) the model that `select` returns is worse on test than the "
         "start beyond its interval.",
     ]
-    return lines
+    return [*lines, *beside_trees()]
+
+
+def beside_trees() -> list[str]:
+    """In how many cells boosted trees are better than every network, and in how many a network is."""
+    rows, chosen = rows_of(TREES), {row["cell"]: float(row["best_value"]) for row in rows_of(CELLS)}
+    above = sum(float(row["gain"]) > 0 for row in rows)
+    surely, below = (sum(_side(row) == side for row in rows) for side in (1, -1))
+    over_chosen = sum(
+        float(row["test"]) > chosen[row["cell"]]
+        if row["better"] == "higher"
+        else float(row["test"]) < chosen[row["cell"]]
+        for row in rows
+    )
+    of = f"of {len(rows)}"
+    return [
+        f"* **Boosted trees**, a rival from outside, stand beside {len(rows)} cells on tables. In **{above} {of}** "
+        f"they are better on test than every arm, in {surely} of them surely. In {over_chosen} {of} they are "
+        f"better than the contender that `select` prefers. In {below} {of} the best arm surely is better than they are."
+    ]
+
+
+def _side(row: Mapping[str, str]) -> int:
+    """1 where trees surely are better than the best arm, -1 where they surely are worse, else 0.
+
+    Sure is what the interval of the paired gain says; without one, that of the trees and that of the arm must not meet.
+    """
+    if row["gain_low"]:
+        low, high = float(row["gain_low"]), float(row["gain_high"])
+    else:
+        low, high = float(row["low"]) - float(row["arm_high"]), float(row["high"]) - float(row["arm_low"])
+        low, high = (low, high) if row["better"] == "higher" else (-high, -low)
+    return (low > 0) - (high < 0)
 
 
 def table() -> list[str]:
@@ -48,7 +81,9 @@ def table() -> list[str]:
         "claim",
         "`auto` minus the best",
         "worse than start",
+        "boosted trees",
     ]
+    trees = {row["cell"]: row for row in rows_of(TREES)}
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows_of(CELLS):
         gain = _ends(row, "gain", "low", "high")
@@ -58,7 +93,7 @@ def table() -> list[str]:
             f"{row['opponent']} {row['opponent_value']}",
             f"{row['best']} {row['best_value']}",
             *(gain, row["holm_p"], f"**{row['claim']}**" if row["claim"] == "gain" else row["claim"]),
-            *(auto, row["worse_than_start"]),
+            *(auto, row["worse_than_start"], _rival(trees.get(row["cell"]))),
         ]
         lines.append("| " + " | ".join(told) + " |")
     return lines
@@ -81,6 +116,14 @@ def written() -> str:
         return "\n".join([found[1], *BLOCKS[found[2]](), "", found[3]])
 
     return _BLOCK.sub(block, PAGE.read_text(encoding="utf-8"))
+
+
+def _rival(row: Mapping[str, str] | None) -> str:
+    """The value of boosted trees with its interval, and what they gain over the best arm."""
+    if row is None:
+        return ""
+    gain = _ends(row, "gain", "gain_low", "gain_high")
+    return f"{_ends(row, 'test', 'low', 'high')}; {gain} over {row['arm']}"
 
 
 def _ends(row: Mapping[str, str], value: str, low: str, high: str) -> str:

@@ -184,6 +184,13 @@ def beside(
     return {"arm": arm, "arm_value": best["test"], "arm_low": best["low"], "arm_high": best["high"], **gains}
 
 
+def beside_the_best(cell: Cell) -> bool:
+    """Whether the cell has a row of trees, beside the arm that is best in the evidence as it stands."""
+    best = best_arm(cell.name, higher_is_better=metric_of(cell.load()).higher_is_better)
+    rows = [(row["cell"], row["arm"], row["arm_value"]) for row in evidence.rows_of(READ)]
+    return (cell.name, best["arm"], best["test"]) in rows
+
+
 def finished(cell: Cell) -> Comparison | None:
     """The run of a cell, where its folder is there and holds what was read of test."""
     return Comparison.load(cell.run) if (cell.run / "test.safetensors").exists() else None
@@ -194,7 +201,7 @@ def _shown(form: str, *values: float | None) -> list[str]:
 
 
 def main() -> None:
-    """Run a stage for the cells that lack it."""
+    """Run a stage for the cells that lack it: `read` also where another arm is the best one now."""
     parser = argparse.ArgumentParser(
         prog="scripts/evidence --trees",
         description=__doc__,
@@ -203,13 +210,10 @@ def main() -> None:
     parser.add_argument("stage", choices=["choose", "read"])
     stage = parser.parse_args().stage
     torch.set_num_threads(1)
-    written = {row["cell"] for row in evidence.rows_of(TRIED if stage == "choose" else READ)}
     for cell in cells():
-        if cell.name in written:
-            continue
-        if stage == "choose":
+        if stage == "choose" and cell.name not in {row["cell"] for row in evidence.rows_of(TRIED)}:
             choose(cell)
-        else:
+        elif stage == "read" and not beside_the_best(cell):
             read(cell, evidence.commit_of_the_tree())
 
 
