@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import evidence, evidence_page, evidence_quick
+from benchmarks import evidence, evidence_page, evidence_quick, evidence_trees
 from metricgrad._types import Metric
 from metricgrad.cli.recipe import Entry, Recipe, read_recipe
 from metricgrad.methods.families import road_named
@@ -105,7 +105,7 @@ def test_a_headline_is_resolved_where_its_interval_leaves_out_0(
 def test_a_cell_is_trained_read_and_not_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its tables have the figures of the run; a changed recipe is left again."""
+    """Its tables have the figures of the run, with which trees are paired; a changed recipe is left again."""
     recipes = tmp_path / "recipes"
     recipes.mkdir()
     path = recipes / "small.yaml"
@@ -130,5 +130,13 @@ def test_a_cell_is_trained_read_and_not_done_again(
     assert line["auto_beside"] in {one.name for one in record} - {"auto"}
     assert "small" in capsys.readouterr().out
     assert evidence.done() == {"small": cell.digest}
+    for name, value in (("TRIED", tmp_path / "tries.csv"), ("READ", tmp_path / "trees.csv")):
+        monkeypatch.setattr(evidence_trees, name, value)
+    assert evidence_trees.cells() == [cell]
+    evidence_trees.choose(cell)
+    evidence_trees.read(cell, "abc")
+    (trees,) = evidence.rows_of(tmp_path / "trees.csv")
+    assert float(trees["gain_low"]) < float(trees["gain"]) < float(trees["gain_high"])
+    assert float(trees["gain"]) == pytest.approx(float(trees["test"]) - float(trees["arm_value"]), abs=2e-4)
     path.write_text(path.read_text(encoding="utf-8").replace("steps: 4", "steps: 5"), encoding="utf-8")
     assert evidence.done()["small"] != cell.digest
