@@ -22,6 +22,7 @@ from metricgrad.cli.options import (
     LabelsOption,
     MetricTimeoutOption,
     PositiveClassOption,
+    ProcessesOption,
     RayOption,
     ReferenceLabelsOption,
     ResamplesOption,
@@ -39,6 +40,7 @@ EXAMPLES = examples(
     "metricgrad compare old.npy new.npy --labels y.csv --metric recall@1",
     "metricgrad compare digits --methods surrogate:recall_at_k,surrogate:average_precision --steps 200",
     "metricgrad compare recipe.yaml --seeds 5 --equal time --csv table.csv",
+    "OMP_NUM_THREADS=1 metricgrad compare recipe.yaml --seeds 5 --processes 4",
     "metricgrad compare recipe.yaml --seeds 5 --ray auto",
 )
 
@@ -64,6 +66,7 @@ _OPTIONS = {
         "run",
         "csv",
         "ray",
+        "processes",
         "assignments",
         "trust",
         "quiet",
@@ -153,6 +156,7 @@ def compare(
     run: FolderOption = None,
     csv: CsvOption = None,
     ray: RayOption = None,
+    processes: ProcessesOption = None,
     assignments: AssignmentsOption = None,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -177,8 +181,9 @@ def compare(
 
     TASK or RECIPE: --methods are trained from the same start, with equal steps
     or equal time, as tune does it with one. Ctrl-C leaves a folder that resume
-    goes on with. --ray trains them side by side on a Ray cluster that is
-    running (pip install 'metricgrad[cluster]'), with the same figures.
+    goes on with. --processes trains them side by side in processes of this
+    machine, --ray on a Ray cluster that is running (pip install
+    'metricgrad[cluster]'), both with the same figures.
     """
     given = dict(locals())
     kind = _kind(what)

@@ -18,7 +18,8 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
         given: the options of the command by name.
 
     Raises:
-        InputError: no methods; a name, an option or a setting that does not fit; a cluster that does not answer.
+        InputError: no methods; a name, an option or a setting that does not fit; a cluster that does not answer;
+            a cluster and processes.
         MissingExtraError: a cluster is given, and Ray is not installed.
     """
     options = {
@@ -40,6 +41,7 @@ def compare_methods(what: str, given: Mapping[str, Any]) -> None:
         )
     carry_out_on(
         given["ray"],
+        given["processes"],
         recipe,
         given["run"],
         as_json=given["as_json"],

@@ -21,6 +21,7 @@ __all__ = [
     "LabelsOption",
     "MetricTimeoutOption",
     "PositiveClassOption",
+    "ProcessesOption",
     "RayOption",
     "ReferenceLabelsOption",
     "ResamplesOption",
@@ -102,6 +103,12 @@ RayOption = Annotated[
     str | None,
     typer.Option(
         metavar="auto|HOST:PORT", help="Train the cells (seed, arm, try) of a contest on this Ray cluster."
+    ),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1000, help="Train the cells of a contest in this many processes of this machine."
     ),
 ]
 ConfidenceOption = Annotated[float, typer.Option(help="How often the interval should hold the truth.")]

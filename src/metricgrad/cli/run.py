@@ -12,6 +12,7 @@ from metricgrad.cli.options import (
     FolderOption,
     GroupNamesOption,
     MetricTimeoutOption,
+    ProcessesOption,
     RayOption,
     TrustOption,
 )
@@ -36,6 +37,7 @@ TUNE_EXAMPLES = examples(
 RESUME_EXAMPLES = examples(
     "metricgrad resume runs/first",
     "metricgrad resume runs/first --force",
+    "metricgrad resume runs/contest --processes 4",
     "metricgrad resume runs/contest --ray auto",
 )
 
@@ -159,7 +161,7 @@ def tune(
 
         rehearse(given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
         return
-    carry_out_on(None, given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
+    carry_out_on(None, None, given, run, as_json=as_json, quiet=quiet, first_seed=seed, seeds=seeds)
 
 
 def resume(
@@ -175,6 +177,7 @@ def resume(
         ),
     ] = False,
     ray: RayOption = None,
+    processes: ProcessesOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -186,7 +189,7 @@ def resume(
     require_run_folder(run, "config.yaml")
     recipe = stored_recipe(run)
     require_trust(recipe, run, trusted=trust)
-    carry_out_on(ray, recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
+    carry_out_on(ray, processes, recipe, run, as_json=as_json, quiet=quiet, force=force, stored=True)
 
 
 def _number_or_text(text: str | None) -> Any:

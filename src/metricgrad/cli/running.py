@@ -1,15 +1,15 @@
 """The life of a run: from the keys of a recipe to what came out, whichever command asked for it."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metricgrad.cli.progress import Drawing
-from metricgrad.cli.recipe import Recipe, checked
+from metricgrad.cli.rebuilt import asked_again, recipe_of
 from metricgrad.cli.report import conclude
 from metricgrad.cli.resolve import resolve
 from metricgrad.cli.run_folder import new_folder, resumable
-from metricgrad.cli.task_options import import_named
 from metricgrad.scale import joined
 from metricgrad.tune import Comparison, compare, tune
 
@@ -28,6 +28,7 @@ def carry_out(
     stored: bool = False,
     csv: Path | None = None,
     ray: str | None = None,
+    processes: int | None = None,
 ) -> None:
     """Resolve a recipe, run it, and show what came out.
 
@@ -42,24 +43,32 @@ def carry_out(
         stored: whether the keys are those of a run folder.
         csv: where the table of a contest goes, too.
         ray: address of the Ray cluster that trains the cells of a contest.
+        processes: of this machine that train them; each makes the run anew of its recipe.
     """
     if stored:
         given = {"closed_forms": False, **given}  # a run of a version that did not know them has none
-    recipe = checked(Recipe, given, f"{folder}/config.yaml" if stored else "the recipe")
-    import_named(given)
-    with joined() as processes, Drawing(quiet=quiet or not processes.leader) as observer:
-        with processes.leader_first():  # it may fill a cache
+    recipe = recipe_of(given, f"{folder}/config.yaml" if stored else "the recipe")
+    with joined() as together, Drawing(quiet=quiet or not together.leader) as observer:
+        with together.leader_first():  # it may fill a cache
             job = resolve(recipe, observer, first_seed=first_seed, seeds=seeds)
-        place = Path(processes.led(lambda: str(folder or new_folder(job.task, job.metric))))
+        place = Path(together.led(lambda: str(folder or new_folder(job.task, job.metric))))
         if not quiet:
             observer({"event": "note", "text": f"run folder {place}"})
         arguments = {**job.arguments, "recipe": dict(given)} if stored else job.arguments
-        with resumable(place, given, new=folder is None, leader=processes.leader):
+        with resumable(place, given, new=folder is None, leader=together.leader):
             if recipe.methods is None:
                 result = tune(**arguments, folder=place, observer=observer, force=force)
             else:
-                result = compare(**arguments, folder=place, observer=observer, force=force, ray=ray).result
-    if processes.leader:
+                result = compare(
+                    **arguments,
+                    folder=place,
+                    observer=observer,
+                    force=force,
+                    ray=ray,
+                    processes=processes,
+                    again=functools.partial(asked_again, job.recipe),
+                ).result
+    if together.leader:
         conclude(result, result.report, as_json=as_json)
         if csv is not None:
             Comparison(result).to_csv(csv)

@@ -16,12 +16,13 @@ from metricgrad.tune.asked import Asked, Equal
 from metricgrad.tune.compared import Comparison
 from metricgrad.tune.given_form import GivenForm
 from metricgrad.tune.launch import launched
+from metricgrad.tune.local_workers import local_crew
 from metricgrad.tune.plan import Plan
 from metricgrad.tune.ray_workers import crew_at
 from metricgrad.tune.splits import Splits
 from metricgrad.tune.untrained import UNTRAINED
 
-__all__ = ["compare"]
+__all__ = ["asked_of", "compare"]
 
 Entry = str | tuple[str, Mapping[str, Any]] | Contender
 """A method by its name, with settings, or with a name of its own."""
@@ -57,6 +58,8 @@ def compare(
     force: bool = False,
     began: float | None = None,
     ray: str | None = None,
+    processes: Whole | None = None,
+    again: Callable[[], Asked] | None = None,
 ) -> Comparison:
     """Train several methods for a metric under equal conditions and say by held-out evidence which of them helped.
 
@@ -102,6 +105,10 @@ def compare(
         began: seconds since the epoch (`time.time()`) from which the minutes of the plan count; None: from this call.
         ray: `"auto"` or `"HOST:PORT"`: train the cells (seed, arm, try) side by side on a Ray cluster that is running,
             with the figures that this process would have given. None: here, one after the other.
+        processes: train the cells side by side in this many processes of this machine, with the same figures; they are
+            spawned, so a script calls `compare` under `if __name__ == "__main__":`. None or 1: here.
+        again: returns `asked_of` these arguments, in another process: a function found by name where the arguments
+            cannot be pickled. None: they are pickled.
 
     Returns:
         The comparison: a table, its files, the network with the returned weights.
@@ -142,20 +149,20 @@ def compare(
         >>> [row.name for row in found.table]
         ['start', 'continued', 'raw', 'closed-form', 'surrogate-recall_at_k', 'slow']
     """
-    if isinstance(methods, str | Contender) or not isinstance(methods, Sequence) or not methods:
-        raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
-    trained, untrained, given = _controls_of(controls, proxy, proxy_settings)
+    if ray is not None and processes is not None:
+        raise fail("compare", f"processes={describe(processes)} and ray={describe(ray)}", "one of both")
     with calling("compare"), crew_at(ray) as crew:
-        asked = Asked(
+        asked = asked_of(
             model,
             splits,
-            metric,
-            contenders=contenders_of(methods),
-            controls=trained,
+            metric=metric,
+            methods=methods,
             proxy=proxy,
+            controls=controls,
             plan=plan,
+            seeds=seeds,
             higher_is_better=higher_is_better,
-            seed=seeds,
+            proxy_settings=proxy_settings,
             start_plan=start_plan,
             start_settings=start_settings,
             device=device,
@@ -163,15 +170,48 @@ def compare(
             may_fall=may_fall,
             equal=equal,
             decision=decision,
-            untrained=untrained,
-            given=given,
             notes=notes,
             began=began,
         )
+        crew = crew or local_crew(processes, asked, again)
         result = launched(
             asked, crew, folder=folder, task=task, recipe=recipe, facts=facts, observer=observer, force=force
         )
     return Comparison(result)
+
+
+def asked_of(
+    model: Any,
+    splits: Any,
+    *,
+    metric: Any,
+    methods: Sequence[Entry],
+    proxy: Any = None,
+    controls: Sequence[Control] | None = None,
+    seeds: Any = 0,
+    proxy_settings: Mapping[str, Any] | None = None,
+    **rest: Any,
+) -> Asked:
+    """Return the arguments of a contest, given as to `compare`, in the form in which a run takes them.
+
+    Raises:
+        InputError: methods or controls are no lists, or an entry is none.
+    """
+    if isinstance(methods, str | Contender) or not isinstance(methods, Sequence) or not methods:
+        raise fail("compare", f"methods are {describe(methods)}", 'a list such as ["surrogate:recall_at_k"]')
+    trained, untrained, given = _controls_of(controls, proxy, proxy_settings)
+    return Asked(
+        model,
+        splits,
+        metric,
+        contenders=contenders_of(methods),
+        controls=trained,
+        proxy=proxy,
+        seed=seeds,
+        untrained=untrained,
+        given=given,
+        **rest,
+    )
 
 
 def contenders_of(entries: Sequence[Entry]) -> list[Contender]:

@@ -5,22 +5,15 @@ worker makes itself like the program that sent the run (folder, path, threads) a
 data, code, versions.
 """
 
-import contextlib
 import importlib
-import os
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from metricgrad._records import Budget
 from metricgrad.errors import InputError
 from metricgrad.tune.cell import Cell, train_cell
-from metricgrad.tune.contents import contents_of
-from metricgrad.tune.identity import differing, identity_of
+from metricgrad.tune.sender import Sender
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.stage import Stage
 from metricgrad.tune.state import RunState
@@ -36,20 +29,12 @@ class Job:
     Attributes:
         key: tells it from others.
         setup: pickled.
-        identity: of the run: a worker must find the same.
-        folder: the current one of the program, for relative paths.
-        path: where the program imports from.
-        threads: of each cell.
-        dtype: of new tensors.
+        sender: the program that sent it.
     """
 
     key: str
     setup: bytes
-    identity: Mapping[str, Any]
-    folder: str
-    path: list[str]
-    threads: int
-    dtype: torch.dtype
+    sender: Sender
 
 
 _held: dict[str, Setup] = {}
@@ -78,11 +63,7 @@ def carried_out(job: list[Any], key: str, stage: Stage, budget: Budget, begun: B
 
 def _unpacked(ray: ModuleType, job: Job) -> Setup:
     """Make this process like the one that sent the job, and check that it holds the same."""
-    with contextlib.suppress(OSError):  # another machine may not have it: then no path is relative to it
-        os.chdir(job.folder)
-    sys.path += [place for place in job.path if place not in sys.path]
-    torch.set_num_threads(job.threads)
-    torch.set_default_dtype(job.dtype)
+    job.sender.take_over()
     node = ray.util.get_node_ip_address()
     try:
         setup = ray.cloudpickle.loads(job.setup)
@@ -91,11 +72,5 @@ def _unpacked(ray: ModuleType, job: Job) -> Setup:
             f"ray: the node {node} cannot unpack the run ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}). Expected the same packages and modules on every node."
         ) from error
-    mine = identity_of(setup, contents_of(setup.splits, lambda event: None), {}, None)
-    mine["found"] = {**job.identity["found"], **mine["found"]}  # facts are told, not found
-    if different := differing([job.identity, mine]):
-        raise InputError(
-            f"ray: the node {node} does not hold the same as the program that sent the run: "
-            f"{', '.join(different)} differ. Expected the same versions, code and files on every node."
-        )
+    job.sender.check(setup, f"ray: the node {node}")
     return setup

@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import os
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,7 @@ from metricgrad._records import Budget
 from metricgrad.tune.contest import Crew
 from metricgrad.tune.ray_cell import Job, carried_out
 from metricgrad.tune.ray_cluster import connected
+from metricgrad.tune.sender import Sender
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.side_by_side import Arrived
 from metricgrad.tune.stage import Stage
@@ -78,15 +77,7 @@ class RayWorkers:
             f"the cells are trained on a Ray cluster (nodes: {len(nodes)}, CPUs: {sum(nodes):g}), each with as many "
             f"threads as this process has: {self._threads}"
         )
-        job = Job(
-            uuid.uuid4().hex,
-            _packed(ray, setup),
-            identity,
-            os.getcwd(),
-            list(sys.path),
-            self._threads,
-            torch.get_default_dtype(),
-        )
+        job = Job(uuid.uuid4().hex, _packed(ray, setup), Sender.of(identity))
         self._job = ray.put(job)
         self._key = job.key
         gpus = int(identity["found"]["device"] == "cuda")
