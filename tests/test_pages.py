@@ -24,6 +24,7 @@ RUN_ELSEWHERE = {
     "evaluating": "cli/test_evaluating_page.py",
     "one-definition": "losses/test_one_definition_page.py",
     "pairs": "tune/test_pairs_page.py",
+    "processes": "tune/test_local_workers.py",
     "program-metric": "cli/test_program_page.py",
     "side-metrics": "tune/test_side_metrics_page.py",
     "supporting": "adapters/test_page.py",

@@ -82,7 +82,7 @@ def contest(folder: Path | None, workers: HandWorkers | None = None, **changes: 
         "observer": lambda event: None,
     }
     with working(workers):
-        return compare(small_model, small_splits(), **(arguments | changes))
+        return compare(changes.pop("model", small_model), small_splits(), **(arguments | changes))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import parent_process
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -89,6 +89,8 @@ def tidy_start() -> Iterator[bool]:
         Whether the variable is ours.
     """
     ours = SAFE_PATH not in os.environ
+    if _POSIX:
+        resource_tracker.ensure_running()  # where it begins by itself, it lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _POSIX else None
     if ours:
         os.environ[SAFE_PATH] = "1"

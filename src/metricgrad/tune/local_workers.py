@@ -28,7 +28,7 @@ from metricgrad.tune.travelling import from_bytes, run_bytes, to_bytes
 
 __all__ = ["LocalWorkers", "local_crew"]
 
-SECONDS_TO_END = 5.0
+SECONDS_TO_END = 30.0
 """How long a process that is told to end may take until it is killed."""
 
 _spawned = multiprocessing.get_context("spawn")
@@ -48,7 +48,8 @@ def local_crew(processes: Any, asked: Asked, again: Callable[[], Asked] | None =
     count = 1 if processes is None else whole_number("compare", "processes", processes)
     if count == 1:
         return None
-    if multiprocessing.parent_process() is not None:
+    begins = getattr(multiprocessing.current_process(), "_inheriting", False)  # it imports the program
+    if begins or multiprocessing.parent_process() is not None:
         raise fail(
             "compare",
             f"processes={count} in a process that multiprocessing has begun",
