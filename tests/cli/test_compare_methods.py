@@ -1,8 +1,11 @@
 """`compare` of methods: one contest, resumable, shown by `report`; what goes with files is refused."""
 
 import dataclasses
+import json
+import os
 import random
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ from metricgrad.tune import Comparison, Result
 from metricgrad.tune.compared import Row
 from tests.cli.outcome import QUICK, Command
 from tests.kill_points import EMIT, Forks
+from tests.tune.test_side_by_side import equal
 
 METHODS = ("surrogate:recall_at_k", "surrogate:average_precision", "surrogate:ndcg")
 
@@ -145,3 +149,49 @@ def test_a_cluster_needs_a_contest(command: Command) -> None:
     """A run of one method is not shared out."""
     assert command("tune", "digits", *QUICK, "--run", "one", "--quiet").code == 0
     command("resume", "one", "--ray", "auto").refused("one, a run of one method", "expected a contest")
+    command("resume", "one", "--processes", "2").refused("--processes 2 came with one, a run of one method")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("digits", "--ray", "auto", "--processes", "2"), "--ray auto came with --processes 2; expected one of both"),
+        (("a.csv", "b.csv", "--metric", "f1", "--processes", "2"), "--processes goes with a task or a recipe"),
+        (("digits", "--processes", "0"), "Invalid value for '--processes'"),
+        (("digits", "--processes", "-3"), "Invalid value for '--processes'"),
+        (("digits", "--processes", "1.5"), "Invalid value for '--processes'"),
+    ],
+)  # fmt: skip
+def test_processes_that_do_not_fit(command: Command, arguments: tuple[str, ...], words: str) -> None:
+    """In one sentence, before anything is loaded."""
+    contest = () if arguments[0].endswith(".csv") else ("--methods", METHODS[0], *QUICK)
+    found = command("compare", *arguments, *contest)
+    assert found.code == 2 and words in " ".join(found.err.replace("│", " ").split())
+    assert not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_a_recipe_is_made_again_in_every_process(tmp_path: Path) -> None:
+    """With code of the current folder: table, record and weights are those of one process; `resume` shows them."""
+    (tmp_path / "own.py").write_text("def loss(outputs, targets):\n    return (outputs**2).mean()\n")
+    (tmp_path / "recipe.yaml").write_text(
+        f"task: digits\nproxy: own:loss\nmethods: [{METHODS[0]}, {METHODS[2]}]\ncontrols: [continued]\n"
+    )
+    for name, more in (("one", ()), ("two", ("--processes", "2"))):
+        _run(tmp_path, "compare", "recipe.yaml", "--trust", *QUICK, "--run", name, *more)
+    equal(Comparison.load(tmp_path / "two"), Comparison.load(tmp_path / "one"))
+    shown = _run(tmp_path, "resume", "two", "--trust", "--processes", "2")
+    assert len(json.loads(shown)["comparison"]["table"]) == 4
+
+
+def _run(folder: Path, *arguments: str) -> str:
+    """Run the command as a user does: a process that it begins checks no annotations either."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "metricgrad", *arguments, "--json", "--quiet"],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "METRICGRAD_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout

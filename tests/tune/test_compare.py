@@ -13,7 +13,7 @@ from metricgrad.errors import InputError, Interrupted, RunFolderError
 from metricgrad.report import read_run, render
 from metricgrad.report.wording import number, signed
 from metricgrad.tune import Comparison, Contender, Plan, compare
-from metricgrad.tune.compare import contenders_of
+from metricgrad.tune.entries import contenders_of
 from tests.tune.small_run import same_weights, small_model, small_run, small_splits
 
 HOT = Contender("hot", "surrogate:recall_at_k", {"objective": {"temperature": 0.2}})

@@ -9,7 +9,7 @@ from metricgrad._records import CONTROL
 from metricgrad._types import Metric
 from metricgrad.tune import Contender
 from metricgrad.tune.arms import PROXY
-from metricgrad.tune.compare import contenders_of
+from metricgrad.tune.entries import contenders_of
 
 __all__ = ["Training", "contenders", "control"]
 

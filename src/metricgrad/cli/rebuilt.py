@@ -7,7 +7,7 @@ from metricgrad.cli.recipe import Recipe, checked
 from metricgrad.cli.resolve import resolve
 from metricgrad.cli.task_options import import_named
 from metricgrad.tune.asked import Asked
-from metricgrad.tune.compare import asked_of
+from metricgrad.tune.entries import asked_of
 
 __all__ = ["asked_again", "recipe_of"]
 

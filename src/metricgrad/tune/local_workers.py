@@ -14,7 +14,6 @@ import torch
 
 from metricgrad._checks import fail, whole_number
 from metricgrad._records import Budget
-from metricgrad.errors import InputError
 from metricgrad.scale import current
 from metricgrad.tune.asked import Asked
 from metricgrad.tune.contest import Crew
@@ -144,10 +143,11 @@ class LocalWorkers:
         worker.end.close()
         code = worker.ended()
         if not worker.listens and code >= 0:
-            self._failed = self._failed or InputError(
-                f"processes: a new process ended (exit code {code}) while it imported the program; what it said stands "
-                "on standard error. Expected a program that can be imported once more: it calls compare under `if "
-                '__name__ == "__main__":`.'
+            self._failed = self._failed or fail(
+                "processes",
+                f"a new process ended (exit code {code}) while it imported the program, and said why on standard error",
+                "a program that can be imported once more",
+                'A script calls compare under `if __name__ == "__main__":`.',
             )
             return []
         reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
