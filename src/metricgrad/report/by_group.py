@@ -128,6 +128,6 @@ def _of_names(found: GroupFigures) -> str:
     if found.names:
         return ""
     return (
-        f"The number of a {found.noun} is its place in the order of first appearance in test. Names are written only "
-        "where group_names asks for them: they may be those of persons, and a report is passed on."
+        f"The number of a {found.noun} is its place in the order of first appearance in test. Names are left "
+        "out unless the run was told to write them: they may be those of persons, and a report is passed on."
     )
