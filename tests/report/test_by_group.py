@@ -87,11 +87,11 @@ def test_without_losses_there_is_one_table() -> None:
 def test_groups_are_numbered_unless_names_were_asked_for(tmp_path: Path) -> None:
     """The page says how to get names; where they are, they are escaped and the sentence is gone."""
     numbered = render(synthetic_runs.write(tmp_path / "a", with_groups(SMALL))).read_text(encoding="utf-8")
-    assert "group 1<" in numbered and "only unless the run was told asks" in numbered
+    assert "group 1<" in numbered and "unless the run was told to write them" in numbered
     named = replace(SMALL, names=["<b>Ada</b>", "Grace", "Emmy", "Sofja"])
     text = render(synthetic_runs.write(tmp_path / "b", with_groups(named))).read_text(encoding="utf-8")
     assert "&lt;b&gt;Ada&lt;/b&gt;" in text and "<b>Ada" not in text and ">Grace<" in text
-    assert "group 1<" not in text and "group_names asks" not in text
+    assert "group 1<" not in text and "unless the run was told" not in text
 
 
 def test_the_page_says_why_there_is_no_table(tmp_path: Path) -> None:
