@@ -4,6 +4,7 @@ It answers every line that it reads with a line of JSON, after one turn. Memory 
 else can hide or add any.
 """
 
+import itertools
 import json
 import os
 import queue
@@ -26,7 +27,9 @@ from metricgrad.relax import kernels
 
 __all__ = ["LeftOut", "Served", "serve"]
 
-_WARM_UP_ROWS, _NOISES_OF_WARM_UP = 64, (2.0, 0.3)
+_ROWS_OF_WARM_UP, _NOISES_OF_WARM_UP = (64, 768), (2.0, 0.3)
+"""A small problem and one of several blocks: both ways of the ranks are compiled before memory is counted."""
+
 
 _TICK = 0.2
 
@@ -118,10 +121,10 @@ def serve(
         lines: each asks for a turn; the end of them ends it.
     """
     with contestant.conditions():
-        for (
-            warm_up
-        ) in _NOISES_OF_WARM_UP:  # libraries, threads and compiled loops come before memory is counted
-            contestant.prepare(batch_of(_WARM_UP_ROWS, dims, warm_up))()
+        # libraries, threads and compiled loops come before memory is counted
+        sizes = _ROWS_OF_WARM_UP if contestant.power < 3 else _ROWS_OF_WARM_UP[:1]
+        for rows, other in itertools.product(sizes, _NOISES_OF_WARM_UP):
+            contestant.prepare(batch_of(rows, dims, other))()
         batch = batch_of(size, dims, noise)
         kernel = kernels.chosen(batch.embeddings.device)  # may import it: before memory is counted
         before = _peak(reset=True)
