@@ -17,7 +17,7 @@ from metricgrad.relax.setting import Setting
 
 __all__ = ["LIMIT", "is_small", "ranks_of_products"]
 
-LIMIT = 2**20
+LIMIT = 2**21
 """Most steps [query, positive, item] of a small problem."""
 
 NOBODY = np.zeros(0, np.int64)

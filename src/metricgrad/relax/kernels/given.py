@@ -16,6 +16,7 @@ from metricgrad.relax.kernels.prepared import (
     slopes_among_positives,
     weights_of,
 )
+from metricgrad.relax.kernels.threads import torch_on_one_thread
 from metricgrad.relax.setting import Setting, wide
 
 __all__ = ["gradient_of_scores", "ranks_of_scores"]
@@ -34,39 +35,40 @@ def ranks_of_scores(scores: Tensor, setting: Setting) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors, in float32 or wider; 1 beyond the count.
     """
-    prepared = _prepared(scores, setting)
-    low, high = ends(prepared, prepared.valid)
-    sums, columns = np.zeros(prepared.levels.shape), np.zeros(prepared.columns.shape)
-    nothing = np.zeros(0, prepared.levels.dtype)
+    with torch_on_one_thread() as threads:
+        prepared = _prepared(scores, setting, threads)
+        low, high = ends(prepared, prepared.valid)
+        sums, columns = np.zeros(prepared.levels.shape), np.zeros(prepared.columns.shape)
+        nothing = np.zeros(0, prepared.levels.dtype)
 
-    def part(start: int, stop: int) -> None:
-        for rows, items in _blocks(scores, start, stop):
-            block = _copy(scores, rows, items).numpy()
-            rank_block(
-                block,
-                rows.start,
-                items.start,
-                False,
-                prepared.positives,
-                prepared.counts,
-                prepared.levels,
-                prepared.columns,
-                prepared.excluded,
-                low,
-                high,
-                prepared.scale,
-                prepared.laplace,
-                sums,
-                columns,
-                NOTHING[:, 0],
-                NOTHING[:, 1],
-                nothing,
-                0,
-                0,
-            )
+        def part(start: int, stop: int) -> None:
+            for rows, items in _blocks(scores, start, stop):
+                block = _copy(scores, rows, items).numpy()
+                rank_block(
+                    block,
+                    rows.start,
+                    items.start,
+                    False,
+                    prepared.positives,
+                    prepared.counts,
+                    prepared.levels,
+                    prepared.columns,
+                    prepared.excluded,
+                    low,
+                    high,
+                    prepared.scale,
+                    prepared.laplace,
+                    sums,
+                    columns,
+                    NOTHING[:, 0],
+                    NOTHING[:, 1],
+                    nothing,
+                    0,
+                    0,
+                )
 
-    on_parts(part, len(scores), prepared.threads)
-    return ranks_among_all(prepared, sums), ranks_among_positives(prepared)
+        on_parts(part, len(scores), prepared.threads)
+        return ranks_among_all(prepared, sums), ranks_among_positives(prepared)
 
 
 def gradient_of_scores(
@@ -80,49 +82,50 @@ def gradient_of_scores(
         of_all: [query, positive] gradient by the ranks among all items; None for 0.
         of_positives: [query, positive] gradient by the ranks among the positives; None for 0.
     """
-    prepared = _prepared(scores, setting)
-    of_levels = slopes_among_positives(prepared, of_positives)
-    gradient = torch.zeros(scores.shape, dtype=scores.dtype)
-    if of_all is not None:
-        weights = weights_of(of_all, prepared)
-        low, _ = ends(prepared, weights != 0)
-        sums, columns = np.zeros(weights.shape), np.zeros(prepared.columns.shape)
+    with torch_on_one_thread() as threads:
+        prepared = _prepared(scores, setting, threads)
+        of_levels = slopes_among_positives(prepared, of_positives)
+        gradient = torch.zeros(scores.shape, dtype=scores.dtype)
+        if of_all is not None:
+            weights = weights_of(of_all, prepared)
+            low, _ = ends(prepared, weights != 0)
+            sums, columns = np.zeros(weights.shape), np.zeros(prepared.columns.shape)
 
-        def part(start: int, stop: int) -> None:
-            for rows, items in _blocks(scores, start, stop):
-                block = _copy(scores, rows, items)
-                slope_block(
-                    block.numpy(),
-                    rows.start,
-                    items.start,
-                    False,
-                    prepared.positives,
-                    prepared.counts,
-                    prepared.levels,
-                    prepared.columns,
-                    prepared.excluded,
-                    low,
-                    prepared.scale,
-                    prepared.laplace,
-                    weights,
-                    prepared.columns,
-                    sums,
-                    columns,
-                    of_levels,
-                )
-                gradient[rows, items] = block
+            def part(start: int, stop: int) -> None:
+                for rows, items in _blocks(scores, start, stop):
+                    block = _copy(scores, rows, items)
+                    slope_block(
+                        block.numpy(),
+                        rows.start,
+                        items.start,
+                        False,
+                        prepared.positives,
+                        prepared.counts,
+                        prepared.levels,
+                        prepared.columns,
+                        prepared.excluded,
+                        low,
+                        prepared.scale,
+                        prepared.laplace,
+                        weights,
+                        prepared.columns,
+                        sums,
+                        columns,
+                        of_levels,
+                    )
+                    gradient[rows, items] = block
 
-        on_parts(part, len(scores), prepared.threads)
-        of_levels -= sums * weights
-    row, column = np.nonzero(prepared.valid)
-    at = torch.from_numpy(row), torch.from_numpy(prepared.positives[row, column])
-    gradient[at] += torch.from_numpy(of_levels[row, column]).to(scores.dtype)
-    return gradient
+            on_parts(part, len(scores), prepared.threads)
+            of_levels -= sums * weights
+        row, column = np.nonzero(prepared.valid)
+        at = torch.from_numpy(row), torch.from_numpy(prepared.positives[row, column])
+        gradient[at] += torch.from_numpy(of_levels[row, column]).to(scores.dtype)
+        return gradient
 
 
-def _prepared(scores: Tensor, setting: Setting) -> Prepared:
+def _prepared(scores: Tensor, setting: Setting, threads: int) -> Prepared:
     levels = scores.gather(1, setting.positives).to(wide(scores)).numpy()
-    return prepare(setting, levels, scores.shape[1], torch.get_num_threads())
+    return prepare(setting, levels, scores.shape[1], threads)
 
 
 def _blocks(scores: Tensor, start: int, stop: int) -> list[tuple[slice, slice]]:

@@ -24,7 +24,7 @@ from metricgrad.relax.kernels.prepared import (
     slopes_among_positives,
     weights_of,
 )
-from metricgrad.relax.kernels.threads import parts, run_on_threads
+from metricgrad.relax.kernels.threads import parts, run_on_threads, torch_on_one_thread
 from metricgrad.relax.setting import Setting
 
 __all__ = ["gradients_of_products", "ranks_of_products"]
@@ -40,10 +40,10 @@ class _Problem:
     over as many columns of positives as the longest list in a piece, and so the short lists are not padded.
     """
 
-    def __init__(self, queries: Tensor, items: Tensor, setting: Setting) -> None:
+    def __init__(self, queries: Tensor, items: Tensor, setting: Setting, threads: int) -> None:
         self.square = items is queries
         blocks = -(-len(queries) // BLOCK)
-        self.threads = min(torch.get_num_threads(), max(1, blocks))
+        self.threads = min(threads, max(1, blocks))
         self.mirrored = self.square and 16 * setting.positives.numel() * self.threads <= SUMS_LIMIT
         self.order = None
         if self.mirrored and len(setting.counts) and int(setting.counts.min()) != int(setting.counts.max()):
@@ -153,48 +153,49 @@ def ranks_of_products(
     Returns:
         Two tensors in the type of the rows; 1 beyond the count.
     """
-    problem = _Problem(queries, items, setting)
-    lists = problem.lists
-    low, high = ends(lists, lists.valid)
-    pair, score, table = windows.pair.numpy(), windows.score.numpy(), windows.table.numpy()
-    sums = _Sums(problem)
-    rooms = parts(len(pair), problem.threads)
+    with torch_on_one_thread() as threads:
+        problem = _Problem(queries, items, setting, threads)
+        lists = problem.lists
+        low, high = ends(lists, lists.valid)
+        pair, score, table = windows.pair.numpy(), windows.score.numpy(), windows.table.numpy()
+        sums = _Sums(problem)
+        rooms = parts(len(pair), problem.threads)
 
-    def work(thread: int) -> None:
-        free, end = rooms[thread]
-        memory = torch.empty(BLOCK * BLOCK, dtype=queries.dtype)
-        for number, block in problem.share(thread):
-            scores = problem.product(block, memory)
-            after = rank_block(
-                scores.numpy(),
-                block.rows.start,
-                block.columns.start,
-                block.mirrored,
-                lists.positives,
-                lists.counts,
-                lists.levels,
-                lists.columns,
-                lists.excluded,
-                low,
-                high,
-                lists.scale,
-                lists.laplace,
-                *sums.of(thread),
-                pair[:, 0],
-                pair[:, 1],
-                score,
-                free,
-                min(end, free + scores.numel() // NOTED_SHARE),
-            )
-            if after >= 0 and len(table):
-                table[number] = free, after - free
-                free = after
+        def work(thread: int) -> None:
+            free, end = rooms[thread]
+            memory = torch.empty(BLOCK * BLOCK, dtype=queries.dtype)
+            for number, block in problem.share(thread):
+                scores = problem.product(block, memory)
+                after = rank_block(
+                    scores.numpy(),
+                    block.rows.start,
+                    block.columns.start,
+                    block.mirrored,
+                    lists.positives,
+                    lists.counts,
+                    lists.levels,
+                    lists.columns,
+                    lists.excluded,
+                    low,
+                    high,
+                    lists.scale,
+                    lists.laplace,
+                    *sums.of(thread),
+                    pair[:, 0],
+                    pair[:, 1],
+                    score,
+                    free,
+                    min(end, free + scores.numel() // NOTED_SHARE),
+                )
+                if after >= 0 and len(table):
+                    table[number] = free, after - free
+                    free = after
 
-    run_on_threads(work, problem.threads)
-    return (
-        problem.restored(ranks_among_all(lists, sums.total())),
-        problem.restored(ranks_among_positives(lists)),
-    )
+        run_on_threads(work, problem.threads)
+        return (
+            problem.restored(ranks_among_all(lists, sums.total())),
+            problem.restored(ranks_among_positives(lists)),
+        )
 
 
 def gradients_of_products(
@@ -218,22 +219,23 @@ def gradients_of_products(
     Returns:
         [query, dim] and [item, dim]; in a square problem the first is their sum, and the second is the same tensor.
     """
-    problem = _Problem(queries, items, setting)
-    of_all, of_positives = (
-        part if part is None or problem.order is None else part[problem.order]
-        for part in (of_all, of_positives)
-    )
-    of_levels = slopes_among_positives(problem.lists, of_positives)
-    of_queries = torch.zeros_like(problem.queries)
-    of_items = of_queries if problem.square else torch.zeros_like(problem.items)
-    noted = _lists(np.zeros(len(queries), np.int64))
-    if of_all is not None:
-        weights = weights_of(of_all, problem.lists)
-        of_levels += _dense(problem, windows, weights, of_queries, of_items)
-        noted = _noted(problem, windows, weights, of_levels)
-    _spread(problem, _positives(problem.lists, of_levels), noted, of_queries, of_items)
-    of_queries = problem.restored(of_queries)
-    return of_queries, of_queries if problem.square else of_items
+    with torch_on_one_thread() as threads:
+        problem = _Problem(queries, items, setting, threads)
+        of_all, of_positives = (
+            part if part is None or problem.order is None else part[problem.order]
+            for part in (of_all, of_positives)
+        )
+        of_levels = slopes_among_positives(problem.lists, of_positives)
+        of_queries = torch.zeros_like(problem.queries)
+        of_items = of_queries if problem.square else torch.zeros_like(problem.items)
+        noted = _lists(np.zeros(len(queries), np.int64))
+        if of_all is not None:
+            weights = weights_of(of_all, problem.lists)
+            of_levels += _dense(problem, windows, weights, of_queries, of_items)
+            noted = _noted(problem, windows, weights, of_levels)
+        _spread(problem, _positives(problem.lists, of_levels), noted, of_queries, of_items)
+        of_queries = problem.restored(of_queries)
+        return of_queries, of_queries if problem.square else of_items
 
 
 def _dense(
