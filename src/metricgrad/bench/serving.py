@@ -27,7 +27,7 @@ from metricgrad.relax import kernels
 
 __all__ = ["LeftOut", "Served", "serve"]
 
-_ROWS_OF_WARM_UP, _NOISES_OF_WARM_UP = (64, 768), (2.0, 0.3)
+_ROWS_OF_WARM_UP, _NOISES_OF_WARM_UP = (64, 1024), (2.0, 0.3)
 """A small problem and one of several blocks: both ways of the ranks are compiled before memory is counted."""
 
 
