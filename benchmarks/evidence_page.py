@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -84,12 +85,13 @@ def table() -> list[str]:
         "boosted trees",
     ]
     trees = {row["cell"]: row for row in rows_of(TREES)}
+    options = {cell.name: cell.recipe.get("data", {}) for cell in cells()}
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows_of(CELLS):
         gain = _ends(row, "gain", "low", "high")
         auto = f"{_ends(row, 'auto_minus', 'auto_low', 'auto_high')} {row['auto_beside']}".strip()
         told = [
-            f"[{row['task']}](tasks.md#{row['task']}), {row['metric']}",
+            _asked(row, options[row["cell"]]),
             f"{row['opponent']} {row['opponent_value']}",
             f"{row['best']} {row['best_value']}",
             *(gain, row["holm_p"], f"**{row['claim']}**" if row["claim"] == "gain" else row["claim"]),
@@ -97,6 +99,12 @@ def table() -> list[str]:
         ]
         lines.append("| " + " | ".join(told) + " |")
     return lines
+
+
+def _asked(row: Mapping[str, str], options: Mapping[str, Any]) -> str:
+    """The task with what the recipe sets of its data, and the metric."""
+    told = ", ".join(f"`{name}={value}`" for name, value in options.items())
+    return f"[{row['task']}](tasks.md#{row['task']}){' with ' * bool(told)}{told}, {row['metric']}"
 
 
 def explained() -> list[str]:
