@@ -120,7 +120,7 @@ def compare(
         [holm1979simple], [efron1993bootstrap]
 
     Example:
-        >>> from metricgrad.tune import ArraySplit, ClassBatchSplit
+        >>> from metricgrad.tune import ArraySplit, ClassBatchSplit, Contender
         >>> inputs, labels = torch.randn(200, 8, generator=torch.manual_seed(0)), torch.arange(200) % 50
         >>> part = [labels < 10, (labels >= 10) & (labels < 30), labels >= 30]
         >>> fit = ClassBatchSplit(inputs[part[0]], labels[part[0]], classes_per_batch=8, samples_per_class=4)

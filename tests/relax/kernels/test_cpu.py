@@ -3,8 +3,11 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -397,6 +400,23 @@ def test_threads_are_given_back():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts the threads as Linux lists them")
+def test_threads_of_ours_begin_no_team_of_torchs():
+    """With more threads than processors all products of the process are slow, for good: one more a thread is enough."""
+    program = """
+import os, torch
+torch.set_num_threads(3)
+rows = torch.randn(2000, 64, requires_grad=True)
+(rows @ rows.T).sum().backward()
+from metricgrad import positive_ranks
+before = len(os.listdir("/proc/self/task"))
+positive_ranks(rows, torch.arange(2000) // 4, temperature=0.1).among_all.sum().backward()
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == 2
+
+
 def test_a_forked_process_has_threads_of_its_own():
     """Threads do not survive a fork; a worker of a data loader gets new ones and does not wait for the lost ones."""
     threads.run_on_threads(lambda number: None, 2)
