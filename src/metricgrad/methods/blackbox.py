@@ -18,6 +18,13 @@ def _road(name: MethodName, metric: Metric, proxy: Proxy | None) -> Road:
     kind = SEARCHES.get(name.objective)
     if kind is None or name.options:
         raise unknown_method(name, ", ".join(f"blackbox:{one}" for one in SEARCHES))
+    if kind.reads is not None and metric.reads is not None and metric.reads not in kind.reads:
+        raise fail(
+            str(name),
+            f"{metric.name} reads {metric.reads}, of which nothing is drawn",
+            f"a metric that reads {', '.join(kind.reads)}, or a function of yours",
+            "blackbox:mixture and blackbox:evolution take any metric.",
+        )
 
     def make(settings: Any) -> Any:
         if proxy is None and kind.needs_loss(settings):

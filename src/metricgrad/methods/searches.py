@@ -1,8 +1,9 @@
 """The searches of the black-box family by name: class, settings, and the values that tries draw from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from metricgrad._types import Reading
 from metricgrad.methods.evolved import EvolutionSettings, Evolved
 from metricgrad.methods.mixture_search import MixtureSearch, MixtureSettings
 from metricgrad.methods.sampled_policy import PolicySettings, SampledPolicy
@@ -20,6 +21,7 @@ class SearchKind(NamedTuple):
         settings: their model.
         space: for each setting the values that tries draw from.
         needs_loss: settings -> whether it cannot do without a training loss.
+        reads: what the metric may make of the outputs where that is known; None for anything.
     """
 
     method: Callable[[Any, Any], Any]
@@ -27,6 +29,7 @@ class SearchKind(NamedTuple):
     settings: type[Any]
     space: Mapping[str, tuple[Any, ...]]
     needs_loss: Callable[[Any], bool]
+    reads: Collection[Reading] | None = None
 
 
 SEARCHES: Mapping[str, SearchKind] = {
@@ -57,5 +60,6 @@ SEARCHES: Mapping[str, SearchKind] = {
         PolicySettings,
         {"learning_rate": (3e-5, 1e-4, 3e-4), "start_weight": (0.0, 0.05)},
         lambda settings: False,
+        ("classes", "pixels", "texts"),
     ),
 }
