@@ -154,7 +154,9 @@ def test_calls_stay_within_the_budget(name: str) -> None:
 @pytest.mark.parametrize("metric", ["recall@1", "auc", "log_loss", "multilabel_f1_macro", "rotated_iou"])
 def test_a_policy_is_refused_where_nothing_is_drawn(metric: str) -> None:
     """Before anything is trained: a class that is drawn is no embedding, score, probability, set of labels or value."""
-    with pytest.raises(InputError, match="blackbox:policy: .* of which nothing is drawn; expected a metric that reads"):
+    with pytest.raises(
+        InputError, match=r"blackbox:policy: .* of which nothing is drawn; expected a metric that"
+    ):
         road_named("blackbox:policy", adapt(metric), cross_entropy)
     assert road_named("blackbox:evolution", adapt(metric), cross_entropy)
 
