@@ -14,6 +14,7 @@ it is, start and controls included. It is paired where the folder of the cell's 
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -111,7 +112,8 @@ def kept(trees: Any, select: Any, metric: Metric) -> Kept:
     sign, best = 1 if metric.higher_is_better else -1, None
     for rounds, scores in looks(trees, select):
         found = fit_rule(scores, select.targets, metric, inputs="probabilities")
-        if best is None or sign * (found.cross_fitted - best.fitted.cross_fitted) > 0:
+        before = math.nan if best is None else best.fitted.cross_fitted
+        if math.isnan(before) or sign * (found.cross_fitted - before) > 0:
             best = Kept(rounds, found)
     assert best is not None  # there are rounds to look after
     return best

@@ -1,5 +1,6 @@
 """Small problems: the same ranks and gradients as plain torch, by a way of their own."""
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -180,3 +181,16 @@ def test_other_problems_go_another_way(monkeypatch: pytest.MonkeyPatch, why: str
         found = operator.products(rows.requires_grad_(), items, setting)
     monkeypatch.setenv("METRICGRAD_KERNEL", "torch")
     torch.testing.assert_close(found, operator.products(rows, items, setting))
+
+
+@pytest.mark.parametrize("upstream", [[float("inf"), float("-inf")], [3e38, 3e38]])
+def test_numbers_that_are_not_finite_warn_of_nothing(upstream: list[float]) -> None:
+    """Nor do finite ones whose sum is none: where warnings are errors, a loss would raise."""
+    rows = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    ranks = positive_ranks(rows, torch.arange(6) % 3, temperature=0.3).among_all
+    weights = torch.ones_like(ranks)
+    weights[:2, 0] = torch.tensor(upstream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = torch.autograd.grad(ranks, rows, weights)
+    assert not bool(found.isfinite().all())

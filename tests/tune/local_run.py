@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,42 @@ class TwoWords(Exception):
 
     def __init__(self, first: str, second: str) -> None:
         super().__init__(f"{first} {second}")
+
+
+class Coded(Exception):
+    """An error that says something else when it is made again of its text."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"code {code}")
+
+
+class Pooling:
+    """A proxy loss that begins a pool of processes in a worker, writes down who is in it, and never ends it.
+
+    Args:
+        folder: where that is written.
+    """
+
+    pools: ClassVar[list[ProcessPoolExecutor]] = []
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def identity_parts(self) -> int:
+        """It is the same one wherever it writes."""
+        return 0
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Some loss."""
+        if multiprocessing.parent_process() is not None and not self.pools:
+            self.pools.append(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
+            (self.folder / f"pool-{self.pools[0].submit(os.getpid).result()}").touch()
+        return outputs.square().mean()
+
+
+def leaving(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A proxy loss that ends the program."""
+    sys.exit(5)
 
 
 def failing(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -127,6 +164,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "higher_is_better": True,
     },
     "deadly": {"proxy": deadly},
+    "leaving": {"proxy": leaving},
 }
 
 
@@ -140,6 +178,8 @@ def main(folder: str, processes: str, what: str = "") -> None:
         "held": {"observer": after(3, (place / "hold").touch)},
         "stopped": {"observer": after(5, stopped)},
         "begun": {"observer": begun},
+        "pooling": {"proxy": Pooling(place)},
+        "pooling-stopped": {"proxy": Pooling(place), "observer": after(5, stopped)},
     }.get(what, {})
     if what in WRONG:
         changes = {**WRONG[what], "seeds": 0}

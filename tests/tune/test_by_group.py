@@ -1,7 +1,7 @@
 """The metric by group: what the record holds of the groups of test, and what it does not."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,24 @@ def test_what_cannot_be_asked_by_group_says_why(tmp_path: Path) -> None:
     assert found_in(metric, given, resamples=12).values == pytest.approx([2 / 3, 1.0, 1.0])
 
 
+def test_one_group_has_its_value_and_every_call_is_counted() -> None:
+    """The number of planned resamples counts, also where no resample can be drawn; calls for groups are calls."""
+    calls = [0]
+
+    def counted(outputs: Any, targets: Any) -> float:
+        calls[0] += 1
+        return called(outputs, targets)
+
+    for labels in (["all"] * 400, [str(row % 3) for row in range(400)]):
+        calls[0], parts = 0, decided_splits()
+        splits = Splits(parts.fit, parts.select, parts.test, groups={"test": labels})
+        asked = {"metric": counted, "higher_is_better": True, "decision": "argmax", "seed": 0}
+        found = decided_run(splits=splits, **asked)
+        groups, verdict = found.event("group_figures") or {}, found.event("verdict") or {}
+        assert groups["why"] == "" and len(groups["values"]) == len(set(labels))
+        assert verdict["metric_calls"]["function"] == calls[0]
+
+
 def test_the_returned_arm_is_shown_or_else_the_contender() -> None:
     """Beside the opponent of the verdict; where that is returned, the question is what the contender lost."""
     assert compared_arms("other", "tuned", "continued") == ("other", "continued")
@@ -165,10 +183,11 @@ def test_names_change_no_figure_and_no_identity(retrieval: Result, tmp_path: Pat
     assert (retrieval.folder / "config.yaml").read_bytes() == (tmp_path / "run" / "config.yaml").read_bytes()
 
 
-def test_class_tables_have_the_names_of_the_classes(tmp_path: Path) -> None:
-    """Given in the order of the outputs; one that has none keeps its number."""
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_class_tables_have_the_names_of_the_classes(kind: Callable[[list[str]], Any], tmp_path: Path) -> None:
+    """Given in the order of the outputs, as a list or an array; one that has none keeps its number."""
     splits = decided_splits(classes=3)
-    named = Splits(splits.fit, splits.select, splits.test, classes=["common", "rare"])
+    named = Splits(splits.fit, splits.select, splits.test, classes=kind(["common", "rare"]))
     short = {"splits": named, "seed": 0, "classes": 3, "folder": tmp_path / "run"}
     found = decided_run(**short).event("decision_tables") or {}
     assert found["names"] == ["common", "rare", "2"]

@@ -19,7 +19,7 @@ from metricgrad.tune import Comparison
 from metricgrad.tune.local_cell import LISTENS, Raised
 from metricgrad.tune.local_workers import LocalWorkers, _Worker
 from metricgrad.tune.travelling import from_bytes, to_bytes
-from tests.tune.local_run import TwoWords
+from tests.tune.local_run import Coded, TwoWords
 from tests.tune.side_by_side_run import contest
 from tests.tune.small_run import small_model
 from tests.tune.test_side_by_side import equal, notes
@@ -120,7 +120,7 @@ def test_another_metric_in_every_process_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_process_that_has_just_begun_is_not_ended_by_ctrl_c() -> None:
     """While it imports, and after that."""
-    worker = _Worker(to_bytes(None))
+    worker = _Worker(to_bytes(None), to_bytes(None))
     assert worker.process.pid is not None
     for _ in range(2):
         os.kill(worker.process.pid, signal.SIGINT)
@@ -210,6 +210,36 @@ def test_an_error_that_cannot_be_made_again_keeps_its_words() -> None:
     """One whose class takes other arguments than its text is told by type and text."""
     sent = from_bytes(to_bytes(Raised.of(TwoWords("no such", "class"))))
     assert type(sent.error) is RuntimeError and str(sent.error) == "TwoWords: no such class"
+
+
+def test_an_error_that_would_say_something_else_keeps_its_words() -> None:
+    """One whose class adds to its text is not made again of the whole text."""
+    sent = from_bytes(to_bytes(Raised.of(Coded(7))))
+    assert type(sent.error) is RuntimeError and str(sent.error) == "Coded: code 7"
+
+
+@pytest.mark.slow
+def test_an_exit_of_the_user_ends_the_program(tmp_path: Path) -> None:
+    """As in one process, at once and with its code; no cell is taken for lost."""
+    ended = []
+    for count in (1, 2):
+        program = begun(tmp_path / f"{count}", count, "leaving")
+        ended.append((program.communicate()[1], program.returncode))
+    assert ended[0] == ended[1] == ("", 5)
+    assert not any("was lost" in text for text in notes(tmp_path / "2"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["pooling", "pooling-stopped"])
+def test_what_a_cell_has_begun_ends_with_its_process(what: str, tmp_path: Path) -> None:
+    """Processes of a pool that the loss holds: at the end of the contest, and at a Ctrl-C in the middle of a cell."""
+    text = told(tmp_path / "run", 2, what)
+    assert text.startswith("Interrupted") if what.endswith("stopped") else text == ""
+    pools = {int(path.name.removeprefix("pool-")) for path in tmp_path.glob("pool-*")}
+    assert pools
+    for number in pools:
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,9 @@ def positive_ranks(
         autocast are computed in float32.
 
     Cost:
-        Time O(query x item x (dim + positive)); nothing of size query x item is kept: similarities are made in
-        tiles of at most 256 MB and once more in the backward pass.
+        Time O(query x item x (dim + positive)). Nothing of size query x item is kept: similarities are made in
+        tiles of at most 256 MB and once more in the backward pass. A small problem on the CPU (query x item x positive
+        up to 2**21) keeps them instead, at most 16 MB.
 
     Differs from the paper:
         The query is left out of its own ranking; `include_query=True` is the official code.

@@ -3,7 +3,7 @@
 Recall@k, average precision, reciprocal rank and NDCG need, of a whole ranking, only the ranks of the few relevant
 items. Each rank is one plus a count of the items above, and a soft rank replaces the count by a sum of steps. The
 operator never holds query x item x positive: it works through tiles of queries, keeps its inputs and the numbers
-of the positives, and makes similarities and slopes anew in the backward pass.
+of the positives, and makes similarities and slopes anew in the backward pass. A small problem keeps its similarities.
 """
 
 from collections.abc import Sequence
@@ -125,7 +125,7 @@ def positive_ranks_from_products(
     temperature: Number,
     step: str,
 ) -> PositiveRanks:
-    """Return the soft ranks of listed positives for the scores `queries @ items.T`, which are never stored.
+    """Return the soft ranks of listed positives for the scores `queries @ items.T`; a large problem never stores them.
 
     `metricgrad.positive_ranks` is the door to this: it makes the lists from labels.
 
@@ -146,7 +146,8 @@ def positive_ranks_from_products(
         InputError: a negative temperature, an unknown step, NaN where it is looked for.
 
     Gradient:
-        To `queries` and to `items`; saved for it are these and the lists, O((query + item) x dim).
+        To `queries` and to `items`; saved for it are these and the lists, O((query + item) x dim), and of a small
+        problem the scores.
 
     Cost:
         One matrix product forward, three backward, and O(query x positive x item) steps in tiles.

@@ -20,7 +20,7 @@ from metricgrad.tune.falls import Beside
 from metricgrad.tune.folder import RunFolder
 from metricgrad.tune.outputs import Outputs
 
-__all__ = ["Reading", "Selected", "favourite", "judge", "opponent", "read_test"]
+__all__ = ["Reading", "Selected", "calls_in_all", "favourite", "judge", "opponent", "read_test"]
 
 Statistics = Mapping[str, Sequence[Tensor]]
 """For each arm the test statistics [unit, stat] of every seed."""
@@ -169,7 +169,7 @@ def judge(
             for arm, value in selected.values.items()
         }
         sentence = f"Nothing is claimed: the run has no test split. {metric.name} stands on select alone."
-        calls = _calls(selected)
+        calls = calls_in_all(metric, selected.metric_calls)
         return Verdict("nothing claimed", sentence, None, CONFIDENCE, arms, {}, None, calls, marks)
     grouping = grouping or Grouping(None, metric.unit)
     compared = Differences(metric, statistics, grouping, resamples, watch)
@@ -197,7 +197,7 @@ def judge(
         arms,
         gains,
         on_select[baseline] - gains[baseline]["gain"],
-        _calls(selected),
+        calls_in_all(metric, selected.metric_calls),
         marks,
         **compared.facts,
         contender=contender,
@@ -261,10 +261,15 @@ def _doubt_of(selected: Selected, arm: str, gain: Mapping[str, Any]) -> str:
     return f"no gain is shown over {against}: {gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
 
 
-def _calls(selected: Selected) -> dict[str, int]:
-    """Measurements by split and, for a function that is not ours, how often it was called in all (resamples too)."""
-    function = metric_calls(selected.metric)
-    return {**selected.metric_calls, **({"function": function} if function else {})}
+def calls_in_all(metric: Metric, measured: Mapping[str, int]) -> dict[str, int]:
+    """Return how often a function that is not ours was called so far (resamples too), beside the measurements.
+
+    Args:
+        metric: that was measured; one of ours adds nothing.
+        measured: number of measurements by split.
+    """
+    function = metric_calls(metric)
+    return {**measured, **({"function": function} if function else {})}
 
 
 def _figure(interval: Interval) -> dict[str, Any]:

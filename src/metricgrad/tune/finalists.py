@@ -121,7 +121,7 @@ class Finalists:
             return
         on_select = self.on_select(seed, arm)
         shown, split = (on_select, "select") if tested is None else (tested[seed, arm], "test")
-        names = self.setup.splits.classes or ()
+        names = list(self.setup.splits.classes or ())
         tables, curve = decision_tables(shown, fitted.rule, seed, arm, split, names), None
         if isinstance(fitted.rule, Threshold):
             curve = cut_curve(on_select, fitted.rule, self.setup.deciding.metric, seed, arm)

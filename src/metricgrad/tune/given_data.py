@@ -213,7 +213,7 @@ def numbered(splits: Splits, metric: Metric) -> tuple[Splits, list[str]]:
     return dataclasses.replace(splits, classes=distinct), told
 
 
-def _by_list(splits: Splits, held: Mapping[str, Any], classes: Sequence[str]) -> Splits:
+def _by_list(splits: Splits, held: Mapping[str, Any], classes: Sequence[str] | np.ndarray) -> Splits:
     """Number the classes by their place in a list, also in batches of a loader."""
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise fail("Splits", f"classes are {describe(classes)}", "a list of the texts that are classes")
@@ -242,6 +242,7 @@ def _by_list(splits: Splits, held: Mapping[str, Any], classes: Sequence[str]) ->
     splits = _relabelled(splits, known)
     return dataclasses.replace(
         splits,
+        classes=[str(name) for name in classes],
         **{
             name: UnpackedSplit(split, read)
             for name in NAMES

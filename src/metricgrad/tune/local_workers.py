@@ -5,6 +5,7 @@ import functools
 import multiprocessing
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import wait
@@ -17,7 +18,7 @@ from metricgrad._records import Budget
 from metricgrad.scale import current
 from metricgrad.tune.asked import Asked
 from metricgrad.tune.contest import Crew
-from metricgrad.tune.local_cell import LISTENS, Raised, SentRun, serve, tidy_start
+from metricgrad.tune.local_cell import LISTENS, SECONDS_TO_END, Raised, serve, tidy_start
 from metricgrad.tune.sender import Sender
 from metricgrad.tune.setup import Setup
 from metricgrad.tune.side_by_side import Arrived
@@ -27,8 +28,8 @@ from metricgrad.tune.travelling import from_bytes, run_bytes, to_bytes
 
 __all__ = ["LocalWorkers", "local_crew"]
 
-SECONDS_TO_END = 30.0
-"""How long a process that is told to end may take until it is killed."""
+SECONDS_BETWEEN_LOOKS = 0.01
+_NAMES = {one.value: one.name for one in signal.Signals}
 
 _spawned = multiprocessing.get_context("spawn")
 
@@ -83,15 +84,17 @@ class LocalWorkers:
     """
 
     def __init__(self, count: int, packed: bytes, identity: Mapping[str, Any]) -> None:
-        self._count, self._run = count, to_bytes(SentRun(packed, Sender.of(identity)))
+        self._count, self._run = count, (to_bytes(Sender.of(identity)), packed)
         self._queue: deque[tuple[Stage, Begun, Budget]] = deque()
+        self._begun: dict[int, Begun] = {}
         self._workers: list[_Worker] = []
-        self._failed: Exception | None = None
+        self._failed: BaseException | None = None
         self.described = _described(count)
 
     def send(self, stage: Stage, begun: Begun, budget: Budget) -> None:
-        """Have a cell trained as soon as a process is free."""
-        self._queue.append((stage, begun, budget))
+        """Have a cell trained as soon as a process is free; the cells of a seed share what they begin with."""
+        shared = begun if stage.role == "start" else self._begun.setdefault(stage.seed, begun)
+        self._queue.append((stage, shared, budget))
         self._share_out()
 
     def arrived(self, seconds: float) -> tuple[list[Arrived], list[str]]:
@@ -116,7 +119,7 @@ class LocalWorkers:
             if free is None:
                 if len(self._workers) == self._count:
                     return
-                self._workers.append(free := _Worker(self._run))
+                self._workers.append(free := _Worker(*self._run))
             stage, begun, budget = self._queue.popleft()
             free.give(stage, to_bytes((stage, budget, begun)))
 
@@ -150,14 +153,15 @@ class LocalWorkers:
                 'A script calls compare under `if __name__ == "__main__":`.',
             )
             return []
-        reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        reason = f"killed by {_NAMES.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"
         return [] if worker.stage is None else [Arrived(worker.stage, None, reason)]
 
     def close(self) -> None:
-        """End the processes, and what they are at."""
+        """End the processes, and what they are at: one that is free ends by itself when its pipe is closed."""
         for worker in self._workers:
             worker.end.close()
-            worker.process.terminate()
+            if worker.stage is not None:
+                worker.process.terminate()
         for worker in self._workers:
             worker.ended()
         self._workers = []
@@ -166,14 +170,17 @@ class LocalWorkers:
 class _Worker:
     """One process, and what it is at.
 
+    Args:
+        run: the messages that tell it of the run.
+
     Attributes:
         end: our end of the pipe.
         stage: that it trains; None where it is free.
         listens: whether it has said so.
     """
 
-    def __init__(self, run: bytes) -> None:
-        self._waiting: list[bytes] = [run]
+    def __init__(self, *run: bytes) -> None:
+        self._waiting = list(run)
         self.stage: Stage | None = None
         self.listens = False
         self.end, theirs = _spawned.Pipe()
@@ -188,8 +195,13 @@ class _Worker:
         return self.process.exitcode
 
     def ended(self) -> int:
-        """Wait for its end and return its exit code; a process that does not end is killed."""
-        self.process.join(SECONDS_TO_END)
+        """Wait for its end and return its exit code; a process that does not end is killed.
+
+        `join` would also wait for processes that this one has forked and left behind.
+        """
+        end = time.monotonic() + SECONDS_TO_END
+        while self.code is None and time.monotonic() < end:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
         self.process.kill()
         self.process.join()
         assert self.code is not None
@@ -226,6 +238,6 @@ def _described(count: int) -> str:
     if count * threads <= cores:
         return text
     return (
-        f"{text}. These are more threads than the {cores} cores that there are, and wait for each other: a new run is "
-        f"faster with OMP_NUM_THREADS={max(1, cores // count)} in front of the command"
+        f"{text}. These are more threads than the {cores} cores that there are, and wait for each other: begin a new "
+        f"run with OMP_NUM_THREADS={max(1, cores // count)} in front of the command"
     )

@@ -149,6 +149,6 @@ def _tell_loss(stage: Stage, reason: str, times: int, folder: RunFolder) -> None
         raise CellLost(
             f"{cell}: its worker died {times} times, the last time: {reason}. Expected one that lives until the cell "
             f"is trained: it may have no memory left. The other cells are kept in {folder.path}, and the same call "
-            "goes on with this one; without a cluster or processes it is trained in this one."
+            "goes on with it; without a cluster or processes it is trained in the program's own process."
         )
     folder.emit(Note(f"{cell} was lost with its worker ({reason}) and is trained again"))

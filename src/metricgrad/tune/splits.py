@@ -72,7 +72,7 @@ class Splits:
     select: Split | Any
     test: Split | Any | None = None
     pool: Split | Any | None = None
-    classes: Sequence[str] | None = None
+    classes: Sequence[str] | np.ndarray | None = None
     unpack: Callable[[Any], Any] | None = None
     groups: Mapping[str, Labels] | None = None
     group_names: bool = False

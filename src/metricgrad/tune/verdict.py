@@ -14,7 +14,7 @@ from metricgrad.differences import Differences, Grouping
 from metricgrad.interval import Interval
 from metricgrad.tune.by_group import compared_arms, figures_by_group
 from metricgrad.tune.choice import chosen_method, means_of
-from metricgrad.tune.evidence import Reading, Selected, favourite, judge, opponent
+from metricgrad.tune.evidence import Reading, Selected, calls_in_all, favourite, judge, opponent
 from metricgrad.tune.groups import grouping_of
 from metricgrad.tune.setup import Setup
 
@@ -65,13 +65,11 @@ def judged(
     )
     if rules:
         verdict = _with_rules(verdict, metric, chosen, read, grouping, rules, resamples)
-    if read is None or verdict.baseline is None:
-        return Judged(verdict, None)
-    arms = compared_arms(chosen.returned[str(chosen.best_seed)], verdict.contender, verdict.baseline)
-    return Judged(
-        verdict,
-        figures_by_group(metric, read.statistics, grouping, arms, setup.splits, verdict.resamples or 0),
-    )
+    by_group = None
+    if read is not None and verdict.baseline is not None:
+        arms = compared_arms(chosen.returned[str(chosen.best_seed)], verdict.contender, verdict.baseline)
+        by_group = figures_by_group(metric, read.statistics, grouping, arms, setup.splits, resamples)
+    return Judged(replace(verdict, metric_calls=calls_in_all(metric, calls)), by_group)
 
 
 def _with_rules(

@@ -58,3 +58,16 @@ def test_blocks_that_were_noted_stay_so(monkeypatch: pytest.MonkeyPatch) -> None
     """Classes apart need no product at all, however few queries carry a gradient."""
     monkeypatch.setattr(active, "_few", None)  # a call would raise
     assert gradient(0.1, among_positives=False, noise=0.02, temperature=0.002).abs().max() > 0
+
+
+@pytest.mark.parametrize(("noted", "share"), [("none", 1.0), ("outside", 8 / 36), ("all", 0.0)])
+def test_blocks_that_there_are_not_are_not_counted(noted: str, share: float) -> None:
+    """Mirrored blocks are half of the square: of 8 by 8 there are 36, and 8 of these lie on the diagonal."""
+    entries = torch.full((64,), -1)
+    on_diagonal = torch.zeros(36, dtype=torch.bool)
+    on_diagonal[:8] = True
+    entries[:36] = {"none": -1, "all": 0, "outside": torch.where(on_diagonal, -1, 0)}[noted]
+    known = active._of_blocks(entries)
+    assert len(known) == 36
+    assert float((known < 0).double().mean()) == pytest.approx(share)
+    assert len(active._of_blocks(torch.zeros(64, dtype=torch.int64))) == 64  # blocks that are not mirrored

@@ -4,6 +4,8 @@ In a large batch that overlaps, most positives are far beyond every cut-off. A m
 the product of its scores whoever carries a gradient, a block of active queries by all items costs it three times.
 """
 
+import math
+
 from torch import Tensor
 
 from metricgrad.relax.kernels import Windows, empty_windows, products
@@ -44,6 +46,13 @@ def _few(of_all: Tensor, setting: Setting, windows: Windows) -> Tensor | None:
     """Return the queries that carry a gradient, where they are fewer than half of what blocks must be done; or None."""
     sizes = of_all.abs() * setting.valid
     active = (sizes > negligible(sizes)).any(1).nonzero().squeeze(1)
-    noted = windows.table[:, 1] >= 0  # nothing is in the windows of such a block
+    noted = _of_blocks(windows.table[:, 1]) >= 0  # nothing is in the windows of such a block
     share = 1 - float(noted.double().mean()) if len(noted) else 1.0
     return active if len(active) < share * len(of_all) / 2 else None
+
+
+def _of_blocks(entries: Tensor) -> Tensor:
+    """Leave out the places of blocks that there are not: mirrored blocks are half of the square, and numbered first."""
+    edge = math.isqrt(len(entries))
+    half = edge * (edge + 1) // 2
+    return entries if bool((entries[half:] >= 0).any()) else entries[:half]
