@@ -17,6 +17,31 @@ RECIPES = sorted([*evidence.RECIPES.glob("*.yaml"), *evidence_quick.HEADLINES.gl
 NOT_ROADS = ("auto", "continued", "raw", "closed-form", "proxy")
 
 
+LOSSES, SEARCHES = {"surrogate", "direct"}, {"mixture", "evolution", "value_function"}
+FAMILIES: dict[str, set[str]] = {
+    "classes": LOSSES | SEARCHES | {"policy", "auto"},
+    "embeddings": LOSSES | SEARCHES,
+    "scores": LOSSES | SEARCHES,
+    "pixels": LOSSES,
+    "texts": SEARCHES | {"policy", "learned", "learned+filter"},
+    "boxes": {"learned", "learned+filter"},
+}
+"""By what a metric reads: the families that apply (decision 90)."""
+NOT_SEARCHED = ("digits", "text_retrieval")
+"""Tasks of embeddings where nothing can be held back, or no one last layer can be moved."""
+LEFT: dict[str, set[str]] = {
+    "descriptions-ndcg-at-10": {"direct"},
+    "scenes-mean-iou": {"direct"},
+}
+"""Families that apply to a cell and have not been trained there; docs/evidence.md names them, too."""
+
+
+def family(method: str) -> str:
+    """The family of a method: of searches the search, of two steps the surrogate."""
+    first, _, name = method.partition(":")
+    return {"blackbox": name, "alternating": "surrogate"}.get(first, first)
+
+
 def entries(recipe: Recipe) -> list[Entry]:
     """Methods and controls, each with its settings."""
     given = [*(recipe.methods or []), *(recipe.controls or [])]
@@ -37,6 +62,19 @@ def test_a_recipe_names_methods_that_there_are(path: Path) -> None:
         assert recipe.seeds == [0, 1, 2, 3, 4]
     names = [one.name or one.method for one in entries(recipe)]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("cell", evidence.cells(), ids=lambda cell: cell.name)
+def test_a_cell_has_every_family_that_applies(cell: evidence.Cell) -> None:
+    """But those that are known to be left."""
+    recipe = Recipe(**read_recipe(cell.path))
+    reads = adapt(recipe.metric).reads
+    assert reads is not None
+    wanted = FAMILIES[reads] - (SEARCHES if recipe.task in NOT_SEARCHED else set())
+    given = {
+        family(one.method) for one in entries(recipe) if one.method not in NOT_ROADS or one.method == "auto"
+    }
+    assert wanted - given == LEFT.get(cell.name, set())
 
 
 def test_the_page_has_the_figures() -> None:
