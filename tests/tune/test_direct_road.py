@@ -103,6 +103,35 @@ def test_scores_of_samples(method: str, metric: str, columns: int):
         assert {"loss", "epsilon", "score_std", "zero", "moved", "undefined"} == set(stepped[-1]["values"])
 
 
+def test_pixels_are_samples():
+    """Of images [image, class, row, column] every pixel is a sample; pixels to ignore have no loss and no gradient."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    classes = torch.randint(3, (2, 4, 5), generator=generator)
+    classes[0, 1, 2], classes[1, 3, 4] = -100, -100
+    counted = (classes != -100).flatten()
+    rows = images.detach().movedim(1, -1).reshape(-1, 3)[counted].requires_grad_()
+    loss = named_direct("multiclass", adapt("mean_iou"), {})(images, classes)
+    of_rows = named_direct("multiclass", adapt("mean_iou"), {})(rows, classes.flatten()[counted])
+    loss.backward()
+    of_rows.backward()
+    assert loss.item() == of_rows.item()
+    assert images.grad is not None
+    found = images.grad.movedim(1, -1).reshape(-1, 3)
+    assert torch.equal(found[counted], rows.grad)
+    assert bool((rows.grad != 0).any())
+    assert not bool(found[~counted].any())
+
+
+def test_only_samples_to_ignore():
+    """A batch in which every target is -100 has a loss of 0 that is attached to the graph."""
+    scores = torch.randn(4, 3, requires_grad=True)
+    loss = named_direct("multiclass", adapt("error_rate"), {})(scores, torch.full((4,), -100))
+    loss.backward()
+    assert loss.item() == 0
+    assert scores.grad is not None and not bool(scores.grad.any())
+
+
 def test_collapse_ends_the_stage():
     """Weights that decay to nothing take the scores with them: the stage says so and ends, the run goes on."""
     result = run_scores(

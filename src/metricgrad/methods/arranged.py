@@ -10,7 +10,9 @@ from metricgrad._checks import describe, fail
 from metricgrad._columns import logit_of_class_1, one_column
 from metricgrad._structures import one_tensor
 from metricgrad.direct import DirectLoss
+from metricgrad.losses.class_scores import counted_samples
 from metricgrad.methods.of_embeddings import sides_of
+from metricgrad.methods.of_pixels import pixels_as_samples
 from metricgrad.pairing import label_codes, unit_rows
 
 __all__ = ["DirectObjective", "embedded", "in_rows", "of_classes"]
@@ -50,16 +52,20 @@ def embedded(outputs: Any, targets: Any) -> tuple[Tensor, Tensor, Tensor | None]
 
 
 def of_classes(outputs: Any, targets: Any) -> tuple[Tensor, Any, None]:
-    """Return class scores [sample, class] and the class of every sample."""
-    outputs = one_tensor("direct", outputs)
-    if one_column(outputs).ndim == 1:
+    """Return class scores [sample, class] and the class of every sample, or pixel; those to ignore are left out."""
+    scores, classes = pixels_as_samples(one_tensor("direct", outputs), one_column(targets))
+    if one_column(scores).ndim == 1:
         raise fail(
             "direct:multiclass",
             f"outputs are {describe(outputs)}",
             "class scores [sample, class] of two classes or more",
             "One score of class 1 per sample is what direct:error_rate takes.",
         )
-    return outputs, one_column(targets), None
+    if isinstance(classes, Tensor) and classes.shape == scores.shape[:1]:
+        counted = counted_samples(classes).to(scores.device)
+        if not bool(counted.all()):
+            return scores[counted], classes[counted.to(classes.device)], None
+    return scores, classes, None
 
 
 def in_rows(

@@ -48,8 +48,9 @@ def named_direct(name: str, metric: Metric, settings: Mapping[str, Any]) -> Dire
     Args:
         name: a ranking (`average_precision`, `ndcg`, `hit_at_1`, ...): of embeddings where `metric` is measured per
             query, else of scores; a set (`f_beta`, `iou`, `error_rate`, `balanced_error`) of scores; `multiclass` of
-            class scores [sample, class]. Scores are [sample], a single column, or two columns whose difference
-            counts; or [sample, class] for one ranking or set per class.
+            class scores [sample, class], or [image, class, row, column] with a class per pixel; targets of -100 have
+            no loss. Other scores are [sample], a single column, or two columns whose difference counts; or
+            [sample, class] for one ranking or set per class.
         metric: of the run.
         settings: arguments of `DirectLoss` and of the structure (k, beta, ...) by name.
 

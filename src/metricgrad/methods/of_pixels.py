@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metricgrad import losses
 
-__all__ = ["as_samples", "example_of"]
+__all__ = ["as_samples", "example_of", "pixels_as_samples"]
 
 
 def as_samples(name: str, scores: Tensor, targets: Any) -> tuple[Tensor, Any]:
@@ -24,7 +24,12 @@ def as_samples(name: str, scores: Tensor, targets: Any) -> tuple[Tensor, Any]:
     Returns:
         Scores [pixel, class] or [pixel], and targets [pixel].
     """
-    if _reads_images(name) or not isinstance(targets, Tensor):
+    return (scores, targets) if _reads_images(name) else pixels_as_samples(scores, targets)
+
+
+def pixels_as_samples(scores: Tensor, targets: Any) -> tuple[Tensor, Any]:
+    """Return every pixel as a sample, where there are pixels; else what came. For forms see `as_samples`."""
+    if not isinstance(targets, Tensor):
         return scores, targets
     if targets.ndim >= 2 and targets.shape == scores.shape[:1] + scores.shape[2:]:
         return scores.movedim(1, -1).flatten(0, -2), targets.flatten()
