@@ -31,14 +31,10 @@ NOT_SEARCHED = ("digits", "text_retrieval")
 """Tasks of embeddings where nothing can be held back, or no one last layer can be moved."""
 LEFT: dict[str, set[str]] = {
     "categories-error": {"mixture", "value_function", "policy"},
-    "categories-macro-f1": {"direct", "mixture", "value_function", "policy", "auto"},
-    "descriptions-ndcg-at-10": {"direct"},
     "emoji-map": {"mixture", "value_function"},
-    "emoji-ndcg-at-10": {"mixture", "value_function"},
     "fashion-rare-macro-f1": {"value_function", "policy"},
     "fashion-rare-mcc": {"value_function", "policy"},
     "scenes-mean-iou": {"direct"},
-    "sections-macro-f1": {"value_function", "policy"},
 }
 """Families that apply to a cell and have not been trained there; docs/evidence.md names them, too."""
 
