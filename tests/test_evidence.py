@@ -34,7 +34,6 @@ LEFT: dict[str, set[str]] = {
     "emoji-map": {"mixture", "value_function"},
     "fashion-rare-macro-f1": {"value_function", "policy"},
     "fashion-rare-mcc": {"value_function", "policy"},
-    "scenes-mean-iou": {"direct"},
 }
 """Families that apply to a cell and have not been trained there; docs/evidence.md names them, too."""
 
