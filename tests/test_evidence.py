@@ -32,7 +32,6 @@ NOT_SEARCHED = ("digits", "text_retrieval")
 LEFT: dict[str, set[str]] = {
     "categories-error": {"mixture", "value_function", "policy"},
     "emoji-map": {"mixture", "value_function"},
-    "fashion-rare-macro-f1": {"value_function", "policy"},
     "fashion-rare-mcc": {"value_function", "policy"},
 }
 """Families that apply to a cell and have not been trained there; docs/evidence.md names them, too."""
