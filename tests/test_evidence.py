@@ -30,7 +30,6 @@ FAMILIES: dict[str, set[str]] = {
 NOT_SEARCHED = ("digits", "text_retrieval")
 """Tasks of embeddings where nothing can be held back, or no one last layer can be moved."""
 LEFT: dict[str, set[str]] = {
-    "categories-error": {"mixture", "value_function", "policy"},
     "emoji-map": {"mixture", "value_function"},
     "fashion-rare-mcc": {"value_function", "policy"},
 }
